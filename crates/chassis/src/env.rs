@@ -1,0 +1,206 @@
+//! Owns how a service reads its configuration: a pure function of a lookup.
+//!
+//! Reading a variable also declares it, so the page that `--help` prints can never differ from
+//! what is read. All mistakes are collected and told at once; a value of a secret is never shown.
+
+use std::fmt::{Display, Write as _};
+use std::str::FromStr;
+
+/// Exit code for a bad command line or configuration (`EX_USAGE` of BSD's sysexits).
+pub const EXIT_USAGE: u8 = 64;
+/// Exit code for a store or port that cannot be had (`EX_UNAVAILABLE` of BSD's sysexits).
+pub const EXIT_UNAVAILABLE: u8 = 69;
+
+/// Reads variables and remembers which it was asked for.
+pub struct Env<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    variables: Vec<Variable>,
+    mistakes: Vec<String>,
+}
+
+/// A variable as `--help` shows it.
+struct Variable {
+    name: &'static str,
+    default: Option<&'static str>,
+    required: bool,
+    help: &'static str,
+}
+
+/// Everything that is wrong with the configuration, a sentence each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigInvalid(pub Vec<String>);
+
+impl<'a> Env<'a> {
+    /// Reads from `lookup`; the services pass the process environment, tests a map.
+    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            lookup,
+            variables: Vec::new(),
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// The value, or `default` where the variable is not set.
+    ///
+    /// # Panics
+    /// When `default` itself does not parse: that is a mistake in the program.
+    pub fn or<T>(&mut self, name: &'static str, default: &'static str, help: &'static str) -> T
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        self.declare(name, Some(default), false, help);
+        let fallback = || match default.parse() {
+            Ok(value) => value,
+            Err(cause) => panic!("the default of {name} does not parse: {cause}"),
+        };
+        match self.value(name) {
+            Some(text) => self.parse(name, &text, true).unwrap_or_else(fallback),
+            None => fallback(),
+        }
+    }
+
+    /// The value, or `None` where the variable is not set.
+    pub fn optional<T>(&mut self, name: &'static str, help: &'static str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        self.declare(name, None, false, help);
+        let text = self.value(name)?;
+        self.parse(name, &text, true)
+    }
+
+    /// A secret that must be set. `None` means that a mistake was noted.
+    pub fn secret<T>(&mut self, name: &'static str, help: &'static str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        self.declare(name, None, true, help);
+        match self.value(name) {
+            Some(text) => self.parse(name, &text, false),
+            None => {
+                self.mistakes.push(format!("{name} must be set: {help}"));
+                None
+            }
+        }
+    }
+
+    /// Notes a mistake about `name` unless `holds`.
+    pub fn check(&mut self, name: &'static str, holds: bool, must: &str) {
+        if !holds {
+            self.mistakes.push(format!("{name} {must}"));
+        }
+    }
+
+    /// All mistakes, or the proof that there are none.
+    pub fn finish(self) -> Result<(), ConfigInvalid> {
+        if self.mistakes.is_empty() {
+            return Ok(());
+        }
+        Err(ConfigInvalid(self.mistakes))
+    }
+
+    /// The page of all variables that were read, for `--help`.
+    pub fn page(&self) -> String {
+        let mut page = String::from("Environment variables:\n");
+        for variable in &self.variables {
+            let default = match variable.default {
+                Some("") => "default: empty".to_owned(),
+                Some(default) => format!("default: {default}"),
+                None if variable.required => "required".to_owned(),
+                None => "optional".to_owned(),
+            };
+            // Writing to a string cannot fail.
+            let _ = write!(page, "\n  {}  [{default}]\n", variable.name);
+            for line in variable.help.lines() {
+                let _ = writeln!(page, "      {line}");
+            }
+        }
+        page
+    }
+
+    fn declare(
+        &mut self,
+        name: &'static str,
+        default: Option<&'static str>,
+        required: bool,
+        help: &'static str,
+    ) {
+        self.variables.push(Variable {
+            name,
+            default,
+            required,
+            help,
+        });
+    }
+
+    /// An empty variable counts as one that is not set, as compose files leave them.
+    fn value(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|text| !text.trim().is_empty())
+    }
+
+    fn parse<T>(&mut self, name: &str, text: &str, show: bool) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        match text.trim().parse() {
+            Ok(value) => Some(value),
+            Err(cause) => {
+                let shown = if show {
+                    format!(" (it is {text:?})")
+                } else {
+                    String::new()
+                };
+                self.mistakes.push(format!("{name}: {cause}{shown}"));
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Env;
+
+    #[test]
+    fn a_variable_that_is_not_set_or_empty_has_its_default() {
+        let lookup = |name: &str| (name == "EMPTY").then(String::new);
+        let mut env = Env::new(&lookup);
+        assert_eq!(env.or::<u16>("PORT", "8080", "The port."), 8080);
+        assert_eq!(env.or::<u16>("EMPTY", "1", "Empty."), 1);
+        assert_eq!(env.optional::<u16>("NONE", "Nothing."), None);
+        assert!(env.finish().is_ok());
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once_by_name_and_a_secret_is_never_shown() {
+        let lookup = |name: &str| match name {
+            "PORT" => Some("x".to_owned()),
+            "KEY" => Some("hunter2".to_owned()),
+            _ => None,
+        };
+        let mut env = Env::new(&lookup);
+        assert_eq!(env.or::<u16>("PORT", "8080", "The port."), 8080);
+        assert_eq!(env.secret::<u16>("KEY", "A key."), None);
+        assert_eq!(env.secret::<String>("OTHER", "Another key."), None);
+        env.check("PORT", false, "must be odd");
+        let told = env.finish().expect_err("four mistakes").to_string();
+        assert_eq!(told.lines().count(), 4, "{told}");
+        assert!(told.contains("PORT") && told.contains("\"x\"") && told.contains("OTHER"));
+        assert!(!told.contains("hunter2"));
+    }
+
+    #[test]
+    fn the_page_lists_every_variable_with_its_default() {
+        let lookup = |_: &str| None;
+        let mut env = Env::new(&lookup);
+        env.or::<u16>("PORT", "8080", "The port.");
+        env.secret::<String>("KEY", "A key.");
+        let page = env.page();
+        assert!(page.contains("PORT  [default: 8080]") && page.contains("KEY  [required]"));
+    }
+}

@@ -1,0 +1,124 @@
+//! Owns whether this process may get requests: `/live` and `/ready`.
+//!
+//! Live means that the process answers. Ready means that every store it needs answers now, and
+//! that it is not about to stop.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+
+/// A check that takes longer has failed.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+type Check = dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync;
+
+/// What this process needs in order to serve.
+#[derive(Default)]
+pub struct Health {
+    draining: AtomicBool,
+    checks: Vec<(&'static str, Box<Check>)>,
+}
+
+/// Answer of `/ready`.
+#[derive(Serialize, ToSchema)]
+pub struct Ready {
+    /// Always `ready`; a process that is not answers 503.
+    status: &'static str,
+    /// Each thing that was checked.
+    checks: BTreeMap<&'static str, &'static str>,
+}
+
+impl Health {
+    /// Adds a check; its error is a sentence for the operator.
+    pub fn check<F, Fut>(mut self, name: &'static str, check: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.checks
+            .push((name, Box::new(move || Box::pin(check()))));
+        self
+    }
+
+    /// From now on this process is not ready: it is about to stop.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether [`Health::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Asks every check; the first that fails is the answer.
+    pub async fn ready(&self) -> Result<Ready, Problem> {
+        if self.is_draining() {
+            return Err(not_ready("This process is stopping."));
+        }
+        let mut checks = BTreeMap::new();
+        for (name, check) in &self.checks {
+            let outcome = tokio::time::timeout(CHECK_TIMEOUT, check())
+                .await
+                .unwrap_or_else(|_| Err("no answer in time".to_owned()));
+            if let Err(cause) = outcome {
+                return Err(not_ready(format!("{name} does not answer.")).cause(cause));
+            }
+            checks.insert(*name, "ok");
+        }
+        Ok(Ready {
+            status: "ready",
+            checks,
+        })
+    }
+}
+
+fn not_ready(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_READY", detail)
+}
+
+/// The handler of `GET /live`.
+pub async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({ "status": "live" }))
+}
+
+/// The handler of `GET /ready`.
+pub async fn ready(health: web::Data<Health>) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(health.ready().await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Health;
+
+    #[tokio::test]
+    async fn ready_only_when_every_check_passes_and_not_stopping() {
+        let health = Health::default().check("redis", async || Ok(()));
+        assert!(health.ready().await.is_ok());
+        health.drain();
+        assert_eq!(
+            health.ready().await.err().map(|it| it.code()),
+            Some("NOT_READY")
+        );
+
+        let health = Health::default()
+            .check("redis", async || Ok(()))
+            .check("mysql", async || Err("refused".to_owned()));
+        let problem = health.ready().await.err().expect("not ready");
+        assert!(problem.to_string().contains("mysql"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_hangs_has_failed() {
+        let health = Health::default().check("redis", std::future::pending);
+        assert!(health.ready().await.is_err());
+    }
+}

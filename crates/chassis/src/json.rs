@@ -1,0 +1,121 @@
+//! Owns how bodies, paths and queries are read, and what a client hears when they are wrong.
+//!
+//! Broken JSON is 400, another content type 415, a body over the limit 413, and JSON of the wrong
+//! shape 422. A path or query that does not parse is 400.
+
+use actix_web::http::StatusCode;
+use actix_web::{error, web};
+use serde_json::error::Category;
+
+use crate::problem::Problem;
+
+/// The largest body that a route reads, in bytes.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Registers how this application reads requests. For `App::configure`.
+pub fn configure(app: &mut web::ServiceConfig) {
+    app.app_data(
+        web::JsonConfig::default()
+            .limit(MAX_BODY_BYTES)
+            .error_handler(|cause, _| of_body(&cause).into()),
+    )
+    .app_data(web::PathConfig::default().error_handler(|cause, _| of_path(&cause).into()))
+    .app_data(web::QueryConfig::default().error_handler(|cause, _| of_query(&cause).into()));
+}
+
+/// A body that is JSON but never acceptable.
+pub fn unacceptable(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "BODY_INVALID", detail)
+}
+
+/// The body is over `limit_bytes`.
+pub fn too_large(limit_bytes: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "BODY_TOO_LARGE",
+        format!("The body may have at most {limit_bytes} bytes."),
+    )
+}
+
+fn of_body(cause: &error::JsonPayloadError) -> Problem {
+    use error::JsonPayloadError as Cause;
+    match cause {
+        Cause::OverflowKnownLength { limit, .. } | Cause::Overflow { limit } => too_large(*limit),
+        Cause::ContentType => Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "CONTENT_TYPE_UNSUPPORTED",
+            "Send the body as Content-Type: application/json.",
+        ),
+        Cause::Deserialize(cause) if cause.classify() == Category::Data => {
+            unacceptable(format!("The body is not acceptable: {cause}."))
+        }
+        Cause::Deserialize(cause) => malformed(format!("The body is not JSON: {cause}.")),
+        Cause::Payload(error::PayloadError::Overflow) => too_large(MAX_BODY_BYTES),
+        other => malformed(format!("The body could not be read: {other}.")),
+    }
+}
+
+fn malformed(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "BODY_MALFORMED", detail)
+}
+
+fn of_path(cause: &error::PathError) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "PATH_INVALID",
+        format!("The path does not parse: {cause}."),
+    )
+}
+
+fn of_query(cause: &error::QueryPayloadError) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "QUERY_INVALID",
+        format!("The query does not parse: {cause}."),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::middleware::from_fn;
+    use actix_web::{App, HttpResponse, test, web};
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Order {
+        count: u8,
+    }
+
+    async fn status_of(content_type: &str, body: impl Into<Vec<u8>>) -> u16 {
+        async fn order(order: web::Json<Order>) -> HttpResponse {
+            HttpResponse::Ok().body(order.count.to_string())
+        }
+        let app = test::init_service(
+            App::new()
+                .configure(super::configure)
+                .wrap(from_fn(crate::problem::edge))
+                .route("/orders", web::post().to(order)),
+        )
+        .await;
+        let request = test::TestRequest::post()
+            .uri("/orders")
+            .insert_header(("content-type", content_type))
+            .set_payload(body.into())
+            .to_request();
+        test::call_service(&app, request).await.status().as_u16()
+    }
+
+    #[actix_web::test]
+    async fn each_kind_of_bad_body_has_its_own_status() {
+        let json = "application/json";
+        assert_eq!(status_of(json, r#"{"count":1}"#).await, 200);
+        assert_eq!(status_of(json, r#"{"count":"#).await, 400);
+        assert_eq!(status_of(json, "").await, 400);
+        assert_eq!(status_of("text/plain", r#"{"count":1}"#).await, 415);
+        assert_eq!(status_of(json, r#"{"count":300}"#).await, 422);
+        assert_eq!(status_of(json, r#"{"count":1,"cuont":2}"#).await, 422);
+        let long = format!(r#"{{"count":1,"pad":"{}"}}"#, "x".repeat(70_000));
+        assert_eq!(status_of(json, long).await, 413);
+    }
+}

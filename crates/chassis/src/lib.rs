@@ -1,0 +1,18 @@
+//! What any HTTP service of this workspace needs, and nothing about tickets.
+//!
+//! The membership test: a third service that has nothing to do with tickets would need a module
+//! of this crate unchanged. It knows no other crate of the workspace.
+
+pub mod env;
+pub mod health;
+pub mod json;
+pub mod logging;
+pub mod metrics;
+pub mod page;
+pub mod problem;
+pub mod redis;
+pub mod request_id;
+pub mod routes;
+pub mod schedule;
+pub mod server;
+pub mod time;

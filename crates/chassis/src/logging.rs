@@ -1,0 +1,145 @@
+//! Owns the log: log4rs from an embedded default or the operator's own file, and one access line
+//! per request.
+//!
+//! An access line has method, route pattern, status, milliseconds and request id. It never has a
+//! token, a key, a query or a body, and the pattern in place of the path keeps ids out too.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Instant;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _, HttpRequest, web};
+use log::LevelFilter;
+use log4rs::append::console::ConsoleAppender;
+use log4rs::config::{Appender, Config, Root};
+use log4rs::encode::pattern::PatternEncoder;
+
+use crate::metrics::HttpMetrics;
+use crate::request_id;
+
+/// Time in UTC, level, module, message.
+const PATTERN: &str = "{d(%Y-%m-%dT%H:%M:%S%.3fZ)(utc)} {l:<5} {t} {m}{n}";
+/// The target of access lines, so that a log file can send them elsewhere.
+const ACCESS: &str = "access";
+
+/// The log could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogInvalid {
+    /// The file cannot be read or is not a log4rs configuration.
+    #[error("the log configuration {path}: {cause}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        cause: String,
+    },
+    /// The embedded default did not fit.
+    #[error("the log cannot be set up: {0}")]
+    Default(String),
+}
+
+/// Sets up the log of this process: from `file` when given, to standard output otherwise.
+pub fn init(file: Option<&Path>, level: LevelFilter) -> Result<(), LogInvalid> {
+    if let Some(path) = file {
+        return log4rs::init_file(path, Default::default()).map_err(|cause| LogInvalid::File {
+            path: path.display().to_string(),
+            cause: cause.to_string(),
+        });
+    }
+    let stdout = ConsoleAppender::builder()
+        .encoder(Box::new(PatternEncoder::new(PATTERN)))
+        .build();
+    let config = Config::builder()
+        .appender(Appender::builder().build("stdout", Box::new(stdout)))
+        .build(Root::builder().appender("stdout").build(level))
+        .map_err(|cause| LogInvalid::Default(cause.to_string()))?;
+    match log4rs::init_config(config) {
+        Ok(_) => Ok(()),
+        Err(cause) => Err(LogInvalid::Default(cause.to_string())),
+    }
+}
+
+/// A pattern that a handler sets for its requests where the route table has none, as a proxy does.
+#[derive(Clone)]
+pub struct RoutePattern(pub Rc<str>);
+
+/// Middleware: writes the access line and counts the request.
+pub async fn access<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let began = Instant::now();
+    let answer = next.call(request).await?;
+    let took = began.elapsed();
+    let request = answer.request();
+    let route = pattern(request);
+    let status = answer.status();
+    log::info!(
+        target: ACCESS,
+        "{} {route} {} {:.1} ms [{}]",
+        request.method(),
+        status.as_u16(),
+        took.as_secs_f64() * 1000.0,
+        &*request_id::of(request),
+    );
+    if let Some(metrics) = request.app_data::<web::Data<HttpMetrics>>() {
+        metrics.observe(request.method().as_str(), &route, status.as_str(), took);
+    }
+    Ok(answer)
+}
+
+fn pattern(request: &HttpRequest) -> Rc<str> {
+    if let Some(pattern) = request.extensions().get::<RoutePattern>() {
+        return pattern.0.clone();
+    }
+    request.match_pattern().map_or("unmatched".into(), Rc::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use actix_web::middleware::from_fn;
+    use actix_web::{App, test, web};
+    use log::LevelFilter;
+    use prometheus::{Registry, TextEncoder};
+
+    use crate::metrics::HttpMetrics;
+
+    #[::core::prelude::v1::test]
+    fn a_log_file_that_is_missing_is_named() {
+        let refused = super::init(Some(Path::new("/nowhere/log.yaml")), LevelFilter::Info);
+        let told = refused.expect_err("no such file").to_string();
+        assert!(told.contains("/nowhere/log.yaml"), "{told}");
+    }
+
+    #[actix_web::test]
+    async fn a_request_is_counted_by_its_pattern_and_not_by_its_path() {
+        let registry = Registry::new();
+        let metrics = HttpMetrics::register(&registry);
+        let app = test::init_service(
+            App::new()
+                .app_data(web::Data::new(metrics))
+                .wrap(from_fn(super::access))
+                .service(crate::routes::at("/things/{id}").get(async || "one").done())
+                .default_service(web::to(crate::routes::not_found)),
+        )
+        .await;
+        for path in ["/things/secret-1", "/elsewhere/secret-2"] {
+            let request = test::TestRequest::get().uri(path).to_request();
+            test::call_service(&app, request).await;
+        }
+        let text = TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .expect("text");
+        assert!(
+            text.contains(r#"route="/things/{id}",status="200""#),
+            "{text}"
+        );
+        assert!(text.contains(r#"route="unmatched",status="404""#));
+        assert!(!text.contains("secret"));
+    }
+}

@@ -1,0 +1,191 @@
+//! Owns the life of a process: bind, run, finish what runs, end.
+//!
+//! A service builds its own `HttpServer` on a listener from [`bind`]; this module runs it beside
+//! the admin listener until a signal, then stops in order: not ready, no new rings, no new
+//! connections, what runs is finished within the grace period, admin listener last.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, Error, HttpServer, web};
+use prometheus::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use crate::health::{self, Health};
+use crate::schedule::Ringing;
+use crate::{metrics, problem, request_id, routes};
+
+/// A server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken or not of this machine.
+    #[error("cannot listen on {address} for {what}: {cause}")]
+    Listen {
+        /// What the listener is for.
+        what: &'static str,
+        /// The address asked for.
+        address: SocketAddr,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// The scheduler refused a line.
+    #[error("the scheduler did not start: {0}")]
+    Schedule(#[from] tokio_cron_scheduler::JobSchedulerError),
+    /// A store that is needed from the start does not answer.
+    #[error("{0}")]
+    Store(String),
+}
+
+/// A listener; port 0 takes any free port.
+pub fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|cause| StartError::Listen {
+        what,
+        address,
+        cause,
+    })
+}
+
+/// The admin listener's server: `/live`, `/ready`, `/metrics`.
+pub fn admin(
+    listener: TcpListener,
+    registry: Registry,
+    health: web::Data<Health>,
+) -> io::Result<Server> {
+    let registry = web::Data::new(registry);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(registry.clone())
+            .app_data(health.clone())
+            .wrap(from_fn(problem::edge))
+            .wrap(from_fn(request_id::assign))
+            .configure(health_routes)
+            .service(routes::at("/metrics").get(metrics::show).done())
+            .default_service(web::to(routes::not_found))
+    });
+    Ok(server
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .listen(listener)?
+        .run())
+}
+
+/// `/live` and `/ready`, which every listener has.
+pub fn health_routes(app: &mut web::ServiceConfig) {
+    app.service(routes::at("/live").get(health::live).done())
+        .service(routes::at("/ready").get(health::ready).done());
+}
+
+/// Middleware: tells clients to open a new connection, elsewhere, once this process is stopping.
+pub async fn close_when_draining<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let mut answer = next.call(request).await?;
+    let health = answer.request().app_data::<web::Data<Health>>();
+    if health.is_some_and(|health| health.is_draining()) {
+        answer
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answer
+            .response_mut()
+            .head_mut()
+            .set_connection_type(actix_web::http::ConnectionType::Close);
+    }
+    Ok(answer)
+}
+
+/// A service that runs. Stop it, or wait for the signal that does.
+pub struct Running {
+    /// Where the service listens.
+    pub address: SocketAddr,
+    /// Where the operator's routes listen.
+    pub admin_address: SocketAddr,
+    health: web::Data<Health>,
+    ringing: Ringing,
+    public: Spawned,
+    admin: Spawned,
+}
+
+struct Spawned {
+    handle: ServerHandle,
+    ended: JoinHandle<io::Result<()>>,
+}
+
+impl Spawned {
+    fn of(server: Server) -> Self {
+        Self {
+            handle: server.handle(),
+            ended: tokio::spawn(server),
+        }
+    }
+
+    async fn stop(self) {
+        self.handle.stop(true).await;
+        match self.ended.await {
+            Ok(Ok(())) => {}
+            Ok(Err(cause)) => log::warn!("a server ended badly: {cause}"),
+            Err(cause) => log::warn!("a server's task ended badly: {cause}"),
+        }
+    }
+}
+
+impl Running {
+    /// Runs both servers; `address` and `admin_address` are those of their listeners.
+    pub fn spawn(
+        (public, address): (Server, SocketAddr),
+        (admin, admin_address): (Server, SocketAddr),
+        health: web::Data<Health>,
+        ringing: Ringing,
+    ) -> Self {
+        Self {
+            address,
+            admin_address,
+            health,
+            ringing,
+            public: Spawned::of(public),
+            admin: Spawned::of(admin),
+        }
+    }
+
+    /// Serves until SIGTERM or SIGINT, then stops in order.
+    pub async fn until_signal(self) -> io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => log::info!("SIGTERM: finishing what runs"),
+            _ = interrupt.recv() => log::info!("SIGINT: finishing what runs"),
+        }
+        self.stop().await;
+        log::info!("stopped");
+        Ok(())
+    }
+
+    /// Stops in order and returns when nothing runs any more.
+    pub async fn stop(self) {
+        self.health.drain();
+        self.ringing.stop().await;
+        self.public.stop().await;
+        self.admin.stop().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StartError, bind};
+
+    #[test]
+    fn an_address_that_is_taken_is_named() {
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let taken = bind("tests", any).expect("a free port");
+        let address = taken.local_addr().expect("bound");
+        let refused = bind("tests", address).expect_err("taken");
+        assert!(matches!(refused, StartError::Listen { .. }));
+        assert!(refused.to_string().contains(&address.to_string()));
+    }
+}

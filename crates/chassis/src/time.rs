@@ -1,0 +1,106 @@
+//! Owns the clock and the form in which an instant is shown.
+//!
+//! Only [`Clock`] reads the time; everything else takes `now` as an argument. A test moves its own
+//! clock forward instead of sleeping.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use chrono::{SubsecRound, TimeDelta, Utc};
+
+/// An instant in UTC.
+pub type Timestamp = chrono::DateTime<Utc>;
+
+/// The one reader of the machine's time. Clones share their offset.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    offset_us: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// The clock of the machine.
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// The present instant, cut to whole microseconds, which is what the stores keep.
+    pub fn now(&self) -> Timestamp {
+        (Utc::now() + TimeDelta::microseconds(self.offset_us())).trunc_subsecs(6)
+    }
+
+    /// Moves this clock and its clones forward. For tests.
+    pub fn advance(&self, by: Duration) {
+        let by_us = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        self.offset_us.fetch_add(by_us, Ordering::SeqCst);
+    }
+
+    /// How far this clock stands ahead of the machine's, in microseconds: 0 outside tests.
+    pub fn offset_us(&self) -> i64 {
+        self.offset_us.load(Ordering::SeqCst)
+    }
+}
+
+/// `2026-05-01T10:00:00.000Z`, the only form in which the services show an instant.
+pub fn rfc3339(instant: Timestamp) -> String {
+    instant.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// For `#[serde(with = "chassis::time::wire")]`: RFC 3339 with milliseconds.
+pub mod wire {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Timestamp, rfc3339};
+
+    /// Writes an instant.
+    pub fn serialize<S: Serializer>(instant: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&rfc3339(*instant))
+    }
+
+    /// Reads an instant; any RFC 3339 offset is accepted.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        Timestamp::deserialize(from)
+    }
+}
+
+/// For `#[serde(with = "chassis::time::wire_option")]`: the same, or `null`.
+pub mod wire_option {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Timestamp, rfc3339};
+
+    /// Writes an instant or `null`.
+    pub fn serialize<S: Serializer>(instant: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        match instant {
+            Some(instant) => to.serialize_str(&rfc3339(*instant)),
+            None => to.serialize_none(),
+        }
+    }
+
+    /// Reads an instant or `null`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+        Option::<Timestamp>::deserialize(from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Clock, rfc3339};
+
+    #[test]
+    fn a_clone_of_a_clock_moves_with_it() {
+        let clock = Clock::system();
+        let twin = clock.clone();
+        let before = clock.now();
+        clock.advance(Duration::from_secs(300));
+        assert!(twin.now() - before >= chrono::TimeDelta::seconds(300));
+    }
+
+    #[test]
+    fn an_instant_is_shown_with_milliseconds_and_a_z() {
+        let instant = chrono::DateTime::from_timestamp_millis(1_777_629_600_000).expect("in range");
+        assert_eq!(rfc3339(instant), "2026-05-01T10:00:00.000Z");
+    }
+}
