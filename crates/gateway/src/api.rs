@@ -1,0 +1,129 @@
+//! Every route of the gateway, and the OpenAPI document.
+
+mod errors;
+pub mod place;
+mod queues;
+mod tokens;
+
+use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, ServiceConfig};
+use chassis::problem::{Problem, ProblemBody};
+use chassis::routes::{self, at};
+use chassis::server;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{IntoParams, Modify, OpenApi};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::{admission, proxy};
+
+/// The document of the service behind in the default set-up, shown beside our own.
+const BOOKING: &str = include_str!("../../../docs/openapi/booking.json");
+
+/// The whole gateway on one screen. What is not its own goes to the upstream, through the gate.
+pub fn routes(app: &mut ServiceConfig) {
+    app.configure(chassis::json::configure)
+        .configure(server::health_routes)
+        .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document()))
+        .service(web::redirect("/docs", "/docs/"))
+        .service(at("/api/v1/queues").get(queues::list).done())
+        .service(
+            web::scope("/api/v1/queues/{queue}")
+                .service(
+                    at("")
+                        .get(queues::status)
+                        .put(queues::change)
+                        .delete(queues::remove)
+                        .done(),
+                )
+                .service(at("/audit").get(queues::audit).done())
+                .service(at("/tokens").post(tokens::issue).done())
+                .service(
+                    at("/tokens/me")
+                        .get(tokens::poll)
+                        .delete(tokens::leave)
+                        .done(),
+                )
+                .default_service(web::to(routes::not_found)),
+        )
+        .service(
+            web::scope("")
+                .wrap(from_fn(admission::gate))
+                .default_service(web::to(proxy::forward)),
+        );
+}
+
+/// The gateway's own document.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Usher",
+        description = "A waiting room that lets visitors in at the rate that the service behind it \
+            can serve, in the order in which they came, and seat booking behind it. Errors are \
+            RFC 9457 problems; their `code` is the same everywhere.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    paths(
+        tokens::issue, tokens::poll, tokens::leave,
+        queues::list, queues::status, queues::change, queues::remove, queues::audit,
+    ),
+    tags(
+        (name = "visitor", description = "Join the line, look at one's place, leave."),
+        (name = "status", description = "What everybody sees of the queues."),
+        (name = "operator", description = "Steer the queues."),
+    ),
+    modifiers(&Security)
+)]
+pub struct GatewayApi;
+
+/// How callers prove who they are.
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = |description: &str| {
+            SecurityScheme::Http(
+                HttpBuilder::new()
+                    .scheme(HttpAuthScheme::Bearer)
+                    .description(Some(description))
+                    .build(),
+            )
+        };
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
+            "usher_token_main",
+            "The token of a queue, as the gateway set it: `usher_token_{queue}`.",
+        ));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", bearer("The token of a place, as issued."));
+        components.add_security_scheme("tokenCookie", SecurityScheme::ApiKey(cookie));
+        components.add_security_scheme("operator", bearer("An operator's key."));
+    }
+}
+
+/// The document of the gateway and of the service behind it together.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = GatewayApi::openapi();
+    match serde_json::from_str(BOOKING) {
+        Ok(booking) => document.merge(booking),
+        Err(cause) => log::error!("the document of booking cannot be shown: {cause}"),
+    }
+    document
+}
+
+/// The queue that a path names.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes a parameter")]
+struct QueueName {
+    /// 1 to 32 of `a-z`, `0-9` and `-`.
+    #[param(example = "main")]
+    queue: String,
+}
+
+fn cursor_invalid() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "QUERY_INVALID",
+        "cursor is not the nextCursor of an earlier page.",
+    )
+}

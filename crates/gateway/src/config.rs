@@ -1,0 +1,474 @@
+//! Owns the configuration of the gateway: every `GATEWAY_` variable, its unit, range and default.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use actix_web::http::Uri;
+use chassis::env::Env;
+use log::LevelFilter;
+
+use crate::access::AccessTable;
+use crate::operator::Operators;
+use crate::queue::QueueId;
+use crate::queue::policy::{Policy, PolicyChange};
+use crate::token::{KeyRing, PassKey};
+
+/// The access table of the booking service.
+pub const DEFAULT_ACCESS: &str = "public GET /api/v1/concerts; \
+     public GET /api/v1/concerts/{id}; \
+     token /api/v1/users/**; \
+     operator /api/v1/admin/**; \
+     active /**";
+
+/// Everything that the gateway is told from outside.
+#[derive(Clone)]
+pub struct Config {
+    /// `GATEWAY_LISTEN`: where visitors connect.
+    pub listen: SocketAddr,
+    /// `GATEWAY_ADMIN_LISTEN`: where health and metrics are read.
+    pub admin_listen: SocketAddr,
+    /// `GATEWAY_REDIS_URL`: the store of the line.
+    pub redis_url: String,
+    /// `GATEWAY_REDIS_POOL`: connections for the scheduler and operators.
+    pub redis_pool: usize,
+    /// `GATEWAY_UPSTREAM`: the service behind.
+    pub upstream: Upstream,
+    /// `GATEWAY_UPSTREAM_TIMEOUT_MS`: until the head of its answer.
+    pub upstream_timeout: Duration,
+    /// `GATEWAY_UPSTREAM_CONNECT_TIMEOUT_MS`: until a connection stands.
+    pub upstream_connect_timeout: Duration,
+    /// `GATEWAY_UPSTREAM_CONNECTIONS`: most connections of one worker to the upstream.
+    pub upstream_connections: usize,
+    /// `GATEWAY_TOKEN_KEYS`: the first signs tokens, all verify.
+    pub token_keys: KeyRing,
+    /// `GATEWAY_TOKEN_TTL_S`: how long a token can be used to come back.
+    pub token_ttl: Duration,
+    /// `GATEWAY_PASS_KEY`: shared with the upstream.
+    pub pass_key: PassKey,
+    /// `GATEWAY_OPERATOR_KEYS`: who may steer.
+    pub operators: Operators,
+    /// `GATEWAY_QUEUES`: the queues that exist from the start.
+    pub queues: QueueFile,
+    /// `GATEWAY_ACCESS`: which path needs what.
+    pub access: AccessTable,
+    /// `GATEWAY_CORS_ORIGINS`: pages of other origins that may call.
+    pub cors_origins: Origins,
+    /// `GATEWAY_TRUSTED_HOPS`: proxies of ours in front.
+    pub trusted_hops: usize,
+    /// `GATEWAY_COOKIE_SECURE`: whether the token's cookie is for TLS only.
+    pub cookie_secure: bool,
+    /// `GATEWAY_MAX_BODY_BYTES`: longest body that is passed on.
+    pub max_body_bytes: usize,
+    /// `GATEWAY_RECOVERY_S`: how long nobody is admitted after the store was lost.
+    pub recovery: Duration,
+    /// `GATEWAY_START_WAIT_S`: how long the start waits for the store.
+    pub start_wait: Duration,
+    /// `GATEWAY_WORKERS`: threads that serve; 0 is one a core.
+    pub workers: usize,
+    /// `GATEWAY_GRACE_S`: how long a stop waits for what runs.
+    pub grace: Duration,
+    /// `LOG_CONFIG`: a log4rs file.
+    pub log_config: Option<PathBuf>,
+    /// `LOG_LEVEL`: of the embedded default.
+    pub log_level: LevelFilter,
+}
+
+impl Config {
+    /// Reads and declares every variable. `None` means that `env` noted a mistake.
+    pub fn read(env: &mut Env<'_>) -> Option<Self> {
+        let token_keys = env.secret(
+            "GATEWAY_TOKEN_KEYS",
+            "Keys of visitors' tokens: id:secret[,id:secret], secrets in base64url of at least\n\
+             32 bytes (`openssl rand -base64 32 | tr '+/' '-_'`); the first signs, all verify",
+        );
+        let pass_key = env.secret(
+            "GATEWAY_PASS_KEY",
+            "Secret shared with the upstream, base64url of at least 32 bytes",
+        );
+        let config = Self {
+            listen: env.or("GATEWAY_LISTEN", "127.0.0.1:8080", "Address for visitors."),
+            admin_listen: env.or(
+                "GATEWAY_ADMIN_LISTEN",
+                "127.0.0.1:9080",
+                "Address for /live, /ready and /metrics. Keep it private.",
+            ),
+            redis_url: env.or(
+                "GATEWAY_REDIS_URL",
+                "redis://127.0.0.1:6379/0",
+                "Redis that holds the line. All gateways of a sale share it.",
+            ),
+            redis_pool: count(env, "GATEWAY_REDIS_POOL", "4", POOL_HELP),
+            upstream: env.or(
+                "GATEWAY_UPSTREAM",
+                "http://127.0.0.1:8081",
+                "The service behind the waiting room: http://host[:port].",
+            ),
+            upstream_timeout: millis(
+                env,
+                "GATEWAY_UPSTREAM_TIMEOUT_MS",
+                "10000",
+                "Milliseconds until the head of the upstream's answer, else 504.",
+            ),
+            upstream_connect_timeout: millis(
+                env,
+                "GATEWAY_UPSTREAM_CONNECT_TIMEOUT_MS",
+                "1000",
+                "Milliseconds until a connection to the upstream stands, else 502.",
+            ),
+            upstream_connections: count(
+                env,
+                "GATEWAY_UPSTREAM_CONNECTIONS",
+                "256",
+                "Most connections of one worker to the upstream.",
+            ),
+            token_ttl: seconds(
+                env,
+                "GATEWAY_TOKEN_TTL_S",
+                "86400",
+                "Seconds for which a token is good. Longer than the longest wait.",
+            ),
+            operators: env
+                .optional(
+                    "GATEWAY_OPERATOR_KEYS",
+                    "Who may steer: name:key[,name:key]. Without it nobody may.",
+                )
+                .unwrap_or_default(),
+            queues: queues(env),
+            access: env.or("GATEWAY_ACCESS", DEFAULT_ACCESS, ACCESS_HELP),
+            cors_origins: env.or(
+                "GATEWAY_CORS_ORIGINS",
+                "",
+                "Origins of pages that may call, such as https://shop.example; by commas.",
+            ),
+            trusted_hops: env.or(
+                "GATEWAY_TRUSTED_HOPS",
+                "0",
+                "Proxies of your own in front of the gateway. Only so many entries of\n\
+                 X-Forwarded-For are believed, from the right.",
+            ),
+            cookie_secure: env.or(
+                "GATEWAY_COOKIE_SECURE",
+                "false",
+                "true where visitors come over TLS: the token's cookie gets Secure.",
+            ),
+            max_body_bytes: count(
+                env,
+                "GATEWAY_MAX_BODY_BYTES",
+                "65536",
+                "Longest request body in bytes that is passed on, else 413.",
+            ),
+            recovery: seconds(
+                env,
+                "GATEWAY_RECOVERY_S",
+                "30",
+                "Seconds for which nobody is admitted after Redis lost the line, so that\n\
+                 those who wait can return to their places.",
+            ),
+            start_wait: seconds(
+                env,
+                "GATEWAY_START_WAIT_S",
+                "30",
+                "Seconds that the start waits for Redis before it gives up.",
+            ),
+            workers: env.or(
+                "GATEWAY_WORKERS",
+                "0",
+                "Threads that serve; 0 is one a core.",
+            ),
+            grace: seconds(
+                env,
+                "GATEWAY_GRACE_S",
+                "10",
+                "Seconds that a stop waits for requests that run.",
+            ),
+            log_config: env.optional("LOG_CONFIG", "A log4rs file in place of the default log."),
+            log_level: env.or("LOG_LEVEL", "info", "Level of the default log."),
+            // Last, so that every variable is declared even when a key is missing.
+            token_keys: token_keys?,
+            pass_key: pass_key?,
+        };
+        Some(config)
+    }
+}
+
+const POOL_HELP: &str = "Redis connections for the scheduler and operators.";
+const ACCESS_HELP: &str = "What each path of the upstream needs: LEVEL [METHOD] PATTERN, by semicolons.\n\
+     Levels: public, token, active, operator. {name} is one segment, ** is the rest.\n\
+     The first that fits decides; without one the path needs an active visitor.";
+
+fn count(
+    env: &mut Env<'_>,
+    name: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> usize {
+    let value = env.or(name, default, help);
+    env.check(name, value > 0, "must be at least 1");
+    value
+}
+
+fn seconds(
+    env: &mut Env<'_>,
+    name: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Duration {
+    Duration::from_secs(env.or(name, default, help))
+}
+
+fn millis(
+    env: &mut Env<'_>,
+    name: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Duration {
+    let value = env.or(name, default, help);
+    env.check(name, value > 0, "must be at least 1");
+    Duration::from_millis(value)
+}
+
+fn queues(env: &mut Env<'_>) -> QueueFile {
+    env.optional(
+        "GATEWAY_QUEUES",
+        "A TOML file with a table for each queue that exists from the start, its fields those\n\
+         of PUT /api/v1/queues/{queue}. Without it there is one queue, main. What an operator\n\
+         changed later stays changed.",
+    )
+    .unwrap_or_default()
+}
+
+/// Where the upstream is: plain HTTP, no path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream(String);
+
+/// Not the address of an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be http://host[:port] without a path")]
+pub struct UpstreamInvalid;
+
+impl Upstream {
+    /// The address of `path_and_query` at the upstream.
+    pub fn address_of(&self, path: &str, query: Option<&str>) -> String {
+        match query {
+            Some(query) => format!("{}{path}?{query}", self.0),
+            None => format!("{}{path}", self.0),
+        }
+    }
+}
+
+impl FromStr for Upstream {
+    type Err = UpstreamInvalid;
+
+    fn from_str(text: &str) -> Result<Self, UpstreamInvalid> {
+        let uri: Uri = text.parse().map_err(|_| UpstreamInvalid)?;
+        let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(UpstreamInvalid);
+        };
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(UpstreamInvalid);
+        }
+        Ok(Self(format!("http://{authority}")))
+    }
+}
+
+/// Origins of pages that may call the gateway from a browser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins(pub Vec<String>);
+
+/// Not a list of origins.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an origin such as https://shop.example")]
+pub struct OriginInvalid(String);
+
+impl FromStr for Origins {
+    type Err = OriginInvalid;
+
+    fn from_str(text: &str) -> Result<Self, OriginInvalid> {
+        let origin = |text: &str| {
+            let host = text
+                .strip_prefix("https://")
+                .or_else(|| text.strip_prefix("http://"));
+            match host {
+                Some(host) if !host.is_empty() && !host.contains(['/', '*', '?', ' ']) => {
+                    Ok(text.to_owned())
+                }
+                _ => Err(OriginInvalid(text.to_owned())),
+            }
+        };
+        text.split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(origin)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+/// The queues that exist from the start, read from the file that the variable names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueFile(pub BTreeMap<QueueId, Policy>);
+
+impl Default for QueueFile {
+    fn default() -> Self {
+        let main = "main".parse().map(|main| (main, Policy::default()));
+        Self(main.into_iter().collect())
+    }
+}
+
+/// A file of queues that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueFileInvalid {
+    /// It cannot be read.
+    #[error("cannot read the file: {0}")]
+    Unreadable(#[from] std::io::Error),
+    /// It is not TOML of this form.
+    #[error("the file is not a table for each queue: {0}")]
+    Form(#[from] toml::de::Error),
+    /// A name or a field is out of its range.
+    #[error("queue {queue:?}: {cause}")]
+    Queue {
+        /// The name in the file.
+        queue: String,
+        /// What is wrong.
+        cause: String,
+    },
+}
+
+impl FromStr for QueueFile {
+    type Err = QueueFileInvalid;
+
+    fn from_str(path: &str) -> Result<Self, QueueFileInvalid> {
+        Self::of(&std::fs::read_to_string(path)?)
+    }
+}
+
+impl QueueFile {
+    fn of(text: &str) -> Result<Self, QueueFileInvalid> {
+        let tables: BTreeMap<String, PolicyChange> = toml::from_str(text)?;
+        let checked = |(name, change): (String, PolicyChange)| {
+            let invalid = |cause: String| QueueFileInvalid::Queue {
+                queue: name.clone(),
+                cause,
+            };
+            let queue = name
+                .parse::<QueueId>()
+                .map_err(|it| invalid(it.to_string()))?;
+            let policy = Policy::default().changed(&change);
+            Ok((queue, policy.map_err(|it| invalid(it.to_string()))?))
+        };
+        tables
+            .into_iter()
+            .map(checked)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::env::Env;
+
+    use super::{Config, Origins, QueueFile, Upstream};
+
+    const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
+
+    /// The mistakes that are told when `name` has `value` and all else is right.
+    fn told(name: &str, value: &str) -> Option<String> {
+        let keys = format!("k1:{KEY}");
+        let lookup = |asked: &str| match asked {
+            _ if asked == name => Some(value.to_owned()),
+            "GATEWAY_TOKEN_KEYS" => Some(keys.clone()),
+            "GATEWAY_PASS_KEY" => Some(KEY.to_owned()),
+            _ => None,
+        };
+        let mut env = Env::new(&lookup);
+        let _ = Config::read(&mut env);
+        env.finish().err().map(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn with_its_two_secrets_alone_the_gateway_can_start() {
+        assert_eq!(told("GATEWAY_LISTEN", "127.0.0.1:0"), None);
+    }
+
+    #[test]
+    fn a_bad_value_names_its_variable() {
+        for (name, value) in [
+            ("GATEWAY_LISTEN", "8080"),
+            ("GATEWAY_ADMIN_LISTEN", "here"),
+            ("GATEWAY_REDIS_POOL", "0"),
+            ("GATEWAY_UPSTREAM", "https://shop"),
+            ("GATEWAY_UPSTREAM", "http://shop/path"),
+            ("GATEWAY_UPSTREAM_TIMEOUT_MS", "soon"),
+            ("GATEWAY_UPSTREAM_CONNECT_TIMEOUT_MS", "0"),
+            ("GATEWAY_UPSTREAM_CONNECTIONS", "-1"),
+            ("GATEWAY_TOKEN_KEYS", "k1"),
+            ("GATEWAY_TOKEN_TTL_S", "1.5"),
+            ("GATEWAY_PASS_KEY", "c2hvcnQ"),
+            ("GATEWAY_OPERATOR_KEYS", "x"),
+            ("GATEWAY_QUEUES", "/nowhere/queues.toml"),
+            ("GATEWAY_ACCESS", "everything"),
+            ("GATEWAY_CORS_ORIGINS", "shop.example"),
+            ("GATEWAY_TRUSTED_HOPS", "-1"),
+            ("GATEWAY_COOKIE_SECURE", "maybe"),
+            ("GATEWAY_MAX_BODY_BYTES", "0"),
+            ("GATEWAY_RECOVERY_S", "x"),
+            ("GATEWAY_START_WAIT_S", "x"),
+            ("GATEWAY_WORKERS", "x"),
+            ("GATEWAY_GRACE_S", "x"),
+            ("LOG_LEVEL", "loud"),
+        ] {
+            let told = told(name, value).unwrap_or_default();
+            assert!(told.contains(name), "{name}={value}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let told = told("GATEWAY_PASS_KEY", "hunter2").expect("too short");
+        assert!(!told.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_file_of_queues_is_checked_like_a_change_of_an_operator() {
+        let file = QueueFile::of("[main]\nmaxActive = 2\n[vip]\nadmitPerSecond = 0.5\n");
+        let file = file.expect("two queues").0;
+        assert_eq!(file.len(), 2);
+        assert!(file.values().any(|policy| policy.max_active == 2));
+        for odd in [
+            "[main]\nmaxActiv = 2",
+            "[Main]",
+            "[main]\nmaxActive = 0",
+            "x",
+        ] {
+            assert!(QueueFile::of(odd).is_err(), "{odd}");
+        }
+        assert!(
+            QueueFile::default()
+                .0
+                .keys()
+                .any(|it| it.as_str() == "main")
+        );
+    }
+
+    #[test]
+    fn an_upstream_keeps_its_path_and_query() {
+        let upstream: Upstream = "http://shop:81/".parse().expect("an upstream");
+        assert_eq!(
+            upstream.address_of("/a", Some("b=c")),
+            "http://shop:81/a?b=c"
+        );
+        assert_eq!(upstream.address_of("/a", None), "http://shop:81/a");
+    }
+
+    #[test]
+    fn origins_are_whole() {
+        let origins: Origins = "https://a.example, http://b:3000".parse().expect("two");
+        assert_eq!(origins.0.len(), 2);
+        assert!("*".parse::<Origins>().is_err());
+        assert!("https://a/b".parse::<Origins>().is_err());
+    }
+}

@@ -1,0 +1,236 @@
+//! The waiting room: holds the line in Redis, tells each visitor where they stand, and passes on
+//! the requests of those who are inside.
+//!
+//! It knows Redis and HTTP. It knows neither MySQL nor what is sold behind it.
+
+pub mod access;
+pub mod admission;
+pub mod api;
+pub mod config;
+pub mod credential;
+mod metrics;
+pub mod operator;
+pub mod proxy;
+pub mod queue;
+mod scheduler;
+pub mod token;
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use actix_cors::Cors;
+use actix_web::dev::Server;
+use actix_web::http::header;
+use actix_web::middleware::{Condition, from_fn};
+use actix_web::{App, HttpServer, web};
+use chassis::health::Health;
+use chassis::metrics::HttpMetrics;
+use chassis::server::{self, Running, StartError};
+use chassis::time::Clock;
+use chassis::{logging, problem, request_id};
+use deadpool_redis::redis;
+use prometheus::Registry;
+
+use crate::access::AccessTable;
+use crate::config::{Config, Origins, Upstream};
+use crate::metrics::Metrics;
+use crate::operator::Operators;
+use crate::queue::{QueueError, QueueId, Queues, Ticket};
+use crate::token::{Claims, KeyRing, PassKey};
+
+/// A visitor who sends a request's head slower than this is cut off.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time between two requests of one connection: longer than the longest usual poll.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Between two tries to reach Redis at start.
+const START_PAUSE: Duration = Duration::from_millis(500);
+
+/// What every request of this process shares.
+pub struct Gateway {
+    queues: Queues,
+    tokens: KeyRing,
+    token_ttl: Duration,
+    passes: PassKey,
+    operators: Operators,
+    access: AccessTable,
+    upstream: Upstream,
+    trusted_hops: usize,
+    cookie_secure: bool,
+    max_body_bytes: usize,
+    metrics: Metrics,
+    clock: Clock,
+}
+
+impl Gateway {
+    /// A fresh token for a place.
+    fn token(&self, queue: &QueueId, ticket: &Ticket) -> String {
+        let now = self.clock.now().timestamp();
+        let ttl = i64::try_from(self.token_ttl.as_secs()).unwrap_or(i64::MAX);
+        self.tokens.mint(&Claims {
+            sub: ticket.user,
+            queue: queue.clone(),
+            ticket: ticket.number,
+            epoch: ticket.epoch,
+            iat: now,
+            exp: now.saturating_add(ttl),
+        })
+    }
+
+    /// What the upstream hears of the one who asks.
+    fn pass(&self, sub: &str, queue: &str, level: token::Level) -> String {
+        self.passes.mint(sub, queue, level, self.clock.now())
+    }
+}
+
+/// Binds, reaches Redis, defines the queues of the configuration, and serves.
+pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
+    let public = server::bind("visitors", config.listen)?;
+    let admin = server::bind("health and metrics", config.admin_listen)?;
+    let redis_url_invalid = |cause| StartError::Store(format!("GATEWAY_REDIS_URL: {cause}"));
+    let hot = chassis::redis::manager(&config.redis_url).map_err(redis_url_invalid)?;
+    let pool = chassis::redis::pool(&config.redis_url, config.redis_pool);
+    let queues = Queues::new(
+        hot.clone(),
+        pool.map_err(redis_url_invalid)?,
+        clock.clone(),
+        config.recovery,
+    );
+    define(&queues, &config).await?;
+    let registry = Registry::new();
+    let app = web::Data::new(Gateway {
+        queues,
+        tokens: config.token_keys.clone(),
+        token_ttl: config.token_ttl,
+        passes: config.pass_key.clone(),
+        operators: config.operators.clone(),
+        access: config.access.clone(),
+        upstream: config.upstream.clone(),
+        trusted_hops: config.trusted_hops,
+        cookie_secure: config.cookie_secure,
+        max_body_bytes: config.max_body_bytes,
+        metrics: Metrics::register(&registry),
+        clock,
+    });
+    let health = web::Data::new(Health::default().check("redis", move || ping(hot.clone())));
+    let http = HttpMetrics::register(&registry);
+    let ringing = scheduler::start(app.clone()).await?;
+    let (address, admin_address) = (address_of(&public)?, address_of(&admin)?);
+    let public = serve(public, &config, app, http, health.clone())?;
+    let admin = server::admin(admin, registry, health.clone()).map_err(not_served)?;
+    log::info!("the gateway serves on {address}, its operator on {admin_address}");
+    Ok(Running::spawn(
+        (public, address),
+        (admin, admin_address),
+        health,
+        ringing,
+    ))
+}
+
+/// Puts the queues of the configuration in place, waiting for Redis as long as the operator said.
+async fn define(queues: &Queues, config: &Config) -> Result<(), StartError> {
+    let deadline = tokio::time::Instant::now() + config.start_wait;
+    loop {
+        let cause = match define_all(queues, config).await {
+            Ok(()) => return Ok(()),
+            Err(QueueError::StoreUnavailable(cause)) => cause,
+            Err(other) => return Err(StartError::Store(format!("GATEWAY_QUEUES: {other}"))),
+        };
+        if tokio::time::Instant::now() >= deadline {
+            return Err(StartError::Store(format!(
+                "Redis does not answer: {cause}. Start it, or set GATEWAY_REDIS_URL to where it is."
+            )));
+        }
+        log::warn!("waiting for Redis: {cause}");
+        tokio::time::sleep(START_PAUSE).await;
+    }
+}
+
+async fn define_all(queues: &Queues, config: &Config) -> Result<(), QueueError> {
+    for (queue, policy) in &config.queues.0 {
+        queues.define(queue, policy.clone(), "start").await?;
+    }
+    queues.refresh().await
+}
+
+async fn ping(mut redis: redis::aio::ConnectionManager) -> Result<(), String> {
+    redis::cmd("PING")
+        .query_async::<()>(&mut redis)
+        .await
+        .map_err(|cause| cause.to_string())
+}
+
+fn serve(
+    listener: TcpListener,
+    config: &Config,
+    app: web::Data<Gateway>,
+    http: HttpMetrics,
+    health: web::Data<Health>,
+) -> Result<Server, StartError> {
+    let (workers, grace) = (config.workers, config.grace);
+    let config = config.clone();
+    let http = web::Data::new(http);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(app.clone())
+            .app_data(http.clone())
+            .app_data(health.clone())
+            .app_data(web::Data::new(proxy::client(&config)))
+            .wrap(from_fn(problem::edge))
+            .wrap(Condition::new(
+                !config.cors_origins.0.is_empty(),
+                cors(&config.cors_origins),
+            ))
+            .wrap(from_fn(logging::access))
+            .wrap(from_fn(server::close_when_draining))
+            .wrap(from_fn(request_id::assign))
+            .configure(api::routes)
+    });
+    let server = if workers > 0 {
+        server.workers(workers)
+    } else {
+        server
+    };
+    Ok(server
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(grace.as_secs())
+        .disable_signals()
+        .listen(listener)
+        .map_err(not_served)?
+        .run())
+}
+
+/// Pages of the configured origins may call, with their cookies, and read our headers.
+fn cors(origins: &Origins) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "DELETE"])
+        .allowed_headers([
+            "authorization",
+            "content-type",
+            "idempotency-key",
+            "if-none-match",
+            "last-event-id",
+            "x-request-id",
+        ])
+        .expose_headers([
+            header::ETAG.as_str(),
+            header::LOCATION.as_str(),
+            header::RETRY_AFTER.as_str(),
+            "idempotent-replayed",
+            "x-request-id",
+        ])
+        .supports_credentials()
+        .max_age(3600);
+    origins
+        .0
+        .iter()
+        .fold(cors, |cors, origin| cors.allowed_origin(origin))
+}
+
+fn address_of(listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(not_served)
+}
+
+fn not_served(cause: std::io::Error) -> StartError {
+    StartError::Store(format!("cannot serve: {cause}"))
+}

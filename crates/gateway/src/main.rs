@@ -1,0 +1,97 @@
+//! Environment → configuration → start → run.
+
+use std::process::ExitCode;
+
+use chassis::env::{EXIT_UNAVAILABLE, EXIT_USAGE, Env};
+use chassis::logging;
+use chassis::time::Clock;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use gateway::api::GatewayApi;
+use gateway::config::Config;
+use utoipa::OpenApi as _;
+
+/// The waiting room: lets visitors in at the rate that the service behind it can serve.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until SIGTERM. This is also what happens without a command.
+    Serve,
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+#[actix_web::main]
+async fn main() -> ExitCode {
+    let lookup = |name: &str| std::env::var(name).ok();
+    let mut env = Env::new(&lookup);
+    let config = Config::read(&mut env);
+    let page = env.page();
+    let matches = Arguments::command()
+        .after_help(page)
+        .try_get_matches()
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match matches {
+        Ok(arguments) => arguments,
+        Err(told) => {
+            // Help and version are no mistake; where they cannot be printed nobody reads them.
+            let _ = told.print();
+            return if told.use_stderr() {
+                ExitCode::from(EXIT_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    if let Some(Command::Openapi) = arguments.command {
+        return print_document();
+    }
+    let checked = env.finish();
+    match (checked, config) {
+        (Ok(()), Some(config)) => serve(config).await,
+        (Err(mistakes), _) => {
+            eprintln!("{mistakes}\nRun `gateway --help` to see every variable.");
+            ExitCode::from(EXIT_USAGE)
+        }
+        (Ok(()), None) => ExitCode::from(EXIT_USAGE),
+    }
+}
+
+async fn serve(config: Config) -> ExitCode {
+    if let Err(cause) = logging::init(config.log_config.as_deref(), config.log_level) {
+        eprintln!("{cause}");
+        return ExitCode::from(EXIT_USAGE);
+    }
+    let running = match gateway::start(config, Clock::system()).await {
+        Ok(running) => running,
+        Err(cause) => {
+            eprintln!("{cause}");
+            return ExitCode::from(EXIT_UNAVAILABLE);
+        }
+    };
+    match running.until_signal().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            eprintln!("signals cannot be received: {cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_document() -> ExitCode {
+    match GatewayApi::openapi().to_pretty_json() {
+        Ok(document) => {
+            println!("{document}");
+            ExitCode::SUCCESS
+        }
+        Err(cause) => {
+            eprintln!("the document cannot be written: {cause}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Owns the line: who waits, who is inside, and the verbs that change it.
+//!
+//! Every verb is one atomic script, or one pipeline that only reads, so any number of gateways on
+//! one Redis give the same answers. Redis is the only clock. Order is by ticket number, strictly.
+//! Nothing here knows HTTP.
+
+pub mod eta;
+mod id;
+mod keys;
+mod operator;
+pub mod policy;
+mod queues;
+mod script;
+mod snapshot;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::time::Timestamp;
+
+pub use id::{QueueId, QueueIdInvalid, Ticket, UserId};
+pub use operator::{AuditEntry, AuditPage, Changed, Defined};
+use policy::{PolicyError, State};
+pub use queues::Queues;
+use queues::Slot;
+pub use script::StoreError;
+use script::{Store, Way};
+pub use snapshot::Snapshot;
+
+/// One queue, as this gateway sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Queue {
+    queues: Queues,
+    slot: Arc<Slot>,
+}
+
+/// Where a visit stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// In line.
+    Waiting {
+        /// Visitors who enter first.
+        ahead: u64,
+    },
+    /// In line before the queue opens.
+    Scheduled {
+        /// Visitors who enter first.
+        ahead: u64,
+        /// When the queue opens.
+        opens_at: Timestamp,
+    },
+    /// Inside.
+    Active {
+        /// When the lease ends; from that instant on the visit is over.
+        until: Timestamp,
+    },
+}
+
+/// The answer to [`Queue::join`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// The visit; a token for it proves the place.
+    pub ticket: Ticket,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Whether the place is new, or the one that the user had already.
+    pub created: bool,
+}
+
+/// The answer to [`Queue::leave`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// Whether a place inside became free by it.
+    pub freed: bool,
+}
+
+/// What one [`Queue::admit`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// When, by the clock of Redis.
+    pub at: Timestamp,
+    /// Who was let in, with the ticket numbers, in order.
+    pub users: Vec<(UserId, u64)>,
+    /// Visits whose lease had ended.
+    pub ended: u64,
+    /// Those of them who never showed up.
+    pub no_shows: u64,
+    /// Whether the batch was full: ring again at once.
+    pub more: bool,
+}
+
+/// Why a verb did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// There is no queue of this name.
+    #[error("there is no such queue")]
+    Unknown,
+    /// The operator closed the queue to newcomers.
+    #[error("the queue is closed")]
+    Closed,
+    /// The line is as long as the operator allows.
+    #[error("the line is full")]
+    Full {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The visit is over: the lease ended, or the visitor left. They may join again.
+    #[error("the visit is over")]
+    Over,
+    /// A rule is out of its range.
+    #[error(transparent)]
+    Refused(#[from] PolicyError),
+    /// Redis gave no answer; whoever asks keeps what they have.
+    #[error("the queue cannot be reached now: {0}")]
+    StoreUnavailable(#[from] StoreError),
+}
+
+/// The answer of `touch.lua` and `restore.lua`.
+type Verdict = (String, u64);
+/// The answer of `join.lua`.
+type JoinReply = (String, u8, u64, u64, u64, u8);
+/// The answer of `admit.lua`.
+type AdmitReply = (String, u64, u64, u64, u8, String, u64, Vec<(Vec<u8>, u64)>);
+
+impl Queue {
+    /// Its name.
+    pub fn id(&self) -> &QueueId {
+        &self.slot.id
+    }
+
+    /// What this gateway knows of it, about a second old at most.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.slot.snapshot()
+    }
+
+    /// Takes a place for `user`, or finds the one they have.
+    ///
+    /// Whoever finds room is inside at once and has shown up by it.
+    ///
+    /// # Errors
+    /// `Closed`, `Full`, `Unknown` when the queue was removed, `StoreUnavailable`.
+    pub async fn join(&self, user: UserId) -> Result<Joined, QueueError> {
+        let mut reply = self.join_once(user).await?;
+        if reply.0 == "gone" {
+            self.queues.revive(&self.slot, Way::Hot).await?;
+            reply = self.join_once(user).await?;
+        }
+        let (verdict, created, number, epoch, place, room) = reply;
+        let standing = match verdict.as_str() {
+            "waiting" if room == 1 => match self.ring(Way::Hot, Some(user)).await {
+                Ok((_, Some(standing))) => standing,
+                // The place is taken; the next ring lets them in.
+                Ok((_, None)) | Err(_) => self.in_line(place),
+            },
+            "waiting" => self.in_line(place),
+            "active" => active(place),
+            "closed" => return Err(QueueError::Closed),
+            "full" => {
+                let retry_after = self.snapshot().retry_after();
+                return Err(QueueError::Full { retry_after });
+            }
+            verdict => return Err(refusal(verdict)),
+        };
+        let ticket = Ticket {
+            user,
+            number,
+            epoch,
+        };
+        Ok(Joined {
+            ticket,
+            standing,
+            created: created == 1,
+        })
+    }
+
+    /// Where a visit stands: the poll.
+    ///
+    /// One round trip for whoever waits. Only when the line does not hold this very ticket a
+    /// script runs, as in [`Queue::touch`].
+    ///
+    /// # Errors
+    /// `Over`, `Unknown` when the queue was removed, `StoreUnavailable`.
+    pub async fn rank(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
+        let (line, member) = (&self.slot.keys.waiting, ticket.user.member());
+        let mut pipe = redis::Pipeline::with_capacity(2);
+        pipe.cmd("ZRANK").arg(line).arg(member);
+        pipe.cmd("ZSCORE").arg(line).arg(member);
+        let (ahead, number): (Option<u64>, Option<u64>) = self.store().ask(&pipe).await?;
+        match ahead {
+            Some(ahead) if number == Some(ticket.number) => Ok(self.in_line(ahead)),
+            _ => self.touch(ticket).await,
+        }
+    }
+
+    /// Where a visit stands, asked by somebody who is probably inside: they show up by it, and the
+    /// claim lease becomes the full lease, once. Brings back a visit that Redis lost.
+    ///
+    /// # Errors
+    /// `Over`, `Unknown` when the queue was removed, `StoreUnavailable`.
+    pub async fn touch(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
+        let mut verdict = self.ask(&script::TOUCH, ticket).await?;
+        if verdict.0 == "gone" {
+            self.queues.revive(&self.slot, Way::Hot).await?;
+            verdict = self.ask(&script::TOUCH, ticket).await?;
+        }
+        if verdict.0 == "lost" {
+            verdict = self.ask(&script::RESTORE, ticket).await?;
+        }
+        match verdict.0.as_str() {
+            "waiting" => Ok(self.in_line(verdict.1)),
+            "active" => Ok(active(verdict.1)),
+            other => Err(refusal(other)),
+        }
+    }
+
+    /// Ends a visit; the second time it changes nothing. A place that is freed is filled at once.
+    ///
+    /// # Errors
+    /// `Unknown` when the queue was removed, `StoreUnavailable`.
+    pub async fn leave(&self, ticket: &Ticket) -> Result<Left, QueueError> {
+        let mut call = self.store().call(&script::LEAVE, &self.slot.keys);
+        call.arg(ticket.user.member()).arg(ticket.number);
+        let (verdict, freed): (String, u8) = self.store().run(Way::Hot, &call).await?;
+        match verdict.as_str() {
+            "left" | "never" => {}
+            // Nobody is in a queue that Redis lost.
+            "gone" => return Ok(Left { freed: false }),
+            other => return Err(refusal(other)),
+        }
+        let freed = freed == 1;
+        if freed {
+            // Whoever left has left; if this ring fails, the scheduler's next one lets in.
+            let _ = self.ring(Way::Hot, None).await;
+        }
+        Ok(Left { freed })
+    }
+
+    /// Drops leases that ended and lets in as many as may enter now, in ticket order.
+    ///
+    /// # Errors
+    /// `Unknown` when the queue was removed, `StoreUnavailable`.
+    pub async fn admit(&self) -> Result<Admitted, QueueError> {
+        Ok(self.ring(Way::Rare, None).await?.0)
+    }
+
+    async fn ring(
+        &self,
+        way: Way,
+        asking: Option<UserId>,
+    ) -> Result<(Admitted, Option<Standing>), QueueError> {
+        let mut call = self.store().call(&script::ADMIT, &self.slot.keys);
+        call.arg(asking.as_ref().map_or(&[][..], UserId::member));
+        let reply: AdmitReply = self.store().run(way, &call).await?;
+        let (verdict, at, ended, no_shows, more, standing, number, entered) = reply;
+        if verdict != "done" {
+            return Err(refusal(&verdict));
+        }
+        let standing = match standing.as_str() {
+            "waiting" => Some(self.in_line(number)),
+            "active" => Some(active(number)),
+            _ => None,
+        };
+        let user = |(member, number): (Vec<u8>, u64)| Some((UserId::from_member(&member)?, number));
+        let users: Option<Vec<_>> = entered.into_iter().map(user).collect();
+        let admitted = Admitted {
+            at: snapshot::instant(at),
+            users: users.ok_or(StoreError::Odd("a visitor who is not a user"))?,
+            ended,
+            no_shows,
+            more: more == 1,
+        };
+        Ok((admitted, standing))
+    }
+
+    async fn join_once(&self, user: UserId) -> Result<JoinReply, StoreError> {
+        let mut call = self.store().call(&script::JOIN, &self.slot.keys);
+        call.arg(user.member());
+        self.store().run(Way::Hot, &call).await
+    }
+
+    async fn ask(&self, script: &redis::Script, ticket: &Ticket) -> Result<Verdict, StoreError> {
+        let mut call = self.store().call(script, &self.slot.keys);
+        call.arg(ticket.user.member())
+            .arg(ticket.number)
+            .arg(ticket.epoch);
+        self.store().run(Way::Hot, &call).await
+    }
+
+    fn in_line(&self, ahead: u64) -> Standing {
+        let snapshot = self.snapshot();
+        match (snapshot.state, snapshot.policy.opens_at) {
+            (State::Scheduled, Some(opens_at)) => Standing::Scheduled { ahead, opens_at },
+            _ => Standing::Waiting { ahead },
+        }
+    }
+
+    fn store(&self) -> &Store {
+        self.queues.store()
+    }
+}
+
+fn active(until_us: u64) -> Standing {
+    Standing::Active {
+        until: snapshot::instant(until_us),
+    }
+}
+
+/// What a verdict that is no place means.
+fn refusal(verdict: &str) -> QueueError {
+    match verdict {
+        "over" => QueueError::Over,
+        "removed" => QueueError::Unknown,
+        "gone" | "lost" => StoreError::Odd("a queue that vanishes again and again").into(),
+        _ => StoreError::Odd("a verdict that no script gives").into(),
+    }
+}

@@ -1,0 +1,82 @@
+//! Owns the name of every Redis key of the gateway.
+//!
+//! The keys of one queue share a hash tag, so a Redis Cluster keeps them on one node and scripts
+//! may use them together. The set of names stands alone and is used outside scripts only.
+
+use redis::{RedisWrite, ToRedisArgs};
+
+use super::QueueId;
+
+/// The names of all queues: a set.
+pub(super) const NAMES: &str = "usher:queues";
+
+/// What one queue keeps, in the order in which scripts take the keys.
+const PARTS: [&str; 9] = [
+    // Hash: the rules, a field each.
+    "policy",
+    // Hash: last ticket, epoch, token bucket, version, counters; a removed queue's tombstone.
+    "meta",
+    // Sorted set: user by ticket number.
+    WAITING,
+    // Sorted set: user by lease end in µs.
+    "active",
+    // Set: users inside who did not show up yet.
+    "unclaimed",
+    // Hash: ticket number by user, of those inside.
+    "tickets",
+    // Set: numbers of tickets from an older epoch whose visit is over.
+    "ended",
+    // Hash: a ring of admissions per second.
+    "admitted",
+    // List: changes of policy, newest first.
+    AUDIT,
+];
+const WAITING: &str = "waiting";
+const AUDIT: &str = "audit";
+
+/// The keys of one queue.
+#[derive(Debug)]
+pub(super) struct Keys {
+    all: [String; PARTS.len()],
+    /// For the one command that is not in a script.
+    pub waiting: String,
+    /// For reading the list.
+    pub audit: String,
+}
+
+impl Keys {
+    /// The keys of `queue`.
+    pub fn of(queue: &QueueId) -> Self {
+        let key = |part| format!("q:{{{queue}}}:{part}");
+        Self {
+            all: PARTS.map(key),
+            waiting: key(WAITING),
+            audit: key(AUDIT),
+        }
+    }
+}
+
+/// All keys, as every script takes them.
+impl ToRedisArgs for &Keys {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        for key in &self.all {
+            out.write_arg(key.as_bytes());
+        }
+    }
+
+    fn num_of_args(&self) -> usize {
+        self.all.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Keys;
+
+    #[test]
+    fn the_keys_of_a_queue_share_one_hash_tag() {
+        let keys = Keys::of(&"main".parse().expect("a name"));
+        assert!(keys.all.iter().all(|key| key.starts_with("q:{main}:")));
+        assert!(keys.all.contains(&keys.waiting) && keys.all.contains(&keys.audit));
+    }
+}

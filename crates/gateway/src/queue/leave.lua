@@ -1,0 +1,26 @@
+-- leave: ends one visit. The second time it changes nothing.
+--
+-- ARGV: 2 user  3 ticket
+-- Returns { verdict, freed }
+--   verdict 'left':  the visit is over now; freed = 1 when a place inside is free by it
+--   verdict 'never': there was no such visit (any more); freed is 0
+--   verdict 'gone' | 'removed': freed is 0
+
+assert(#ARGV == 3, 'leave takes 3 arguments')
+local user, ticket = ARGV[2], tonumber(ARGV[3])
+
+if redis.call('EXISTS', POLICY) == 0 then return { absence(), 0 } end
+local meta = read_meta()
+
+-- Also for a lost visit that was not brought back: it shall not come back after this.
+forget_ticket(ticket, meta)
+if score(WAITING, user) == ticket then
+  redis.call('ZREM', WAITING, user)
+  return { 'left', 0 }
+end
+local lease_end = score(ACTIVE, user)
+if lease_end and ticket_inside(user) == ticket then
+  end_visit(user, meta)
+  return { 'left', lease_end > now_us() and 1 or 0 }
+end
+return { 'never', 0 }

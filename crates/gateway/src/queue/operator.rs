@@ -1,0 +1,243 @@
+//! Owns what operators do to a queue: define, change, remove, and who did what.
+//!
+//! A change is written only over the version that it was made from, so two operators at the same
+//! time never undo each other unseen, and the record says what really followed what.
+
+use chassis::time::Timestamp;
+use serde::Deserialize;
+
+use super::keys::Keys;
+use super::policy::{Policy, PolicyChange};
+use super::queues::Queues;
+use super::script::{self, Way};
+use super::snapshot::{self, Seen};
+use super::{Queue, QueueError, QueueId, StoreError};
+
+/// How often a change is made again because somebody else was faster.
+const TRIES: usize = 16;
+
+/// The outcome of [`Queues::define`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Defined {
+    /// It is new.
+    Created,
+    /// It was there; what an operator changed stays.
+    Present,
+    /// An operator removed it; it stays so.
+    Removed,
+}
+
+/// The outcome of [`Queues::change`].
+#[derive(Clone)]
+pub struct Changed {
+    /// The queue, with the new rules in its snapshot.
+    pub queue: Queue,
+    /// Whether the queue is new.
+    pub created: bool,
+}
+
+/// Which part of the record is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditPage {
+    /// Only entries with a lower version: that of the last entry of the page before.
+    pub older_than: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// One change of the rules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditEntry {
+    /// Counts the changes of one queue.
+    pub version: u64,
+    /// When, by the clock of Redis.
+    pub at: Timestamp,
+    /// Who.
+    pub by: String,
+    /// The rules until then; none when the queue is new, or was lost and put back.
+    pub before: Option<Policy>,
+    /// The rules from then on; none when the queue was removed.
+    pub after: Option<Policy>,
+}
+
+/// An entry as the scripts write it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    version: u64,
+    at_us: u64,
+    by: String,
+    before: Option<Policy>,
+    after: Option<Policy>,
+}
+
+impl Queues {
+    /// Makes the queue if there is none and none was removed: for queues from configuration.
+    ///
+    /// # Errors
+    /// `Refused`, `StoreUnavailable`.
+    pub async fn define(
+        &self,
+        id: &QueueId,
+        policy: Policy,
+        by: &str,
+    ) -> Result<Defined, QueueError> {
+        let policy = policy.checked()?;
+        for _ in 0..TRIES {
+            match self.look(id).await? {
+                Seen::Present(seen) => {
+                    self.remember(id, *seen);
+                    return Ok(Defined::Present);
+                }
+                Seen::Removed(_) => return Ok(Defined::Removed),
+                Seen::Gone => {}
+            }
+            if self.write(id, 0, by, None, &policy).await? {
+                self.announce(id).await?;
+                return Ok(Defined::Created);
+            }
+        }
+        Err(contended())
+    }
+
+    /// Changes the rules, or makes the queue from the defaults with this change.
+    ///
+    /// In force here at once, and at every gateway after its next refresh; the scripts obey it
+    /// from this instant on.
+    ///
+    /// # Errors
+    /// `Refused`, `StoreUnavailable`.
+    pub async fn change(
+        &self,
+        id: &QueueId,
+        change: &PolicyChange,
+        by: &str,
+    ) -> Result<Changed, QueueError> {
+        for _ in 0..TRIES {
+            let (before, version) = match self.look(id).await? {
+                Seen::Present(seen) => (Some(seen.policy), seen.version),
+                Seen::Removed(version) => (None, version),
+                Seen::Gone => (None, 0),
+            };
+            let after = before.clone().unwrap_or_default().changed(change)?;
+            let is_same = before.as_ref() == Some(&after);
+            if is_same || self.write(id, version, by, before.as_ref(), &after).await? {
+                let queue = self.announce(id).await?;
+                let created = before.is_none();
+                return Ok(Changed { queue, created });
+            }
+        }
+        Err(contended())
+    }
+
+    /// Ends the queue and every visit in it. What was changed and by whom is kept.
+    ///
+    /// # Errors
+    /// `Unknown` when there is none, `StoreUnavailable`.
+    pub async fn remove(&self, id: &QueueId, by: &str) -> Result<(), QueueError> {
+        for _ in 0..TRIES {
+            let Seen::Present(seen) = self.look(id).await? else {
+                self.forget(id);
+                return Err(QueueError::Unknown);
+            };
+            let mut call = self.store().call(&script::REMOVE, &Keys::of(id));
+            call.arg(seen.version)
+                .arg(quoted(by))
+                .arg(json(&seen.policy)?);
+            let (verdict, _): (String, u64) = self.store().run(Way::Rare, &call).await?;
+            if verdict == "done" {
+                self.forget(id);
+                self.name(id, false).await?;
+                return Ok(());
+            }
+        }
+        Err(contended())
+    }
+
+    /// The changes of the rules, newest first; also of a queue that was removed.
+    ///
+    /// # Errors
+    /// `Unknown` when there never was such a queue, `StoreUnavailable`.
+    pub async fn audit(
+        &self,
+        id: &QueueId,
+        page: AuditPage,
+    ) -> Result<Vec<AuditEntry>, QueueError> {
+        let mut read = redis::cmd("LRANGE");
+        read.arg(&Keys::of(id).audit).arg(0).arg(-1);
+        let entries: Vec<String> = self.store().command(&read).await?;
+        if entries.is_empty() && self.remembered(id).is_none() {
+            return Err(QueueError::Unknown);
+        }
+        let older = page.older_than.unwrap_or(u64::MAX);
+        let entries = entries.iter().map(|entry| AuditEntry::read(entry));
+        let older = entries.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.version < older));
+        older.take(page.limit).collect()
+    }
+
+    /// What Redis says, after a queue that this gateway remembers was put back if it was lost.
+    async fn look(&self, id: &QueueId) -> Result<Seen, QueueError> {
+        let keys = Keys::of(id);
+        let seen = self.see(&keys, Way::Rare).await?;
+        match (&seen, self.remembered(id)) {
+            (Seen::Gone, Some(queue)) => {
+                self.revive(&queue.slot, Way::Rare).await?;
+                Ok(self.see(&keys, Way::Rare).await?)
+            }
+            _ => Ok(seen),
+        }
+    }
+
+    /// Whether nobody else was faster.
+    async fn write(
+        &self,
+        id: &QueueId,
+        version: u64,
+        by: &str,
+        before: Option<&Policy>,
+        after: &Policy,
+    ) -> Result<bool, QueueError> {
+        let before = before.map_or_else(|| Ok("null".to_owned()), json)?;
+        let mut call = self.store().call(&script::CHANGE, &Keys::of(id));
+        call.arg(version).arg(quoted(by)).arg(before);
+        call.arg(json(after)?).arg(snapshot::fields(after));
+        let (verdict, _): (String, u64) = self.store().run(Way::Rare, &call).await?;
+        Ok(verdict != "stale")
+    }
+
+    /// Makes a queue that was just written known here and to the other gateways.
+    async fn announce(&self, id: &QueueId) -> Result<Queue, QueueError> {
+        self.name(id, true).await?;
+        match self.see(&Keys::of(id), Way::Rare).await? {
+            Seen::Present(seen) => Ok(self.remember(id, *seen)),
+            Seen::Removed(_) | Seen::Gone => Err(QueueError::Unknown),
+        }
+    }
+}
+
+impl AuditEntry {
+    fn read(entry: &str) -> Result<Self, QueueError> {
+        let entry: Entry = serde_json::from_str(entry)
+            .map_err(|_| StoreError::Odd("an entry of the audit list that is not ours"))?;
+        Ok(Self {
+            version: entry.version,
+            at: snapshot::instant(entry.at_us),
+            by: entry.by,
+            before: entry.before,
+            after: entry.after,
+        })
+    }
+}
+
+/// The rules as the record keeps them.
+pub(super) fn json(policy: &Policy) -> Result<String, StoreError> {
+    serde_json::to_string(policy).map_err(|_| StoreError::Odd("rules that are no JSON"))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn contended() -> QueueError {
+    StoreError::Odd("a policy that others change all the time").into()
+}

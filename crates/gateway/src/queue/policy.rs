@@ -1,0 +1,338 @@
+//! Owns the rules of a queue: their names, defaults and ranges.
+//!
+//! A [`Policy`] that was checked is the only kind that reaches Redis. It must not know how it is
+//! stored or shown.
+
+use std::str::FromStr;
+
+use chassis::time::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+/// Most visitors inside at once.
+const MAX_ACTIVE: i64 = 1_000_000;
+/// Slowest and fastest admission. The scripts count in thousandths, exactly, within these.
+const ADMIT_PER_SECOND: (f64, f64) = (0.001, 100_000.0);
+/// Longest lease: a day.
+const MAX_LEASE_SECONDS: i64 = 86_400;
+/// Longest time to show up: an hour.
+const MAX_CLAIM_SECONDS: i64 = 3_600;
+/// Longest line; 150 bytes each in Redis.
+const MAX_WAITING: i64 = 10_000_000;
+/// Longest message, in characters.
+const MAX_MESSAGE: usize = 500;
+/// `opensAt` lies between the first instants of 2000 and 2200.
+const OPENS_AT: (i64, i64) = (946_684_800, 7_258_118_400);
+
+/// Whether visitors may join and enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = QueueState)]
+pub enum State {
+    /// Visitors join and are let in by the rules.
+    Open,
+    /// Visitors join; nobody is let in.
+    Paused,
+    /// Nobody joins and nobody is let in; who has a place keeps it.
+    Closed,
+    /// Everybody is let in, whatever `maxActive` and `admitPerSecond` say.
+    Bypass,
+    /// Visitors join; nobody is let in before `opensAt`, and from then on it is `open`.
+    Scheduled,
+}
+
+impl State {
+    /// The name by which clients and Redis know it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Open => "open",
+            State::Paused => "paused",
+            State::Closed => "closed",
+            State::Bypass => "bypass",
+            State::Scheduled => "scheduled",
+        }
+    }
+}
+
+impl FromStr for State {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "open" => Ok(State::Open),
+            "paused" => Ok(State::Paused),
+            "closed" => Ok(State::Closed),
+            "bypass" => Ok(State::Bypass),
+            "scheduled" => Ok(State::Scheduled),
+            _ => Err(format!("{name:?} is no state of a queue")),
+        }
+    }
+}
+
+/// In which order visitors enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = QueueOrder)]
+pub enum Order {
+    /// First come, first served.
+    Fifo,
+    /// Drawn by lot among those who came before `opensAt`.
+    Lottery,
+}
+
+impl Order {
+    /// The name by which clients and Redis know it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Order::Fifo => "fifo",
+            Order::Lottery => "lottery",
+        }
+    }
+}
+
+impl FromStr for Order {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "fifo" => Ok(Order::Fifo),
+            "lottery" => Ok(Order::Lottery),
+            _ => Err(format!("{name:?} is no order of a queue")),
+        }
+    }
+}
+
+/// The rules of a queue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Policy {
+    /// What the operator said; [`super::Snapshot::state`] is what follows from it now.
+    pub state: State,
+    /// In which order visitors enter.
+    pub order: Order,
+    /// When a `scheduled` queue opens.
+    pub opens_at: Option<Timestamp>,
+    /// Most visitors inside at once.
+    pub max_active: u32,
+    /// Most visitors let in per second; kept to three decimals.
+    pub admit_per_second: f64,
+    /// How long a visitor who showed up may stay.
+    pub lease_seconds: u32,
+    /// How long a visitor who was let in has to show up.
+    pub claim_seconds: u32,
+    /// Longest line; who comes later is refused.
+    pub max_waiting: u32,
+    /// A word to those who wait.
+    pub message: Option<String>,
+}
+
+/// What an operator wants to be different; a field that is not named stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PolicyChange {
+    /// Whether visitors may join and enter. `open` without `opensAt` opens at once.
+    pub state: Option<State>,
+    /// In which order visitors enter.
+    pub order: Option<Order>,
+    /// When the queue opens; `null` takes it back.
+    #[serde(deserialize_with = "named")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub opens_at: Option<Option<Timestamp>>,
+    /// Most visitors inside at once, 1 to 1,000,000. Lowering it throws nobody out.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub max_active: Option<i64>,
+    /// Most visitors let in per second, 0.001 to 100,000; kept to three decimals.
+    #[schema(minimum = 0.001, maximum = 100_000)]
+    pub admit_per_second: Option<f64>,
+    /// How long a visitor who showed up may stay, 1 to 86,400.
+    #[schema(minimum = 1, maximum = 86_400)]
+    pub lease_seconds: Option<i64>,
+    /// How long a visitor who was let in has to show up, 1 to 3,600.
+    #[schema(minimum = 1, maximum = 3_600)]
+    pub claim_seconds: Option<i64>,
+    /// Longest line, 1 to 10,000,000.
+    #[schema(minimum = 1, maximum = 10_000_000)]
+    pub max_waiting: Option<i64>,
+    /// A word to those who wait, at most 500 characters; `null` takes it back.
+    #[serde(deserialize_with = "named")]
+    #[schema(value_type = Option<String>, max_length = 500)]
+    pub message: Option<Option<String>>,
+}
+
+/// A rule that is out of its range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {must}")]
+pub struct PolicyError {
+    /// The field as clients name it.
+    pub field: &'static str,
+    /// What must hold, as the rest of a sentence.
+    pub must: &'static str,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            state: State::Open,
+            order: Order::Fifo,
+            opens_at: None,
+            max_active: 100,
+            admit_per_second: 50.0,
+            lease_seconds: 420,
+            claim_seconds: 60,
+            max_waiting: 1_000_000,
+            message: None,
+        }
+    }
+}
+
+impl Policy {
+    /// The rules after `change`, all checked.
+    ///
+    /// `open` together with `opensAt` means `scheduled`: after that instant the two are the same.
+    pub fn changed(&self, change: &PolicyChange) -> Result<Self, PolicyError> {
+        let mut next = self.clone();
+        next.change_opening(change);
+        next.order = change.order.unwrap_or(next.order);
+        next.max_active = ranged("maxActive", change.max_active, next.max_active, MAX_ACTIVE)?;
+        next.lease_seconds = ranged(
+            "leaseSeconds",
+            change.lease_seconds,
+            next.lease_seconds,
+            MAX_LEASE_SECONDS,
+        )?;
+        next.claim_seconds = ranged(
+            "claimSeconds",
+            change.claim_seconds,
+            next.claim_seconds,
+            MAX_CLAIM_SECONDS,
+        )?;
+        next.max_waiting = ranged(
+            "maxWaiting",
+            change.max_waiting,
+            next.max_waiting,
+            MAX_WAITING,
+        )?;
+        next.admit_per_second = change.admit_per_second.unwrap_or(next.admit_per_second);
+        if let Some(message) = &change.message {
+            next.message = message.clone().filter(|message| !message.is_empty());
+        }
+        next.checked()
+    }
+
+    /// These rules if all hold, with `admitPerSecond` cut to three decimals.
+    pub fn checked(mut self) -> Result<Self, PolicyError> {
+        let (slowest, fastest) = ADMIT_PER_SECOND;
+        ensure(
+            (slowest..=fastest).contains(&self.admit_per_second),
+            "admitPerSecond",
+            "is a number from 0.001 to 100000",
+        )?;
+        self.admit_per_second = self.admit_milli() as f64 / 1_000.0;
+        whole("maxActive", i64::from(self.max_active), MAX_ACTIVE)?;
+        whole(
+            "leaseSeconds",
+            i64::from(self.lease_seconds),
+            MAX_LEASE_SECONDS,
+        )?;
+        whole(
+            "claimSeconds",
+            i64::from(self.claim_seconds),
+            MAX_CLAIM_SECONDS,
+        )?;
+        whole("maxWaiting", i64::from(self.max_waiting), MAX_WAITING)?;
+        ensure(
+            self.order == Order::Fifo,
+            "order",
+            "can only be fifo; a lottery is not offered",
+        )?;
+        ensure(
+            self.state != State::Scheduled || self.opens_at.is_some(),
+            "opensAt",
+            "must be set when state is scheduled",
+        )?;
+        let (first, last) = OPENS_AT;
+        ensure(
+            self.opens_at
+                .is_none_or(|at| (first..last).contains(&at.timestamp())),
+            "opensAt",
+            "is an instant between the years 2000 and 2200",
+        )?;
+        let message = self.message.as_deref().unwrap_or_default();
+        ensure(
+            message.chars().count() <= MAX_MESSAGE && !message.chars().any(char::is_control),
+            "message",
+            "has at most 500 characters and no control characters",
+        )?;
+        Ok(self)
+    }
+
+    /// `admitPerSecond` in whole thousandths, never more than was asked for.
+    pub(super) fn admit_milli(&self) -> u64 {
+        // A thousandth such as 0.29 is not exact in binary: the hair's breadth keeps it 290.
+        (self.admit_per_second * 1_000.0 + 1e-6) as u64
+    }
+
+    fn change_opening(&mut self, change: &PolicyChange) {
+        self.state = change.state.unwrap_or(self.state);
+        match change.opens_at {
+            Some(opens_at) => {
+                self.opens_at = opens_at;
+                if self.state == State::Open && opens_at.is_some() {
+                    self.state = State::Scheduled;
+                }
+            }
+            None if change.state == Some(State::Open) => self.opens_at = None,
+            None => {}
+        }
+    }
+}
+
+/// Tells a field that is `null` from one that is not there.
+fn named<'de, T, D>(from: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::<T>::deserialize(from).map(Some)
+}
+
+fn ranged(
+    field: &'static str,
+    wanted: Option<i64>,
+    kept: u32,
+    most: i64,
+) -> Result<u32, PolicyError> {
+    match wanted {
+        None => Ok(kept),
+        Some(wanted) => {
+            whole(field, wanted, most)?;
+            u32::try_from(wanted).map_err(|_| out_of_range(field))
+        }
+    }
+}
+
+fn whole(field: &'static str, value: i64, most: i64) -> Result<(), PolicyError> {
+    if (1..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(out_of_range(field))
+    }
+}
+
+fn out_of_range(field: &'static str) -> PolicyError {
+    let must = match field {
+        "maxActive" => "is a whole number from 1 to 1000000",
+        "leaseSeconds" => "is a whole number from 1 to 86400",
+        "claimSeconds" => "is a whole number from 1 to 3600",
+        _ => "is a whole number from 1 to 10000000",
+    };
+    PolicyError { field, must }
+}
+
+fn ensure(holds: bool, field: &'static str, must: &'static str) -> Result<(), PolicyError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(PolicyError { field, must })
+    }
+}

@@ -1,0 +1,290 @@
+//! Owns which queues there are and what this gateway remembers of them.
+//!
+//! All visitors share one snapshot per queue, refreshed once a second. What is remembered is also
+//! what puts a queue back when Redis lost it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use chassis::time::Clock;
+use redis::aio::ConnectionManager;
+
+use super::keys::{Keys, NAMES};
+use super::script::{self, Store, Way};
+use super::snapshot::{self, Seen};
+use super::{Queue, QueueError, QueueId, Snapshot, StoreError, operator};
+
+/// Names without a queue that are remembered until the next refresh. More are asked for anew.
+const MISSING_AT_MOST: usize = 10_000;
+/// How many times a lost queue is read again after it was put back.
+const REVIVE_TRIES: usize = 3;
+
+/// All queues of this gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Queues(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    recovery: Duration,
+    slots: RwLock<HashMap<QueueId, Arc<Slot>>>,
+    missing: Mutex<HashSet<QueueId>>,
+    lookup: tokio::sync::Mutex<()>,
+}
+
+/// What is remembered of one queue.
+pub(super) struct Slot {
+    pub id: QueueId,
+    pub keys: Keys,
+    snapshot: RwLock<Arc<Snapshot>>,
+}
+
+impl Slot {
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        let snapshot = self.snapshot.read();
+        Arc::clone(&snapshot.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn show(&self, seen: Snapshot) {
+        let mut snapshot = self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Of two that were read at the same time the older one may come last.
+        if (seen.epoch, seen.version) >= (snapshot.epoch, snapshot.version) {
+            *snapshot = Arc::new(seen);
+        }
+    }
+}
+
+impl Queues {
+    /// Queues in the Redis behind `hot` (visitors) and `pool` (scheduler and operators).
+    ///
+    /// Of `clock` only the offset counts; the time is that of Redis. For `recovery` after a loss
+    /// nobody is let in, so that all who had a place can come back to it.
+    pub fn new(
+        hot: ConnectionManager,
+        pool: deadpool_redis::Pool,
+        clock: Clock,
+        recovery: Duration,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            store: Store::new(hot, pool, clock),
+            recovery,
+            slots: RwLock::default(),
+            missing: Mutex::default(),
+            lookup: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// The queue of this name.
+    ///
+    /// A name that is not remembered is looked up in Redis, once for all who ask; that there is
+    /// none is remembered until the next refresh.
+    ///
+    /// # Errors
+    /// `Unknown`, `StoreUnavailable`.
+    pub async fn open(&self, id: &QueueId) -> Result<Queue, QueueError> {
+        if let Some(queue) = self.remembered(id) {
+            return Ok(queue);
+        }
+        if self.is_missing(id) {
+            return Err(QueueError::Unknown);
+        }
+        let looking = tokio::time::timeout(script::ANSWER_WITHIN, self.look_up(id));
+        looking.await.map_err(|_| StoreError::Late)?
+    }
+
+    /// The queues that are remembered, by name.
+    pub fn list(&self) -> Vec<Queue> {
+        let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let mut queues: Vec<_> = slots.values().map(|slot| self.queue(slot)).collect();
+        drop(slots);
+        queues.sort_by(|one, other| one.id().cmp(other.id()));
+        queues
+    }
+
+    /// Reads every queue again, puts back what Redis lost, forgets what an operator removed.
+    ///
+    /// The step that the scheduler rings once a second.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`: all that is remembered stays as it was.
+    pub async fn refresh(&self) -> Result<(), QueueError> {
+        self.missing().clear();
+        let named: Vec<String> = self
+            .0
+            .store
+            .command(redis::cmd("SMEMBERS").arg(NAMES))
+            .await?;
+        let named: BTreeSet<QueueId> = named.into_iter().flat_map(QueueId::try_from).collect();
+        let remembered: BTreeSet<_> = self.list().iter().map(|queue| queue.id().clone()).collect();
+        let mut outcome = Ok(());
+        for id in named.union(&remembered) {
+            match self.refresh_one(id, named.contains(id)).await {
+                Ok(()) => {}
+                Err(cause @ QueueError::StoreUnavailable(StoreError::Late)) => return Err(cause),
+                // One odd queue does not make the others old.
+                Err(cause) => outcome = Err(cause),
+            }
+        }
+        outcome
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Reads a remembered queue again and puts back what Redis lost of it.
+    ///
+    /// # Errors
+    /// `Unknown`: an operator removed it, and it is forgotten here too.
+    pub(super) async fn revive(&self, slot: &Arc<Slot>, way: Way) -> Result<(), QueueError> {
+        for _ in 0..REVIVE_TRIES {
+            let known = slot.snapshot();
+            if let Seen::Present(seen) = self.see(&slot.keys, way).await?
+                && seen.continues(&known)
+            {
+                slot.show(*seen);
+                return Ok(());
+            }
+            if self.put_back(slot, &known, way).await? == "removed" {
+                return self.accept(slot, way).await;
+            }
+        }
+        Err(StoreError::Odd("a queue that vanishes again and again").into())
+    }
+
+    /// What Redis says of a queue.
+    pub(super) async fn see(&self, keys: &Keys, way: Way) -> Result<Seen, StoreError> {
+        let store = self.store();
+        store.run(way, &store.call(&script::SNAPSHOT, keys)).await
+    }
+
+    /// Adds the name to the set of names, or takes it out.
+    pub(super) async fn name(&self, id: &QueueId, is_there: bool) -> Result<(), StoreError> {
+        let mut command = redis::cmd(if is_there { "SADD" } else { "SREM" });
+        let command = command.arg(NAMES).arg(id.as_str());
+        self.store().command(command).await
+    }
+
+    /// From now on this gateway knows the queue.
+    pub(super) fn remember(&self, id: &QueueId, seen: Snapshot) -> Queue {
+        let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.entry(id.clone()).or_insert_with(|| {
+            Arc::new(Slot {
+                id: id.clone(),
+                keys: Keys::of(id),
+                snapshot: RwLock::new(Arc::new(seen.clone())),
+            })
+        });
+        slot.show(seen);
+        let queue = self.queue(slot);
+        drop(slots);
+        self.missing().remove(id);
+        queue
+    }
+
+    /// From now on this gateway does not know the queue.
+    pub(super) fn forget(&self, id: &QueueId) {
+        let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
+        slots.remove(id);
+    }
+
+    /// The queue, if this gateway knows it.
+    pub(super) fn remembered(&self, id: &QueueId) -> Option<Queue> {
+        let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.get(id).map(|slot| self.queue(slot))
+    }
+
+    async fn refresh_one(&self, id: &QueueId, is_named: bool) -> Result<(), QueueError> {
+        let is_there = match self.remembered(id) {
+            Some(queue) => match self.revive(&queue.slot, Way::Rare).await {
+                Ok(()) => true,
+                Err(QueueError::Unknown) => false,
+                Err(cause) => return Err(cause),
+            },
+            None => match self.see(&Keys::of(id), Way::Rare).await? {
+                Seen::Present(seen) => {
+                    self.remember(id, *seen);
+                    true
+                }
+                Seen::Removed(_) | Seen::Gone => false,
+            },
+        };
+        if is_there != is_named {
+            self.name(id, is_there).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_up(&self, id: &QueueId) -> Result<Queue, QueueError> {
+        let _alone = self.0.lookup.lock().await;
+        if let Some(queue) = self.remembered(id) {
+            return Ok(queue);
+        }
+        if self.is_missing(id) {
+            return Err(QueueError::Unknown);
+        }
+        if let Seen::Present(seen) = self.see(&Keys::of(id), Way::Hot).await? {
+            return Ok(self.remember(id, *seen));
+        }
+        let mut missing = self.missing();
+        if missing.len() < MISSING_AT_MOST {
+            missing.insert(id.clone());
+        }
+        Err(QueueError::Unknown)
+    }
+
+    /// An operator ended the queue that is remembered; what counts is what is there now.
+    async fn accept(&self, slot: &Arc<Slot>, way: Way) -> Result<(), QueueError> {
+        match self.see(&slot.keys, way).await? {
+            Seen::Present(seen) => {
+                slot.show(*seen);
+                Ok(())
+            }
+            Seen::Removed(_) | Seen::Gone => {
+                self.forget(&slot.id);
+                Err(QueueError::Unknown)
+            }
+        }
+    }
+
+    async fn put_back(
+        &self,
+        slot: &Slot,
+        known: &Snapshot,
+        way: Way,
+    ) -> Result<String, QueueError> {
+        let recovery_us = u64::try_from(self.0.recovery.as_micros()).unwrap_or(0);
+        let mut call = self.store().call(&script::REVIVE, &slot.keys);
+        call.arg(known.version).arg(known.epoch).arg(known.born);
+        call.arg(known.last_ticket).arg(recovery_us);
+        call.arg(r#""a gateway that remembered it""#);
+        call.arg(operator::json(&known.policy)?);
+        call.arg(snapshot::fields(&known.policy));
+        let (verdict, _): (String, u64) = self.store().run(way, &call).await?;
+        if verdict == "revived" {
+            log::warn!("queue {} was lost in redis and is put back", slot.id);
+        }
+        Ok(verdict)
+    }
+
+    fn queue(&self, slot: &Arc<Slot>) -> Queue {
+        Queue {
+            queues: self.clone(),
+            slot: Arc::clone(slot),
+        }
+    }
+
+    fn is_missing(&self, id: &QueueId) -> bool {
+        self.missing().contains(id)
+    }
+
+    fn missing(&self) -> MutexGuard<'_, HashSet<QueueId>> {
+        self.0
+            .missing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

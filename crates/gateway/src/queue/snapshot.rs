@@ -1,0 +1,170 @@
+//! Owns what is known of a queue without asking Redis for each visitor.
+//!
+//! A snapshot is at most about a second old. Nothing is decided by it that two visitors could
+//! race for: it only tells numbers and the rules.
+
+use std::time::Duration;
+
+use chassis::time::Timestamp;
+use redis::Value;
+
+use super::policy::{Policy, State};
+
+/// A queue at one instant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// When, by the clock of Redis.
+    pub at: Timestamp,
+    /// The rules.
+    pub policy: Policy,
+    /// Counts the changes of the rules; also after removal and loss.
+    pub version: u64,
+    /// The state in force: what follows from the rules at that instant.
+    pub state: State,
+    /// Whether the queue was lost, is back, and still waits for those who had a place.
+    pub recovering: bool,
+    /// Visitors in line.
+    pub waiting: u64,
+    /// Visitors inside whose lease has not ended.
+    pub active: u64,
+    /// Visitors let in during the last minute.
+    pub admitted_last_minute: u64,
+    /// Visitors let in per second, as seen during the last minute; `None` when nobody was.
+    pub rate: Option<f64>,
+    /// Which life of the queue this is: µs since 1970 at its begin; tokens carry it.
+    pub epoch: u64,
+    /// The epoch of its first life: tokens from then on are good.
+    pub born: u64,
+    /// The highest ticket number given out.
+    pub last_ticket: u64,
+    /// Visitors who joined during this life.
+    pub joined: u64,
+    /// Visitors let in during this life.
+    pub admitted: u64,
+    /// Visitors let in during this life who did not show up.
+    pub no_shows: u64,
+}
+
+/// What Redis says about a queue.
+#[derive(Debug)]
+pub(super) enum Seen {
+    /// It is there.
+    Present(Box<Snapshot>),
+    /// An operator removed it; its last version.
+    Removed(u64),
+    /// Redis never heard of it, or lost it.
+    Gone,
+}
+
+type PolicyFields = (
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    Option<u32>,
+    Option<u64>,
+    Option<u32>,
+    Option<u32>,
+    Option<u32>,
+    Option<String>,
+);
+type Counters = (u64, u64, u64, u64, u64, u64, u64, u64);
+type Reply = (String, u64, String, Value, Counters, u64, u64, u64, u64);
+
+impl Snapshot {
+    /// Whether nobody is let in although visitors wait: their ETA is not known.
+    pub fn paused(&self) -> bool {
+        matches!(self.state, State::Paused | State::Closed)
+    }
+
+    /// Whether nothing was lost between `known` and this.
+    pub(super) fn continues(&self, known: &Self) -> bool {
+        let same_life = self.born <= known.epoch && self.epoch >= known.epoch;
+        same_life && self.version >= known.version
+    }
+
+    /// When somebody whom a full line refused may try again: one second to a minute.
+    pub fn retry_after(&self) -> Duration {
+        let seconds = self.rate.map_or(30.0, |rate| (1.0 / rate).clamp(1.0, 60.0));
+        Duration::from_secs_f64(seconds.ceil())
+    }
+}
+
+impl redis::FromRedisValue for Seen {
+    fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
+        let reply: Reply = redis::from_redis_value(value)?;
+        let version = reply.4.0;
+        match reply.0.as_str() {
+            "removed" => Ok(Seen::Removed(version)),
+            "gone" => Ok(Seen::Gone),
+            _ => Ok(Seen::Present(Box::new(present(reply)?))),
+        }
+    }
+}
+
+fn present(reply: Reply) -> Result<Snapshot, redis::ParsingError> {
+    let (_, now, state, fields, counters, waiting, active, admitted_last_minute, span) = reply;
+    let (version, epoch, born, last_ticket, recovers_at, joined, admitted, no_shows) = counters;
+    let rate = (admitted_last_minute > 0).then(|| admitted_last_minute as f64 / span as f64);
+    Ok(Snapshot {
+        at: instant(now),
+        policy: policy(redis::from_redis_value(fields)?)?,
+        version,
+        state: state.parse()?,
+        recovering: now < recovers_at,
+        waiting,
+        active,
+        admitted_last_minute,
+        rate,
+        epoch,
+        born,
+        last_ticket,
+        joined,
+        admitted,
+        no_shows,
+    })
+}
+
+fn policy(fields: PolicyFields) -> Result<Policy, redis::ParsingError> {
+    let (state, order, opens_at, max_active, admit_milli, lease, claim, max_waiting, message) =
+        fields;
+    let kept = Policy::default();
+    Ok(Policy {
+        state: state.unwrap_or_default().parse()?,
+        order: order.unwrap_or_default().parse()?,
+        opens_at: opens_at.and_then(Timestamp::from_timestamp_micros),
+        max_active: max_active.unwrap_or(kept.max_active),
+        admit_per_second: admit_milli.map_or(kept.admit_per_second, |milli| milli as f64 / 1_000.0),
+        lease_seconds: lease.unwrap_or(kept.lease_seconds),
+        claim_seconds: claim.unwrap_or(kept.claim_seconds),
+        max_waiting: max_waiting.unwrap_or(kept.max_waiting),
+        message,
+    })
+}
+
+/// The fields and values of the policy's hash.
+pub(super) fn fields(policy: &Policy) -> Vec<(&'static str, String)> {
+    let mut fields = vec![
+        ("state", policy.state.as_str().to_owned()),
+        ("order", policy.order.as_str().to_owned()),
+        ("max_active", policy.max_active.to_string()),
+        ("admit_milli", policy.admit_milli().to_string()),
+        ("lease_seconds", policy.lease_seconds.to_string()),
+        ("claim_seconds", policy.claim_seconds.to_string()),
+        ("max_waiting", policy.max_waiting.to_string()),
+    ];
+    if let Some(at) = policy.opens_at {
+        fields.push(("opens_at_us", at.timestamp_micros().to_string()));
+    }
+    if let Some(message) = &policy.message {
+        fields.push(("message", message.clone()));
+    }
+    fields
+}
+
+/// The instant that a script told in µs.
+pub(super) fn instant(us: u64) -> Timestamp {
+    i64::try_from(us)
+        .ok()
+        .and_then(Timestamp::from_timestamp_micros)
+        .unwrap_or_default()
+}

@@ -1,0 +1,45 @@
+//! The table of cron lines. Every gateway rings; the scripts make N rings admit what one would.
+
+use actix_web::web::Data;
+use chassis::schedule::{Ringing, Schedule};
+use chassis::server::StartError;
+
+use crate::Gateway;
+use crate::queue::QueueError;
+
+/// Bounds one ring of a queue; what is left waits for the next second.
+const MOST_BATCHES: usize = 20;
+
+/// Begins to ring.
+pub async fn start(app: Data<Gateway>) -> Result<Ringing, StartError> {
+    let admitting = app.clone();
+    let schedule = Schedule::new()
+        .await?
+        .ring("admit", "* * * * * *", move || admit(admitting.clone()))
+        .await?
+        .ring("refresh", "* * * * * *", move || refresh(app.clone()))
+        .await?;
+    Ok(schedule.start().await?)
+}
+
+/// Step: fills the free places of every queue.
+pub async fn admit(app: Data<Gateway>) -> Result<(), QueueError> {
+    for queue in app.queues.list() {
+        for _ in 0..MOST_BATCHES {
+            match queue.admit().await {
+                Ok(admitted) if admitted.more => {}
+                // Removed between the snapshot and now.
+                Ok(_) | Err(QueueError::Unknown) => break,
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Step: takes the snapshots that all visitors of this gateway are answered from.
+pub async fn refresh(app: Data<Gateway>) -> Result<(), QueueError> {
+    let outcome = app.queues.refresh().await;
+    app.metrics.show(&app.queues.list());
+    outcome
+}

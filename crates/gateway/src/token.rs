@@ -1,0 +1,293 @@
+//! Owns the two signed things: the token that proves a visitor's place, and the pass that tells
+//! the upstream who comes.
+//!
+//! Both are JWTs with HS256 and nothing else. Tokens are not stored: the signature is the proof.
+//! Time is an argument. No secret is ever shown, not in `Debug` and not in an error.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chassis::time::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
+use serde::{Deserialize, Serialize};
+
+use crate::queue::{QueueId, Ticket, UserId};
+
+/// Least bytes of a secret: as many as the digest has.
+const SECRET_BYTES: usize = 32;
+/// Longest name of a key.
+const KID_CHARS: usize = 32;
+/// Longer than any token that was minted here; what is longer is not even looked at.
+const TOKEN_BYTES: usize = 1_024;
+/// How long a pass is good, in seconds: as long as the upstream accepts.
+const PASS_SECONDS: i64 = 30;
+
+/// Base64 as operators paste it: with or without the padding.
+const SECRET_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The keys of tokens: the first signs, all verify, so a key can be replaced without a visitor
+/// losing their place.
+#[derive(Clone)]
+pub struct KeyRing(Vec<Key>);
+
+/// The key of passes, which gateway and upstream share.
+#[derive(Clone)]
+pub struct PassKey(Key);
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Whose place.
+    pub sub: UserId,
+    /// In which queue.
+    pub queue: QueueId,
+    /// The number of the ticket.
+    pub ticket: u64,
+    /// The life of the queue that gave it out.
+    pub epoch: u64,
+    /// Minted at, in seconds since 1970.
+    pub iat: i64,
+    /// Good before this second since 1970.
+    pub exp: i64,
+}
+
+/// What a pass allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// A visitor who has a place, waiting or inside.
+    Token,
+    /// A visitor who is inside.
+    Active,
+    /// An operator.
+    Operator,
+}
+
+/// Why a token proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not minted here, or tampered with.
+    #[error("the token is not valid")]
+    Invalid,
+    /// Minted here, and past its time.
+    #[error("the token is past its time")]
+    Expired,
+}
+
+/// A secret or a key ring that cannot be used. The text never holds the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// No key at all.
+    #[error("there must be a key, as in kid:base64url-secret")]
+    Empty,
+    /// An entry without a usable name.
+    #[error("each key is kid:base64url-secret, and kid is 1 to 32 of A-Z, a-z, 0-9, '.', '_', '-'")]
+    Kid,
+    /// Two keys with one name.
+    #[error("two keys have the same kid")]
+    Twice,
+    /// A secret that cannot be decoded.
+    #[error("the secret is not base64url")]
+    Base64,
+    /// A secret that could be guessed.
+    #[error("the secret must have at least 32 bytes")]
+    Short,
+}
+
+/// A secret, ready for use.
+#[derive(Clone)]
+struct Key {
+    kid: String,
+    /// The encoded header of everything that this key signs.
+    header: String,
+    sign: EncodingKey,
+    verify: DecodingKey,
+}
+
+/// What must be known of a header before the signature is checked.
+#[derive(Deserialize)]
+struct Header {
+    alg: Algorithm,
+    kid: String,
+}
+
+#[derive(Serialize)]
+struct PassClaims<'a> {
+    sub: &'a str,
+    queue: &'a str,
+    level: Level,
+    exp: i64,
+}
+
+impl KeyRing {
+    /// A token that says `claims`.
+    pub fn mint(&self, claims: &Claims) -> String {
+        // Parsing refused an empty ring.
+        self.0[0].mint(claims)
+    }
+
+    /// What a token says, if it was minted with one of these keys and is good at `now`.
+    ///
+    /// # Errors
+    /// `Invalid` for whatever was not minted here; `Expired` only where the signature is right.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
+        if token.len() > TOKEN_BYTES {
+            return Err(TokenError::Invalid);
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Invalid)?;
+        let (header, payload) = message.split_once('.').ok_or(TokenError::Invalid)?;
+        let key = self.key_of(header).ok_or(TokenError::Invalid)?;
+        if !key.signed(message, signature) {
+            return Err(TokenError::Invalid);
+        }
+        let claims: Claims = decoded(payload).ok_or(TokenError::Invalid)?;
+        if now.timestamp() >= claims.exp {
+            return Err(TokenError::Expired);
+        }
+        Ok(claims)
+    }
+
+    /// The key that a header names, if the header asks for the one algorithm there is.
+    fn key_of(&self, header: &str) -> Option<&Key> {
+        // All tokens that are minted here have one of these headers; no need to read it.
+        if let Some(key) = self.0.iter().find(|key| key.header == header) {
+            return Some(key);
+        }
+        let header: Header = decoded(header)?;
+        let key = self.0.iter().find(|key| key.kid == header.kid)?;
+        (header.alg == Algorithm::HS256).then_some(key)
+    }
+}
+
+/// `kid:base64url-secret[,kid2:base64url-secret]`
+impl FromStr for KeyRing {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let mut keys: Vec<Key> = Vec::new();
+        for entry in text
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+        {
+            let (kid, secret) = entry.split_once(':').ok_or(KeyError::Kid)?;
+            if !is_kid(kid) {
+                return Err(KeyError::Kid);
+            }
+            if keys.iter().any(|key| key.kid == kid) {
+                return Err(KeyError::Twice);
+            }
+            keys.push(Key::new(kid, secret)?);
+        }
+        if keys.is_empty() {
+            return Err(KeyError::Empty);
+        }
+        Ok(Self(keys))
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kids = self.0.iter().map(|key| &key.kid);
+        to.debug_list().entries(kids).finish()
+    }
+}
+
+impl PassKey {
+    /// A pass for `sub` from `queue`, good for 30 seconds from `now`.
+    pub fn mint(&self, sub: &str, queue: &str, level: Level, now: Timestamp) -> String {
+        self.0.mint(&PassClaims {
+            sub,
+            queue,
+            level,
+            exp: now.timestamp() + PASS_SECONDS,
+        })
+    }
+}
+
+/// A base64url secret.
+impl FromStr for PassKey {
+    type Err = KeyError;
+
+    fn from_str(secret: &str) -> Result<Self, KeyError> {
+        Key::new("", secret.trim()).map(Self)
+    }
+}
+
+impl fmt::Debug for PassKey {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("PassKey")
+    }
+}
+
+impl Claims {
+    /// The visit that the token proves.
+    pub fn ticket(&self) -> Ticket {
+        Ticket {
+            user: self.sub,
+            number: self.ticket,
+            epoch: self.epoch,
+        }
+    }
+}
+
+impl Key {
+    /// A key without a name puts no name into its headers.
+    fn new(kid: &str, secret: &str) -> Result<Self, KeyError> {
+        let secret = SECRET_BASE64.decode(secret).map_err(|_| KeyError::Base64)?;
+        if secret.len() < SECRET_BYTES {
+            return Err(KeyError::Short);
+        }
+        let header = if kid.is_empty() {
+            r#"{"alg":"HS256","typ":"JWT"}"#.to_owned()
+        } else {
+            format!(r#"{{"alg":"HS256","kid":"{kid}","typ":"JWT"}}"#)
+        };
+        Ok(Self {
+            kid: kid.to_owned(),
+            header: BASE64_URL_SAFE_NO_PAD.encode(header),
+            sign: EncodingKey::from_secret(&secret),
+            verify: DecodingKey::from_secret(&secret),
+        })
+    }
+
+    fn mint(&self, claims: &impl Serialize) -> String {
+        let claims = serde_json::to_vec(claims).expect("claims are plain fields");
+        let mut token = String::with_capacity(TOKEN_BYTES / 2);
+        token.push_str(&self.header);
+        token.push('.');
+        BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+        let signature = crypto::sign(token.as_bytes(), &self.sign, Algorithm::HS256)
+            .expect("a key from a secret signs with HS256");
+        token.push('.');
+        token.push_str(&signature);
+        token
+    }
+
+    fn signed(&self, message: &str, signature: &str) -> bool {
+        // An error means a signature that is no base64url.
+        crypto::verify(
+            signature,
+            message.as_bytes(),
+            &self.verify,
+            Algorithm::HS256,
+        )
+        .unwrap_or(false)
+    }
+}
+
+fn decoded<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
+    let json = BASE64_URL_SAFE_NO_PAD.decode(part).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+fn is_kid(kid: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=KID_CHARS).contains(&kid.len()) && kid.bytes().all(fits)
+}

@@ -1,0 +1,102 @@
+//! A gateway without HTTP, for tests.
+
+use std::time::Duration;
+
+use chassis::time::Clock;
+use gateway::queue::policy::PolicyChange;
+use gateway::queue::{Queue, QueueError, QueueId, Queues, Standing, Ticket, UserId};
+use uuid::Uuid;
+
+/// For how long nobody is let in after a loss.
+pub const RECOVERY: Duration = Duration::from_secs(30);
+
+/// One gateway with connections of its own.
+#[derive(Clone)]
+pub struct Room {
+    pub queues: Queues,
+    pub clock: Clock,
+}
+
+impl Room {
+    /// A gateway at the Redis that all tests share.
+    pub fn new() -> Self {
+        Self::at(&testbed::redis().url(), Clock::system())
+    }
+
+    /// A gateway at the Redis behind `url`.
+    pub fn at(url: &str, clock: Clock) -> Self {
+        let hot = chassis::redis::manager(url).unwrap();
+        let pool = chassis::redis::pool(url, 4).unwrap();
+        let queues = Queues::new(hot, pool, clock.clone(), RECOVERY);
+        Self { queues, clock }
+    }
+
+    /// Another gateway at the shared Redis whose clock moves with this one's.
+    pub fn twin(&self) -> Self {
+        Self::at(&testbed::redis().url(), self.clock.clone())
+    }
+
+    /// A new queue.
+    pub async fn queue(&self, name: &str, change: PolicyChange) -> Queue {
+        let changed = self.queues.change(&id(name), &change, "a test").await;
+        let changed = changed.unwrap();
+        assert!(changed.created, "{name} is used by another test");
+        changed.queue
+    }
+
+    /// The same queue, as this gateway sees it.
+    pub async fn open(&self, name: &str) -> Queue {
+        self.queues.open(&id(name)).await.unwrap()
+    }
+
+    /// Changes the rules of a queue.
+    pub async fn change(&self, name: &str, change: PolicyChange) {
+        let changed = self.queues.change(&id(name), &change, "a test").await;
+        assert!(!changed.unwrap().created);
+    }
+
+    /// Lets time pass for this gateway and its twins.
+    pub fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+}
+
+/// So many may be inside, and come in as fast as they like.
+pub fn places(max_active: i64) -> PolicyChange {
+    PolicyChange {
+        max_active: Some(max_active),
+        admit_per_second: Some(100_000.0),
+        ..PolicyChange::default()
+    }
+}
+
+pub fn id(name: &str) -> QueueId {
+    name.parse().unwrap()
+}
+
+pub fn user() -> UserId {
+    UserId(Uuid::new_v4())
+}
+
+/// Joins so many new users one after the other.
+pub async fn crowd(queue: &Queue, size: usize) -> Vec<Ticket> {
+    let mut tickets = Vec::with_capacity(size);
+    for _ in 0..size {
+        tickets.push(queue.join(user()).await.unwrap().ticket);
+    }
+    tickets
+}
+
+pub fn is_active(standing: &Result<Standing, QueueError>) -> bool {
+    matches!(standing, Ok(Standing::Active { .. }))
+}
+
+pub fn is_over(standing: &Result<Standing, QueueError>) -> bool {
+    matches!(standing, Err(QueueError::Over))
+}
+
+/// A plain connection, to look behind the curtain.
+pub async fn redis() -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(testbed::redis().url()).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
