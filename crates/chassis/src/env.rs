@@ -82,7 +82,7 @@ impl<'a> Env<'a> {
         match self.value(name) {
             Some(text) => self.parse(name, &text, false),
             None => {
-                self.mistakes.push(format!("{name} must be set: {help}"));
+                self.mistakes.push(format!("{name} must be set. {help}"));
                 None
             }
         }

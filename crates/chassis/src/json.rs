@@ -3,14 +3,70 @@
 //! Broken JSON is 400, another content type 415, a body over the limit 413, and JSON of the wrong
 //! shape 422. A path or query that does not parse is 400.
 
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::{error, web};
+use actix_web::{FromRequest, HttpRequest, error, web};
+use futures_util::future::LocalBoxFuture;
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 
 use crate::problem::Problem;
 
 /// The largest body that a route reads, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A JSON body that is an object: the extractor of every route that reads a body.
+///
+/// Serde alone would also take an array whose items are the fields in their order.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<T> Deref for Body<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let json = web::Json::<Object<T>>::from_request(request, payload);
+        Box::pin(async { Ok(Self(json.await?.into_inner().0)) })
+    }
+}
+
+/// Deserializes from a map alone.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        from.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
 
 /// Registers how this application reads requests. For `App::configure`.
 pub fn configure(app: &mut web::ServiceConfig) {
@@ -88,7 +144,7 @@ mod tests {
     }
 
     async fn status_of(content_type: &str, body: impl Into<Vec<u8>>) -> u16 {
-        async fn order(order: web::Json<Order>) -> HttpResponse {
+        async fn order(order: super::Body<Order>) -> HttpResponse {
             HttpResponse::Ok().body(order.count.to_string())
         }
         let app = test::init_service(
@@ -114,6 +170,8 @@ mod tests {
         assert_eq!(status_of(json, "").await, 400);
         assert_eq!(status_of("text/plain", r#"{"count":1}"#).await, 415);
         assert_eq!(status_of(json, r#"{"count":300}"#).await, 422);
+        assert_eq!(status_of(json, "[1]").await, 422);
+        assert_eq!(status_of(json, "null").await, 422);
         assert_eq!(status_of(json, r#"{"count":1,"cuont":2}"#).await, 422);
         let long = format!(r#"{{"count":1,"pad":"{}"}}"#, "x".repeat(70_000));
         assert_eq!(status_of(json, long).await, 413);

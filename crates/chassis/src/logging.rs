@@ -14,7 +14,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpRequest, web};
 use log::LevelFilter;
 use log4rs::append::console::ConsoleAppender;
-use log4rs::config::{Appender, Config, Root};
+use log4rs::config::{Appender, Config, Logger, Root};
 use log4rs::encode::pattern::PatternEncoder;
 
 use crate::metrics::HttpMetrics;
@@ -24,6 +24,9 @@ use crate::request_id;
 const PATTERN: &str = "{d(%Y-%m-%dT%H:%M:%S%.3fZ)(utc)} {l:<5} {t} {m}{n}";
 /// The target of access lines, so that a log file can send them elsewhere.
 const ACCESS: &str = "access";
+
+/// Libraries whose everyday words nobody reads.
+const QUIET: [&str; 3] = ["actix_server", "tokio_cron_scheduler", "actix_http"];
 
 /// The log could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,7 @@ pub fn init(file: Option<&Path>, level: LevelFilter) -> Result<(), LogInvalid> {
         .build();
     let config = Config::builder()
         .appender(Appender::builder().build("stdout", Box::new(stdout)))
+        .loggers(QUIET.map(|name| Logger::builder().build(name, level.min(LevelFilter::Warn))))
         .build(Root::builder().appender("stdout").build(level))
         .map_err(|cause| LogInvalid::Default(cause.to_string()))?;
     match log4rs::init_config(config) {

@@ -13,7 +13,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::request_id;
 
@@ -33,6 +35,52 @@ struct Parts {
     retry_after_s: Option<u64>,
     members: Map<String, Value>,
     cause: Option<String>,
+}
+
+/// What an answer shows, in this order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Members<'a> {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: &'a str,
+    instance: Option<&'a str>,
+    code: &'static str,
+    retryable: bool,
+    request_id: Option<&'a str>,
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
+}
+
+/// The members of a problem, for OpenAPI documents.
+#[derive(ToSchema)]
+#[schema(as = Problem, rename_all = "camelCase")]
+#[allow(dead_code, reason = "describes Members")]
+pub struct ProblemBody {
+    /// Names the code.
+    #[schema(example = "https://usher.example/problems/not-found")]
+    r#type: String,
+    /// The code in words.
+    #[schema(example = "Not found")]
+    title: String,
+    /// The status of the answer.
+    #[schema(example = 404)]
+    status: u16,
+    /// A sentence for a person.
+    #[schema(example = "There is nothing at /x.")]
+    detail: String,
+    /// The path asked for.
+    #[schema(example = "/x")]
+    instance: String,
+    /// For programs: the same mistake gives the same code everywhere.
+    #[schema(example = "NOT_FOUND")]
+    code: String,
+    /// Whether the same request may succeed later.
+    retryable: bool,
+    /// Finds the request in the log.
+    #[schema(example = "0199a2b4c6d87e1f8a3b5c7d9e0f1a2b")]
+    request_id: String,
 }
 
 impl Problem {
@@ -103,16 +151,17 @@ impl Problem {
     /// The answer; `instance` is the path asked for.
     fn answer(&self, instance: Option<&str>, request_id: Option<&str>) -> HttpResponse {
         let Parts { status, code, .. } = *self.0;
-        let mut body = Map::new();
-        body.insert("type".into(), json!(type_of(code)));
-        body.insert("title".into(), json!(title_of(code)));
-        body.insert("status".into(), json!(status.as_u16()));
-        body.insert("detail".into(), json!(self.0.detail));
-        body.insert("instance".into(), json!(instance));
-        body.insert("code".into(), json!(code));
-        body.insert("retryable".into(), json!(self.0.retryable));
-        body.insert("requestId".into(), json!(request_id));
-        body.extend(self.0.members.clone());
+        let body = Members {
+            r#type: type_of(code),
+            title: title_of(code),
+            status: status.as_u16(),
+            detail: &self.0.detail,
+            instance,
+            code,
+            retryable: self.0.retryable,
+            request_id,
+            members: &self.0.members,
+        };
         let mut answer = HttpResponse::build(status);
         answer.insert_header((header::CACHE_CONTROL, "no-store"));
         if let Some(seconds) = self.0.retry_after_s {
@@ -121,9 +170,7 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        answer
-            .insert_header((header::CONTENT_TYPE, "application/problem+json"))
-            .body(Value::Object(body).to_string())
+        answer.content_type("application/problem+json").json(body)
     }
 }
 
@@ -162,9 +209,7 @@ pub fn refuse<B: MessageBody>(
     request: ServiceRequest,
     problem: Problem,
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
-    request
-        .into_response(HttpResponse::from_error(problem))
-        .map_into_right_body()
+    request.error_response(problem).map_into_right_body()
 }
 
 /// Middleware: gives every error its final form, and logs what the client does not see.
@@ -222,12 +267,14 @@ fn of_framework(status: StatusCode, error: &Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::body::BoxBody;
+    use actix_web::dev::ServiceRequest;
     use actix_web::http::StatusCode;
-    use actix_web::middleware::from_fn;
+    use actix_web::middleware::{Next, from_fn};
     use actix_web::{App, HttpResponse, test, web};
     use serde_json::{Value, json};
 
-    use super::{Problem, edge, title_of, type_of};
+    use super::{Problem, edge, refuse, title_of, type_of};
     use crate::request_id;
 
     async fn answer_to(path: &str) -> (actix_web::dev::ServiceResponse, Value) {
@@ -240,10 +287,15 @@ mod tests {
         async fn broken() -> Result<HttpResponse, Problem> {
             Err(Problem::internal("the password is hunter2"))
         }
+        let closed = async |request: ServiceRequest, _: Next<BoxBody>| {
+            let problem = Problem::new(StatusCode::FORBIDDEN, "CLOSED", "Come back later.");
+            Ok::<_, actix_web::Error>(refuse::<BoxBody>(request, problem))
+        };
         let app = test::init_service(
             App::new()
                 .wrap(from_fn(edge))
                 .wrap(from_fn(request_id::assign))
+                .service(web::resource("/closed").wrap(from_fn(closed)))
                 .route("/taken", web::get().to(taken))
                 .route("/broken", web::get().to(broken))
                 .route(
@@ -286,6 +338,14 @@ mod tests {
                 "requestId": "abc", "conflicts": [7],
             })
         );
+    }
+
+    #[actix_web::test]
+    async fn a_refusal_of_a_middleware_has_its_path_and_id_too() {
+        let (answer, body) = answer_to("/closed").await;
+        assert_eq!(answer.status(), 403);
+        assert_eq!(body["instance"], "/closed");
+        assert_eq!(body["requestId"], "abc");
     }
 
     #[actix_web::test]

@@ -2,7 +2,8 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
+use chassis::json::Body;
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
 use chassis::time::{Timestamp, wire, wire_option};
@@ -187,7 +188,7 @@ pub async fn change(
     operator: Operator,
     app: Data<Gateway>,
     queue: Path<QueueId>,
-    change: Json<PolicyChange>,
+    change: Body<PolicyChange>,
 ) -> Result<HttpResponse, Problem> {
     let changed = app.queues.change(&queue, &change, &operator.0).await?;
     let policy = QueuePolicy::of(&queue, changed.queue.snapshot().policy.clone());

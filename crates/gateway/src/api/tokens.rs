@@ -1,8 +1,9 @@
 //! A visitor's routes: join, look, leave.
 
 use actix_web::http::header;
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use chassis::json::Body;
 use chassis::problem::Problem;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -41,7 +42,7 @@ pub struct Join {
 pub async fn issue(
     app: Data<Gateway>,
     queue: Path<QueueId>,
-    join: Json<Join>,
+    join: Body<Join>,
 ) -> Result<HttpResponse, Problem> {
     let queue = app.queues.open(&queue).await?;
     let joined = queue.join(UserId(join.user_id)).await?;

@@ -87,3 +87,108 @@ fn blind(ahead: u64, snapshot: &Snapshot) -> f64 {
 fn whole(seconds: f64) -> u32 {
     seconds as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chassis::time::Timestamp;
+
+    use super::{poll_after_ms, range};
+    use crate::queue::policy::{Policy, State};
+    use crate::queue::{Snapshot, Standing};
+
+    /// A full house that lets in as many per second as `rate` says.
+    fn busy(rate: Option<f64>) -> Snapshot {
+        Snapshot {
+            at: Timestamp::default(),
+            policy: Policy::default(),
+            version: 1,
+            state: State::Open,
+            recovering: false,
+            waiting: 1_000,
+            active: 100,
+            admitted_last_minute: 0,
+            rate,
+            epoch: 1,
+            born: 1,
+            last_ticket: 1,
+            joined: 0,
+            admitted: 0,
+            no_shows: 0,
+        }
+    }
+
+    fn pause(standing: Standing, snapshot: &Snapshot, jitter: f64) -> u64 {
+        poll_after_ms(&standing, snapshot, Timestamp::default(), jitter)
+    }
+
+    #[test]
+    fn the_range_is_around_what_the_observed_rate_says() {
+        assert_eq!(range(99, &busy(Some(1.0))), Some((75, 141)));
+        assert_eq!(range(0, &busy(Some(100.0))), Some((0, 1)));
+    }
+
+    #[test]
+    fn no_range_is_later_than_leases_make_it_or_sooner_than_the_door_allows() {
+        let slow = range(99, &busy(Some(0.01))).expect("a rate is known");
+        assert_eq!(
+            slow.1, 423,
+            "all hundred places change hands within one lease"
+        );
+        let fast = range(5_000, &busy(Some(1e6))).expect("a rate is known");
+        assert!(fast.0 <= fast.1);
+        assert!(range(u64::MAX, &busy(Some(1e-9))).is_some_and(|(least, most)| least <= most));
+    }
+
+    #[test]
+    fn nobody_is_told_a_time_while_it_is_not_known() {
+        assert_eq!(range(5, &busy(None)), None);
+        for state in [State::Paused, State::Closed, State::Scheduled] {
+            let snapshot = Snapshot {
+                state,
+                ..busy(Some(1.0))
+            };
+            assert_eq!(range(5, &snapshot), None);
+        }
+    }
+
+    #[test]
+    fn with_free_places_only_the_door_counts() {
+        let snapshot = Snapshot {
+            active: 0,
+            ..busy(None)
+        };
+        assert_eq!(range(99, &snapshot), Some((1, 3)));
+    }
+
+    #[test]
+    fn the_pause_grows_with_the_distance_and_is_never_short() {
+        let snapshot = busy(Some(1.0));
+        let pauses: Vec<_> = [0, 40, 400, 4_000, 400_000]
+            .map(|ahead| pause(Standing::Waiting { ahead }, &snapshot, 0.5))
+            .into();
+        assert!(pauses.is_sorted() && pauses[0] == 1_000, "{pauses:?}");
+        assert!(pauses[4] <= 300_000);
+        assert!(pause(Standing::Waiting { ahead: 0 }, &snapshot, 0.0) >= 800);
+    }
+
+    #[test]
+    fn jitter_spreads_a_crowd_by_a_fifth_either_way() {
+        let snapshot = busy(Some(1.0));
+        let standing = Standing::Waiting { ahead: 4_000 };
+        let middle = pause(standing, &snapshot, 0.5);
+        assert_eq!(pause(standing, &snapshot, 0.0), middle * 4 / 5);
+        assert_eq!(pause(standing, &snapshot, 1.0), middle * 6 / 5);
+    }
+
+    #[test]
+    fn where_no_time_is_known_nobody_sleeps_past_their_claim() {
+        let standing = Standing::Waiting { ahead: 1_000_000 };
+        assert!(pause(standing, &busy(None), 1.0) < 60_000 / 2);
+        let standing = Standing::Active {
+            until: Timestamp::default() + Duration::from_secs(8),
+        };
+        assert_eq!(pause(standing, &busy(None), 0.5), 2_000);
+    }
+}

@@ -25,7 +25,10 @@ async fn ticket_numbers_follow_arrival_over_two_gateways_without_a_tie() {
 
     for of_one_task in &each {
         let numbers: Vec<_> = of_one_task.iter().map(|ticket| ticket.number).collect();
-        assert!(numbers.is_sorted_by(|one, next| one < next), "later came earlier");
+        assert!(
+            numbers.is_sorted_by(|one, next| one < next),
+            "later came earlier"
+        );
     }
     let numbers: HashSet<_> = each.iter().flatten().map(|ticket| ticket.number).collect();
     assert_eq!(numbers.len(), 5_000, "two have the same number");
@@ -37,11 +40,18 @@ async fn ticket_numbers_follow_arrival_over_two_gateways_without_a_tie() {
         .query_async(&mut redis().await)
         .await
         .unwrap();
-    let by_number: HashSet<_> = each.iter().flatten().map(|ticket| (ticket.user, ticket.number)).collect();
+    let by_number: HashSet<_> = each
+        .iter()
+        .flatten()
+        .map(|ticket| (ticket.user, ticket.number))
+        .collect();
     assert_eq!(line.len(), 5_000);
     assert!(line.is_sorted_by_key(|(_, number)| *number));
     let user = |member: &[u8]| UserId(Uuid::from_slice(member).unwrap());
-    assert!(line.iter().all(|(member, number)| by_number.contains(&(user(member), *number))));
+    assert!(
+        line.iter()
+            .all(|(member, number)| by_number.contains(&(user(member), *number)))
+    );
 }
 
 #[tokio::test]
@@ -50,7 +60,10 @@ async fn the_position_shown_is_the_place_in_the_order_of_ticket_numbers() {
     let queue = room.queue("join-rank", places(1)).await;
     let tickets = crowd(&queue, 20).await;
     for (ahead, ticket) in (0..).zip(&tickets[1..]) {
-        assert_eq!(queue.rank(ticket).await.unwrap(), Standing::Waiting { ahead });
+        assert_eq!(
+            queue.rank(ticket).await.unwrap(),
+            Standing::Waiting { ahead }
+        );
     }
 }
 
@@ -96,7 +109,10 @@ async fn whoever_is_inside_and_joins_again_gets_the_same_place() {
     let first = queue.join(user()).await.unwrap();
     let again = queue.join(first.ticket.user).await.unwrap();
     assert!(!again.created);
-    assert_eq!((again.ticket, again.standing), (first.ticket, first.standing));
+    assert_eq!(
+        (again.ticket, again.standing),
+        (first.ticket, first.standing)
+    );
 }
 
 #[tokio::test]

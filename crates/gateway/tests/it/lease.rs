@@ -62,7 +62,10 @@ async fn whoever_is_let_in_has_a_minute_to_show_up_and_then_the_full_lease() {
     };
     let admitted = queue.admit().await.unwrap();
     let left = until - admitted.at;
-    assert!(left > TimeDelta::seconds(400) && left <= TimeDelta::seconds(420), "{left}");
+    assert!(
+        left > TimeDelta::seconds(400) && left <= TimeDelta::seconds(420),
+        "{left}"
+    );
     assert_eq!((admitted.ended, admitted.no_shows), (0, 0));
 }
 
@@ -85,7 +88,15 @@ async fn whoever_does_not_show_up_gives_the_place_to_the_next() {
 #[tokio::test]
 async fn a_ring_after_all_leases_ended_fills_all_places() {
     let room = Room::new();
-    let queue = room.queue("lease-all", PolicyChange { max_active: Some(5), ..rules() }).await;
+    let queue = room
+        .queue(
+            "lease-all",
+            PolicyChange {
+                max_active: Some(5),
+                ..rules()
+            },
+        )
+        .await;
     let tickets = crowd(&queue, 12).await;
     room.pass(seconds(420));
     let admitted = queue.admit().await.unwrap();

@@ -14,7 +14,11 @@ async fn leaving_twice_is_the_same_as_leaving_once() {
     assert!(is_over(&queue.rank(&tickets[0]).await));
     assert!(is_active(&queue.rank(&tickets[1]).await));
     let behind = queue.rank(&tickets[2]).await.unwrap();
-    assert_eq!(behind, Standing::Waiting { ahead: 0 }, "only one place was freed");
+    assert_eq!(
+        behind,
+        Standing::Waiting { ahead: 0 },
+        "only one place was freed"
+    );
 }
 
 #[tokio::test]

@@ -2,6 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod admit;
+mod house;
+mod http_openapi;
+mod http_operator;
+mod http_proxy;
+mod http_visitor;
 mod join;
 mod lease;
 mod leave;

@@ -23,7 +23,10 @@ async fn a_paused_queue_takes_newcomers_and_lets_nobody_in() {
     let next = queue.join(user()).await.unwrap();
     assert_eq!(next.standing, Standing::Waiting { ahead: 0 });
     assert!(queue.admit().await.unwrap().users.is_empty());
-    assert!(is_active(&queue.touch(&inside).await), "who is inside stays");
+    assert!(
+        is_active(&queue.touch(&inside).await),
+        "who is inside stays"
+    );
     assert!(queue.snapshot().paused());
     room.change("state-paused", state(State::Open)).await;
     assert_eq!(queue.admit().await.unwrap().users.len(), 1);
@@ -143,9 +146,18 @@ async fn a_removed_queue_is_unknown_everywhere_and_begins_anew_when_it_is_made_a
     let twin = room.twin();
     let at_twin = twin.open("state-removed").await;
     let tickets = crowd(&queue, 2).await;
-    room.queues.remove(&id("state-removed"), "a test").await.unwrap();
-    assert!(matches!(at_twin.rank(&tickets[1]).await, Err(QueueError::Unknown)));
-    assert!(matches!(at_twin.join(user()).await, Err(QueueError::Unknown)));
+    room.queues
+        .remove(&id("state-removed"), "a test")
+        .await
+        .unwrap();
+    assert!(matches!(
+        at_twin.rank(&tickets[1]).await,
+        Err(QueueError::Unknown)
+    ));
+    assert!(matches!(
+        at_twin.join(user()).await,
+        Err(QueueError::Unknown)
+    ));
     twin.queues.refresh().await.unwrap();
     let gone = twin.queues.open(&id("state-removed")).await;
     assert!(matches!(gone, Err(QueueError::Unknown)));

@@ -1,0 +1,170 @@
+//! What an operator can do, and what everybody sees of it.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::house::{House, OPERATOR_KEY, refused, said};
+
+const MAIN: &str = "/api/v1/queues/main";
+
+#[actix_web::test]
+async fn everybody_sees_the_status_of_a_queue() {
+    let house = House::open().await;
+    let answer = house.get(MAIN).send().await.unwrap();
+    assert_eq!(answer.headers()["cache-control"], "public, max-age=1");
+    let status: Value = answer.json().await.unwrap();
+    assert_eq!(status["queue"], "main");
+    assert_eq!(status["state"], "open");
+    assert_eq!(status["order"], "fifo");
+    for member in ["opensAt", "message"] {
+        assert_eq!(status[member], Value::Null, "{member}");
+    }
+    for member in [
+        "waiting",
+        "active",
+        "maxActive",
+        "admittedLastMinute",
+        "epoch",
+    ] {
+        assert!(status[member].is_u64(), "{member}");
+    }
+    assert!(status["admitPerSecond"].is_number());
+    let (_, list) = said(house.get("/api/v1/queues")).await;
+    assert_eq!(list["items"][0]["queue"], "main");
+    assert_eq!(list["nextCursor"], Value::Null);
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn an_operator_creates_changes_and_removes_a_queue_and_each_act_is_remembered() {
+    let house = House::open().await;
+    let vip = "/api/v1/queues/vip";
+    let (status, made) = said(house.put(vip, &json!({ "maxActive": 7 }))).await;
+    assert_eq!((status.as_u16(), &made["maxActive"]), (201, &json!(7)));
+    let (status, changed) = said(house.put(vip, &json!({ "admitPerSecond": 0.5 }))).await;
+    assert_eq!(status, 200);
+    assert_eq!(changed["maxActive"], 7, "what is not named stays");
+    assert_eq!(changed["admitPerSecond"], 0.5);
+    assert_eq!(said(house.get(vip)).await.0, 200);
+    let audit = |query: &str| {
+        let path = format!("/api/v1/queues/vip/audit?{query}");
+        house.get(&path).bearer_auth(OPERATOR_KEY)
+    };
+    let (_, page) = said(audit("limit=1")).await;
+    assert_eq!(page["items"][0]["by"], "ann");
+    assert_eq!(page["items"][0]["before"]["admitPerSecond"], 50.0);
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let (_, rest) = said(audit(&format!("cursor={cursor}"))).await;
+    assert_eq!(rest["items"].as_array().unwrap().len(), 1);
+    assert_eq!(rest["items"][0]["before"], Value::Null);
+    let removal = || house.delete(vip).bearer_auth(OPERATOR_KEY);
+    assert_eq!(said(removal()).await.0, 204);
+    assert_eq!(refused(removal()).await, (404, "QUEUE_UNKNOWN".to_owned()));
+    assert_eq!(
+        refused(house.get(vip)).await,
+        (404, "QUEUE_UNKNOWN".to_owned())
+    );
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn without_an_operators_key_nothing_is_changed() {
+    let house = House::open().await;
+    let body = json!({ "maxActive": 1 });
+    let put = || house.client.put(format!("{}{MAIN}", house.url)).json(&body);
+    let place = house.join().await;
+    let token = place["token"].as_str().unwrap();
+    for request in [
+        put(),
+        put().bearer_auth("an-operator-key-for-test"),
+        put().bearer_auth(token),
+        put().header("Authorization", format!("Basic {OPERATOR_KEY}")),
+        house.delete(MAIN),
+        house.get("/api/v1/queues/main/audit"),
+        house.post("/api/v1/admin/concerts").json(&body),
+    ] {
+        assert_eq!(
+            refused(request).await,
+            (401, "OPERATOR_KEY_INVALID".to_owned())
+        );
+    }
+    let (_, status) = said(house.get(MAIN)).await;
+    assert_eq!(status["maxActive"], 100);
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn a_rule_out_of_its_range_changes_nothing() {
+    let house = House::open().await;
+    for body in [
+        json!({ "maxActive": 0 }),
+        json!({ "maxActive": -1 }),
+        json!({ "maxActive": 1.5 }),
+        json!({ "maxActive": "1" }),
+        json!({ "admitPerSecond": 0 }),
+        json!({ "admitPerSecond": 1e9 }),
+        json!({ "leaseSeconds": 0 }),
+        json!({ "claimSeconds": 0 }),
+        json!({ "maxWaiting": 0 }),
+        json!({ "state": "ajar" }),
+        json!({ "state": "scheduled" }),
+        json!({ "message": "a\u{0}b" }),
+        json!({ "message": "x".repeat(501) }),
+        json!({ "opensAt": "tomorrow" }),
+        json!({ "maxActiv": 1 }),
+        json!([]),
+    ] {
+        let refusal = refused(house.put(MAIN, &body)).await;
+        assert_eq!(refusal, (422, "BODY_INVALID".to_owned()), "{body}");
+    }
+    let odd_name = refused(house.put("/api/v1/queues/-x", &json!({}))).await;
+    assert_eq!(odd_name, (400, "PATH_INVALID".to_owned()));
+    let (_, status) = said(house.get(MAIN)).await;
+    assert_eq!(status["maxActive"], 100);
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn a_closed_queue_takes_nobody_and_a_full_one_says_when_to_come_back() {
+    let house = House::open().await;
+    let join = || {
+        let body = json!({ "userId": Uuid::new_v4() });
+        house.post("/api/v1/queues/main/tokens").json(&body)
+    };
+    house.rule(json!({ "state": "closed" })).await;
+    assert_eq!(refused(join()).await, (403, "QUEUE_CLOSED".to_owned()));
+    house
+        .rule(json!({ "state": "paused", "maxWaiting": 1 }))
+        .await;
+    let waiting = house.join().await;
+    assert_eq!(
+        (&waiting["state"], &waiting["paused"]),
+        (&json!("waiting"), &json!(true))
+    );
+    assert_eq!(waiting["etaSeconds"], Value::Null);
+    let full = join().send().await.unwrap();
+    assert_eq!(full.status(), 503);
+    assert!(full.headers().contains_key("retry-after"));
+    assert_eq!(full.json::<Value>().await.unwrap()["code"], "QUEUE_FULL");
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn a_scheduled_queue_lets_visitors_wait_until_it_opens() {
+    let house = House::open().await;
+    let opens_at = house.clock.now() + chrono::TimeDelta::seconds(60);
+    let rule = json!({ "state": "scheduled", "opensAt": chassis::time::rfc3339(opens_at) });
+    house.rule(rule).await;
+    let early = house.join().await;
+    assert_eq!(early["state"], "scheduled");
+    assert_eq!(early["position"], 1);
+    house.clock.advance(std::time::Duration::from_secs(61));
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while house.poll(&early).await.1["state"] != "active" {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the scheduler rings"
+        );
+    }
+    house.close().await;
+}

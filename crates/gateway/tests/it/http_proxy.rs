@@ -1,0 +1,248 @@
+//! What passes to the upstream, as whom, and what comes back.
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Value, json};
+
+use crate::house::{House, OPERATOR_KEY, PASS_SECRET, refused, said, token};
+
+/// What the upstream reads in a pass.
+fn pass_of(echo: &Value) -> Value {
+    let key = DecodingKey::from_base64_secret(PASS_SECRET)
+        .or_else(|_| DecodingKey::from_base64_secret(&format!("{PASS_SECRET}=")))
+        .unwrap();
+    let pass = echo["headers"]["x-usher-pass"][0].as_str().expect("a pass");
+    let validation = Validation::new(Algorithm::HS256);
+    jsonwebtoken::decode::<Value>(pass, &key, &validation)
+        .unwrap()
+        .claims
+}
+
+#[actix_web::test]
+async fn each_level_of_access_asks_for_what_the_table_says() {
+    let house = House::open().await;
+    house.rule(json!({ "maxActive": 1 })).await;
+    let inside = house.join().await;
+    let waiting = house.join().await;
+    let (status, echo) = said(house.get("/api/v1/concerts")).await;
+    assert_eq!(
+        (status.as_u16(), &echo["headers"]["x-usher-pass"]),
+        (200, &Value::Null)
+    );
+    assert_eq!(
+        refused(house.get("/api/v1/seats")).await,
+        (401, "TOKEN_MISSING".into())
+    );
+    let (status, echo) = house.visit(&waiting, "/api/v1/users/1/balance").await;
+    assert_eq!(status, 200);
+    let pass = pass_of(&echo);
+    assert_eq!(pass["level"], "token");
+    assert_eq!(pass["sub"], waiting["userId"]);
+    assert_eq!(pass["queue"], "main");
+    let (status, echo) = house.visit(&inside, "/api/v1/seats?state=available").await;
+    assert_eq!(status, 200);
+    assert_eq!(pass_of(&echo)["level"], "active");
+    assert_eq!(echo["query"], "state=available");
+    let (status, refusal) = house.visit(&waiting, "/api/v1/seats").await;
+    assert_eq!(
+        (status.as_u16(), &refusal["code"]),
+        (403, &json!("NOT_ADMITTED"))
+    );
+    assert_eq!(refusal["place"]["position"], 1);
+    let admin = house
+        .post("/api/v1/admin/concerts")
+        .bearer_auth(OPERATOR_KEY);
+    let (status, echo) = said(admin.json(&json!({}))).await;
+    assert_eq!(status, 200);
+    assert_eq!(pass_of(&echo)["level"], "operator");
+    let as_visitor = house.visit(&inside, "/api/v1/admin/concerts").await;
+    assert_eq!(as_visitor.0, 401);
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn a_client_cannot_pretend_to_be_the_gateway() {
+    let house = House::open().await;
+    let place = house.join().await;
+    let request = house.get("/api/v1/seats").bearer_auth(token(&place));
+    let request = request
+        .header("X-Usher-Pass", "forged")
+        .header("X-Usher-Level", "operator")
+        .header("X-Forwarded-For", "6.6.6.6")
+        .header("X-Forwarded-Proto", "https")
+        .header("X-Forwarded-Host", "evil.example")
+        .header("Forwarded", "for=6.6.6.6")
+        .header("X-Real-IP", "6.6.6.6")
+        .header("Connection", "x-mine")
+        .header("X-Mine", "of this hop")
+        .header("X-Other", "kept")
+        .header("Cookie", "a=b; usher_token_main=stale")
+        .header("X-Request-Id", "my-id");
+    let (_, echo) = said(request).await;
+    let headers = &echo["headers"];
+    assert_eq!(pass_of(&echo)["sub"], place["userId"]);
+    assert_eq!(headers["x-usher-pass"].as_array().unwrap().len(), 1);
+    assert_eq!(headers["x-usher-level"], Value::Null);
+    assert_eq!(headers["x-forwarded-for"], json!(["127.0.0.1"]));
+    assert_eq!(headers["x-forwarded-proto"], json!(["http"]));
+    assert_eq!(
+        headers["x-forwarded-host"][0],
+        house.url.replace("http://", "")
+    );
+    assert_eq!(headers["forwarded"], Value::Null);
+    assert_eq!(headers["x-real-ip"], Value::Null);
+    assert_eq!(headers["x-mine"], Value::Null);
+    assert_eq!(headers["authorization"], Value::Null);
+    assert_eq!(headers["x-other"], json!(["kept"]));
+    assert_eq!(headers["cookie"], json!(["a=b"]));
+    assert_eq!(headers["x-request-id"], json!(["my-id"]));
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn a_path_is_judged_by_what_the_upstream_will_read() {
+    let house = House::open().await;
+    let place = house.join().await;
+    let (status, _) = house.visit(&place, "/api/v1/%61dmin/concerts").await;
+    assert_eq!(
+        status, 401,
+        "it is an operator's path however it is spelled"
+    );
+    for odd in ["/api//v1/seats", "/api/v1/a%2Fb"] {
+        let request = house.get(odd).bearer_auth(token(&place));
+        assert_eq!(
+            refused(request).await,
+            (400, "PATH_INVALID".to_owned()),
+            "{odd}"
+        );
+    }
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn bodies_and_answers_pass_whole_and_a_body_over_the_limit_does_not() {
+    let house = House::open().await;
+    let place = house.join().await;
+    let post = || house.post("/api/v1/things").bearer_auth(token(&place));
+    let (_, echo) = said(post().body("x".repeat(60_000))).await;
+    assert_eq!(
+        (&echo["bytes"], &echo["method"]),
+        (&json!(60_000), &json!("POST"))
+    );
+    let (_, echo) = said(post()).await;
+    assert_eq!(echo["bytes"], 0);
+    let long = post().body("x".repeat(65_537));
+    assert_eq!(refused(long).await, (413, "BODY_TOO_LARGE".to_owned()));
+    let answer = house
+        .get("/api/v1/long")
+        .bearer_auth(token(&place))
+        .send()
+        .await;
+    assert_eq!(answer.unwrap().bytes().await.unwrap().len(), 1024 * 1024);
+    let answer = house
+        .get("/api/v1/seats")
+        .bearer_auth(token(&place))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.headers()["x-own"], "kept");
+    let kept = house
+        .get("/api/v1/kept")
+        .bearer_auth(token(&place))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (kept.status().as_u16(), &kept.headers()["etag"]),
+        (304, &"\"1\"".parse().unwrap())
+    );
+    let head = house.client.head(format!("{}/api/v1/seats", house.url));
+    let head = head.bearer_auth(token(&place)).send().await.unwrap();
+    assert_eq!(head.status(), 200);
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn an_answer_can_end_the_visit_and_the_next_one_is_in_before_it_arrives() {
+    let house = House::open().await;
+    house.rule(json!({ "maxActive": 1 })).await;
+    let buyer = house.join().await;
+    let next = house.join().await;
+    let answer = house
+        .post("/api/v1/sold")
+        .bearer_auth(token(&buyer))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 201);
+    assert!(!answer.headers().contains_key("x-admission"));
+    assert_eq!(house.poll(&next).await.1["state"], "active");
+    let over = house.visit(&buyer, "/api/v1/seats").await;
+    assert_eq!(
+        (over.0.as_u16(), &over.1["code"]),
+        (410, &json!("TOKEN_EXPIRED"))
+    );
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn an_upstream_that_is_gone_or_slow_is_told_and_the_place_is_kept() {
+    let slow = House::with(&[("GATEWAY_UPSTREAM_TIMEOUT_MS", "100")]).await;
+    let place = slow.join().await;
+    let request = slow.get("/api/v1/never").bearer_auth(token(&place));
+    assert_eq!(refused(request).await, (504, "UPSTREAM_TIMEOUT".to_owned()));
+    assert_eq!(slow.poll(&place).await.1["state"], "active");
+    slow.close().await;
+    let port = testbed::free_port();
+    let nobody = format!("http://127.0.0.1:{port}");
+    let gone = House::with(&[("GATEWAY_UPSTREAM", &nobody)]).await;
+    let place = gone.join().await;
+    let request = gone.get("/api/v1/seats").bearer_auth(token(&place));
+    assert_eq!(
+        refused(request).await,
+        (502, "UPSTREAM_UNREACHABLE".to_owned())
+    );
+    assert_eq!(gone.poll(&place).await.1["state"], "active");
+    gone.close().await;
+}
+
+#[actix_web::test]
+async fn a_page_of_a_configured_origin_may_call_and_another_may_not() {
+    let house = House::with(&[("GATEWAY_CORS_ORIGINS", "https://shop.example")]).await;
+    let ask = |origin: &str| house.get("/api/v1/queues").header("Origin", origin);
+    let answer = ask("https://shop.example").send().await.unwrap();
+    let allowed = &answer.headers()["access-control-allow-origin"];
+    assert_eq!(allowed, "https://shop.example");
+    let answer = ask("https://evil.example").send().await.unwrap();
+    assert!(!answer.headers().contains_key("access-control-allow-origin"));
+    let refusal = house
+        .get("/api/v1/seats")
+        .header("Origin", "https://shop.example");
+    let refusal = refusal.send().await.unwrap();
+    assert_eq!(refusal.status(), 401);
+    assert!(
+        refusal
+            .headers()
+            .contains_key("access-control-allow-origin")
+    );
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn a_stop_finishes_what_runs() {
+    let house = House::with(&[
+        ("GATEWAY_GRACE_S", "10"),
+        ("GATEWAY_UPSTREAM_TIMEOUT_MS", "1000"),
+    ])
+    .await;
+    let place = house.join().await;
+    let request = house.get("/api/v1/never").bearer_auth(token(&place));
+    let running = tokio::spawn(request.send());
+    house.arrived.notified().await;
+    house.close().await;
+    let answer = running.await.unwrap().unwrap();
+    assert_eq!(
+        answer.status(),
+        504,
+        "it had its answer, not a broken connection"
+    );
+}

@@ -1,0 +1,185 @@
+//! Redis loses everything; nobody loses their place.
+
+use std::time::Duration;
+
+use chassis::time::Clock;
+use gateway::queue::policy::{Policy, State};
+use gateway::queue::{QueueError, Standing};
+use testbed::{Redis, RedisOptions, Scratch};
+
+use crate::room::{RECOVERY, Room, crowd, id, is_active, is_over, places, user};
+
+/// A Redis of its own, because all that it holds will be thrown away.
+struct Store {
+    redis: Redis,
+    _scratch: Scratch,
+}
+
+impl Store {
+    fn start() -> Self {
+        let scratch = Scratch::new().unwrap();
+        let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+        Self {
+            redis,
+            _scratch: scratch,
+        }
+    }
+
+    fn room(&self, clock: &Clock) -> Room {
+        Room::at(&self.redis.url(), clock.clone())
+    }
+
+    async fn flush(&self) {
+        let client = redis::Client::open(self.redis.url()).unwrap();
+        let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+        redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn after_a_loss_everybody_comes_back_to_their_own_ticket_number() {
+    let (store, clock) = (Store::start(), Clock::system());
+    let room = store.room(&clock);
+    let queue = room.queue("main", places(2)).await;
+    let tickets = crowd(&queue, 10).await;
+    room.queues.refresh().await.unwrap();
+    store.flush().await;
+    room.queues.refresh().await.unwrap();
+
+    let snapshot = queue.snapshot();
+    assert!(snapshot.epoch > tickets[0].epoch && snapshot.recovering && snapshot.paused());
+    assert_eq!(snapshot.policy.max_active, 2);
+    let newcomer = queue.join(user()).await.unwrap();
+    assert!(
+        newcomer.ticket.number > tickets[9].number,
+        "nobody overtakes"
+    );
+    for ticket in tickets.iter().rev() {
+        let place = queue.rank(ticket).await.unwrap();
+        assert_eq!(place, Standing::Waiting { ahead: 0 });
+    }
+    let place = queue.rank(&newcomer.ticket).await.unwrap();
+    assert_eq!(place, Standing::Waiting { ahead: 10 });
+    assert!(
+        queue.admit().await.unwrap().users.is_empty(),
+        "all may come back first"
+    );
+
+    room.pass(RECOVERY);
+    queue.admit().await.unwrap();
+    assert!(
+        is_active(&queue.rank(&tickets[0]).await),
+        "who was inside is inside first"
+    );
+    assert!(is_active(&queue.rank(&tickets[1]).await));
+    let place = queue.rank(&tickets[2]).await.unwrap();
+    assert_eq!(place, Standing::Waiting { ahead: 0 });
+}
+
+#[tokio::test]
+async fn a_visit_that_came_back_and_ended_does_not_come_back_again() {
+    let (store, clock) = (Store::start(), Clock::system());
+    let room = store.room(&clock);
+    let queue = room.queue("main", places(1)).await;
+    let tickets = crowd(&queue, 3).await;
+    store.flush().await;
+    for ticket in &tickets {
+        queue.rank(ticket).await.unwrap();
+    }
+    queue.leave(&tickets[1]).await.unwrap();
+    assert!(
+        is_over(&queue.rank(&tickets[1]).await),
+        "left while waiting"
+    );
+    room.pass(RECOVERY);
+    queue.admit().await.unwrap();
+    assert!(is_active(&queue.rank(&tickets[0]).await));
+    room.pass(Duration::from_secs(420));
+    assert!(
+        is_over(&queue.rank(&tickets[0]).await),
+        "before anyone swept"
+    );
+    queue.admit().await.unwrap();
+    assert!(is_over(&queue.rank(&tickets[0]).await), "the lease ended");
+    assert!(queue.join(tickets[0].user).await.unwrap().created);
+    assert!(
+        is_over(&queue.rank(&tickets[0]).await),
+        "there is a newer visit"
+    );
+}
+
+#[tokio::test]
+async fn a_visitor_finds_the_queue_again_before_the_next_refresh() {
+    let (store, clock) = (Store::start(), Clock::system());
+    let room = store.room(&clock);
+    let queue = room.queue("main", places(1)).await;
+    let tickets = crowd(&queue, 2).await;
+    store.flush().await;
+    let place = queue.rank(&tickets[1]).await.unwrap();
+    assert_eq!(place, Standing::Waiting { ahead: 0 });
+    store.flush().await;
+    assert!(queue.join(user()).await.unwrap().created);
+    store.flush().await;
+    assert!(!queue.leave(&tickets[0]).await.unwrap().freed);
+}
+
+#[tokio::test]
+async fn a_gateway_that_remembers_wins_over_one_that_made_the_queue_anew() {
+    let (store, clock) = (Store::start(), Clock::system());
+    let room = store.room(&clock);
+    let queue = room.queue("main", places(7)).await;
+    room.change("main", places(8)).await;
+    let ticket = crowd(&queue, 1).await[0];
+    store.flush().await;
+    let ignorant = store.room(&clock);
+    let policy = Policy::default();
+    ignorant
+        .queues
+        .define(&id("main"), policy, "configuration")
+        .await
+        .unwrap();
+    let newcomer = ignorant.open("main").await.join(user()).await.unwrap();
+
+    room.queues.refresh().await.unwrap();
+    assert_eq!(queue.snapshot().policy.max_active, 8);
+    let place = queue.rank(&ticket).await.unwrap();
+    assert_eq!(place, Standing::Waiting { ahead: 0 });
+    assert!(queue.rank(&newcomer.ticket).await.is_ok());
+    ignorant.queues.refresh().await.unwrap();
+    assert_eq!(ignorant.open("main").await.snapshot().policy.max_active, 8);
+}
+
+#[tokio::test]
+async fn a_queue_that_an_operator_removed_is_not_put_back() {
+    let (store, clock) = (Store::start(), Clock::system());
+    let (room, other) = (store.room(&clock), store.room(&clock));
+    let queue = room.queue("main", places(1)).await;
+    let ticket = crowd(&queue, 1).await[0];
+    let remembered = other.open("main").await;
+    room.queues.remove(&id("main"), "a test").await.unwrap();
+    other.queues.refresh().await.unwrap();
+    let gone = other.queues.open(&id("main")).await;
+    assert!(matches!(gone, Err(QueueError::Unknown)));
+
+    // Also where it was made anew between two refreshes.
+    room.queue("main", places(3)).await;
+    let stale = remembered.rank(&ticket).await;
+    assert!(matches!(stale, Err(QueueError::Over)), "{stale:?}");
+    other.queues.refresh().await.unwrap();
+    assert_eq!(other.open("main").await.snapshot().policy.max_active, 3);
+}
+
+#[tokio::test]
+async fn an_operator_changes_a_lost_queue_from_what_is_remembered() {
+    let (store, clock) = (Store::start(), Clock::system());
+    let room = store.room(&clock);
+    let queue = room.queue("main", places(7)).await;
+    store.flush().await;
+    let change = gateway::queue::policy::PolicyChange {
+        state: Some(State::Paused),
+        ..Default::default()
+    };
+    room.change("main", change).await;
+    let policy = &queue.snapshot().policy;
+    assert_eq!((policy.max_active, policy.state), (7, State::Paused));
+}

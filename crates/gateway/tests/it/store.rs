@@ -1,0 +1,123 @@
+//! A Redis that forgets its scripts, hangs or dies.
+
+use std::time::{Duration, Instant};
+
+use chassis::time::Clock;
+use gateway::queue::{QueueError, Standing};
+use testbed::{Redis, RedisOptions, Scratch};
+use tokio::task::JoinSet;
+
+use crate::room::{Room, crowd, id, is_active, places, redis, user};
+
+#[tokio::test]
+async fn a_redis_that_forgot_its_scripts_is_given_them_again() {
+    let room = Room::new();
+    let queue = room.queue("store-scripts", places(1)).await;
+    let flush = || async {
+        let flush = redis::cmd("SCRIPT").arg("FLUSH").clone();
+        flush.exec_async(&mut redis().await).await.unwrap();
+    };
+    flush().await;
+    let first = queue.join(user()).await.unwrap();
+    flush().await;
+    assert!(is_active(&queue.touch(&first.ticket).await));
+    let second = queue.join(user()).await.unwrap();
+    flush().await;
+    assert!(queue.leave(&first.ticket).await.unwrap().freed);
+    flush().await;
+    queue.admit().await.unwrap();
+    flush().await;
+    assert!(is_active(&queue.rank(&second.ticket).await));
+    flush().await;
+    room.queues.refresh().await.unwrap();
+    flush().await;
+    room.change("store-scripts", places(2)).await;
+    flush().await;
+    room.queues.remove(queue.id(), "a test").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_is_told_within_a_second_to_all_who_ask() {
+    let scratch = Scratch::new().unwrap();
+    let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+    let room = Room::at(&redis.url(), Clock::system());
+    let queue = room.queue("main", places(1)).await;
+    let tickets = crowd(&queue, 2).await;
+    redis.freeze();
+    let began = Instant::now();
+    let mut tasks = JoinSet::new();
+    for task in 0..300 {
+        let (room, queue, ticket) = (room.clone(), queue.clone(), tickets[task % 2]);
+        tasks.spawn(async move {
+            match task % 5 {
+                0 => queue.join(user()).await.err(),
+                1 => queue.touch(&ticket).await.err(),
+                2 => queue.leave(&ticket).await.err(),
+                3 => room.queues.open(&id("other")).await.err(),
+                _ => queue.rank(&ticket).await.err(),
+            }
+        });
+    }
+    for refused in tasks.join_all().await {
+        assert!(
+            matches!(refused, Some(QueueError::StoreUnavailable(_))),
+            "{refused:?}"
+        );
+    }
+    assert!(room.queues.refresh().await.is_err());
+    assert!(queue.admit().await.is_err());
+    // Three answers one after the other; a pile-up would take minutes.
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(
+        queue.snapshot().policy.max_active,
+        1,
+        "what is known stays known"
+    );
+
+    redis.thaw();
+    let place = until_answered(|| queue.rank(&tickets[1])).await;
+    assert!(matches!(
+        place,
+        Standing::Waiting { .. } | Standing::Active { .. }
+    ));
+}
+
+#[tokio::test]
+async fn after_a_redis_died_and_came_back_empty_the_line_goes_on() {
+    let scratch = Scratch::new().unwrap();
+    let mut redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+    let room = Room::at(&redis.url(), Clock::system());
+    let queue = room.queue("main", places(1)).await;
+    let tickets = crowd(&queue, 2).await;
+    redis.kill();
+    let refused = queue.rank(&tickets[1]).await;
+    assert!(
+        matches!(refused, Err(QueueError::StoreUnavailable(_))),
+        "{refused:?}"
+    );
+    assert!(matches!(
+        queue.join(user()).await,
+        Err(QueueError::StoreUnavailable(_))
+    ));
+    assert!(room.queues.refresh().await.is_err());
+    redis.restart().unwrap();
+    let place = until_answered(|| queue.rank(&tickets[1])).await;
+    assert_eq!(place, Standing::Waiting { ahead: 0 });
+}
+
+/// Asks again until Redis is reached.
+async fn until_answered<F>(ask: impl Fn() -> F) -> Standing
+where
+    F: Future<Output = Result<Standing, QueueError>>,
+{
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        match ask().await {
+            Ok(place) => return place,
+            Err(QueueError::StoreUnavailable(_)) if Instant::now() < end => {
+                tokio::task::yield_now().await;
+            }
+            Err(cause) => panic!("{cause}"),
+        }
+    }
+}
