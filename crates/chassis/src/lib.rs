@@ -1,6 +1,6 @@
-//! What any HTTP service of this workspace needs, and nothing about tickets.
+//! What any HTTP service of this workspace needs, and nothing of what they are about.
 //!
-//! The membership test: a third service that has nothing to do with tickets would need a module
+//! The membership test: a third service that has another subject would need a module
 //! of this crate unchanged. It knows no other crate of the workspace.
 
 pub mod env;

@@ -14,7 +14,7 @@ const MAX_LIMIT: u32 = 200;
 pub struct PageQuery {
     /// Items on the page, 1 to 200.
     #[serde(default)]
-    #[param(default = 50, minimum = 1, maximum = 200)]
+    #[param(value_type = u32, default = 50, minimum = 1, maximum = 200)]
     limit: Limit,
     /// `nextCursor` of the page before.
     #[serde(default)]

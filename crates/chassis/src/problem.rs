@@ -84,7 +84,7 @@ pub struct ProblemBody {
 }
 
 impl Problem {
-    /// A problem with a code in capitals, such as `SEAT_TAKEN`, and a sentence for a person.
+    /// A problem with a code in capitals, such as `NAME_TAKEN`, and a sentence for a person.
     ///
     /// 429, 502, 503 and 504 are retryable from the start; 429 and 503 say after how long.
     pub fn new(
@@ -174,12 +174,12 @@ impl Problem {
     }
 }
 
-/// `SEAT_TAKEN` becomes `https://…/problems/seat-taken`.
+/// `NAME_TAKEN` becomes `https://…/problems/name-taken`.
 fn type_of(code: &str) -> String {
     format!("{TYPE_BASE}{}", code.to_ascii_lowercase().replace('_', "-"))
 }
 
-/// `SEAT_TAKEN` becomes `Seat taken`.
+/// `NAME_TAKEN` becomes `Name taken`.
 fn title_of(code: &str) -> String {
     let mut title = code.to_ascii_lowercase().replace('_', " ");
     if let Some(first) = title.get_mut(..1) {
@@ -280,7 +280,7 @@ mod tests {
     async fn answer_to(path: &str) -> (actix_web::dev::ServiceResponse, Value) {
         async fn taken() -> Result<HttpResponse, Problem> {
             Err(
-                Problem::new(StatusCode::CONFLICT, "SEAT_TAKEN", "Seat 7 is taken.")
+                Problem::new(StatusCode::CONFLICT, "NAME_TAKEN", "Name 7 is taken.")
                     .with("conflicts", json!([7])),
             )
         }
@@ -332,9 +332,9 @@ mod tests {
         assert_eq!(
             body,
             json!({
-                "type": "https://usher.example/problems/seat-taken",
-                "title": "Seat taken", "status": 409, "detail": "Seat 7 is taken.",
-                "instance": "/taken", "code": "SEAT_TAKEN", "retryable": false,
+                "type": "https://usher.example/problems/name-taken",
+                "title": "Name taken", "status": 409, "detail": "Name 7 is taken.",
+                "instance": "/taken", "code": "NAME_TAKEN", "retryable": false,
                 "requestId": "abc", "conflicts": [7],
             })
         );

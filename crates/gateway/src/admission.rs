@@ -50,7 +50,7 @@ pub async fn gate<B: MessageBody + 'static>(
 
 async fn decide(app: &Gateway, request: &HttpRequest) -> Result<Passage, Problem> {
     let path = one_form(request.path())?.into_owned();
-    let (level, pattern) = app.access.level(request.method(), &path);
+    let (level, pattern) = app.access.level(request.method().as_str(), &path);
     request
         .extensions_mut()
         .insert(RoutePattern(format!("upstream {pattern}").into()));

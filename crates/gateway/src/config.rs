@@ -1,20 +1,20 @@
 //! Owns the configuration of the gateway: every `GATEWAY_` variable, its unit, range and default.
 
-use std::collections::BTreeMap;
+mod queue_file;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use actix_web::http::Uri;
 use chassis::env::Env;
 use log::LevelFilter;
 
 use crate::access::AccessTable;
 use crate::operator::Operators;
-use crate::queue::QueueId;
-use crate::queue::policy::{Policy, PolicyChange};
 use crate::token::{KeyRing, PassKey};
+
+pub use queue_file::{QueueFile, QueueFileInvalid};
 
 /// The access table of the booking service.
 pub const DEFAULT_ACCESS: &str = "public GET /api/v1/concerts; \
@@ -34,40 +34,61 @@ pub struct Config {
     pub redis_url: String,
     /// `GATEWAY_REDIS_POOL`: connections for the scheduler and operators.
     pub redis_pool: usize,
+    /// `GATEWAY_QUEUES`: the queues that exist from the start.
+    pub queues: QueueFile,
+    /// `GATEWAY_RECOVERY_S`: how long nobody is admitted after the store was lost.
+    pub recovery: Duration,
+    /// Who is believed, and how.
+    pub trust: Trust,
+    /// The way to the service behind.
+    pub proxy: Proxy,
+    /// How the process runs.
+    pub process: Process,
+}
+
+/// Keys, and how a visitor carries them.
+#[derive(Clone)]
+pub struct Trust {
+    /// `GATEWAY_TOKEN_KEYS`: the first signs tokens, all verify.
+    pub token_keys: KeyRing,
+    /// `GATEWAY_PASS_KEY`: shared with the upstream.
+    pub pass_key: PassKey,
+    /// `GATEWAY_TOKEN_TTL_S`: how long a token can be used.
+    pub token_ttl: Duration,
+    /// `GATEWAY_OPERATOR_KEYS`: who may steer.
+    pub operators: Operators,
+    /// `GATEWAY_CORS_ORIGINS`: pages of other origins that may call.
+    pub cors_origins: Origins,
+    /// `GATEWAY_COOKIE_SECURE`: whether the token's cookie is for TLS only.
+    pub cookie_secure: bool,
+}
+
+/// What is passed on, where to, and for how long it may take.
+#[derive(Clone)]
+pub struct Proxy {
     /// `GATEWAY_UPSTREAM`: the service behind.
     pub upstream: Upstream,
     /// `GATEWAY_UPSTREAM_TIMEOUT_MS`: until the head of its answer.
-    pub upstream_timeout: Duration,
+    pub timeout: Duration,
     /// `GATEWAY_UPSTREAM_CONNECT_TIMEOUT_MS`: until a connection stands.
-    pub upstream_connect_timeout: Duration,
+    pub connect_timeout: Duration,
     /// `GATEWAY_UPSTREAM_CONNECTIONS`: most connections of one worker to the upstream.
-    pub upstream_connections: usize,
-    /// `GATEWAY_TOKEN_KEYS`: the first signs tokens, all verify.
-    pub token_keys: KeyRing,
-    /// `GATEWAY_TOKEN_TTL_S`: how long a token can be used to come back.
-    pub token_ttl: Duration,
-    /// `GATEWAY_PASS_KEY`: shared with the upstream.
-    pub pass_key: PassKey,
-    /// `GATEWAY_OPERATOR_KEYS`: who may steer.
-    pub operators: Operators,
-    /// `GATEWAY_QUEUES`: the queues that exist from the start.
-    pub queues: QueueFile,
+    pub connections: usize,
     /// `GATEWAY_ACCESS`: which path needs what.
     pub access: AccessTable,
-    /// `GATEWAY_CORS_ORIGINS`: pages of other origins that may call.
-    pub cors_origins: Origins,
     /// `GATEWAY_TRUSTED_HOPS`: proxies of ours in front.
     pub trusted_hops: usize,
-    /// `GATEWAY_COOKIE_SECURE`: whether the token's cookie is for TLS only.
-    pub cookie_secure: bool,
     /// `GATEWAY_MAX_BODY_BYTES`: longest body that is passed on.
     pub max_body_bytes: usize,
-    /// `GATEWAY_RECOVERY_S`: how long nobody is admitted after the store was lost.
-    pub recovery: Duration,
-    /// `GATEWAY_START_WAIT_S`: how long the start waits for the store.
-    pub start_wait: Duration,
+}
+
+/// How the process runs.
+#[derive(Clone)]
+pub struct Process {
     /// `GATEWAY_WORKERS`: threads that serve; 0 is one a core.
     pub workers: usize,
+    /// `GATEWAY_START_WAIT_S`: how long the start waits for the store.
+    pub start_wait: Duration,
     /// `GATEWAY_GRACE_S`: how long a stop waits for what runs.
     pub grace: Duration,
     /// `LOG_CONFIG`: a log4rs file.
@@ -79,104 +100,131 @@ pub struct Config {
 impl Config {
     /// Reads and declares every variable. `None` means that `env` noted a mistake.
     pub fn read(env: &mut Env<'_>) -> Option<Self> {
-        let token_keys = env.secret(
-            "GATEWAY_TOKEN_KEYS",
-            "Keys of visitors' tokens: id:secret[,id:secret], secrets in base64url of at least\n\
-             32 bytes (`openssl rand -base64 32 | tr '+/' '-_'`); the first signs, all verify",
+        let listen = env.or("GATEWAY_LISTEN", "127.0.0.1:8080", "Address for visitors.");
+        let admin_listen = env.or(
+            "GATEWAY_ADMIN_LISTEN",
+            "127.0.0.1:9080",
+            "Address for /live, /ready and /metrics. Keep it private.",
         );
+        let redis_url = env.or(
+            "GATEWAY_REDIS_URL",
+            "redis://127.0.0.1:6379/0",
+            "Redis that holds the line. All gateways of a sale share it.",
+        );
+        let redis_pool = count(env, "GATEWAY_REDIS_POOL", "4", POOL_HELP);
+        let queues = env
+            .optional("GATEWAY_QUEUES", QUEUES_HELP)
+            .unwrap_or_default();
+        let recovery = seconds(env, "GATEWAY_RECOVERY_S", "30", RECOVERY_HELP);
+        let trust = Trust::read(env);
+        let proxy = Proxy::read(env);
+        let process = Process::read(env);
+        Some(Self {
+            listen,
+            admin_listen,
+            redis_url,
+            redis_pool,
+            queues,
+            recovery,
+            // Only here, so that every variable is declared even when a key is missing.
+            trust: trust?,
+            proxy,
+            process,
+        })
+    }
+}
+
+impl Trust {
+    fn read(env: &mut Env<'_>) -> Option<Self> {
+        let token_keys = env.secret("GATEWAY_TOKEN_KEYS", TOKEN_KEYS_HELP);
         let pass_key = env.secret(
             "GATEWAY_PASS_KEY",
-            "Secret shared with the upstream, base64url of at least 32 bytes",
+            "Secret shared with the upstream, base64url of at least 32 bytes.",
         );
-        let config = Self {
-            listen: env.or("GATEWAY_LISTEN", "127.0.0.1:8080", "Address for visitors."),
-            admin_listen: env.or(
-                "GATEWAY_ADMIN_LISTEN",
-                "127.0.0.1:9080",
-                "Address for /live, /ready and /metrics. Keep it private.",
-            ),
-            redis_url: env.or(
-                "GATEWAY_REDIS_URL",
-                "redis://127.0.0.1:6379/0",
-                "Redis that holds the line. All gateways of a sale share it.",
-            ),
-            redis_pool: count(env, "GATEWAY_REDIS_POOL", "4", POOL_HELP),
+        let token_ttl = seconds(
+            env,
+            "GATEWAY_TOKEN_TTL_S",
+            "86400",
+            "Seconds for which a token is good. Longer than the longest wait.",
+        );
+        let operators = env
+            .optional(
+                "GATEWAY_OPERATOR_KEYS",
+                "Who may steer: name:key[,name:key]. Without it nobody may.",
+            )
+            .unwrap_or_default();
+        let cors_origins = env.or(
+            "GATEWAY_CORS_ORIGINS",
+            "",
+            "Origins of pages that may call, such as https://shop.example; by commas.",
+        );
+        let cookie_secure = env.or(
+            "GATEWAY_COOKIE_SECURE",
+            "false",
+            "true where visitors come over TLS: the token's cookie gets Secure.",
+        );
+        Some(Self {
+            token_keys: token_keys?,
+            pass_key: pass_key?,
+            token_ttl,
+            operators,
+            cors_origins,
+            cookie_secure,
+        })
+    }
+}
+
+impl Proxy {
+    fn read(env: &mut Env<'_>) -> Self {
+        Self {
             upstream: env.or(
                 "GATEWAY_UPSTREAM",
                 "http://127.0.0.1:8081",
                 "The service behind the waiting room: http://host[:port].",
             ),
-            upstream_timeout: millis(
+            timeout: millis(
                 env,
                 "GATEWAY_UPSTREAM_TIMEOUT_MS",
                 "10000",
                 "Milliseconds until the head of the upstream's answer, else 504.",
             ),
-            upstream_connect_timeout: millis(
+            connect_timeout: millis(
                 env,
                 "GATEWAY_UPSTREAM_CONNECT_TIMEOUT_MS",
                 "1000",
                 "Milliseconds until a connection to the upstream stands, else 502.",
             ),
-            upstream_connections: count(
+            connections: count(
                 env,
                 "GATEWAY_UPSTREAM_CONNECTIONS",
                 "256",
                 "Most connections of one worker to the upstream.",
             ),
-            token_ttl: seconds(
-                env,
-                "GATEWAY_TOKEN_TTL_S",
-                "86400",
-                "Seconds for which a token is good. Longer than the longest wait.",
-            ),
-            operators: env
-                .optional(
-                    "GATEWAY_OPERATOR_KEYS",
-                    "Who may steer: name:key[,name:key]. Without it nobody may.",
-                )
-                .unwrap_or_default(),
-            queues: queues(env),
             access: env.or("GATEWAY_ACCESS", DEFAULT_ACCESS, ACCESS_HELP),
-            cors_origins: env.or(
-                "GATEWAY_CORS_ORIGINS",
-                "",
-                "Origins of pages that may call, such as https://shop.example; by commas.",
-            ),
-            trusted_hops: env.or(
-                "GATEWAY_TRUSTED_HOPS",
-                "0",
-                "Proxies of your own in front of the gateway. Only so many entries of\n\
-                 X-Forwarded-For are believed, from the right.",
-            ),
-            cookie_secure: env.or(
-                "GATEWAY_COOKIE_SECURE",
-                "false",
-                "true where visitors come over TLS: the token's cookie gets Secure.",
-            ),
+            trusted_hops: env.or("GATEWAY_TRUSTED_HOPS", "0", TRUSTED_HOPS_HELP),
             max_body_bytes: count(
                 env,
                 "GATEWAY_MAX_BODY_BYTES",
                 "65536",
                 "Longest request body in bytes that is passed on, else 413.",
             ),
-            recovery: seconds(
-                env,
-                "GATEWAY_RECOVERY_S",
-                "30",
-                "Seconds for which nobody is admitted after Redis lost the line, so that\n\
-                 those who wait can return to their places.",
+        }
+    }
+}
+
+impl Process {
+    fn read(env: &mut Env<'_>) -> Self {
+        Self {
+            workers: env.or(
+                "GATEWAY_WORKERS",
+                "0",
+                "Threads that serve; 0 is one a core.",
             ),
             start_wait: seconds(
                 env,
                 "GATEWAY_START_WAIT_S",
                 "30",
                 "Seconds that the start waits for Redis before it gives up.",
-            ),
-            workers: env.or(
-                "GATEWAY_WORKERS",
-                "0",
-                "Threads that serve; 0 is one a core.",
             ),
             grace: seconds(
                 env,
@@ -186,14 +234,19 @@ impl Config {
             ),
             log_config: env.optional("LOG_CONFIG", "A log4rs file in place of the default log."),
             log_level: env.or("LOG_LEVEL", "info", "Level of the default log."),
-            // Last, so that every variable is declared even when a key is missing.
-            token_keys: token_keys?,
-            pass_key: pass_key?,
-        };
-        Some(config)
+        }
     }
 }
 
+const TOKEN_KEYS_HELP: &str = "Keys of visitors' tokens: id:secret[,id:secret], secrets in base64url of at least\n\
+     32 bytes (`openssl rand -base64 32 | tr '+/' '-_'`). The first signs, all verify.";
+const QUEUES_HELP: &str = "A TOML file with a table for each queue that exists from the start, its fields those\n\
+     of PUT /api/v1/queues/{queue}. Without it there is one queue, main. What an operator\n\
+     changed later stays changed.";
+const RECOVERY_HELP: &str = "Seconds for which nobody is admitted after Redis lost the line, so that\n\
+     those who wait can return to their places.";
+const TRUSTED_HOPS_HELP: &str = "Proxies of your own in front of the gateway. Only so many entries of\n\
+     X-Forwarded-For are believed, from the right.";
 const POOL_HELP: &str = "Redis connections for the scheduler and operators.";
 const ACCESS_HELP: &str = "What each path of the upstream needs: LEVEL [METHOD] PATTERN, by semicolons.\n\
      Levels: public, token, active, operator. {name} is one segment, ** is the rest.\n\
@@ -230,16 +283,6 @@ fn millis(
     Duration::from_millis(value)
 }
 
-fn queues(env: &mut Env<'_>) -> QueueFile {
-    env.optional(
-        "GATEWAY_QUEUES",
-        "A TOML file with a table for each queue that exists from the start, its fields those\n\
-         of PUT /api/v1/queues/{queue}. Without it there is one queue, main. What an operator\n\
-         changed later stays changed.",
-    )
-    .unwrap_or_default()
-}
-
 /// Where the upstream is: plain HTTP, no path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream(String);
@@ -263,11 +306,10 @@ impl FromStr for Upstream {
     type Err = UpstreamInvalid;
 
     fn from_str(text: &str) -> Result<Self, UpstreamInvalid> {
-        let uri: Uri = text.parse().map_err(|_| UpstreamInvalid)?;
-        let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(UpstreamInvalid);
-        };
-        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        let authority = text.strip_prefix("http://").ok_or(UpstreamInvalid)?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+        if authority.is_empty() || !authority.bytes().all(fits) {
             return Err(UpstreamInvalid);
         }
         Ok(Self(format!("http://{authority}")))
@@ -307,71 +349,11 @@ impl FromStr for Origins {
     }
 }
 
-/// The queues that exist from the start, read from the file that the variable names.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QueueFile(pub BTreeMap<QueueId, Policy>);
-
-impl Default for QueueFile {
-    fn default() -> Self {
-        let main = "main".parse().map(|main| (main, Policy::default()));
-        Self(main.into_iter().collect())
-    }
-}
-
-/// A file of queues that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum QueueFileInvalid {
-    /// It cannot be read.
-    #[error("cannot read the file: {0}")]
-    Unreadable(#[from] std::io::Error),
-    /// It is not TOML of this form.
-    #[error("the file is not a table for each queue: {0}")]
-    Form(#[from] toml::de::Error),
-    /// A name or a field is out of its range.
-    #[error("queue {queue:?}: {cause}")]
-    Queue {
-        /// The name in the file.
-        queue: String,
-        /// What is wrong.
-        cause: String,
-    },
-}
-
-impl FromStr for QueueFile {
-    type Err = QueueFileInvalid;
-
-    fn from_str(path: &str) -> Result<Self, QueueFileInvalid> {
-        Self::of(&std::fs::read_to_string(path)?)
-    }
-}
-
-impl QueueFile {
-    fn of(text: &str) -> Result<Self, QueueFileInvalid> {
-        let tables: BTreeMap<String, PolicyChange> = toml::from_str(text)?;
-        let checked = |(name, change): (String, PolicyChange)| {
-            let invalid = |cause: String| QueueFileInvalid::Queue {
-                queue: name.clone(),
-                cause,
-            };
-            let queue = name
-                .parse::<QueueId>()
-                .map_err(|it| invalid(it.to_string()))?;
-            let policy = Policy::default().changed(&change);
-            Ok((queue, policy.map_err(|it| invalid(it.to_string()))?))
-        };
-        tables
-            .into_iter()
-            .map(checked)
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use chassis::env::Env;
 
-    use super::{Config, Origins, QueueFile, Upstream};
+    use super::{Config, Origins, Upstream};
 
     const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
 
@@ -430,28 +412,6 @@ mod tests {
     fn a_secret_is_never_shown() {
         let told = told("GATEWAY_PASS_KEY", "hunter2").expect("too short");
         assert!(!told.contains("hunter2"));
-    }
-
-    #[test]
-    fn a_file_of_queues_is_checked_like_a_change_of_an_operator() {
-        let file = QueueFile::of("[main]\nmaxActive = 2\n[vip]\nadmitPerSecond = 0.5\n");
-        let file = file.expect("two queues").0;
-        assert_eq!(file.len(), 2);
-        assert!(file.values().any(|policy| policy.max_active == 2));
-        for odd in [
-            "[main]\nmaxActiv = 2",
-            "[Main]",
-            "[main]\nmaxActive = 0",
-            "x",
-        ] {
-            assert!(QueueFile::of(odd).is_err(), "{odd}");
-        }
-        assert!(
-            QueueFile::default()
-                .0
-                .keys()
-                .any(|it| it.as_str() == "main")
-        );
     }
 
     #[test]

@@ -99,21 +99,21 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let registry = Registry::new();
     let app = web::Data::new(Gateway {
         queues,
-        tokens: config.token_keys.clone(),
-        token_ttl: config.token_ttl,
-        passes: config.pass_key.clone(),
-        operators: config.operators.clone(),
-        access: config.access.clone(),
-        upstream: config.upstream.clone(),
-        trusted_hops: config.trusted_hops,
-        cookie_secure: config.cookie_secure,
-        max_body_bytes: config.max_body_bytes,
+        tokens: config.trust.token_keys.clone(),
+        token_ttl: config.trust.token_ttl,
+        passes: config.trust.pass_key.clone(),
+        operators: config.trust.operators.clone(),
+        access: config.proxy.access.clone(),
+        upstream: config.proxy.upstream.clone(),
+        trusted_hops: config.proxy.trusted_hops,
+        cookie_secure: config.trust.cookie_secure,
+        max_body_bytes: config.proxy.max_body_bytes,
         metrics: Metrics::register(&registry),
         clock,
     });
     let health = web::Data::new(Health::default().check("redis", move || ping(hot.clone())));
     let http = HttpMetrics::register(&registry);
-    let ringing = scheduler::start(app.clone()).await?;
+    let ringing = scheduler::start(app.clone().into_inner()).await?;
     let (address, admin_address) = (address_of(&public)?, address_of(&admin)?);
     let public = serve(public, &config, app, http, health.clone())?;
     let admin = server::admin(admin, registry, health.clone()).map_err(not_served)?;
@@ -128,7 +128,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
 
 /// Puts the queues of the configuration in place, waiting for Redis as long as the operator said.
 async fn define(queues: &Queues, config: &Config) -> Result<(), StartError> {
-    let deadline = tokio::time::Instant::now() + config.start_wait;
+    let deadline = tokio::time::Instant::now() + config.process.start_wait;
     loop {
         let cause = match define_all(queues, config).await {
             Ok(()) => return Ok(()),
@@ -166,7 +166,7 @@ fn serve(
     http: HttpMetrics,
     health: web::Data<Health>,
 ) -> Result<Server, StartError> {
-    let (workers, grace) = (config.workers, config.grace);
+    let (workers, grace) = (config.process.workers, config.process.grace);
     let config = config.clone();
     let http = web::Data::new(http);
     let server = HttpServer::new(move || {
@@ -174,11 +174,11 @@ fn serve(
             .app_data(app.clone())
             .app_data(http.clone())
             .app_data(health.clone())
-            .app_data(web::Data::new(proxy::client(&config)))
+            .app_data(web::Data::new(proxy::client(&config.proxy)))
             .wrap(from_fn(problem::edge))
             .wrap(Condition::new(
-                !config.cors_origins.0.is_empty(),
-                cors(&config.cors_origins),
+                !config.trust.cors_origins.0.is_empty(),
+                cors(&config.trust.cors_origins),
             ))
             .wrap(from_fn(logging::access))
             .wrap(from_fn(server::close_when_draining))

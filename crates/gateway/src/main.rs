@@ -63,7 +63,10 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(config: Config) -> ExitCode {
-    if let Err(cause) = logging::init(config.log_config.as_deref(), config.log_level) {
+    if let Err(cause) = logging::init(
+        config.process.log_config.as_deref(),
+        config.process.log_level,
+    ) {
         eprintln!("{cause}");
         return ExitCode::from(EXIT_USAGE);
     }

@@ -21,7 +21,7 @@ use futures_util::{Stream, TryStreamExt as _};
 
 use crate::Gateway;
 use crate::admission::Passage;
-use crate::config::Config;
+use crate::config;
 use crate::credential;
 
 /// Headers of one hop (RFC 9110, section 7.6.1), and those that the gateway writes itself.
@@ -52,15 +52,15 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// The client of one worker; it keeps its connections to the upstream.
-pub fn client(config: &Config) -> Client {
+pub fn client(config: &config::Proxy) -> Client {
     Client::builder()
         .connector(
             Connector::new()
-                .timeout(config.upstream_connect_timeout)
-                .limit(config.upstream_connections)
+                .timeout(config.connect_timeout)
+                .limit(config.connections)
                 .conn_keep_alive(KEEP_ALIVE),
         )
-        .timeout(config.upstream_timeout)
+        .timeout(config.timeout)
         .disable_redirects()
         .no_default_headers()
         .finish()

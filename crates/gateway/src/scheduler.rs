@@ -1,6 +1,7 @@
 //! The table of cron lines. Every gateway rings; the scripts make N rings admit what one would.
 
-use actix_web::web::Data;
+use std::sync::Arc;
+
 use chassis::schedule::{Ringing, Schedule};
 use chassis::server::StartError;
 
@@ -11,7 +12,7 @@ use crate::queue::QueueError;
 const MOST_BATCHES: usize = 20;
 
 /// Begins to ring.
-pub async fn start(app: Data<Gateway>) -> Result<Ringing, StartError> {
+pub async fn start(app: Arc<Gateway>) -> Result<Ringing, StartError> {
     let admitting = app.clone();
     let schedule = Schedule::new()
         .await?
@@ -23,7 +24,7 @@ pub async fn start(app: Data<Gateway>) -> Result<Ringing, StartError> {
 }
 
 /// Step: fills the free places of every queue.
-pub async fn admit(app: Data<Gateway>) -> Result<(), QueueError> {
+pub async fn admit(app: Arc<Gateway>) -> Result<(), QueueError> {
     for queue in app.queues.list() {
         for _ in 0..MOST_BATCHES {
             match queue.admit().await {
@@ -38,7 +39,7 @@ pub async fn admit(app: Data<Gateway>) -> Result<(), QueueError> {
 }
 
 /// Step: takes the snapshots that all visitors of this gateway are answered from.
-pub async fn refresh(app: Data<Gateway>) -> Result<(), QueueError> {
+pub async fn refresh(app: Arc<Gateway>) -> Result<(), QueueError> {
     let outcome = app.queues.refresh().await;
     app.metrics.show(&app.queues.list());
     outcome

@@ -34,7 +34,10 @@ pub fn range(ahead: u64, snapshot: &Snapshot) -> Option<(u32, u32)> {
     let fastest = turn / snapshot.policy.admit_per_second;
     if ahead < free {
         // Only the speed of the door counts; it is known exactly.
-        return Some((whole(fastest * SOONER), whole(fastest * LATER) + 1));
+        return Some((
+            whole(fastest * SOONER),
+            whole(fastest * LATER).saturating_add(1),
+        ));
     }
     let expected = turn / snapshot.rate?;
     // At the latest every place inside changes hands once per lease.
@@ -46,7 +49,7 @@ pub fn range(ahead: u64, snapshot: &Snapshot) -> Option<(u32, u32)> {
     );
     let rounds = (turn / f64::from(snapshot.policy.max_active)).ceil();
     let least = whole((expected * SOONER).max(fastest));
-    let most = whole((expected * LATER).min(rounds * lease + fastest)) + 1;
+    let most = whole((expected * LATER).min(rounds * lease + fastest)).saturating_add(1);
     Some((least.min(most), most))
 }
 

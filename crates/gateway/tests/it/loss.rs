@@ -6,8 +6,9 @@ use chassis::time::Clock;
 use gateway::queue::policy::{Policy, State};
 use gateway::queue::{QueueError, Standing};
 use testbed::{Redis, RedisOptions, Scratch};
+use tokio::task::JoinSet;
 
-use crate::room::{RECOVERY, Room, crowd, id, is_active, is_over, places, user};
+use crate::room::{RECOVERY, Room, crowd, id, is_active, is_over, places, redis, user};
 
 /// A Redis of its own, because all that it holds will be thrown away.
 struct Store {
@@ -182,4 +183,65 @@ async fn an_operator_changes_a_lost_queue_from_what_is_remembered() {
     room.change("main", change).await;
     let policy = &queue.snapshot().policy;
     assert_eq!((policy.max_active, policy.state), (7, State::Paused));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_comes_back_at_once_over_two_gateways_stands_as_before() {
+    let (store, clock) = (Store::start(), Clock::system());
+    let (room, other) = (store.room(&clock), store.room(&clock));
+    let queue = room.queue("main", places(1)).await;
+    let gateways = [queue.clone(), other.open("main").await];
+    let tickets = crowd(&queue, 200).await;
+    store.flush().await;
+    let mut tasks = JoinSet::new();
+    for (index, ticket) in tickets.iter().copied().enumerate() {
+        let queue = gateways[index % 2].clone();
+        tasks.spawn(async move { queue.rank(&ticket).await.unwrap() });
+    }
+    tasks.join_all().await;
+    for (ahead, ticket) in (0..).zip(&tickets) {
+        let place = queue.rank(ticket).await.unwrap();
+        assert_eq!(place, Standing::Waiting { ahead });
+    }
+    for room in [&room, &other] {
+        room.queues.refresh().await.unwrap();
+    }
+    let epochs = gateways.map(|queue| queue.snapshot().epoch);
+    assert_eq!(epochs[0], epochs[1], "one new life, not two");
+}
+
+#[tokio::test]
+async fn whoever_leaves_before_they_came_back_does_not_come_back() {
+    let (store, clock) = (Store::start(), Clock::system());
+    let room = store.room(&clock);
+    let queue = room.queue("main", places(1)).await;
+    let ticket = crowd(&queue, 1).await[0];
+    store.flush().await;
+    room.queues.refresh().await.unwrap();
+    assert!(!queue.leave(&ticket).await.unwrap().freed);
+    assert!(is_over(&queue.rank(&ticket).await));
+}
+
+#[tokio::test]
+async fn a_place_that_a_failover_forgot_comes_back() {
+    let room = Room::new();
+    let queue = room.queue("loss-failover", places(1)).await;
+    let tickets = crowd(&queue, 3).await;
+    // The replica that took over had not heard of the last visitor.
+    let mut redis = redis().await;
+    let mut pipe = redis::pipe();
+    pipe.cmd("ZREM")
+        .arg("q:{loss-failover}:waiting")
+        .arg(tickets[2].user.0.as_bytes());
+    pipe.cmd("HSET")
+        .arg("q:{loss-failover}:meta")
+        .arg("last")
+        .arg(tickets[1].number);
+    pipe.exec_async(&mut redis).await.unwrap();
+    let place = queue.rank(&tickets[2]).await.unwrap();
+    assert_eq!(place, Standing::Waiting { ahead: 1 });
+    let next = queue.join(user()).await.unwrap();
+    assert!(next.ticket.number > tickets[2].number);
+    queue.leave(&tickets[2]).await.unwrap();
+    assert!(is_over(&queue.rank(&tickets[2]).await));
 }

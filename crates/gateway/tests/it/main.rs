@@ -12,6 +12,7 @@ mod lease;
 mod leave;
 mod loss;
 mod operator;
+mod policy;
 mod room;
 mod state;
 mod store;

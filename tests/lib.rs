@@ -1,0 +1,275 @@
+//! A sale on real processes, and the visitors who come to it. Speaks HTTP only.
+//!
+//! A visitor does what a careful client does: it repeats what may not have arrived, with the same
+//! `Idempotency-Key`, and joins again when its visit is over.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use testbed::{Scratch, Stack, StackOptions};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// No story of a test takes longer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What was answered: status 0 stands for no answer at all.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// The status.
+    pub status: u16,
+    /// The body, `null` where there is none.
+    pub body: Value,
+}
+
+impl Said {
+    /// The code of a problem.
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+}
+
+/// A concert on sale behind gateways.
+pub struct Sale {
+    /// The processes.
+    pub stack: Stack,
+    /// Shared connections.
+    pub client: Client,
+    /// The concert.
+    pub concert: String,
+    /// The date that is sold.
+    pub schedule: String,
+    _scratch: Scratch,
+}
+
+impl Sale {
+    /// Starts the processes and puts `seats` seats on sale at 1,000 each.
+    ///
+    /// # Panics
+    /// When something does not start; the message shows the end of its log.
+    pub async fn open(gateways: u16, seats: u16) -> Self {
+        let scratch = Scratch::new().expect("a folder");
+        let mut options = StackOptions::new(scratch.path());
+        options.gateways = gateways;
+        let stack = Stack::start(options).expect("the whole stack");
+        let mut sale = Self {
+            client: Client::new(),
+            concert: String::new(),
+            schedule: String::new(),
+            stack,
+            _scratch: scratch,
+        };
+        let concert = json!({ "title": "A night at the tests", "queue": "main" });
+        sale.concert = sale.make("/api/v1/admin/concerts", &concert).await;
+        let section = json!({ "grade": "ALL", "price": 1_000, "from": 1, "to": seats });
+        let schedule = json!({ "startsAt": "2099-01-01T20:00:00Z", "sections": [section] });
+        let path = format!("/api/v1/admin/concerts/{}/schedules", sale.concert);
+        sale.schedule = sale.make(&path, &schedule).await;
+        sale
+    }
+
+    async fn make(&self, path: &str, body: &Value) -> String {
+        let said = self.operate(Method::POST, path, Some(body)).await;
+        assert_eq!(said.status, 201, "{}", said.body);
+        said.body["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// As the operator, through the first gateway.
+    pub async fn operate(&self, method: Method, path: &str, body: Option<&Value>) -> Said {
+        let url = format!("{}{path}", self.stack.gateway_urls()[0]);
+        let request = self.client.request(method, url);
+        let request = request.bearer_auth(self.stack.operator_key());
+        ask(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+
+    /// Sets the rules of the queue.
+    pub async fn rule(&self, policy: Value) {
+        let said = self
+            .operate(Method::PUT, "/api/v1/queues/main", Some(&policy))
+            .await;
+        assert_eq!(said.status, 200, "{}", said.body);
+    }
+
+    /// Somebody who comes to the gateway of this number, counted round.
+    pub fn visitor(&self, number: usize) -> Visitor {
+        let mut gateways = self.stack.gateway_urls();
+        let first = number % gateways.len();
+        gateways.rotate_left(first);
+        Visitor {
+            user: Uuid::new_v4(),
+            token: String::new(),
+            schedule: self.schedule.clone(),
+            client: self.client.clone(),
+            gateways,
+        }
+    }
+
+    /// Seats, payments and ledger agree, to the unit.
+    ///
+    /// # Panics
+    /// When they do not; the message names the differences.
+    pub async fn assert_books_agree(&self) {
+        let path = "/api/v1/admin/reconciliation";
+        let said = self.operate(Method::GET, path, None).await;
+        assert_eq!(said.status, 200, "{}", said.body);
+        assert_eq!(said.body["consistent"], true, "{}", said.body);
+    }
+}
+
+/// Somebody who wants seats.
+#[derive(Clone)]
+pub struct Visitor {
+    /// Who.
+    pub user: Uuid,
+    /// The token of the last join.
+    pub token: String,
+    schedule: String,
+    client: Client,
+    gateways: Vec<String>,
+}
+
+impl Visitor {
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}{path}", self.gateways[0]);
+        self.client.request(method, url).bearer_auth(&self.token)
+    }
+
+    /// Turns to the next gateway.
+    fn turn(&mut self) {
+        self.gateways.rotate_left(1);
+    }
+
+    /// Joins the line; keeps the token.
+    pub async fn join(&mut self) -> Said {
+        let body = json!({ "userId": self.user });
+        let said = ask(self
+            .request(Method::POST, "/api/v1/queues/main/tokens")
+            .json(&body))
+        .await;
+        if let Some(token) = said.body["token"].as_str() {
+            token.clone_into(&mut self.token);
+        }
+        said
+    }
+
+    /// Looks at one's place.
+    pub async fn poll(&self) -> Said {
+        ask(self.request(Method::GET, "/api/v1/queues/main/tokens/me")).await
+    }
+
+    /// Gives the place up.
+    pub async fn leave(&self) -> Said {
+        ask(self.request(Method::DELETE, "/api/v1/queues/main/tokens/me")).await
+    }
+
+    /// Asks for a page behind the gateway.
+    pub async fn get(&self, path: &str) -> Said {
+        ask(self.request(Method::GET, path)).await
+    }
+
+    /// A wish for these seats.
+    pub fn reserving(&self, seats: &[u16], key: &str) -> RequestBuilder {
+        let body = json!({ "scheduleId": self.schedule, "seatNumbers": seats });
+        let request = self.request(Method::POST, "/api/v1/reservations");
+        request.header("Idempotency-Key", key).json(&body)
+    }
+
+    /// Wants these seats.
+    pub async fn reserve(&self, seats: &[u16], key: &str) -> Said {
+        ask(self.reserving(seats, key)).await
+    }
+
+    /// A wish to charge the own wallet.
+    pub fn charging(&self, amount: u32, key: &str) -> RequestBuilder {
+        let path = format!("/api/v1/users/{}/balance/charges", self.user);
+        let request = self
+            .request(Method::POST, &path)
+            .header("Idempotency-Key", key);
+        request.json(&json!({ "amount": amount }))
+    }
+
+    /// Charges the own wallet.
+    pub async fn charge(&self, amount: u32, key: &str) -> Said {
+        ask(self.charging(amount, key)).await
+    }
+
+    /// A wish to pay for a reservation.
+    pub fn paying(&self, reservation: &str, key: &str) -> RequestBuilder {
+        let request = self.request(Method::POST, "/api/v1/payments");
+        let request = request.header("Idempotency-Key", key);
+        request.json(&json!({ "reservationId": reservation }))
+    }
+
+    /// Pays for a reservation.
+    pub async fn pay(&self, reservation: &str, key: &str) -> Said {
+        ask(self.paying(reservation, key)).await
+    }
+
+    /// Joins, again where needed, until inside.
+    ///
+    /// # Panics
+    /// When that takes longer than any test's patience.
+    pub async fn enter(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut said = self.join().await;
+        while said.body["state"] != "active" {
+            assert!(Instant::now() < deadline, "never let in: {said:?}");
+            said = match said.status {
+                200 | 201 => {
+                    tokio::task::yield_now().await;
+                    self.poll().await
+                }
+                // The visit is over, or there was no answer: join at the next gateway.
+                _ => {
+                    self.turn();
+                    self.join().await
+                }
+            };
+        }
+    }
+
+    /// Asks again until it has a final answer, entering again where the visit is over.
+    ///
+    /// # Panics
+    /// When that takes longer than any test's patience.
+    pub async fn persist(&mut self, wish: impl Fn(&Self) -> RequestBuilder) -> Said {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = ask(wish(self)).await;
+            let again = match said.status {
+                0 | 500.. => true,
+                _ if said.code() == "IDEMPOTENCY_IN_PROGRESS" => true,
+                401 | 403 => true,
+                410 => said.code() == "TOKEN_EXPIRED",
+                _ => false,
+            };
+            if !again {
+                return said;
+            }
+            assert!(Instant::now() < deadline, "no final answer: {said:?}");
+            self.turn();
+            self.enter().await;
+        }
+    }
+}
+
+/// Sends a request.
+pub async fn ask(request: RequestBuilder) -> Said {
+    let Ok(answer) = request.send().await else {
+        return Said {
+            status: 0,
+            body: Value::Null,
+        };
+    };
+    let status = answer.status().as_u16();
+    let text = answer.text().await.unwrap_or_default();
+    Said {
+        status,
+        body: serde_json::from_str(&text).unwrap_or(Value::Null),
+    }
+}

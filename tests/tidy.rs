@@ -1,0 +1,380 @@
+//! Guards the house: the rules of `docs/ARCHITECTURE.md` that a program can check.
+//!
+//! A rule that is in the way is changed there first, with its reason, and then here.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use syn::spanned::Spanned as _;
+use syn::visit::Visit;
+
+const LONGEST_FILE: usize = 500;
+const LONGEST_FUNCTION: usize = 70;
+
+/// What stands at the top, and nothing else but files that begin with a dot.
+const TOP: [&str; 9] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "README.md",
+    "crates",
+    "docker",
+    "docs",
+    "migrations",
+    "target",
+    "tests",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+/// Every file below `folder` with this ending, as its path from the top and its text.
+fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
+    fn walk(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, ending, found);
+            } else if path.extension().is_some_and(|it| it == ending) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(folder), ending, &mut found);
+    found.sort();
+    let relative = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        (
+            path.strip_prefix(root()).unwrap().display().to_string(),
+            text,
+        )
+    };
+    found.into_iter().map(relative).collect()
+}
+
+fn rust() -> Vec<(String, String)> {
+    let mut all = files("crates", "rs");
+    all.extend(files("tests", "rs"));
+    all
+}
+
+/// The code of a file without its unit tests, which stand at its end.
+fn code(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap()
+}
+
+fn none(broken: &[String], rule: &str) {
+    assert!(broken.is_empty(), "{rule}:\n  {}", broken.join("\n  "));
+}
+
+fn metadata() -> Metadata {
+    MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .unwrap()
+}
+
+#[test]
+fn crates_know_each_other_one_way_only() {
+    let allowed = BTreeMap::from([
+        ("chassis", BTreeSet::new()),
+        ("testbed", BTreeSet::new()),
+        ("gateway", BTreeSet::from(["chassis"])),
+        ("booking", BTreeSet::from(["chassis"])),
+        ("xtask", BTreeSet::from(["testbed"])),
+        ("e2e", BTreeSet::from(["testbed"])),
+    ]);
+    let metadata = metadata();
+    let members: BTreeSet<_> = metadata
+        .packages
+        .iter()
+        .map(|it| it.name.as_str())
+        .collect();
+    assert_eq!(
+        members,
+        allowed.keys().copied().collect(),
+        "a crate has no rule"
+    );
+    let mut broken = Vec::new();
+    for package in &metadata.packages {
+        for dependency in &package.dependencies {
+            let name = dependency.name.as_str();
+            let for_tests = dependency.kind == DependencyKind::Development && name == "testbed";
+            if members.contains(name)
+                && !for_tests
+                && !allowed[package.name.as_str()].contains(name)
+            {
+                broken.push(format!("{} depends on {name}", package.name));
+            }
+        }
+    }
+    none(&broken, "dependencies against the one-way rules");
+}
+
+#[test]
+fn every_version_stands_in_the_workspace_and_every_crate_keeps_its_lints() {
+    let mut broken = Vec::new();
+    for (path, text) in files("crates", "toml")
+        .into_iter()
+        .chain(files("tests", "toml"))
+    {
+        if !text.contains("[lints]\nworkspace = true") {
+            broken.push(format!("{path}: no workspace lints"));
+        }
+        let own = text.lines().filter(|line| line.contains("version = \""));
+        broken.extend(own.map(|line| format!("{path}: {line}")));
+    }
+    none(&broken, "manifests with a rule of their own");
+}
+
+#[test]
+fn the_top_holds_what_it_should_and_nothing_else() {
+    let entries = fs::read_dir(root()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let odd: Vec<_> = names
+        .filter(|name| !name.starts_with('.') && !TOP.contains(&name.as_str()))
+        .collect();
+    none(&odd, "at the top of the house");
+}
+
+#[test]
+fn no_file_is_longer_than_a_head_holds() {
+    let long = rust().into_iter().filter_map(|(path, text)| {
+        let lines = text.lines().count();
+        (lines > LONGEST_FILE).then(|| format!("{path}: {lines} lines"))
+    });
+    none(
+        &long.collect::<Vec<_>>(),
+        "files over 500 lines; split by idea",
+    );
+}
+
+/// Collects functions by their lines.
+struct Functions {
+    long: Vec<String>,
+    odd: Vec<String>,
+    path: String,
+}
+
+impl Functions {
+    fn check(&mut self, name: &syn::Ident, body: &syn::Block) {
+        let span = body.span();
+        let lines = span.end().line - span.start().line + 1;
+        if lines > LONGEST_FUNCTION {
+            self.long
+                .push(format!("{}: {name} has {lines} lines", self.path));
+        }
+        let text = name.to_string();
+        if text.starts_with("handle_") || text.starts_with("do_") {
+            self.odd.push(format!("{}: fn {name}", self.path));
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Functions {
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        self.check(&item.sig.ident, &item.block);
+        syn::visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        self.check(&item.sig.ident, &item.block);
+        syn::visit::visit_impl_item_fn(self, item);
+    }
+}
+
+#[test]
+fn no_function_is_longer_than_a_screen_and_none_has_an_empty_name() {
+    let mut functions = Functions {
+        long: Vec::new(),
+        odd: Vec::new(),
+        path: String::new(),
+    };
+    for (path, text) in rust() {
+        functions.path.clone_from(&path);
+        let file = syn::parse_file(&text).unwrap_or_else(|cause| panic!("{path}: {cause}"));
+        functions.visit_file(&file);
+    }
+    none(&functions.long, "functions over 70 lines");
+    none(&functions.odd, "names that say nothing");
+}
+
+#[test]
+fn files_are_named_after_what_they_own() {
+    const EMPTY: [&str; 10] = [
+        "util", "utils", "helper", "helpers", "common", "manager", "service", "impl", "misc", "mod",
+    ];
+    let odd = rust().into_iter().filter_map(|(path, _)| {
+        let stem = Path::new(&path).file_stem()?.to_str()?.to_owned();
+        EMPTY.contains(&stem.as_str()).then_some(path)
+    });
+    none(
+        &odd.collect::<Vec<_>>(),
+        "names that say nothing; `foo.rs` beside `foo/`",
+    );
+}
+
+#[test]
+fn every_module_says_what_it_owns() {
+    let silent = rust()
+        .into_iter()
+        .filter(|(path, text)| !path.contains("/tests/") && !text.starts_with("//! "))
+        .map(|(path, _)| path);
+    none(
+        &silent.collect::<Vec<_>>(),
+        "modules without a doc comment at their top",
+    );
+}
+
+#[test]
+fn chassis_knows_nothing_of_what_the_services_are_about() {
+    const SUBJECTS: [&str; 7] = [
+        "ticket",
+        "seat",
+        "concert",
+        "wallet",
+        "queue",
+        "booking",
+        "reservation",
+    ];
+    let broken = files("crates/chassis", "rs")
+        .into_iter()
+        .flat_map(|(path, text)| {
+            let text = text.to_lowercase();
+            SUBJECTS
+                .into_iter()
+                .filter(move |subject| text.contains(subject))
+                .map(move |subject| format!("{path}: {subject}"))
+        });
+    none(&broken.collect::<Vec<_>>(), "words of a service in chassis");
+}
+
+/// Each text that only some files may hold, with those files.
+const ONLY_IN: [(&str, &[&str]); 12] = [
+    // HTTP stays at the edge of a service.
+    (
+        "actix_web",
+        &[
+            "crates/chassis/",
+            "crates/gateway/src/lib.rs",
+            "crates/gateway/src/main.rs",
+            "crates/gateway/src/api",
+            "crates/gateway/src/admission.rs",
+            "crates/gateway/src/credential.rs",
+            "crates/gateway/src/proxy.rs",
+            "crates/booking/src/lib.rs",
+            "crates/booking/src/main.rs",
+            "crates/booking/src/api",
+        ],
+    ),
+    (
+        "HttpResponse",
+        &[
+            "crates/chassis/",
+            "crates/gateway/src/api",
+            "crates/gateway/src/proxy.rs",
+            "crates/booking/src/api",
+        ],
+    ),
+    // Verbs never look back at the routes.
+    (
+        "crate::api",
+        &[
+            "crates/gateway/src/lib.rs",
+            "crates/gateway/src/api",
+            "crates/gateway/src/admission.rs",
+            "crates/booking/src/lib.rs",
+            "crates/booking/src/api",
+        ],
+    ),
+    // Blocking has one door.
+    ("spawn_blocking", &["crates/booking/src/db.rs"]),
+    ("block_in_place", &[]),
+    // Only clocks read the clock; a duration is measured with Instant.
+    ("Utc::now", &["crates/chassis/src/time.rs"]),
+    ("SystemTime::now", &["crates/xtask/"]),
+    ("now_v7", &["crates/chassis/src/request_id.rs"]),
+    // Repeated jobs die after a stall; cron lines recover.
+    ("new_repeated", &[]),
+    // The framework's own extractor also takes an array for an object.
+    ("web::Json<", &["crates/chassis/src/json.rs"]),
+    // Keys of Redis are born in one place of each service.
+    ("\"q:", &["crates/gateway/src/queue/keys.rs"]),
+    ("\"lock:", &["crates/booking/src/seat_lock.rs"]),
+];
+
+#[test]
+fn what_has_one_place_stays_in_it() {
+    let mut broken = Vec::new();
+    for (path, text) in files("crates", "rs") {
+        if path.contains("/tests/") {
+            continue;
+        }
+        for (text_of_rule, places) in ONLY_IN {
+            let allowed = places.iter().any(|place| path.starts_with(place));
+            if !allowed && code(&text).contains(text_of_rule) {
+                broken.push(format!("{path}: {text_of_rule}"));
+            }
+        }
+    }
+    none(&broken, "out of its place");
+}
+
+#[test]
+fn nothing_is_left_open() {
+    let marks = ["TODO", "FIXME", "XXX"];
+    let open = rust()
+        .into_iter()
+        .filter(|(path, _)| path != "tests/tidy.rs")
+        .flat_map(|(path, text)| {
+            let found = marks.into_iter().filter(move |mark| text.contains(mark));
+            found
+                .map(move |mark| format!("{path}: {mark}"))
+                .collect::<Vec<_>>()
+        });
+    none(&open.collect::<Vec<_>>(), "work left open");
+}
+
+#[test]
+fn tests_wait_for_conditions_and_never_sleep() {
+    let sleeping = rust().into_iter().filter_map(|(path, text)| {
+        let is_test = path.contains("/tests/") || path.starts_with("tests/");
+        let sleeps = text.contains("sleep(") && !path.ends_with("tidy.rs");
+        (is_test && sleeps).then_some(path)
+    });
+    none(&sleeping.collect::<Vec<_>>(), "tests that sleep");
+}
+
+#[test]
+fn every_script_says_what_it_takes_and_checks_it() {
+    let broken = files("crates", "lua")
+        .into_iter()
+        .filter_map(|(path, text)| {
+            let said = text.starts_with("-- ") && text.contains("assert(");
+            (!said).then_some(path)
+        });
+    none(
+        &broken.collect::<Vec<_>>(),
+        "scripts without a signature or an assert",
+    );
+}
+
+#[test]
+fn every_migration_can_be_undone() {
+    let ups = files("migrations", "sql");
+    for (path, _) in ups.iter().filter(|(path, _)| path.ends_with("up.sql")) {
+        let down = path.replace("up.sql", "down.sql");
+        assert!(
+            ups.iter().any(|(other, _)| *other == down),
+            "{path} has no {down}"
+        );
+    }
+}
