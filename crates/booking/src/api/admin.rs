@@ -1,0 +1,239 @@
+//! What operators do: put concerts and dates on sale, and see whether the books agree.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Json, Path};
+use chassis::problem::Problem;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::answer;
+use super::caller::Operator;
+use super::concerts::{Concert, Schedule};
+use crate::Booking;
+use crate::concert::{self, Grade, Layout, Price, QueueName, Title, default_layout};
+use crate::reconciliation;
+
+/// A concert to put on sale.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewConcert {
+    /// Without control characters.
+    #[schema(value_type = String, min_length = 1, max_length = 200, example = "Night of the Harps")]
+    title: Title,
+    /// Without control characters.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, example = "Great Hall")]
+    venue: Option<Title>,
+    /// The queue through which its buyers come; it need not exist yet.
+    #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9-]{0,31}$", example = "main")]
+    queue: QueueName,
+}
+
+/// Puts a concert on sale. It has no dates yet.
+#[utoipa::path(post, path = "/api/v1/admin/concerts", operation_id = "createConcert", tag = "admin",
+    request_body = NewConcert,
+    responses((status = 201, description = "The concert.", body = Concert,
+        headers(("Location" = String, description = "The concert.")))),
+    extensions(("x-access" = json!("operator"))))]
+pub async fn create_concert(
+    app: Data<Booking>,
+    operator: Operator,
+    body: Json<NewConcert>,
+) -> Result<HttpResponse, Problem> {
+    let NewConcert {
+        title,
+        venue,
+        queue,
+    } = body.into_inner();
+    let (new, now) = (
+        concert::NewConcert {
+            title,
+            venue,
+            queue,
+        },
+        app.clock.now(),
+    );
+    let concert = app
+        .db
+        .transaction(move |tx| concert::create(tx, &new, now))
+        .await?;
+    log::info!("{} created concert {}", operator.name, concert.id);
+    Ok(answer::created(
+        &format!("/api/v1/concerts/{}", concert.id),
+        &Concert::from(concert),
+    ))
+}
+
+/// A date to put on sale.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewSchedule {
+    #[schema(example = "2027-05-01T10:00:00Z")]
+    starts_at: DateTime<Utc>,
+    /// At once when not said.
+    sales_open_at: Option<DateTime<Utc>>,
+    /// At `startsAt` when not said.
+    sales_close_at: Option<DateTime<Utc>>,
+    /// Seats 1 to 50 in four grades when not said.
+    sections: Option<Vec<Section>>,
+}
+
+/// Seats of one grade and price: the numbers `from` to `to`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Section {
+    /// 1 to 32 of `A-Z a-z 0-9 _ -`.
+    #[schema(value_type = String, min_length = 1, max_length = 32, example = "VIP")]
+    grade: Grade,
+    /// In minor units of KRW.
+    #[schema(value_type = i64, minimum = 0, maximum = 100_000_000, example = 150_000)]
+    price: Price,
+    #[schema(minimum = 1, maximum = 10_000, example = 1)]
+    from: u16,
+    #[schema(minimum = 1, maximum = 10_000, example = 50)]
+    to: u16,
+}
+
+impl NewSchedule {
+    fn checked(self) -> Result<concert::NewSchedule, Problem> {
+        let section = |Section {
+                           grade,
+                           price,
+                           from,
+                           to,
+                       }| concert::Section {
+            grade,
+            price,
+            from,
+            to,
+        };
+        let layout = match self.sections {
+            Some(sections) => {
+                Layout::try_from(sections.into_iter().map(section).collect::<Vec<_>>())?
+            }
+            None => default_layout(),
+        };
+        let Self {
+            starts_at,
+            sales_open_at,
+            sales_close_at,
+            ..
+        } = self;
+        Ok(concert::NewSchedule {
+            starts_at,
+            sales_open_at,
+            sales_close_at,
+            layout,
+        })
+    }
+}
+
+/// Adds a date with its seats to a concert.
+#[utoipa::path(post, path = "/api/v1/admin/concerts/{concertId}/schedules", operation_id = "addSchedule", tag = "admin",
+    params(("concertId" = Uuid, Path)), request_body = NewSchedule,
+    responses((status = 201, description = "The date.", body = Schedule,
+        headers(("Location" = String, description = "Its seats.")))),
+    extensions(("x-access" = json!("operator")),
+        ("x-codes" = json!(["CONCERT_NOT_FOUND", "SALES_INVALID", "SECTIONS_INVALID"]))))]
+pub async fn add_schedule(
+    app: Data<Booking>,
+    operator: Operator,
+    concert_id: Path<Uuid>,
+    body: Json<NewSchedule>,
+) -> Result<HttpResponse, Problem> {
+    let (new, now) = (body.into_inner().checked()?, app.clock.now());
+    let schedule = app
+        .db
+        .transaction(move |tx| concert::add_schedule(tx, *concert_id, &new, now))
+        .await?;
+    log::info!("{} added schedule {}", operator.name, schedule.id);
+    Ok(answer::created(
+        &format!("/api/v1/schedules/{}/seats", schedule.id),
+        &Schedule::from(schedule),
+    ))
+}
+
+/// Whether seats, payments and ledger agree.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reconciliation {
+    #[serde(with = "chassis::time::wire")]
+    checked_at: DateTime<Utc>,
+    /// Whether there is no difference.
+    clean: bool,
+    totals: Totals,
+    /// At most 100 of each kind.
+    differences: Vec<Difference>,
+}
+
+/// Sums over everything, money in minor units.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    #[schema(example = "KRW")]
+    currency: &'static str,
+    seats_sold: i64,
+    seats_confirmed: i64,
+    confirmed_amount: i64,
+    payments_captured: i64,
+    payments_refunded: i64,
+    ledger_charged: i64,
+    ledger_captured: i64,
+    ledger_refunded: i64,
+    wallets_balance: i64,
+}
+
+/// Two figures that should be the same and are not.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// What should agree.
+    subject: &'static str,
+    /// The schedule, reservation, payment or user; `null` for a sum over everything.
+    id: Option<Uuid>,
+    expected: i64,
+    found: i64,
+}
+
+impl From<reconciliation::Report> for Reconciliation {
+    fn from(report: reconciliation::Report) -> Self {
+        let (clean, totals) = (report.is_clean(), report.totals);
+        let difference = |it: reconciliation::Difference| Difference {
+            subject: it.subject,
+            id: it.id,
+            expected: it.expected,
+            found: it.found,
+        };
+        Self {
+            checked_at: report.checked_at,
+            clean,
+            totals: Totals {
+                currency: crate::ledger::CURRENCY,
+                seats_sold: totals.seats_sold,
+                seats_confirmed: totals.seats_confirmed,
+                confirmed_amount: totals.confirmed_amount,
+                payments_captured: totals.payments_captured,
+                payments_refunded: totals.payments_refunded,
+                ledger_charged: totals.ledger_charged,
+                ledger_captured: totals.ledger_captured,
+                ledger_refunded: totals.ledger_refunded,
+                wallets_balance: totals.wallets_balance,
+            },
+            differences: report.differences.into_iter().map(difference).collect(),
+        }
+    }
+}
+
+/// Compares seats, payments, ledger and wallets. It reads whole tables, so ask seldom.
+#[utoipa::path(get, path = "/api/v1/admin/reconciliation", operation_id = "reconcile", tag = "admin",
+    responses((status = 200, description = "What was found.", body = Reconciliation)),
+    extensions(("x-access" = json!("operator"))))]
+pub async fn reconcile(app: Data<Booking>, _operator: Operator) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let report = app
+        .db
+        .read(move |conn| reconciliation::check(conn, now))
+        .await?;
+    Ok(answer::own(&Reconciliation::from(report)))
+}

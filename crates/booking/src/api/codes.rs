@@ -1,0 +1,97 @@
+//! Owns the codes of every problem that this service answers: one line each, with its status.
+//!
+//! A code means the same everywhere, and the OpenAPI document takes its words from here.
+
+use std::borrow::Cow;
+
+use actix_web::http::StatusCode;
+use chassis::problem::Problem;
+
+/// A code with the status it always has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// In capitals, as clients branch on it.
+    pub name: &'static str,
+    /// The status.
+    pub status: u16,
+    /// When it is answered, for the reader of the document.
+    pub meaning: &'static str,
+}
+
+impl Code {
+    /// The problem, with a sentence about this very request.
+    pub fn because(self, detail: impl Into<Cow<'static, str>>) -> Problem {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let problem = Problem::new(status, self.name, detail);
+        if self == IDEMPOTENCY_IN_PROGRESS {
+            // The only refusal that goes away by itself, and soon.
+            return problem.retryable().retry_after(1);
+        }
+        problem
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident = $status:literal, $meaning:literal;)+) => {
+        $(
+            #[doc = $meaning]
+            pub const $name: Code = Code { name: stringify!($name), status: $status, meaning: $meaning };
+        )+
+        /// Every code.
+        pub const ALL: &[Code] = &[$($name,)+];
+    };
+}
+
+codes! {
+    BODY_MALFORMED = 400, "The body is not JSON.";
+    PATH_INVALID = 400, "An id in the path is not a UUID.";
+    QUERY_INVALID = 400, "A query parameter does not parse.";
+    IDEMPOTENCY_KEY_MISSING = 400, "The header Idempotency-Key is required.";
+    IDEMPOTENCY_KEY_INVALID = 400, "Idempotency-Key is 1 to 255 visible ASCII characters, sent once.";
+    PASS_INVALID = 401, "No pass of the gateway, or one that is forged or has ended.";
+    NOT_ADMITTED = 403, "Still in the line; it is not your turn yet.";
+    QUEUE_MISMATCH = 403, "Admitted to the queue of another concert.";
+    VISITOR_ONLY = 403, "An operator is not a visitor.";
+    OPERATOR_ONLY = 403, "Only an operator may do this.";
+    CONCERT_NOT_FOUND = 404, "There is no such concert.";
+    SCHEDULE_NOT_FOUND = 404, "There is no such schedule.";
+    RESERVATION_NOT_FOUND = 404, "There is no such reservation, or it is not yours.";
+    PAYMENT_NOT_FOUND = 404, "There is no such payment, or it is not yours.";
+    WALLET_NOT_FOUND = 404, "The user in the path is not the one who asks.";
+    SEAT_TAKEN = 409, "Somebody else holds or has bought a seat; `conflicts` names each with the reason.";
+    SALES_CLOSED = 409, "Sales of this schedule have not begun or are over.";
+    RESERVATION_CANCELLED = 409, "The reservation was given back.";
+    ALREADY_PAID = 409, "The reservation is paid, or was paid and refunded.";
+    ALREADY_REFUNDED = 409, "The money was given back before.";
+    SHOW_STARTED = 409, "The show has started, so seats are no longer given back.";
+    BALANCE_SHORT = 409, "The wallet has too little; `missing` says how much.";
+    IDEMPOTENCY_IN_PROGRESS = 409, "The first request with this key still runs; try again soon.";
+    HOLD_EXPIRED = 410, "The hold is over; the seats are free for others.";
+    BODY_TOO_LARGE = 413, "The body has more than 64 KiB.";
+    CONTENT_TYPE_UNSUPPORTED = 415, "The body is not application/json.";
+    BODY_INVALID = 422, "The body is JSON but not acceptable: a field is unknown, missing or of the wrong kind.";
+    SEAT_UNKNOWN = 422, "The schedule has no seat of this number.";
+    SEATS_INVALID = 422, "No seats, or one named twice.";
+    TOO_MANY_SEATS = 422, "More seats than one visitor may have in a schedule.";
+    SALES_INVALID = 422, "Sales open before they close, and close when the show starts at the latest.";
+    SECTIONS_INVALID = 422, "Sections have numbers from 1 up, are not empty and do not overlap.";
+    AMOUNT_INVALID = 422, "The amount is not a whole number of minor units in the allowed range.";
+    BALANCE_LIMIT = 422, "The wallet would hold more than it may.";
+    IDEMPOTENCY_KEY_REUSED = 422, "The key was used for a request with another body.";
+    INTERNAL = 500, "Something went wrong on our side.";
+    DATABASE_BUSY = 503, "Too much at once, or the database does not answer; try again after Retry-After.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::ALL;
+
+    #[test]
+    fn every_code_has_one_line_and_an_error_status() {
+        let names: BTreeSet<_> = ALL.iter().map(|code| code.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert!(ALL.iter().all(|code| (400..600).contains(&code.status)));
+    }
+}

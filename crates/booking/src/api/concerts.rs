@@ -1,0 +1,234 @@
+//! What is for sale: concerts, their dates, the seats of a date.
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chassis::page::{Page, PageQuery};
+use chassis::problem::Problem;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::caller::Admitted;
+use super::{answer, paging};
+use crate::Booking;
+use crate::reservation::ReserveError;
+use crate::{concert, seat};
+
+/// A concert.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Concert {
+    id: Uuid,
+    #[schema(example = "Night of the Harps")]
+    title: String,
+    #[schema(example = "Great Hall")]
+    venue: Option<String>,
+    /// The queue of the waiting room through which its buyers come.
+    #[schema(example = "main")]
+    queue: String,
+}
+
+impl From<concert::Concert> for Concert {
+    fn from(concert: concert::Concert) -> Self {
+        let concert::Concert {
+            id,
+            title,
+            venue,
+            queue,
+            ..
+        } = concert;
+        Self {
+            id,
+            title,
+            venue,
+            queue,
+        }
+    }
+}
+
+/// Lists the concerts, newest first.
+#[utoipa::path(get, path = "/api/v1/concerts", operation_id = "listConcerts", tag = "concerts",
+    params(PageQuery),
+    responses((status = 200, description = "A page of concerts.", body = Page<Concert>)),
+    extensions(("x-access" = json!("public"))))]
+pub async fn list(app: Data<Booking>, query: Query<PageQuery>) -> Result<HttpResponse, Problem> {
+    let rows = paging::rows_of(&query)?;
+    let found = app.db.read(move |conn| concert::list(conn, rows)).await?;
+    Ok(answer::public(&paging::page_of(
+        found,
+        &query,
+        |row| row.id,
+        Concert::from,
+    )))
+}
+
+/// Shows one concert.
+#[utoipa::path(get, path = "/api/v1/concerts/{concertId}", operation_id = "showConcert", tag = "concerts",
+    params(("concertId" = Uuid, Path)),
+    responses((status = 200, description = "The concert.", body = Concert)),
+    extensions(("x-access" = json!("public")), ("x-codes" = json!(["CONCERT_NOT_FOUND"]))))]
+pub async fn show(app: Data<Booking>, id: Path<Uuid>) -> Result<HttpResponse, Problem> {
+    let concert = app.db.read(move |conn| concert::find(conn, *id)).await?;
+    let concert = concert.ok_or(concert::ScheduleError::ConcertNotFound)?;
+    Ok(answer::public(&Concert::from(concert)))
+}
+
+/// One date of a concert.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Schedule {
+    id: Uuid,
+    #[serde(with = "chassis::time::wire")]
+    starts_at: DateTime<Utc>,
+    #[serde(with = "chassis::time::wire")]
+    sales_open_at: DateTime<Utc>,
+    #[serde(with = "chassis::time::wire")]
+    sales_close_at: DateTime<Utc>,
+    #[schema(example = 50)]
+    seats_total: u32,
+    /// Free at this moment.
+    #[schema(example = 12)]
+    seats_available: u32,
+}
+
+impl From<concert::Schedule> for Schedule {
+    fn from(schedule: concert::Schedule) -> Self {
+        Self {
+            id: schedule.id,
+            starts_at: schedule.starts_at,
+            sales_open_at: schedule.sales_open_at,
+            sales_close_at: schedule.sales_close_at,
+            seats_total: schedule.seats_total,
+            seats_available: schedule.seats_available,
+        }
+    }
+}
+
+/// Which dates.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Bookable {
+    /// Only those of which a seat can be reserved now.
+    #[serde(default)]
+    #[param(default = false)]
+    available: bool,
+}
+
+/// Lists the dates of a concert in their order.
+#[utoipa::path(get, path = "/api/v1/concerts/{concertId}/schedules", operation_id = "listSchedules", tag = "concerts",
+    params(("concertId" = Uuid, Path), Bookable),
+    responses((status = 200, description = "Every date, or every date that can be booked.", body = Page<Schedule>)),
+    extensions(("x-access" = json!("active")), ("x-codes" = json!(["CONCERT_NOT_FOUND", "QUEUE_MISMATCH"]))))]
+pub async fn schedules(
+    app: Data<Booking>,
+    admitted: Admitted,
+    id: Path<Uuid>,
+    query: Query<Bookable>,
+) -> Result<HttpResponse, Problem> {
+    let (id, available, now) = (*id, query.available, app.clock.now());
+    let concert = app.db.read(move |conn| concert::find(conn, id)).await?;
+    let concert = concert.ok_or(concert::ScheduleError::ConcertNotFound)?;
+    admitted.must_come_from(&concert.queue)?;
+    let found = app
+        .db
+        .read(move |conn| concert::schedules(conn, id, available, now))
+        .await?;
+    Ok(answer::own(&Page::whole(
+        found.into_iter().map(Schedule::from).collect(),
+    )))
+}
+
+/// One seat.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Seat {
+    #[schema(minimum = 1, example = 7)]
+    number: u16,
+    #[schema(example = "VIP")]
+    grade: String,
+    /// In minor units of KRW.
+    #[schema(example = 150_000)]
+    price: i64,
+    /// `available`, `held` or `sold`.
+    #[schema(example = "available")]
+    state: &'static str,
+}
+
+impl From<seat::Seat> for Seat {
+    fn from(seat: seat::Seat) -> Self {
+        Self {
+            number: seat.number,
+            grade: seat.grade,
+            price: seat.price,
+            state: seat.state.as_str(),
+        }
+    }
+}
+
+/// The seats of a date.
+#[derive(Serialize, ToSchema)]
+pub struct Seats {
+    items: Vec<Seat>,
+    /// The same for the same content; also the `ETag`.
+    #[schema(example = "hvOGOTYRb5hDJvy8B0yI7w")]
+    version: String,
+}
+
+impl Seats {
+    fn of(seats: Vec<seat::Seat>, wanted: Option<Wanted>) -> Self {
+        let shown = |seat: &seat::Seat| match wanted {
+            Some(Wanted::Available) => seat.state == seat::SeatState::Available,
+            None => true,
+        };
+        let items: Vec<Seat> = seats.into_iter().filter(shown).map(Seat::from).collect();
+        let mut hash = Sha256::new();
+        serde_json::to_writer(&mut hash, &items).expect("seats are JSON");
+        let version = URL_SAFE_NO_PAD.encode(&hash.finalize()[..16]);
+        Self { items, version }
+    }
+}
+
+/// Which seats.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SeatQuery {
+    /// Only those in this state.
+    #[param(inline)]
+    state: Option<Wanted>,
+}
+
+/// The state that can be asked for.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    /// Free at this moment.
+    Available,
+}
+
+/// Lists the seats of a date by number.
+#[utoipa::path(get, path = "/api/v1/schedules/{scheduleId}/seats", operation_id = "listSeats", tag = "concerts",
+    params(("scheduleId" = Uuid, Path), SeatQuery,
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the answer that you have.")),
+    responses(
+        (status = 200, description = "Every seat, or every seat in the state asked for.", body = Seats,
+            headers(("ETag" = String, description = "Strong; `version` between quotation marks."))),
+        (status = 304, description = "The answer that you have is still true.")),
+    extensions(("x-access" = json!("active")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND", "QUEUE_MISMATCH"]))))]
+pub async fn seats(
+    app: Data<Booking>,
+    admitted: Admitted,
+    id: Path<Uuid>,
+    query: Query<SeatQuery>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let (id, now) = (*id, app.clock.now());
+    let queue = app.db.read(move |conn| concert::queue_of(conn, id)).await?;
+    admitted.must_come_from(&queue.ok_or(ReserveError::ScheduleNotFound)?)?;
+    let found = app.db.read(move |conn| seat::list(conn, id, now)).await?;
+    let seats = Seats::of(found, query.state);
+    Ok(answer::versioned(&request, &seats.version, &seats))
+}

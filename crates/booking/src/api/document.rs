@@ -1,0 +1,218 @@
+//! Owns what the OpenAPI document says about refusals and about who may ask.
+//!
+//! A handler's annotation names its access level (`x-access`) and the codes of its own (`x-codes`).
+//! What follows from its parameters and body is added here, so that it is written once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use actix_web::ResponseError as _;
+use actix_web::body::MessageBody as _;
+use chassis::problem::ProblemBody;
+use serde_json::{Value, json};
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder};
+use utoipa::{Modify, ToSchema};
+
+use super::codes::{self, Code};
+
+/// Completes every operation of the document.
+pub struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, document: &mut OpenApi) {
+        let components = document.components.get_or_insert_default();
+        for (path, item) in &mut document.paths.paths {
+            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
+                complete(path, operation, components);
+            }
+        }
+        for (name, scheme) in schemes() {
+            components.add_security_scheme(name, scheme);
+        }
+    }
+}
+
+/// What refusals and failures look like (RFC 9457), with the members that some codes add.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "the document is made of it; the table of errors makes the answers"
+)]
+pub struct BookingProblem {
+    #[serde(flatten)]
+    problem: ProblemBody,
+    /// With `SEAT_TAKEN`: which seats and why.
+    conflicts: Option<Vec<Conflict>>,
+    /// With `BALANCE_SHORT`: how much, in minor units.
+    missing: Option<i64>,
+}
+
+/// A seat that cannot be had.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "the document is made of it; the table of errors makes the answers"
+)]
+pub struct Conflict {
+    #[schema(rename = "seatNumber", example = 7)]
+    seat_number: u16,
+    /// `held` or `sold`.
+    #[schema(example = "held")]
+    reason: String,
+}
+
+fn complete(path: &str, operation: &mut Operation, components: &mut Components) {
+    let marks = operation.extensions.take().unwrap_or_default();
+    let access = marks.get("x-access").and_then(Value::as_str).unwrap_or_default();
+    operation.security = Some(requirements(access));
+    let own = marks.get("x-codes").and_then(Value::as_array).into_iter().flatten();
+    let names = own.filter_map(Value::as_str);
+    let names: BTreeSet<&str> = names.chain(implied(path, operation, access)).collect();
+    let mut by_status: BTreeMap<u16, Vec<&Code>> = BTreeMap::new();
+    for code in codes::ALL.iter().filter(|code| names.contains(code.name)) {
+        by_status.entry(code.status).or_default().push(code);
+    }
+    for (status, codes) in by_status {
+        // Many operations answer the same codes, so each set of them is described once.
+        let name = codes.iter().map(|code| code.name).collect::<Vec<_>>().join(".");
+        let shared = Ref::from_response_name(&name);
+        operation.responses.responses.insert(status.to_string(), shared.into());
+        components.responses.entry(name).or_insert_with(|| refusal(&codes).into());
+    }
+}
+
+/// The codes that follow from the form of a request and from who may make it.
+fn implied(path: &str, operation: &Operation, access: &str) -> Vec<&'static str> {
+    let mut names = vec!["INTERNAL", "DATABASE_BUSY"];
+    names.extend_from_slice(match access {
+        "token" => &["PASS_INVALID", "VISITOR_ONLY"],
+        "active" => &["PASS_INVALID", "VISITOR_ONLY", "NOT_ADMITTED"],
+        "operator" => &["PASS_INVALID", "OPERATOR_ONLY"],
+        _ => &[],
+    });
+    if path.contains('{') {
+        names.push("PATH_INVALID");
+    }
+    if operation.request_body.is_some() {
+        names.extend([
+            "BODY_MALFORMED",
+            "BODY_TOO_LARGE",
+            "CONTENT_TYPE_UNSUPPORTED",
+            "BODY_INVALID",
+        ]);
+    }
+    for parameter in operation.parameters.iter().flatten() {
+        let RefOr::T(parameter) = parameter else {
+            continue;
+        };
+        if parameter.parameter_in == ParameterIn::Query {
+            names.push("QUERY_INVALID");
+        }
+        if parameter.name == "Idempotency-Key" {
+            names.extend([
+                "IDEMPOTENCY_KEY_INVALID",
+                "IDEMPOTENCY_KEY_REUSED",
+                "IDEMPOTENCY_IN_PROGRESS",
+            ]);
+            if parameter.required == Required::True {
+                names.push("IDEMPOTENCY_KEY_MISSING");
+            }
+        }
+    }
+    names
+}
+
+/// The answer of all codes of one status, with an example of each.
+fn refusal(codes: &[&Code]) -> utoipa::openapi::Response {
+    let lines = codes
+        .iter()
+        .map(|code| format!("- `{}`: {}", code.name, code.meaning));
+    let examples = codes.iter().map(|code| {
+        let example = ExampleBuilder::new()
+            .value(Some(example(code)))
+            .build();
+        (code.name, RefOr::T(example))
+    });
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("BookingProblem")))
+        .examples_from_iter(examples)
+        .build();
+    ResponseBuilder::new()
+        .description(lines.collect::<Vec<_>>().join("\n"))
+        .content("application/problem+json", content)
+        .build()
+}
+
+/// What is really answered, with a path and a request id filled in.
+fn example(code: &Code) -> Value {
+    let answer = code.because(code.meaning).error_response();
+    let body = answer.into_body().try_into_bytes().unwrap_or_default();
+    let mut example: Value = serde_json::from_slice(&body).unwrap_or_default();
+    example["instance"] = "/api/v1/…".into();
+    example["requestId"] = "0198c0de5f0a7c3e9d2b4a6f8e1c3d5b".into();
+    if *code == codes::SEAT_TAKEN {
+        example["conflicts"] = json!([{ "seatNumber": 7, "reason": "held" }]);
+    }
+    if *code == codes::BALANCE_SHORT {
+        example["missing"] = json!(100_000);
+    }
+    example
+}
+
+/// Any one of them opens the operation: the token through the gateway, or the pass that the gateway makes of it.
+fn requirements(access: &str) -> Vec<SecurityRequirement> {
+    let all = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| SecurityRequirement::new(*name, [access]))
+            .collect()
+    };
+    match access {
+        "token" | "active" => all(&["token", "tokenCookie", "pass"]),
+        "operator" => all(&["operator", "pass"]),
+        _ => Vec::new(),
+    }
+}
+
+fn schemes() -> [(&'static str, SecurityScheme); 4] {
+    let bearer = |words: &str| {
+        HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(words))
+            .build()
+    };
+    let cookie = "The same token as the cookie `usher_token_{queue}`, which the gateway sets; here for the queue `main`.";
+    let pass = "What the gateway makes of a token or key on the way to this service. \
+        Clients never send it: the gateway removes theirs.";
+    [
+        (
+            "token",
+            SecurityScheme::Http(bearer(
+                "The token of a place in a queue, through the gateway.",
+            )),
+        ),
+        (
+            "tokenCookie",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+                "usher_token_main",
+                cookie,
+            ))),
+        ),
+        (
+            "operator",
+            SecurityScheme::Http(bearer("The key of an operator, through the gateway.")),
+        ),
+        (
+            "pass",
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+                "X-Usher-Pass",
+                pass,
+            ))),
+        ),
+    ]
+}

@@ -1,0 +1,203 @@
+//! The one table from what went wrong to what the client hears. Exhaustive: a new error is a new line here.
+
+use chassis::problem::Problem;
+use serde_json::{Value, json};
+
+use super::codes::{
+    ALREADY_PAID, ALREADY_REFUNDED, AMOUNT_INVALID, BALANCE_LIMIT, BALANCE_SHORT,
+    CONCERT_NOT_FOUND, DATABASE_BUSY, HOLD_EXPIRED, IDEMPOTENCY_IN_PROGRESS,
+    IDEMPOTENCY_KEY_REUSED, PAYMENT_NOT_FOUND, QUEUE_MISMATCH, RESERVATION_CANCELLED,
+    RESERVATION_NOT_FOUND, SALES_CLOSED, SALES_INVALID, SCHEDULE_NOT_FOUND, SEAT_TAKEN,
+    SEAT_UNKNOWN, SEATS_INVALID, SECTIONS_INVALID, SHOW_STARTED, TOO_MANY_SEATS,
+};
+use crate::concert::{LayoutError, ScheduleError};
+use crate::db::DbError;
+use crate::idempotency::OnceError;
+use crate::payment::{PayError, RefundError};
+use crate::reservation::{CancelError, Conflict, ReserveError, SeatNumbersError};
+use crate::wallet::{AmountInvalid, BALANCE_LIMIT as LIMIT, ChargeError};
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Busy => DATABASE_BUSY
+                .because("Too much at once; try again soon.")
+                .cause(error),
+            DbError::LockWait | DbError::Deadlock => DATABASE_BUSY
+                .because("Too many want the same thing; try again soon.")
+                .cause(error),
+            DbError::Unreachable(_) => DATABASE_BUSY
+                .because("The database does not answer; try again soon.")
+                .cause(error),
+            DbError::Check(_)
+            | DbError::Duplicate(_)
+            | DbError::Migration(_)
+            | DbError::Unexpected(_)
+            | DbError::Query(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<ScheduleError> for Problem {
+    fn from(error: ScheduleError) -> Self {
+        match error {
+            ScheduleError::ConcertNotFound => CONCERT_NOT_FOUND.because("There is no such concert."),
+            ScheduleError::SalesInvalid => SALES_INVALID.because(
+                "Sales open before they close, and close when the show starts at the latest, in the years 1970 to 9999.",
+            ),
+            ScheduleError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<LayoutError> for Problem {
+    fn from(error: LayoutError) -> Self {
+        match error {
+            LayoutError::Empty | LayoutError::Range | LayoutError::Overlap(_) => {
+                SECTIONS_INVALID.because(sentence(&error))
+            }
+        }
+    }
+}
+
+impl From<SeatNumbersError> for Problem {
+    fn from(error: SeatNumbersError) -> Self {
+        let detail = sentence(&error);
+        match error {
+            SeatNumbersError::Empty | SeatNumbersError::Repeated(_) => {
+                SEATS_INVALID.because(detail)
+            }
+            SeatNumbersError::TooMany { .. } => TOO_MANY_SEATS.because(detail),
+            SeatNumbersError::Unknown(_) => SEAT_UNKNOWN.because(detail),
+        }
+    }
+}
+
+impl From<ReserveError> for Problem {
+    fn from(error: ReserveError) -> Self {
+        let detail = sentence(&error);
+        match error {
+            ReserveError::SeatTaken(taken) => {
+                let conflicts: Vec<Value> = taken.iter().map(conflict).collect();
+                SEAT_TAKEN
+                    .because("Somebody else was faster; nothing was reserved.")
+                    .with("conflicts", conflicts)
+            }
+            ReserveError::SeatUnknown(_) => SEAT_UNKNOWN.because(detail),
+            ReserveError::TooManySeats { max, has } => TOO_MANY_SEATS.because(format!(
+                "At most {max} seats of one date; you have {has} already."
+            )),
+            ReserveError::SalesClosed => {
+                SALES_CLOSED.because("Sales of this date have not begun or are over.")
+            }
+            ReserveError::ScheduleNotFound => {
+                SCHEDULE_NOT_FOUND.because("There is no such schedule.")
+            }
+            ReserveError::QueueMismatch => {
+                QUEUE_MISMATCH.because("You were admitted to the queue of another concert.")
+            }
+            ReserveError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+/// One seat that cannot be had.
+fn conflict(conflict: &Conflict) -> Value {
+    json!({ "seatNumber": conflict.seat_number, "reason": conflict.reason.as_str() })
+}
+
+impl From<CancelError> for Problem {
+    fn from(error: CancelError) -> Self {
+        match error {
+            CancelError::ReservationNotFound => reservation_not_found(),
+            CancelError::ShowStarted => show_started(),
+            CancelError::BalanceLimit => balance_limit(),
+            CancelError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<PayError> for Problem {
+    fn from(error: PayError) -> Self {
+        match error {
+            PayError::ReservationNotFound => reservation_not_found(),
+            PayError::HoldExpired => {
+                HOLD_EXPIRED.because("The hold is over; your money was not touched.")
+            }
+            PayError::Cancelled => RESERVATION_CANCELLED.because("The reservation was given back."),
+            PayError::AlreadyPaid => {
+                ALREADY_PAID.because("The reservation is paid, or was paid and refunded.")
+            }
+            PayError::BalanceShort { missing } => BALANCE_SHORT
+                .because("The wallet has too little; charge it first.")
+                .with("missing", missing),
+            PayError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<RefundError> for Problem {
+    fn from(error: RefundError) -> Self {
+        match error {
+            RefundError::PaymentNotFound => {
+                PAYMENT_NOT_FOUND.because("There is no such payment, or it is not yours.")
+            }
+            RefundError::AlreadyRefunded => {
+                ALREADY_REFUNDED.because("The money was given back before.")
+            }
+            RefundError::ShowStarted => show_started(),
+            RefundError::BalanceLimit => balance_limit(),
+            RefundError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<AmountInvalid> for Problem {
+    fn from(error: AmountInvalid) -> Self {
+        AMOUNT_INVALID.because(format!("The amount {error}, in minor units."))
+    }
+}
+
+impl From<ChargeError> for Problem {
+    fn from(error: ChargeError) -> Self {
+        match error {
+            ChargeError::BalanceLimit => balance_limit(),
+            ChargeError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<OnceError> for Problem {
+    fn from(error: OnceError) -> Self {
+        match error {
+            OnceError::KeyReused => IDEMPOTENCY_KEY_REUSED
+                .because("This Idempotency-Key was used for another request; take a new one."),
+            OnceError::InProgress => {
+                IDEMPOTENCY_IN_PROGRESS.because("The first request with this key still runs; try again soon.")
+            }
+            OnceError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+fn reservation_not_found() -> Problem {
+    RESERVATION_NOT_FOUND.because("There is no such reservation, or it is not yours.")
+}
+
+fn show_started() -> Problem {
+    SHOW_STARTED.because("The show has started; seats are no longer given back.")
+}
+
+fn balance_limit() -> Problem {
+    BALANCE_LIMIT.because(format!("A wallet holds at most {LIMIT}."))
+}
+
+/// `no such seats: [51]` becomes `No such seats: [51].`
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text.push('.');
+    text
+}

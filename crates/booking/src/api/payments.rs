@@ -1,0 +1,199 @@
+//! Money against seats, and the way back.
+
+use std::sync::{Arc, OnceLock};
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::web::{Data, Json, Path};
+use chassis::problem::Problem;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::answer;
+use super::caller::Admitted;
+use super::repeat::{self, RequiredKey, RequiredKeyHeader};
+use crate::Booking;
+use crate::db::{Tx, new_id};
+use crate::idempotency::once;
+use crate::ledger::CURRENCY;
+use crate::payment::{self, RefundError};
+
+const PAYMENTS: &str = "/api/v1/payments";
+const PAY: &str = "POST /api/v1/payments";
+const REFUND: &str = "POST /api/v1/payments/{paymentId}/refunds";
+/// Tells the gateway that the visit is over.
+const ADMISSION: HeaderName = HeaderName::from_static("x-admission");
+const RELEASE: HeaderValue = HeaderValue::from_static("release");
+
+/// What is to be paid.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pay {
+    reservation_id: Uuid,
+}
+
+/// Money that the visitor paid for a reservation.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Payment {
+    id: Uuid,
+    reservation_id: Uuid,
+    user_id: Uuid,
+    /// In minor units.
+    #[schema(example = 300_000)]
+    amount: i64,
+    #[schema(example = "KRW")]
+    currency: &'static str,
+    /// `captured` or `refunded`.
+    #[schema(example = "captured")]
+    state: &'static str,
+    #[serde(with = "chassis::time::wire")]
+    created_at: DateTime<Utc>,
+}
+
+impl From<payment::Payment> for Payment {
+    fn from(payment: payment::Payment) -> Self {
+        Self {
+            id: payment.id,
+            reservation_id: payment.reservation_id,
+            user_id: payment.user_id,
+            amount: payment.amount,
+            currency: CURRENCY,
+            state: payment.state.as_str(),
+            created_at: payment.created_at,
+        }
+    }
+}
+
+/// Pays a reservation from the visitor's wallet: the seats are sold and the visit is over.
+#[utoipa::path(post, path = "/api/v1/payments", operation_id = "pay", tag = "payments",
+    params(RequiredKeyHeader), request_body = Pay,
+    responses((status = 201, description = "Paid. The place in the queue is given to the next one.", body = Payment,
+        headers(("Location" = String, description = "The payment."),
+            ("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
+    extensions(("x-access" = json!("active")), ("x-codes" = json!(["RESERVATION_NOT_FOUND", "RESERVATION_CANCELLED",
+        "HOLD_EXPIRED", "ALREADY_PAID", "BALANCE_SHORT"]))))]
+pub async fn pay(
+    app: Data<Booking>,
+    admitted: Admitted,
+    key: RequiredKey,
+    body: Json<Pay>,
+) -> Result<HttpResponse, Problem> {
+    let (now, user_id) = (app.clock.now(), admitted.user_id);
+    let claim = key.claim(user_id, PAY, &*body);
+    let wish = payment::Pay {
+        payment_id: new_id(now),
+        user_id,
+        reservation_id: body.reservation_id,
+    };
+    let paid = app
+        .db
+        .transaction(move |tx| {
+            once(tx, &claim, now, |tx| {
+                payment::pay(tx, &wish, now).map(|paid| repeat::created(&Payment::from(paid)))
+            })
+        })
+        .await?;
+    app.metrics.payments.inc_by(repeat::is_fresh(&paid).into());
+    let mut answer = repeat::answer_at(PAYMENTS, paid)?;
+    answer.headers_mut().insert(ADMISSION, RELEASE);
+    Ok(answer)
+}
+
+/// Shows one of the visitor's own payments.
+#[utoipa::path(get, path = "/api/v1/payments/{paymentId}", operation_id = "showPayment", tag = "payments",
+    params(("paymentId" = Uuid, Path)),
+    responses((status = 200, description = "The payment.", body = Payment)),
+    extensions(("x-access" = json!("active")), ("x-codes" = json!(["PAYMENT_NOT_FOUND"]))))]
+pub async fn show(
+    app: Data<Booking>,
+    admitted: Admitted,
+    id: Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    let found = app
+        .db
+        .read(move |conn| payment::find(conn, admitted.user_id, *id))
+        .await?;
+    Ok(answer::own(&Payment::from(
+        found.ok_or(RefundError::PaymentNotFound)?,
+    )))
+}
+
+/// Money that was given back.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Refund {
+    id: Uuid,
+    payment_id: Uuid,
+    reservation_id: Uuid,
+    user_id: Uuid,
+    /// In minor units: all that was paid.
+    #[schema(example = 300_000)]
+    amount: i64,
+    #[schema(example = "KRW")]
+    currency: &'static str,
+    /// What the payment is now: `refunded`.
+    #[schema(example = "refunded")]
+    state: &'static str,
+    #[serde(with = "chassis::time::wire")]
+    created_at: DateTime<Utc>,
+}
+
+impl From<&payment::Refunded> for Refund {
+    fn from(refunded: &payment::Refunded) -> Self {
+        Self {
+            id: refunded.id,
+            payment_id: refunded.payment.id,
+            reservation_id: refunded.payment.reservation_id,
+            user_id: refunded.payment.user_id,
+            amount: refunded.payment.amount,
+            currency: CURRENCY,
+            state: refunded.payment.state.as_str(),
+            created_at: refunded.created_at,
+        }
+    }
+}
+
+/// Gives a payment back in full until the show starts: the wallet is credited and the seats are free again.
+#[utoipa::path(post, path = "/api/v1/payments/{paymentId}/refunds", operation_id = "refund", tag = "payments",
+    params(("paymentId" = Uuid, Path), RequiredKeyHeader),
+    responses((status = 201, description = "The money is in the wallet.", body = Refund,
+        headers(("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
+    extensions(("x-access" = json!("active")),
+        ("x-codes" = json!(["PAYMENT_NOT_FOUND", "ALREADY_REFUNDED", "SHOW_STARTED", "BALANCE_LIMIT"]))))]
+pub async fn refund(
+    app: Data<Booking>,
+    admitted: Admitted,
+    key: RequiredKey,
+    id: Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    let (now, user_id, payment_id) = (app.clock.now(), admitted.user_id, *id);
+    let claim = key.claim(user_id, REFUND, &json!({ "paymentId": payment_id }));
+    let wish = payment::Refund {
+        refund_id: new_id(now),
+        user_id,
+        payment_id,
+    };
+    let freed = Arc::new(OnceLock::new());
+    let seats = Arc::clone(&freed);
+    let act = move |tx: &mut Tx| {
+        let refunded = payment::refund(tx, &wish, now)?;
+        let answer = repeat::created(&Refund::from(&refunded));
+        seats.get_or_init(|| refunded.reservation);
+        Ok::<_, RefundError>(answer)
+    };
+    let outcome = app
+        .db
+        .transaction(move |tx| once(tx, &claim, now, &act))
+        .await?;
+    app.metrics
+        .refunds
+        .inc_by(repeat::is_fresh(&outcome).into());
+    if let Some(reservation) = freed.get() {
+        app.unlock(reservation).await;
+    }
+    repeat::answer(outcome)
+}

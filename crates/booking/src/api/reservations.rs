@@ -1,0 +1,276 @@
+//! Seats that the visitor holds for a while: take them, look at them, give them back.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Json, Path, Query};
+use chassis::page::{Page, PageQuery};
+use chassis::problem::Problem;
+use chassis::time::Timestamp;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::caller::Admitted;
+use super::repeat::{self, OptionalKey, OptionalKeyHeader};
+use super::{answer, paging};
+use crate::Booking;
+use crate::db::{Tx, new_id};
+use crate::idempotency::{Claim, Outcome, once};
+use crate::ledger::CURRENCY;
+use crate::reservation::{
+    self, Conflict, Reason, ReservationState, ReserveError, ReservedSeat, SeatNumbers,
+};
+use crate::seat_lock::Thinned;
+
+const RESERVATIONS: &str = "/api/v1/reservations";
+const RESERVE: &str = "POST /api/v1/reservations";
+
+/// Seats that the visitor wants.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reserve {
+    schedule_id: Uuid,
+    /// All of them or none.
+    #[schema(min_items = 1, max_items = 4, example = json!([7, 8]))]
+    seat_numbers: Vec<i64>,
+}
+
+impl Reserve {
+    fn wanted(
+        &self,
+        by: Admitted,
+        max: u16,
+        now: Timestamp,
+    ) -> Result<reservation::Reserve, Problem> {
+        Ok(reservation::Reserve {
+            id: new_id(now),
+            user_id: by.user_id,
+            schedule_id: self.schedule_id,
+            seats: SeatNumbers::parse(&self.seat_numbers, max)?,
+            queue: by.queue,
+        })
+    }
+}
+
+/// Seats that the visitor holds or has bought.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reservation {
+    id: Uuid,
+    schedule_id: Uuid,
+    user_id: Uuid,
+    /// `held`, `confirmed` (paid), `cancelled`, `expired` or `refunded`.
+    #[schema(example = "held")]
+    state: &'static str,
+    seats: Vec<HeldSeat>,
+    /// What the seats cost together, in minor units.
+    #[schema(example = 300_000)]
+    amount: i64,
+    #[schema(example = "KRW")]
+    currency: &'static str,
+    /// From then on the seats are free again unless they are paid.
+    #[serde(with = "chassis::time::wire")]
+    hold_expires_at: DateTime<Utc>,
+    /// Whole seconds until then, rounded up; 0 when nothing is held.
+    #[schema(example = 300)]
+    expires_in_seconds: i64,
+    #[serde(with = "chassis::time::wire")]
+    created_at: DateTime<Utc>,
+}
+
+/// A seat of a reservation, as it was when it was reserved.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReservedSeat)]
+pub struct HeldSeat {
+    #[schema(example = 7)]
+    number: u16,
+    #[schema(example = "VIP")]
+    grade: String,
+    /// In minor units.
+    #[schema(example = 150_000)]
+    price: i64,
+}
+
+impl From<ReservedSeat> for HeldSeat {
+    fn from(seat: ReservedSeat) -> Self {
+        Self {
+            number: seat.number,
+            grade: seat.grade,
+            price: seat.price,
+        }
+    }
+}
+
+impl Reservation {
+    pub(super) fn at(now: Timestamp, reservation: reservation::Reservation) -> Self {
+        let left_us = (reservation.hold_expires_at - now)
+            .num_microseconds()
+            .unwrap_or(0);
+        let held = reservation.state == ReservationState::Held;
+        Self {
+            id: reservation.id,
+            schedule_id: reservation.schedule_id,
+            user_id: reservation.user_id,
+            state: reservation.state.as_str(),
+            seats: reservation.seats.into_iter().map(HeldSeat::from).collect(),
+            amount: reservation.amount,
+            currency: CURRENCY,
+            hold_expires_at: reservation.hold_expires_at,
+            expires_in_seconds: if held {
+                (left_us.max(0) + 999_999) / 1_000_000
+            } else {
+                0
+            },
+            created_at: reservation.created_at,
+        }
+    }
+}
+
+/// Holds seats for the visitor: all of them or none.
+#[utoipa::path(post, path = "/api/v1/reservations", operation_id = "reserve", tag = "reservations",
+    params(OptionalKeyHeader), request_body = Reserve,
+    responses((status = 201, description = "The seats are held until `holdExpiresAt`.", body = Reservation,
+        headers(("Location" = String, description = "The reservation."),
+            ("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
+    extensions(("x-access" = json!("active")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND", "SEAT_TAKEN", "SEAT_UNKNOWN",
+        "SEATS_INVALID", "TOO_MANY_SEATS", "SALES_CLOSED", "QUEUE_MISMATCH"]))))]
+pub async fn reserve(
+    app: Data<Booking>,
+    admitted: Admitted,
+    key: OptionalKey,
+    body: Json<Reserve>,
+) -> Result<HttpResponse, Problem> {
+    let now = app.clock.now();
+    let claim = key.claim(admitted.user_id, RESERVE, &*body);
+    let wanted = body.wanted(admitted, app.limits.seats_per_user, now)?;
+    let outcome = hold(&app, wanted, claim, now).await;
+    count(&app, &outcome);
+    repeat::answer_at(RESERVATIONS, outcome?)
+}
+
+/// Lets the locks thin the crowd, then asks the judge. The locks stay while the seats are held, for at most 5 s.
+async fn hold(
+    app: &Booking,
+    wanted: reservation::Reserve,
+    claim: Option<Claim>,
+    now: DateTime<Utc>,
+) -> Result<Outcome<ReserveError>, Problem> {
+    let reservation::Reserve {
+        id,
+        schedule_id,
+        ref seats,
+        ..
+    } = wanted;
+    let (seats, limits) = (seats.clone(), app.limits);
+    let lives = limits.hold.to_std().unwrap_or_default();
+    let owner = claim.as_ref().map_or(id, Claim::lock_owner);
+    if let Thinned::Taken(numbers) = app.seat_lock.take(schedule_id, &seats, owner, lives).await {
+        return Ok(Outcome::Refused(being_held(numbers)));
+    }
+    let act = move |tx: &mut Tx| {
+        let held = reservation::reserve(tx, &wanted, &limits, now)?;
+        Ok(repeat::created(&Reservation::at(now, held)))
+    };
+    let outcome = match claim {
+        Some(claim) => app
+            .db
+            .transaction(move |tx| once(tx, &claim, now, &act))
+            .await
+            .map_err(Problem::from),
+        None => app.db.transaction(act).await.map_or_else(
+            |refusal| Ok(Outcome::Refused(refusal)),
+            |it| Ok(Outcome::Fresh(it)),
+        ),
+    };
+    let fresh = matches!(outcome, Ok(Outcome::Fresh(_)));
+    if !fresh || owner != id {
+        app.seat_lock
+            .release(schedule_id, seats.as_slice(), owner)
+            .await;
+    }
+    if fresh && owner != id {
+        // Whoever cancels knows the reservation and not the key.
+        app.seat_lock.take(schedule_id, &seats, id, lives).await;
+    }
+    outcome
+}
+
+fn count(app: &Booking, outcome: &Result<Outcome<ReserveError>, Problem>) {
+    match outcome {
+        Ok(Outcome::Fresh(_)) => app.metrics.holds.inc(),
+        Ok(Outcome::Refused(ReserveError::SeatTaken(_))) => app.metrics.conflicts.inc(),
+        Ok(Outcome::Replayed(_) | Outcome::Refused(_)) | Err(_) => {}
+    }
+}
+
+fn being_held(numbers: Vec<u16>) -> ReserveError {
+    let conflict = |seat_number| Conflict {
+        seat_number,
+        reason: Reason::Held,
+    };
+    ReserveError::SeatTaken(numbers.into_iter().map(conflict).collect())
+}
+
+/// Lists the visitor's own reservations, newest first.
+#[utoipa::path(get, path = "/api/v1/reservations", operation_id = "listReservations", tag = "reservations",
+    params(PageQuery),
+    responses((status = 200, description = "A page of reservations.", body = Page<Reservation>)),
+    extensions(("x-access" = json!("active"))))]
+pub async fn list(
+    app: Data<Booking>,
+    admitted: Admitted,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    let (rows, now) = (paging::rows_of(&query)?, app.clock.now());
+    let found = app
+        .db
+        .read(move |conn| reservation::list(conn, admitted.user_id, rows, now))
+        .await?;
+    Ok(answer::own(&paging::page_of(
+        found,
+        &query,
+        |row| row.id,
+        |row| Reservation::at(now, row),
+    )))
+}
+
+/// Shows one of the visitor's own reservations.
+#[utoipa::path(get, path = "/api/v1/reservations/{reservationId}", operation_id = "showReservation",
+    tag = "reservations", params(("reservationId" = Uuid, Path)),
+    responses((status = 200, description = "The reservation.", body = Reservation)),
+    extensions(("x-access" = json!("active")), ("x-codes" = json!(["RESERVATION_NOT_FOUND"]))))]
+pub async fn show(
+    app: Data<Booking>,
+    admitted: Admitted,
+    id: Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    let (id, now) = (*id, app.clock.now());
+    let found = app
+        .db
+        .read(move |conn| reservation::find(conn, admitted.user_id, id, now))
+        .await?;
+    let found = found.ok_or(reservation::CancelError::ReservationNotFound)?;
+    Ok(answer::own(&Reservation::at(now, found)))
+}
+
+/// Gives a reservation back: a hold is ended, a paid one is refunded in full until the show starts.
+/// The second time is fine too.
+#[utoipa::path(delete, path = "/api/v1/reservations/{reservationId}", operation_id = "cancel",
+    tag = "reservations", params(("reservationId" = Uuid, Path)),
+    responses((status = 204, description = "It is given back, or was over already.")),
+    extensions(("x-access" = json!("active")),
+        ("x-codes" = json!(["RESERVATION_NOT_FOUND", "SHOW_STARTED", "BALANCE_LIMIT"]))))]
+pub async fn cancel(
+    app: Data<Booking>,
+    admitted: Admitted,
+    id: Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    let (id, now) = (*id, app.clock.now());
+    let cancelled = app
+        .db
+        .transaction(move |tx| reservation::cancel(tx, admitted.user_id, id, now))
+        .await?;
+    app.metrics.cancellations.inc_by(cancelled.changed.into());
+    app.unlock(&cancelled.reservation).await;
+    Ok(answer::gone())
+}

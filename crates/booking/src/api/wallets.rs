@@ -1,0 +1,197 @@
+//! The visitor's own money: charge it, look at it, see where it went.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Json, Path, Query};
+use chassis::page::{Page, PageQuery};
+use chassis::problem::Problem;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::caller::Visitor;
+use super::repeat::{self, RequiredKey, RequiredKeyHeader};
+use super::{answer, paging};
+use crate::Booking;
+use crate::db::new_id;
+use crate::idempotency::once;
+use crate::ledger::{self, CURRENCY, Cause};
+use crate::wallet::{self, Amount, AmountInvalid};
+
+const CHARGES: &str = "POST /api/v1/users/{userId}/balance/charges";
+
+/// Money to put into the wallet.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Charge {
+    /// Minor units of KRW, which has none: 1 is 1 won.
+    // Read as any JSON, so that every odd amount is refused in the same words.
+    #[serde(default)]
+    #[schema(value_type = i64, minimum = 1, maximum = 100_000_000, example = 200_000, required)]
+    amount: Value,
+}
+
+impl Charge {
+    fn amount(&self) -> Result<Amount, AmountInvalid> {
+        Amount::try_from(self.amount.as_i64().ok_or(AmountInvalid)?)
+    }
+}
+
+/// What a charge led to.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Charged {
+    /// After the charge, in minor units.
+    #[schema(example = 200_000)]
+    balance: i64,
+    #[schema(example = "KRW")]
+    currency: &'static str,
+    /// The entry in the ledger.
+    entry_id: Uuid,
+}
+
+impl From<wallet::Charged> for Charged {
+    fn from(charged: wallet::Charged) -> Self {
+        Self {
+            balance: charged.balance,
+            currency: CURRENCY,
+            entry_id: charged.entry_id,
+        }
+    }
+}
+
+/// Puts money into the visitor's own wallet.
+#[utoipa::path(post, path = "/api/v1/users/{userId}/balance/charges", operation_id = "charge", tag = "wallets",
+    params(("userId" = Uuid, Path, description = "The one who asks."), RequiredKeyHeader),
+    request_body = Charge,
+    responses((status = 201, description = "The wallet is charged.", body = Charged,
+        headers(("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
+    extensions(("x-access" = json!("token")),
+        ("x-codes" = json!(["WALLET_NOT_FOUND", "AMOUNT_INVALID", "BALANCE_LIMIT"]))))]
+pub async fn charge(
+    app: Data<Booking>,
+    visitor: Visitor,
+    key: RequiredKey,
+    user_id: Path<Uuid>,
+    body: Json<Charge>,
+) -> Result<HttpResponse, Problem> {
+    visitor.must_be(*user_id)?;
+    let (amount, now) = (body.amount()?, app.clock.now());
+    let claim = key.claim(*user_id, CHARGES, &*body);
+    let wanted = wallet::Charge {
+        entry_id: new_id(now),
+        user_id: *user_id,
+        amount,
+    };
+    let outcome = app
+        .db
+        .transaction(move |tx| {
+            once(tx, &claim, now, |tx| {
+                wallet::charge(tx, &wanted, now).map(|it| repeat::created(&Charged::from(it)))
+            })
+        })
+        .await?;
+    app.metrics
+        .charges
+        .inc_by(repeat::is_fresh(&outcome).into());
+    repeat::answer(outcome)
+}
+
+/// What a wallet holds.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Balance {
+    user_id: Uuid,
+    /// In minor units.
+    #[schema(example = 200_000)]
+    balance: i64,
+    #[schema(example = "KRW")]
+    currency: &'static str,
+}
+
+/// Shows the visitor's own balance.
+#[utoipa::path(get, path = "/api/v1/users/{userId}/balance", operation_id = "showBalance", tag = "wallets",
+    params(("userId" = Uuid, Path, description = "The one who asks.")),
+    responses((status = 200, description = "The balance; 0 for someone who never charged.", body = Balance)),
+    extensions(("x-access" = json!("token")), ("x-codes" = json!(["WALLET_NOT_FOUND"]))))]
+pub async fn balance(
+    app: Data<Booking>,
+    visitor: Visitor,
+    user_id: Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    let user_id = *user_id;
+    visitor.must_be(user_id)?;
+    let balance = app
+        .db
+        .read(move |conn| wallet::balance(conn, user_id))
+        .await?;
+    Ok(answer::own(&Balance {
+        user_id,
+        balance,
+        currency: CURRENCY,
+    }))
+}
+
+/// One movement of the visitor's money.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerEntry {
+    id: Uuid,
+    /// `charged`, `captured` (seats were paid) or `refunded`.
+    #[schema(example = "captured")]
+    cause: &'static str,
+    /// What it did to the balance, in minor units: below zero when money went out.
+    #[schema(example = -150_000)]
+    amount: i64,
+    #[schema(example = "KRW")]
+    currency: &'static str,
+    /// The charge or the payment.
+    reference_id: Uuid,
+    #[serde(with = "chassis::time::wire")]
+    created_at: DateTime<Utc>,
+}
+
+impl From<ledger::Entry> for LedgerEntry {
+    fn from(entry: ledger::Entry) -> Self {
+        let amount = match entry.cause {
+            Cause::Charged | Cause::Refunded => entry.amount,
+            Cause::Captured => -entry.amount,
+        };
+        Self {
+            id: entry.id,
+            cause: entry.cause.as_str(),
+            amount,
+            currency: CURRENCY,
+            reference_id: entry.reference_id,
+            created_at: entry.created_at,
+        }
+    }
+}
+
+/// Lists the visitor's own ledger entries, newest first.
+#[utoipa::path(get, path = "/api/v1/users/{userId}/ledger", operation_id = "listLedger", tag = "wallets",
+    params(("userId" = Uuid, Path, description = "The one who asks."), PageQuery),
+    responses((status = 200, description = "A page of entries; all amounts together are the balance.",
+        body = Page<LedgerEntry>)),
+    extensions(("x-access" = json!("token")), ("x-codes" = json!(["WALLET_NOT_FOUND"]))))]
+pub async fn ledger(
+    app: Data<Booking>,
+    visitor: Visitor,
+    user_id: Path<Uuid>,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    let user_id = *user_id;
+    visitor.must_be(user_id)?;
+    let rows = paging::rows_of(&query)?;
+    let found = app
+        .db
+        .read(move |conn| ledger::entries(conn, user_id, rows))
+        .await?;
+    Ok(answer::own(&paging::page_of(
+        found,
+        &query,
+        |row| row.id,
+        LedgerEntry::from,
+    )))
+}

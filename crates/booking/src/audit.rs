@@ -1,0 +1,115 @@
+//! Owns the audit log: who changed the state of what, when and why.
+//!
+//! Append only: there is no verb that changes or removes a row, and none may be added. Rows are written in the same
+//! transaction as the change they tell of. Never holds a secret, a token or a key.
+
+use chassis::time::Timestamp;
+use diesel::prelude::*;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::db::{At, DbError, Id, Tx, stored_as_text};
+use crate::schema::audit_log;
+
+stored_as_text! {
+    /// What was changed.
+    pub enum Entity {
+        /// A concert.
+        Concert = "concert",
+        /// A date of a concert.
+        Schedule = "schedule",
+        /// A reservation and the seats of it.
+        Reservation = "reservation",
+        /// A payment.
+        Payment = "payment",
+        /// A wallet, by the id of its user.
+        Wallet = "wallet",
+    }
+}
+
+stored_as_text! {
+    /// What happened to it.
+    pub enum Action {
+        /// Added by an operator.
+        Created = "created",
+        /// Seats were taken.
+        Held = "held",
+        /// A hold was paid.
+        Confirmed = "confirmed",
+        /// A hold was given back.
+        Cancelled = "cancelled",
+        /// A hold ended.
+        Expired = "expired",
+        /// Money was put in.
+        Charged = "charged",
+        /// Money was taken for seats.
+        Captured = "captured",
+        /// Money was given back and seats with it.
+        Refunded = "refunded",
+    }
+}
+
+/// Who did it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// A visitor.
+    User(Uuid),
+    /// Whoever holds the operator key.
+    Operator,
+    /// The step that tidies holds that are over.
+    Sweeper,
+}
+
+impl Actor {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Operator => "operator",
+            Self::Sweeper => "sweeper",
+        }
+    }
+
+    fn id(self) -> Option<Id> {
+        match self {
+            Self::User(id) => Some(Id(id)),
+            Self::Operator | Self::Sweeper => None,
+        }
+    }
+}
+
+/// One row of the log.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// What was changed.
+    pub entity: Entity,
+    /// Which one.
+    pub entity_id: Uuid,
+    /// What happened to it.
+    pub action: Action,
+    /// Who did it.
+    pub actor: Actor,
+    /// The rest, as a JSON object.
+    pub detail: Value,
+}
+
+/// Writes these rows. One statement, none for an empty list.
+pub fn record(tx: &mut Tx, changes: &[Change], now: Timestamp) -> Result<(), DbError> {
+    let rows: Vec<_> = changes
+        .iter()
+        .map(|change| {
+            (
+                audit_log::entity.eq(change.entity),
+                audit_log::entity_id.eq(Id(change.entity_id)),
+                audit_log::action.eq(change.action),
+                audit_log::actor.eq(change.actor.as_str()),
+                audit_log::actor_id.eq(change.actor.id()),
+                audit_log::at.eq(At(now)),
+                audit_log::detail.eq(change.detail.to_string()),
+            )
+        })
+        .collect();
+    diesel::insert_into(audit_log::table)
+        .values(&rows)
+        .execute(tx)?;
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! Owns the configuration of this service: a pure function of the environment.
+//!
+//! Reading a variable also declares it, so `--help` lists exactly what is read. A bad value names
+//! its variable, and the value of a secret is never shown.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chassis::env::{ConfigInvalid, Env};
+use log::LevelFilter;
+
+use crate::pass::PassKeys;
+
+/// Everything that an operator may choose.
+pub struct Config {
+    /// `BOOKING_LISTEN`
+    pub listen: SocketAddr,
+    /// `BOOKING_ADMIN_LISTEN`
+    pub admin_listen: SocketAddr,
+    /// `BOOKING_MYSQL_URL`
+    pub mysql_url: MysqlUrl,
+    /// `BOOKING_REDIS_URL`
+    pub redis_url: String,
+    /// `BOOKING_PASS_KEY`
+    pub pass_keys: PassKeys,
+    /// `BOOKING_HOLD_S`
+    pub hold_s: i64,
+    /// `BOOKING_MAX_SEATS`
+    pub max_seats: u16,
+    /// `BOOKING_DB_POOL`
+    pub db_pool: u32,
+    /// `BOOKING_REDIS_POOL`
+    pub redis_pool: usize,
+    /// `BOOKING_WORKERS`
+    pub workers: usize,
+    /// `BOOKING_GRACE_S`
+    pub grace_s: u64,
+    /// `BOOKING_START_WAIT_S`
+    pub start_wait: Duration,
+    /// `BOOKING_SWEEP_BATCH`
+    pub sweep_batch: u32,
+    /// `LOG_CONFIG`
+    pub log_config: Option<PathBuf>,
+    /// `LOG_LEVEL`
+    pub log_level: LevelFilter,
+}
+
+impl Config {
+    /// The configuration that `lookup` gives, or everything that is wrong with it.
+    pub fn from(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigInvalid> {
+        let mut env = Env::new(lookup);
+        let config = Self::read(&mut env);
+        env.finish()?;
+        // A secret that is missing was noted as a mistake, so `finish` has told it already.
+        config.ok_or_else(|| ConfigInvalid(vec!["a variable that must be set is not".to_owned()]))
+    }
+
+    /// The page of all variables, for `--help`.
+    pub fn page() -> String {
+        let mut env = Env::new(&|_| None);
+        Self::read(&mut env);
+        env.page()
+    }
+
+    fn read(env: &mut Env) -> Option<Self> {
+        let listen = env.or("BOOKING_LISTEN", "127.0.0.1:8081", LISTEN);
+        let admin_listen = env.or("BOOKING_ADMIN_LISTEN", "127.0.0.1:9081", ADMIN_LISTEN);
+        let mysql_url = env.secret("BOOKING_MYSQL_URL", MYSQL_URL);
+        let redis_url: String = env.or("BOOKING_REDIS_URL", "redis://127.0.0.1:6379/0", REDIS_URL);
+        let redis_url_holds = chassis::redis::pool(&redis_url, 1).is_ok();
+        env.check("BOOKING_REDIS_URL", redis_url_holds, REDIS_URL_MUST);
+        let pass_keys = env.secret("BOOKING_PASS_KEY", PASS_KEY);
+        let hold_s = within(env, "BOOKING_HOLD_S", "300", HOLD_S, 1, 3600);
+        let max_seats = within(env, "BOOKING_MAX_SEATS", "4", MAX_SEATS, 1, 50);
+        let db_pool = within(env, "BOOKING_DB_POOL", "16", DB_POOL, 1, 500);
+        let redis_pool = within(env, "BOOKING_REDIS_POOL", "8", REDIS_POOL, 1, 500);
+        let workers = within(env, "BOOKING_WORKERS", "0", WORKERS, 0, 256);
+        let grace_s = within(env, "BOOKING_GRACE_S", "10", GRACE_S, 0, 300);
+        let start_wait_s: u64 = within(env, "BOOKING_START_WAIT_S", "30", START_WAIT_S, 0, 600);
+        let sweep_batch = within(env, "BOOKING_SWEEP_BATCH", "100", SWEEP_BATCH, 1, 1000);
+        let log_config = env.optional("LOG_CONFIG", LOG_CONFIG);
+        let log_level = env.or("LOG_LEVEL", "info", LOG_LEVEL);
+        Some(Self {
+            listen,
+            admin_listen,
+            mysql_url: mysql_url?,
+            redis_url,
+            pass_keys: pass_keys?,
+            hold_s,
+            max_seats,
+            db_pool,
+            redis_pool,
+            workers,
+            grace_s,
+            start_wait: Duration::from_secs(start_wait_s),
+            sweep_batch,
+            log_config,
+            log_level,
+        })
+    }
+}
+
+const LISTEN: &str =
+    "Address and port of the API. It is private: clients come through the gateway.";
+const ADMIN_LISTEN: &str = "Address and port of /live, /ready and /metrics.";
+const MYSQL_URL: &str = "The database, as mysql://user:password@host:port/database.";
+const REDIS_URL: &str =
+    "The Redis of the seat locks. Booking serves without it, with more work for MySQL.";
+const REDIS_URL_MUST: &str = "must be a Redis URL such as redis://127.0.0.1:6379/0";
+const PASS_KEY: &str = "The secret shared with the gateway that signs X-Usher-Pass:\n\
+    base64url, at least 32 bytes. Two, apart by a comma, are both in force during a rotation.";
+const HOLD_S: &str = "How long a reservation holds its seats, in seconds, 1 to 3600.\n\
+    Long enough to pay, short enough that a seat left alone is soon free again.";
+const MAX_SEATS: &str =
+    "Most seats of one visitor in one schedule, 1 to 50. It keeps resellers small.";
+const DB_POOL: &str =
+    "Connections to MySQL, 1 to 500. More requests than this wait shortly, then get 503.";
+const REDIS_POOL: &str = "Connections to Redis, 1 to 500.";
+const WORKERS: &str = "Worker threads that serve HTTP, 0 to 256; 0 is one per core.";
+const GRACE_S: &str =
+    "How long requests that run may take to finish after SIGTERM, in seconds, 0 to 300.";
+const START_WAIT_S: &str = "How long to wait for MySQL at the start, in seconds, 0 to 600.";
+const SWEEP_BATCH: &str =
+    "Holds that the sweeper ends in one transaction, 1 to 1000. It bounds how long locks are held.";
+const LOG_CONFIG: &str = "A log4rs file. Without it the log goes to standard output.";
+const LOG_LEVEL: &str = "off, error, warn, info, debug or trace; ignored when LOG_CONFIG is set.";
+
+/// A number from `least` to `most`.
+fn within<T>(
+    env: &mut Env,
+    name: &'static str,
+    default: &'static str,
+    help: &'static str,
+    least: T,
+    most: T,
+) -> T
+where
+    T: FromStr + PartialOrd + std::fmt::Display,
+    T::Err: std::fmt::Display,
+{
+    let value: T = env.or(name, default, help);
+    let must = format!("must be from {least} to {most}, it is {value}");
+    env.check(name, least <= value && value <= most, &must);
+    value
+}
+
+/// A MySQL address with a database; it may hold a password, so it is never shown.
+#[derive(Clone)]
+pub struct MysqlUrl(String);
+
+impl MysqlUrl {
+    /// The address, for the driver alone.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for MysqlUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const SHAPE: &str = "it must look like mysql://user:password@host:port/database";
+        let rest = text.strip_prefix("mysql://").ok_or(SHAPE)?;
+        let (server, database) = rest.rsplit_once('/').ok_or(SHAPE)?;
+        let (user, host) = server.rsplit_once('@').ok_or(SHAPE)?;
+        let (host, port) = host.split_once(':').unwrap_or((host, "3306"));
+        let complete = !user.is_empty() && !host.is_empty() && !database.is_empty();
+        if !complete || port.parse::<u16>().is_err() {
+            return Err(SHAPE);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    const SECRET: &str = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldC0wMQ";
+
+    fn read(name: &str, value: &str) -> Result<Config, String> {
+        let lookup = |asked: &str| match asked {
+            asked if asked == name => Some(value.to_owned()),
+            "BOOKING_MYSQL_URL" => Some("mysql://usher:hunter2@localhost:3306/usher".to_owned()),
+            "BOOKING_PASS_KEY" => Some(SECRET.to_owned()),
+            _ => None,
+        };
+        Config::from(&lookup).map_err(|invalid| invalid.to_string())
+    }
+
+    #[test]
+    fn without_more_than_the_two_secrets_every_variable_has_the_default_of_the_help_page() {
+        let config = read("", "").expect("complete");
+        assert_eq!(config.listen.port(), 8081);
+        assert_eq!(config.admin_listen.port(), 9081);
+        assert_eq!(config.hold_s, 300);
+        assert_eq!((config.max_seats, config.db_pool), (4, 16));
+        assert!(Config::page().contains("BOOKING_HOLD_S  [default: 300]"));
+    }
+
+    #[test]
+    fn every_bad_value_names_its_variable() {
+        for (name, value) in [
+            ("BOOKING_LISTEN", "8081"),
+            ("BOOKING_ADMIN_LISTEN", "localhost"),
+            ("BOOKING_MYSQL_URL", ""),
+            ("BOOKING_MYSQL_URL", "postgres://a:b@c/d"),
+            ("BOOKING_MYSQL_URL", "mysql://user@host:3306/"),
+            ("BOOKING_MYSQL_URL", "mysql://user@host:port/usher"),
+            ("BOOKING_REDIS_URL", "http://localhost"),
+            ("BOOKING_PASS_KEY", ""),
+            ("BOOKING_PASS_KEY", "c2hvcnQ"),
+            (
+                "BOOKING_PASS_KEY",
+                "not base64url, at all, and long enough to be one",
+            ),
+            ("BOOKING_HOLD_S", "0"),
+            ("BOOKING_HOLD_S", "3601"),
+            ("BOOKING_HOLD_S", "five"),
+            ("BOOKING_MAX_SEATS", "0"),
+            ("BOOKING_DB_POOL", "0"),
+            ("BOOKING_REDIS_POOL", "-1"),
+            ("BOOKING_WORKERS", "257"),
+            ("BOOKING_GRACE_S", "301"),
+            ("BOOKING_START_WAIT_S", "1h"),
+            ("BOOKING_SWEEP_BATCH", "0"),
+            ("LOG_LEVEL", "loud"),
+        ] {
+            let told = read(name, value).err();
+            let told = told.unwrap_or_else(|| panic!("{name}={value:?} is accepted"));
+            assert!(told.contains(name), "{name}={value:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        for (name, value) in [
+            ("BOOKING_MYSQL_URL", "mysql://root:hunter2@host:x/usher"),
+            ("BOOKING_REDIS_URL", "http://root:hunter2@host"),
+            ("BOOKING_PASS_KEY", "hunter2"),
+        ] {
+            let told = read(name, value).err().expect("refused");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+
+    #[test]
+    fn two_pass_keys_are_both_read() {
+        assert!(read("BOOKING_PASS_KEY", &format!("{SECRET},{SECRET}")).is_ok());
+        assert!(read("BOOKING_PASS_KEY", &format!("{SECRET},")).is_err());
+    }
+}

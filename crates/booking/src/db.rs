@@ -1,0 +1,243 @@
+//! Owns the one door to MySQL: the pool, the bounded wait in front of it, transactions and their retries.
+//!
+//! [`Db::transaction`] and [`Db::read`] are the only places where this service blocks a thread. A semaphore of the
+//! pool's size stands in front, so overload is an immediate [`DbError::Busy`] and not a thousand parked threads.
+//! A connection is not pinged before use: one that died is noticed by its first statement, dropped and replaced.
+//! Must not know what is sold here, nor any HTTP.
+
+mod columns;
+mod error;
+mod migration;
+mod prepared;
+mod session;
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use diesel::connection::Connection;
+use diesel::mysql::MysqlConnection;
+use diesel::r2d2::{NopErrorHandler, Pool};
+use rand::Rng;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+pub(crate) use columns::stored_as_text;
+pub use columns::{At, Id, Page, new_id};
+pub(crate) use error::fails_with_db;
+pub use error::{DbError, Failure, UrlInvalid};
+pub(crate) use prepared::Prepared;
+use session::{Session, Sessions};
+
+/// A connection that is inside a transaction: whoever takes one may write.
+pub type Tx = MysqlConnection;
+/// A connection that only reads, statement by statement.
+pub type Conn = MysqlConnection;
+
+/// How often a transaction that lost to a deadlock is run again.
+const DEADLOCK_RETRIES: u32 = 3;
+/// The longest pause before the first of these retries, in milliseconds; it grows with each.
+const DEADLOCK_PAUSE_MS: u64 = 10;
+
+/// How a [`Db`] behaves when there is too much to do or nobody to do it.
+#[derive(Debug, Clone)]
+pub struct DbOptions {
+    /// Connections, and therefore statements at the same time. Default 16.
+    pub pool_size: u32,
+    /// How long a caller waits for a free connection before it is [`DbError::Busy`]. Default 1 s.
+    pub wait: Duration,
+    /// How long a new connection may take. Default 1.5 s.
+    pub connect: Duration,
+    /// How long a whole transaction or read may take; a server that hangs is then unreachable. Default 10 s.
+    pub deadline: Duration,
+}
+
+impl Default for DbOptions {
+    fn default() -> Self {
+        Self {
+            pool_size: 16,
+            wait: Duration::from_secs(1),
+            connect: Duration::from_millis(1_500),
+            deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The door to MySQL. Clones share the pool.
+#[derive(Clone)]
+pub struct Db {
+    url: Arc<str>,
+    pool: Pool<Sessions>,
+    permits: Arc<Semaphore>,
+    options: DbOptions,
+    deadlocks: Arc<AtomicU64>,
+}
+
+impl Db {
+    /// A door to `mysql://user:password@host:port/database`. Connections are made in the background, so this succeeds
+    /// while the server is away; [`Db::ping`] tells.
+    pub fn connect(url: &str, options: DbOptions) -> Result<Self, UrlInvalid> {
+        let sessions = Sessions::new(url)?;
+        let pool = Pool::builder()
+            .max_size(options.pool_size.max(1))
+            .connection_timeout(options.connect)
+            .test_on_check_out(false)
+            // The caller who waits gets the cause; logging each background attempt would flood the log.
+            .error_handler(Box::new(NopErrorHandler))
+            .build_unchecked(sessions);
+        Ok(Self {
+            url: url.into(),
+            permits: Arc::new(Semaphore::new(pool.max_size() as usize)),
+            pool,
+            options,
+            deadlocks: Arc::default(),
+        })
+    }
+
+    /// Runs the migrations that are missing. Several instances may do so at once: a named lock lines them up.
+    pub async fn migrate(&self) -> Result<(), DbError> {
+        let url = Arc::clone(&self.url);
+        joined(spawn_blocking(move || migration::run(&url)).await)?
+    }
+
+    /// Runs `act` inside one transaction: committed when it returns `Ok`, rolled back otherwise.
+    ///
+    /// A transaction that loses to a deadlock runs again as a whole, at most three times; so `act` must do nothing but
+    /// talk to the database. A connection that is lost before the transaction began costs nothing; one that is lost
+    /// later is [`DbError::Unreachable`], and only then it is unknown whether the transaction was committed.
+    pub async fn transaction<T, E, F>(&self, act: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Failure + Send + 'static,
+        F: Fn(&mut Tx) -> Result<T, E> + Send + Sync + 'static,
+    {
+        let act = Arc::new(act);
+        let mut retries = 0;
+        loop {
+            let act = Arc::clone(&act);
+            let outcome = self.on_session(move |session| begin(session, &*act)).await;
+            match outcome.map_err(Failure::into_db) {
+                Ok(done) => return Ok(done),
+                Err(Err(refusal)) => return Err(refusal),
+                Err(Ok(DbError::Deadlock)) if retries < DEADLOCK_RETRIES => retries += 1,
+                Err(Ok(cause)) => return Err(cause.into()),
+            }
+            self.deadlocks.fetch_add(1, Ordering::Relaxed);
+            let pause_ms = rand::rng().random_range(1..=DEADLOCK_PAUSE_MS * u64::from(retries));
+            sleep(Duration::from_millis(pause_ms)).await;
+        }
+    }
+
+    /// Runs `look` outside a transaction; each statement sees what is committed when it starts.
+    pub async fn read<T, E, F>(&self, look: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Failure + Send + 'static,
+        F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
+    {
+        self.on_session(move |session| match look(&mut session.mysql) {
+            Ok(seen) => Attempt::Done(Ok(seen)),
+            Err(error) => Attempt::of(error, false),
+        })
+        .await
+    }
+
+    /// Whether the server answers.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.read(session::ping).await
+    }
+
+    /// Transactions that were run again after a deadlock, since the start.
+    pub fn deadlocks(&self) -> u64 {
+        self.deadlocks.load(Ordering::Relaxed)
+    }
+
+    /// Connections that are in use at this moment, of [`DbOptions::pool_size`].
+    pub fn in_use(&self) -> u32 {
+        self.pool.max_size() - self.permits.available_permits() as u32
+    }
+
+    /// Runs `act` on a connection of the pool, on another one when the first turns out to have died while idle.
+    async fn on_session<T, E, F>(&self, act: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Failure + Send + 'static,
+        F: Fn(&mut Session) -> Attempt<T, E> + Send + 'static,
+    {
+        let free = timeout(self.options.wait, Arc::clone(&self.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = free else {
+            return Err(DbError::Busy.into());
+        };
+        let pool = self.pool.clone();
+        let work = spawn_blocking(move || {
+            // Declared first, so it goes back last: after the connection.
+            let _permit = permit;
+            // After a restart of the server every idle connection may be dead, but never more than all.
+            for _ in 0..=pool.max_size() {
+                let mut session = pool
+                    .get()
+                    .map_err(|cause| DbError::Unreachable(cause.to_string()))?;
+                match act(&mut session) {
+                    Attempt::Done(outcome) => return outcome,
+                    Attempt::Lost(error) => {
+                        session.lost = true;
+                        return Err(error);
+                    }
+                    Attempt::Stale => session.lost = true,
+                }
+            }
+            Err(DbError::Unreachable("every connection was lost".into()).into())
+        });
+        match timeout(self.options.deadline, work).await {
+            Ok(outcome) => joined(outcome)?,
+            // The thread keeps its permit until the server answers or the connection breaks.
+            Err(_) => Err(DbError::Unreachable("no answer before the deadline".into()).into()),
+        }
+    }
+}
+
+/// How one use of a connection went.
+enum Attempt<T, E> {
+    /// With an outcome; the connection is sound.
+    Done(Result<T, E>),
+    /// The connection broke after something may have happened.
+    Lost(E),
+    /// The connection was broken before anything happened.
+    Stale,
+}
+
+impl<T, E: Failure> Attempt<T, E> {
+    fn of(error: E, begun: bool) -> Self {
+        match error.into_db() {
+            Ok(cause @ DbError::Unreachable(_)) if begun => Self::Lost(cause.into()),
+            Ok(DbError::Unreachable(_)) => Self::Stale,
+            Ok(cause) => Self::Done(Err(cause.into())),
+            Err(refusal) => Self::Done(Err(refusal)),
+        }
+    }
+}
+
+fn begin<T, E: Failure>(
+    session: &mut Session,
+    act: &impl Fn(&mut Tx) -> Result<T, E>,
+) -> Attempt<T, E> {
+    let mut begun = false;
+    let outcome = session.mysql.transaction(|tx| {
+        begun = true;
+        act(tx)
+    });
+    match outcome {
+        Ok(done) => Attempt::Done(Ok(done)),
+        Err(error) => Attempt::of(error, begun),
+    }
+}
+
+/// A panic goes on in the caller; a runtime that shuts down looks like a server that is away.
+fn joined<T>(outcome: Result<T, tokio::task::JoinError>) -> Result<T, DbError> {
+    outcome.map_err(|ended| match ended.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_) => DbError::Unreachable("shutting down".into()),
+    })
+}

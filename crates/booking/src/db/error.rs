@@ -1,0 +1,176 @@
+//! What can go wrong between this service and MySQL, told apart by what the caller does about it.
+
+use diesel::result::{DatabaseErrorKind, Error};
+
+/// A failure of the database, not of the request.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// No connection came free in time: too much at once, worth another try soon.
+    #[error("no free connection")]
+    Busy,
+    /// Another transaction kept a row for longer than the lock wait of 2 s.
+    #[error("a row stayed locked")]
+    LockWait,
+    /// Lost to other transactions, also after the retries.
+    #[error("deadlock")]
+    Deadlock,
+    /// No connection, or it broke: whether an open transaction was committed is unknown.
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+    /// A CHECK constraint of this name said no.
+    #[error("check constraint {0}")]
+    Check(String),
+    /// A unique key of this name said no.
+    #[error("unique key {0}")]
+    Duplicate(String),
+    /// A migration did not run.
+    #[error("migration: {0}")]
+    Migration(String),
+    /// A row does not say what the code expects of it.
+    #[error("unexpected row: {0}")]
+    Unexpected(&'static str),
+    /// A mistake in a statement.
+    #[error(transparent)]
+    Query(Error),
+}
+
+/// The address of a database that cannot be understood. It is not shown: it may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[error("not a MySQL URL; it looks like mysql://user:password@127.0.0.1:3306/database")]
+pub struct UrlInvalid;
+
+/// An error that a transaction may end with: a refusal of the domain, or a [`DbError`] inside.
+pub trait Failure: From<DbError> + From<Error> {
+    /// The database's failure, or the refusal back.
+    fn into_db(self) -> Result<DbError, Self>;
+}
+
+impl Failure for DbError {
+    fn into_db(self) -> Result<DbError, Self> {
+        Ok(self)
+    }
+}
+
+/// Lets errors with a variant `Db(DbError)` be the error of a transaction.
+macro_rules! fails_with_db {
+    ($($error:ty),+) => {$(
+        impl From<$crate::db::DbError> for $error {
+            fn from(cause: $crate::db::DbError) -> Self {
+                Self::Db(cause)
+            }
+        }
+
+        impl From<diesel::result::Error> for $error {
+            fn from(cause: diesel::result::Error) -> Self {
+                Self::Db(cause.into())
+            }
+        }
+
+        impl $crate::db::Failure for $error {
+            fn into_db(self) -> Result<$crate::db::DbError, Self> {
+                match self {
+                    Self::Db(cause) => Ok(cause),
+                    refusal => Err(refusal),
+                }
+            }
+        }
+    )+};
+}
+pub(crate) use fails_with_db;
+
+impl From<Error> for DbError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::DatabaseError(kind, report) => read(&kind, report.message())
+                .unwrap_or(Self::Query(Error::DatabaseError(kind, report))),
+            Error::BrokenTransactionManager => Self::Unreachable("the transaction broke".into()),
+            Error::RollbackErrorOnCommit {
+                rollback_error,
+                commit_error,
+            } => match (*rollback_error).into() {
+                lost @ Self::Unreachable(_) => lost,
+                _ => (*commit_error).into(),
+            },
+            other => Self::Query(other),
+        }
+    }
+}
+
+/// Diesel shows no error numbers, so this goes by the server's words; the session asks for English ones.
+fn read(kind: &DatabaseErrorKind, message: &str) -> Option<DbError> {
+    const LOST: [&str; 6] = [
+        "Lost connection",
+        "gone away",
+        "Can't connect",
+        "Connection was killed",
+        "Server shutdown in progress",
+        "Commands out of sync",
+    ];
+    if matches!(kind, DatabaseErrorKind::SerializationFailure) || message.starts_with("Deadlock") {
+        Some(DbError::Deadlock)
+    } else if message.starts_with("Lock wait timeout exceeded") {
+        Some(DbError::LockWait)
+    } else if matches!(kind, DatabaseErrorKind::UniqueViolation) {
+        // "Duplicate entry '…' for key 'name'", in MySQL 8 'table.name'.
+        let name = quoted(message, '\'').next_back()?;
+        let name = name.rsplit('.').next().unwrap_or(name);
+        Some(DbError::Duplicate(name.to_owned()))
+    } else if message.starts_with("CONSTRAINT `") {
+        // MariaDB: "CONSTRAINT `name` failed for `database`.`table`".
+        Some(DbError::Check(quoted(message, '`').next()?.to_owned()))
+    } else if matches!(kind, DatabaseErrorKind::CheckViolation) {
+        // MySQL: "Check constraint 'name' is violated."
+        Some(DbError::Check(quoted(message, '\'').next()?.to_owned()))
+    } else if LOST.iter().any(|words| message.contains(words)) {
+        Some(DbError::Unreachable(message.to_owned()))
+    } else {
+        None
+    }
+}
+
+/// What stands between each pair of `mark` in `message`.
+fn quoted(message: &str, mark: char) -> impl DoubleEndedIterator<Item = &str> {
+    let parts: Vec<&str> = message.split(mark).collect();
+    parts.into_iter().skip(1).step_by(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::result::DatabaseErrorKind;
+
+    use super::{DbError, read};
+
+    #[test]
+    fn both_servers_name_the_constraint_that_said_no() {
+        let unknown = DatabaseErrorKind::Unknown;
+        let mariadb = "CONSTRAINT `wallets_balance` failed for `shop`.`wallets`";
+        assert!(
+            matches!(read(&unknown, mariadb), Some(DbError::Check(name)) if name == "wallets_balance")
+        );
+        let mysql = "Check constraint 'wallets_balance' is violated.";
+        let check = DatabaseErrorKind::CheckViolation;
+        assert!(
+            matches!(read(&check, mysql), Some(DbError::Check(name)) if name == "wallets_balance")
+        );
+        let unique = DatabaseErrorKind::UniqueViolation;
+        for message in [
+            "Duplicate entry 'x' for key 'payments_once'",
+            "Duplicate entry 'x' for key 'payments.payments_once'",
+        ] {
+            assert!(
+                matches!(read(&unique, message), Some(DbError::Duplicate(name)) if name == "payments_once")
+            );
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_a_statement_is_none_of_these() {
+        assert!(
+            read(
+                &DatabaseErrorKind::Unknown,
+                "You have an error in your SQL syntax"
+            )
+            .is_none()
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! Owns the ledger: every movement of money, one row each, both sides in it.
+//!
+//! Append only: there is no verb that changes or removes an entry, and none may be added; a mistake is put right by an
+//! entry the other way round. A cause can be booked once for what it refers to, which the database enforces.
+
+use chassis::time::Timestamp;
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use crate::db::{At, Conn, DbError, Id, Page, Tx, new_id, stored_as_text};
+use crate::schema::ledger_entries;
+
+/// The currency of every amount. It has no minor unit, so 1 is 1 won.
+pub const CURRENCY: &str = "KRW";
+
+stored_as_text! {
+    /// Why money moved.
+    pub enum Cause {
+        /// The user put it in.
+        Charged = "charged",
+        /// It paid for seats.
+        Captured = "captured",
+        /// It came back for seats.
+        Refunded = "refunded",
+    }
+}
+
+stored_as_text! {
+    /// Where money is.
+    pub enum Account {
+        /// The user's wallet.
+        Wallet = "wallet",
+        /// Outside: what users paid in.
+        Cash = "cash",
+        /// What was earned with seats.
+        Revenue = "revenue",
+    }
+}
+
+impl Cause {
+    /// The account that gives and the account that gets.
+    pub fn accounts(self) -> (Account, Account) {
+        match self {
+            Self::Charged => (Account::Cash, Account::Wallet),
+            Self::Captured => (Account::Wallet, Account::Revenue),
+            Self::Refunded => (Account::Revenue, Account::Wallet),
+        }
+    }
+}
+
+/// One movement of money.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = ledger_entries)]
+pub struct Entry {
+    /// Its id.
+    #[diesel(deserialize_as = Id)]
+    pub id: Uuid,
+    /// Whose wallet is on one side.
+    #[diesel(deserialize_as = Id)]
+    pub user_id: Uuid,
+    /// Why.
+    pub cause: Cause,
+    /// The charge, or the payment.
+    #[diesel(deserialize_as = Id)]
+    pub reference_id: Uuid,
+    /// The account that gives.
+    pub debit_account: Account,
+    /// The account that gets.
+    pub credit_account: Account,
+    /// Minor units, above zero.
+    pub amount: i64,
+    /// When.
+    #[diesel(deserialize_as = At)]
+    pub created_at: Timestamp,
+}
+
+impl Entry {
+    /// The entry of this cause.
+    pub(crate) fn new(
+        user_id: Uuid,
+        cause: Cause,
+        reference_id: Uuid,
+        amount: i64,
+        now: Timestamp,
+    ) -> Self {
+        let (debit_account, credit_account) = cause.accounts();
+        Self {
+            id: if cause == Cause::Charged {
+                reference_id
+            } else {
+                new_id(now)
+            },
+            user_id,
+            cause,
+            reference_id,
+            debit_account,
+            credit_account,
+            amount,
+            created_at: now,
+        }
+    }
+}
+
+/// Writes an entry. One statement. The caller has locked the wallet.
+pub(crate) fn record(tx: &mut Tx, entry: &Entry) -> Result<(), DbError> {
+    diesel::insert_into(ledger_entries::table)
+        .values((
+            ledger_entries::id.eq(Id(entry.id)),
+            ledger_entries::user_id.eq(Id(entry.user_id)),
+            ledger_entries::cause.eq(entry.cause),
+            ledger_entries::reference_id.eq(Id(entry.reference_id)),
+            ledger_entries::debit_account.eq(entry.debit_account),
+            ledger_entries::credit_account.eq(entry.credit_account),
+            ledger_entries::amount.eq(entry.amount),
+            ledger_entries::created_at.eq(At(entry.created_at)),
+        ))
+        .execute(tx)?;
+    Ok(())
+}
+
+/// A user's entries, newest first. One statement.
+pub fn entries(conn: &mut Conn, user_id: Uuid, page: Page) -> Result<Vec<Entry>, DbError> {
+    let before = Id(page.after.unwrap_or(Uuid::max()));
+    let found = ledger_entries::table
+        .filter(ledger_entries::user_id.eq(Id(user_id)))
+        .filter(ledger_entries::id.lt(before))
+        .order(ledger_entries::id.desc())
+        .limit(page.limit.into())
+        .select(Entry::as_select())
+        .load(conn)?;
+    Ok(found)
+}

@@ -1,0 +1,91 @@
+//! Owns the events that other systems are told of.
+//!
+//! An event is written in the same transaction as the change that it tells of, so there is never one without the other.
+//! Whoever records it holds the lock on its aggregate, so `seq` within one aggregate is the order of the changes, also
+//! over several instances. Publishing reads this table later; recording knows nothing of it.
+
+use chassis::time::Timestamp;
+use diesel::prelude::*;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::db::{At, DbError, Id, Tx, new_id, stored_as_text};
+use crate::schema::outbox;
+
+stored_as_text! {
+    /// The type of an event.
+    pub enum EventType {
+        /// Seats were taken for a while.
+        ReservationHeld = "reservation.held",
+        /// A hold ended unpaid.
+        ReservationExpired = "reservation.expired",
+        /// A hold was given back.
+        ReservationCancelled = "reservation.cancelled",
+        /// A reservation was paid.
+        PaymentCaptured = "payment.captured",
+        /// A payment was given back.
+        PaymentRefunded = "payment.refunded",
+        /// Money was put into a wallet.
+        WalletCharged = "wallet.charged",
+    }
+}
+
+stored_as_text! {
+    /// How far an event has come.
+    pub enum Delivery {
+        /// To be published at `next_attempt_at` or later.
+        Pending = "pending",
+        /// Published.
+        Delivered = "delivered",
+        /// Given up after the last attempt.
+        Dead = "dead",
+    }
+}
+
+impl EventType {
+    /// What `aggregate_id` is the id of: events of one aggregate are published in their order.
+    pub fn aggregate_type(self) -> &'static str {
+        match self {
+            Self::ReservationHeld
+            | Self::ReservationExpired
+            | Self::ReservationCancelled
+            | Self::PaymentCaptured
+            | Self::PaymentRefunded => "reservation",
+            Self::WalletCharged => "wallet",
+        }
+    }
+}
+
+/// One event.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Its type.
+    pub event_type: EventType,
+    /// The reservation, or the user whose wallet it is.
+    pub aggregate_id: Uuid,
+    /// A JSON object.
+    pub payload: Value,
+}
+
+/// Writes these events. One statement, none for an empty list.
+pub fn record(tx: &mut Tx, events: &[Event], now: Timestamp) -> Result<(), DbError> {
+    let rows: Vec<_> = events
+        .iter()
+        .map(|event| {
+            (
+                outbox::id.eq(Id(new_id(now))),
+                outbox::aggregate_type.eq(event.event_type.aggregate_type()),
+                outbox::aggregate_id.eq(Id(event.aggregate_id)),
+                outbox::type_.eq(event.event_type),
+                outbox::payload.eq(event.payload.to_string()),
+                outbox::state.eq(Delivery::Pending),
+                outbox::next_attempt_at.eq(At(now)),
+                outbox::created_at.eq(At(now)),
+            )
+        })
+        .collect();
+    diesel::insert_into(outbox::table)
+        .values(&rows)
+        .execute(tx)?;
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! The verb `refund`: the money goes back, the seats are free again, and nothing is deleted.
+
+use chassis::time::Timestamp;
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::{Payment, PaymentState, find};
+use crate::audit::{self, Action, Actor};
+use crate::db::{At, DbError, Id, Tx, fails_with_db};
+use crate::ledger::{self, Cause, Entry};
+use crate::outbox::{self, EventType};
+use crate::reservation::{self, Reservation, ReservationState};
+use crate::schema::{payments, refunds, reservations, schedules};
+use crate::wallet::{self, ChargeError};
+
+/// A wish to have a payment back.
+#[derive(Debug, Clone, Copy)]
+pub struct Refund {
+    /// Id of the refund that it becomes.
+    pub refund_id: Uuid,
+    /// Who paid.
+    pub user_id: Uuid,
+    /// What was paid.
+    pub payment_id: Uuid,
+}
+
+/// A refund that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refunded {
+    /// Its id.
+    pub id: Uuid,
+    /// The payment afterwards.
+    pub payment: Payment,
+    /// The seats that are free again are those of this reservation.
+    pub reservation: Reservation,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Why nothing was refunded.
+#[derive(Debug, thiserror::Error)]
+pub enum RefundError {
+    /// The user has no such payment.
+    #[error("no such payment")]
+    PaymentNotFound,
+    /// The money was given back before.
+    #[error("already refunded")]
+    AlreadyRefunded,
+    /// The show has started, so seats are no longer given back.
+    #[error("the show has started")]
+    ShowStarted,
+    /// The wallet has no room for the money.
+    #[error("the wallet has no room for the refund")]
+    BalanceLimit,
+    /// The database failed.
+    #[error(transparent)]
+    Db(DbError),
+}
+
+fails_with_db!(RefundError);
+
+/// Gives back all of a payment, once.
+///
+/// Thirteen statements: payment, reservation, then those of [`refund_reservation`].
+pub fn refund(tx: &mut Tx, wish: &Refund, now: Timestamp) -> Result<Refunded, RefundError> {
+    let payment = find(tx, wish.user_id, wish.payment_id)?.ok_or(RefundError::PaymentNotFound)?;
+    let reservation = reservation::stored(tx, wish.user_id, payment.reservation_id)?
+        .ok_or(DbError::Unexpected("a payment has no reservation"))?;
+    refund_reservation(tx, reservation, wish.refund_id, now)
+}
+
+/// Gives back what was paid for a reservation, once.
+///
+/// Eleven statements: start of the show, reservation, reading the payment, wallet, ledger, payment, refund, seats twice,
+/// audit, outbox.
+pub(crate) fn refund_reservation(
+    tx: &mut Tx,
+    reservation: Reservation,
+    refund_id: Uuid,
+    now: Timestamp,
+) -> Result<Refunded, RefundError> {
+    let starts_at: At = schedules::table
+        .find(Id(reservation.schedule_id))
+        .select(schedules::starts_at)
+        .first(tx)?;
+    // Moving the reservation on is what only one of two refunds can do.
+    let moved = diesel::update(reservations::table.find(Id(reservation.id)))
+        .filter(reservations::state.eq(ReservationState::Confirmed))
+        .set(reservations::state.eq(ReservationState::Refunded))
+        .execute(tx)?;
+    if moved == 0 {
+        return Err(RefundError::AlreadyRefunded);
+    }
+    if starts_at.0 <= now {
+        return Err(RefundError::ShowStarted);
+    }
+    let payment: Payment = payments::table
+        .filter(payments::reservation_id.eq(Id(reservation.id)))
+        .select(Payment::as_select())
+        .first(tx)?;
+    credit(tx, &payment, now)?;
+    write(tx, &payment, refund_id, now)?;
+    if reservation::unsell(tx, &reservation)? != reservation.seats.len() {
+        return Err(DbError::Unexpected("a confirmed reservation does not have its seats").into());
+    }
+    let reservation = Reservation {
+        state: ReservationState::Refunded,
+        ..reservation
+    };
+    let payment = Payment {
+        state: PaymentState::Refunded,
+        ..payment
+    };
+    let actor = Actor::User(payment.user_id);
+    let changes = [
+        reservation.change(Action::Refunded, actor),
+        payment.change(Action::Refunded, actor),
+    ];
+    audit::record(tx, &changes, now)?;
+    outbox::record(
+        tx,
+        &[payment.event(EventType::PaymentRefunded, &reservation)],
+        now,
+    )?;
+    Ok(Refunded {
+        id: refund_id,
+        payment,
+        reservation,
+        created_at: now,
+    })
+}
+
+/// The entry the other way round; the captured one stays.
+fn credit(tx: &mut Tx, payment: &Payment, now: Timestamp) -> Result<(), RefundError> {
+    let Payment {
+        id,
+        user_id,
+        amount,
+        ..
+    } = *payment;
+    if amount == 0 {
+        return Ok(());
+    }
+    wallet::put_in(tx, user_id, amount, now).map_err(|error| match error {
+        ChargeError::BalanceLimit => RefundError::BalanceLimit,
+        ChargeError::Db(cause) => cause.into(),
+    })?;
+    ledger::record(tx, &Entry::new(user_id, Cause::Refunded, id, amount, now))?;
+    Ok(())
+}
+
+fn write(
+    tx: &mut Tx,
+    payment: &Payment,
+    refund_id: Uuid,
+    now: Timestamp,
+) -> Result<(), RefundError> {
+    let moved = diesel::update(payments::table.find(Id(payment.id)))
+        .filter(payments::state.eq(PaymentState::Captured))
+        .set(payments::state.eq(PaymentState::Refunded))
+        .execute(tx)?;
+    if moved == 0 {
+        return Err(RefundError::AlreadyRefunded);
+    }
+    diesel::insert_into(refunds::table)
+        .values((
+            refunds::id.eq(Id(refund_id)),
+            refunds::payment_id.eq(Id(payment.id)),
+            refunds::amount.eq(payment.amount),
+            refunds::created_at.eq(At(now)),
+        ))
+        .execute(tx)?;
+    Ok(())
+}

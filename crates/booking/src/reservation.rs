@@ -1,0 +1,263 @@
+//! Owns reservations: seats that one user holds for a while, and what becomes of them.
+//!
+//! A reservation is *held*, then *confirmed* by a payment, *cancelled* by its user or *expired*; a confirmed one may be
+//! *refunded*. Locks are taken in one order: buyer or reservation, wallet, seats by number. A seat is taken by a
+//! conditional update and its row count is the judge, whatever anybody read before.
+
+mod cancel;
+mod expire;
+mod reserve;
+mod seats;
+mod wanted;
+
+use chassis::time::Timestamp;
+use diesel::prelude::*;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::audit::{Action, Actor, Change, Entity};
+use crate::db::{At, Conn, DbError, Id, Page, stored_as_text};
+use crate::ledger::CURRENCY;
+use crate::outbox::{Event, EventType};
+use crate::schema::{reservation_seats, reservations};
+pub use cancel::{CancelError, Cancelled, cancel};
+pub use expire::expire;
+pub use reserve::{Conflict, Limits, Reason, Reserve, ReserveError, reserve};
+pub(crate) use seats::{sell, unsell};
+pub use wanted::{SeatNumbers, SeatNumbersError};
+
+stored_as_text! {
+    /// What has become of a reservation.
+    pub enum ReservationState {
+        /// Its seats are kept until the hold ends.
+        Held = "held",
+        /// It is paid.
+        Confirmed = "confirmed",
+        /// Its user gave it back unpaid.
+        Cancelled = "cancelled",
+        /// Its hold ended unpaid.
+        Expired = "expired",
+        /// It was paid and the money was given back.
+        Refunded = "refunded",
+    }
+}
+
+/// A seat as it was when it was reserved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReservedSeat {
+    /// Its number in the schedule.
+    pub number: u16,
+    /// What seats of its price are called.
+    pub grade: String,
+    /// Minor units.
+    pub price: i64,
+}
+
+/// A reservation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// Its id.
+    pub id: Uuid,
+    /// The date.
+    pub schedule_id: Uuid,
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// Its state at the instant that was asked for: a hold that is over reads as expired.
+    pub state: ReservationState,
+    /// Its seats by number.
+    pub seats: Vec<ReservedSeat>,
+    /// What they cost together, in minor units.
+    pub amount: i64,
+    /// From when the seats are free again if nobody pays.
+    pub hold_expires_at: Timestamp,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Reservation {
+    /// The numbers of its seats, ascending.
+    pub fn seat_numbers(&self) -> Vec<u16> {
+        self.seats.iter().map(|seat| seat.number).collect()
+    }
+
+    /// What other systems are told of it.
+    pub(crate) fn event(&self, event_type: EventType) -> Event {
+        Event {
+            event_type,
+            aggregate_id: self.id,
+            payload: self.described(),
+        }
+    }
+
+    /// What the audit log keeps of it.
+    pub(crate) fn change(&self, action: Action, actor: Actor) -> Change {
+        let detail = json!({
+            "scheduleId": self.schedule_id, "seatNumbers": self.seat_numbers(), "amount": self.amount,
+        });
+        Change {
+            entity: Entity::Reservation,
+            entity_id: self.id,
+            action,
+            actor,
+            detail,
+        }
+    }
+
+    pub(crate) fn described(&self) -> Value {
+        let seat = |seat: &ReservedSeat| json!({ "number": seat.number, "grade": seat.grade, "price": seat.price });
+        json!({
+            "reservationId": self.id, "scheduleId": self.schedule_id, "userId": self.user_id,
+            "seats": self.seats.iter().map(seat).collect::<Vec<_>>(),
+            "amount": self.amount, "currency": CURRENCY,
+            "holdExpiresAt": chassis::time::rfc3339(self.hold_expires_at),
+        })
+    }
+}
+
+/// A row of `reservations`.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = reservations)]
+pub(crate) struct ReservationRow {
+    #[diesel(deserialize_as = Id)]
+    id: Uuid,
+    #[diesel(deserialize_as = Id)]
+    schedule_id: Uuid,
+    #[diesel(deserialize_as = Id)]
+    user_id: Uuid,
+    state: ReservationState,
+    amount: i64,
+    #[diesel(deserialize_as = At)]
+    hold_expires_at: Timestamp,
+    #[diesel(deserialize_as = At)]
+    created_at: Timestamp,
+}
+
+impl ReservationRow {
+    fn with(self, seats: Vec<ReservedSeat>) -> Reservation {
+        Reservation {
+            id: self.id,
+            schedule_id: self.schedule_id,
+            user_id: self.user_id,
+            state: self.state,
+            seats,
+            amount: self.amount,
+            hold_expires_at: self.hold_expires_at,
+            created_at: self.created_at,
+        }
+    }
+}
+
+type SeatColumns = (u16, String, i64);
+
+/// A user's own reservation as it is at `now`; another user's is not found. One statement.
+pub fn find(
+    conn: &mut Conn,
+    user_id: Uuid,
+    id: Uuid,
+    now: Timestamp,
+) -> Result<Option<Reservation>, DbError> {
+    let found = stored(conn, user_id, id)?;
+    Ok(found.map(|reservation| as_of(reservation, now)))
+}
+
+/// A user's own reservations as they are at `now`, newest first. Two statements.
+pub fn list(
+    conn: &mut Conn,
+    user_id: Uuid,
+    page: Page,
+    now: Timestamp,
+) -> Result<Vec<Reservation>, DbError> {
+    let before = Id(page.after.unwrap_or(Uuid::max()));
+    let rows: Vec<ReservationRow> = reservations::table
+        .filter(reservations::user_id.eq(Id(user_id)))
+        .filter(reservations::id.lt(before))
+        .order(reservations::id.desc())
+        .limit(page.limit.into())
+        .select(ReservationRow::as_select())
+        .load(conn)?;
+    let found = with_seats(conn, rows)?;
+    Ok(found
+        .into_iter()
+        .map(|reservation| as_of(reservation, now))
+        .collect())
+}
+
+/// A user's own reservation with its stored state. One statement.
+pub(crate) fn stored(
+    conn: &mut Conn,
+    user_id: Uuid,
+    id: Uuid,
+) -> Result<Option<Reservation>, DbError> {
+    let rows: Vec<(ReservationRow, SeatColumns)> = reservations::table
+        .inner_join(reservation_seats::table)
+        .filter(reservations::id.eq(Id(id)))
+        .filter(reservations::user_id.eq(Id(user_id)))
+        .order(reservation_seats::seat_number)
+        .select((
+            ReservationRow::as_select(),
+            (
+                reservation_seats::seat_number,
+                reservation_seats::grade,
+                reservation_seats::price,
+            ),
+        ))
+        .load(conn)?;
+    let (mut heads, seats): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    Ok(heads
+        .pop()
+        .map(|row| row.with(seats.into_iter().map(reserved).collect())))
+}
+
+/// These reservations with their seats, in the same order. One statement.
+fn with_seats(conn: &mut Conn, rows: Vec<ReservationRow>) -> Result<Vec<Reservation>, DbError> {
+    let ids: Vec<Id> = rows.iter().map(|row| Id(row.id)).collect();
+    let seats: Vec<(Id, SeatColumns)> = reservation_seats::table
+        .filter(reservation_seats::reservation_id.eq_any(&ids))
+        .order((
+            reservation_seats::reservation_id,
+            reservation_seats::seat_number,
+        ))
+        .select((
+            reservation_seats::reservation_id,
+            (
+                reservation_seats::seat_number,
+                reservation_seats::grade,
+                reservation_seats::price,
+            ),
+        ))
+        .load(conn)?;
+    let seats_of = |id: Uuid| {
+        let mine = seats
+            .iter()
+            .filter(move |(reservation_id, _)| reservation_id.0 == id);
+        mine.map(|(_, seat)| reserved(seat.clone())).collect()
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let seats = seats_of(row.id);
+            row.with(seats)
+        })
+        .collect())
+}
+
+fn reserved((number, grade, price): SeatColumns) -> ReservedSeat {
+    ReservedSeat {
+        number,
+        grade,
+        price,
+    }
+}
+
+fn as_of(reservation: Reservation, now: Timestamp) -> Reservation {
+    let over = reservation.state == ReservationState::Held && reservation.hold_expires_at <= now;
+    let state = if over {
+        ReservationState::Expired
+    } else {
+        reservation.state
+    };
+    Reservation {
+        state,
+        ..reservation
+    }
+}

@@ -1,0 +1,343 @@
+//! The verb `reserve`: all the seats or none.
+
+use chassis::time::Timestamp;
+use chrono::TimeDelta;
+use diesel::dsl::DuplicatedKeys;
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::{Reservation, ReservationState, ReservedSeat, SeatNumbers};
+use crate::audit::{self, Action, Actor};
+use crate::concert::QueueName;
+use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db};
+use crate::outbox::{self, EventType};
+use crate::schema::{buyers, concerts, reservation_seats, reservations, schedules, seats};
+use crate::seat::{self, SeatState};
+
+/// What a user wants.
+#[derive(Debug, Clone)]
+pub struct Reserve {
+    /// Id of the reservation that it becomes.
+    pub id: Uuid,
+    /// Who wants it.
+    pub user_id: Uuid,
+    /// Of which date.
+    pub schedule_id: Uuid,
+    /// Which seats.
+    pub seats: SeatNumbers,
+    /// The queue that the user has come through.
+    pub queue: QueueName,
+}
+
+/// What the house allows.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Seats that a user may have of one schedule, in one reservation or in several. Default 4.
+    pub seats_per_user: u16,
+    /// How long seats are kept for a reservation that is not paid. Default 5 minutes.
+    pub hold: TimeDelta,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            seats_per_user: 4,
+            hold: TimeDelta::minutes(5),
+        }
+    }
+}
+
+/// Why a seat cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Somebody holds it; it may come back.
+    Held,
+    /// Somebody has paid for it.
+    Sold,
+}
+
+impl Reason {
+    /// The word for it on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Sold => "sold",
+        }
+    }
+}
+
+/// A wanted seat that somebody else has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict {
+    /// Its number.
+    pub seat_number: u16,
+    /// Why it cannot be had.
+    pub reason: Reason,
+}
+
+/// Why nothing was reserved.
+#[derive(Debug, thiserror::Error)]
+pub enum ReserveError {
+    /// Somebody else has these of the wanted seats.
+    #[error("seats are taken")]
+    SeatTaken(Vec<Conflict>),
+    /// The schedule has no seats with these numbers.
+    #[error("no such seats: {0:?}")]
+    SeatUnknown(Vec<u16>),
+    /// The user would have more seats of this schedule than allowed.
+    #[error("at most {max} seats, and {has} are taken")]
+    TooManySeats {
+        /// How many are allowed.
+        max: u16,
+        /// How many the user holds or has bought.
+        has: u16,
+    },
+    /// Sales are not open yet, or no longer.
+    #[error("sales are closed")]
+    SalesClosed,
+    /// There is no such schedule.
+    #[error("no such schedule")]
+    ScheduleNotFound,
+    /// The user has come through the queue of another concert.
+    #[error("admitted to another queue")]
+    QueueMismatch,
+    /// The database failed.
+    #[error(transparent)]
+    Db(DbError),
+}
+
+fails_with_db!(ReserveError);
+
+/// Holds all the wanted seats for the user, or none.
+///
+/// Eight statements: what is on offer, the buyer's lock, what they have, the seats, the reservation, its seats, audit,
+/// outbox. A seat that is plainly taken costs only the first, and no lock.
+pub fn reserve(
+    tx: &mut Tx,
+    wanted: &Reserve,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<Reservation, ReserveError> {
+    let seats = offered(tx, wanted, now)?;
+    line_up(tx, wanted, now)?;
+    let has = seats_of_user(tx, wanted, now)?;
+    if has + seats.len() > usize::from(limits.seats_per_user) {
+        let has = u16::try_from(has).unwrap_or(u16::MAX);
+        return Err(ReserveError::TooManySeats {
+            max: limits.seats_per_user,
+            has,
+        });
+    }
+    let held = Reservation {
+        id: wanted.id,
+        schedule_id: wanted.schedule_id,
+        user_id: wanted.user_id,
+        state: ReservationState::Held,
+        amount: seats.iter().map(|seat| seat.price).sum(),
+        seats,
+        hold_expires_at: now + limits.hold,
+        created_at: now,
+    };
+    hold_seats(tx, &held, now)?;
+    write(tx, &held)?;
+    audit::record(
+        tx,
+        &[held.change(Action::Held, Actor::User(held.user_id))],
+        now,
+    )?;
+    outbox::record(tx, &[held.event(EventType::ReservationHeld)], now)?;
+    Ok(held)
+}
+
+type Offer = (u16, String, i64, SeatState, Option<At>, At, At, String);
+
+/// The wanted seats with their prices, if they are for sale to this user now. Nothing is locked yet.
+fn offered(
+    conn: &mut Conn,
+    wanted: &Reserve,
+    now: Timestamp,
+) -> Result<Vec<ReservedSeat>, ReserveError> {
+    let offers: Vec<Offer> = seats::table
+        .inner_join(schedules::table.inner_join(concerts::table))
+        .filter(seats::schedule_id.eq(Id(wanted.schedule_id)))
+        .filter(seats::number.eq_any(wanted.seats.as_slice()))
+        .order(seats::number)
+        .select((
+            seats::number,
+            seats::grade,
+            seats::price,
+            seats::state,
+            seats::hold_expires_at,
+            schedules::sales_open_at,
+            schedules::sales_close_at,
+            concerts::queue,
+        ))
+        .load(conn)?;
+    let Some((.., open, close, queue)) = offers.first() else {
+        return Err(nothing_offered(conn, wanted)?);
+    };
+    if queue != wanted.queue.as_str() {
+        return Err(ReserveError::QueueMismatch);
+    }
+    if now < open.0 || close.0 <= now {
+        return Err(ReserveError::SalesClosed);
+    }
+    let unknown: Vec<u16> = wanted
+        .seats
+        .as_slice()
+        .iter()
+        .copied()
+        .filter(|number| !offers.iter().any(|offer| offer.0 == *number))
+        .collect();
+    if !unknown.is_empty() {
+        return Err(ReserveError::SeatUnknown(unknown));
+    }
+    let taken: Vec<Conflict> = offers
+        .iter()
+        .filter_map(|offer| conflict(offer.0, seat::effective(offer.3, offer.4, now)))
+        .collect();
+    if !taken.is_empty() {
+        return Err(ReserveError::SeatTaken(taken));
+    }
+    Ok(offers
+        .into_iter()
+        .map(|(number, grade, price, ..)| ReservedSeat {
+            number,
+            grade,
+            price,
+        })
+        .collect())
+}
+
+fn nothing_offered(conn: &mut Conn, wanted: &Reserve) -> Result<ReserveError, DbError> {
+    let known: i64 = schedules::table
+        .find(Id(wanted.schedule_id))
+        .count()
+        .get_result(conn)?;
+    Ok(if known == 0 {
+        ReserveError::ScheduleNotFound
+    } else {
+        ReserveError::SeatUnknown(wanted.seats.as_slice().to_vec())
+    })
+}
+
+fn conflict(seat_number: u16, state: SeatState) -> Option<Conflict> {
+    match state {
+        SeatState::Available => None,
+        SeatState::Held => Some(Conflict {
+            seat_number,
+            reason: Reason::Held,
+        }),
+        SeatState::Sold => Some(Conflict {
+            seat_number,
+            reason: Reason::Sold,
+        }),
+    }
+}
+
+/// Locks the buyer's row, so that what this user has cannot change until this transaction ends.
+fn line_up(tx: &mut Tx, wanted: &Reserve, now: Timestamp) -> Result<(), DbError> {
+    diesel::insert_into(buyers::table)
+        .values((
+            buyers::schedule_id.eq(Id(wanted.schedule_id)),
+            buyers::user_id.eq(Id(wanted.user_id)),
+            buyers::last_seen_at.eq(At(now)),
+        ))
+        .on_conflict(DuplicatedKeys)
+        .do_update()
+        .set(buyers::last_seen_at.eq(At(now)))
+        .execute(tx)?;
+    Ok(())
+}
+
+/// Seats of the schedule that the user has bought, or holds at `now`.
+fn seats_of_user(tx: &mut Tx, wanted: &Reserve, now: Timestamp) -> Result<usize, DbError> {
+    let live = reservations::state
+        .eq(ReservationState::Confirmed)
+        .or(reservations::state
+            .eq(ReservationState::Held)
+            .and(reservations::hold_expires_at.gt(At(now))));
+    let counts: Vec<u16> = reservations::table
+        .filter(reservations::schedule_id.eq(Id(wanted.schedule_id)))
+        .filter(reservations::user_id.eq(Id(wanted.user_id)))
+        .filter(live)
+        .select(reservations::seat_count)
+        .load(tx)?;
+    Ok(counts.into_iter().map(usize::from).sum())
+}
+
+/// Takes the seats that are free, or whose hold is over, by number. The row count is the judge: fewer rows than
+/// wanted seats means that somebody else was faster, and the transaction is undone.
+fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<(), ReserveError> {
+    let numbers = held.seat_numbers();
+    let taken = diesel::update(seats::table)
+        .filter(seats::schedule_id.eq(Id(held.schedule_id)))
+        .filter(seats::number.eq_any(&numbers))
+        .filter(seat::is_free(now))
+        .set((
+            seats::state.eq(SeatState::Held),
+            seats::reservation_id.eq(Id(held.id)),
+            seats::holder_id.eq(Id(held.user_id)),
+            seats::hold_expires_at.eq(At(held.hold_expires_at)),
+        ))
+        .execute(tx)?;
+    if taken == numbers.len() {
+        return Ok(());
+    }
+    let states: Vec<(u16, SeatState)> = seats::table
+        .filter(seats::schedule_id.eq(Id(held.schedule_id)))
+        .filter(seats::number.eq_any(&numbers))
+        .filter(
+            seats::reservation_id
+                .is_null()
+                .or(seats::reservation_id.ne(Id(held.id))),
+        )
+        .order(seats::number)
+        .select((seats::number, seats::state))
+        .load(tx)?;
+    // A seat that was lost and is free again by now was held at the moment that counted.
+    let lost = states.into_iter().map(|(seat_number, state)| {
+        let reason = if state == SeatState::Sold {
+            Reason::Sold
+        } else {
+            Reason::Held
+        };
+        Conflict {
+            seat_number,
+            reason,
+        }
+    });
+    Err(ReserveError::SeatTaken(lost.collect()))
+}
+
+fn write(tx: &mut Tx, held: &Reservation) -> Result<(), DbError> {
+    diesel::insert_into(reservations::table)
+        .values((
+            reservations::id.eq(Id(held.id)),
+            reservations::schedule_id.eq(Id(held.schedule_id)),
+            reservations::user_id.eq(Id(held.user_id)),
+            reservations::state.eq(held.state),
+            reservations::seat_count.eq(u16::try_from(held.seats.len()).unwrap_or(u16::MAX)),
+            reservations::amount.eq(held.amount),
+            reservations::hold_expires_at.eq(At(held.hold_expires_at)),
+            reservations::created_at.eq(At(held.created_at)),
+        ))
+        .execute(tx)?;
+    let rows: Vec<_> = held
+        .seats
+        .iter()
+        .map(|seat| {
+            (
+                reservation_seats::reservation_id.eq(Id(held.id)),
+                reservation_seats::seat_number.eq(seat.number),
+                reservation_seats::schedule_id.eq(Id(held.schedule_id)),
+                reservation_seats::grade.eq(&seat.grade),
+                reservation_seats::price.eq(seat.price),
+            )
+        })
+        .collect();
+    diesel::insert_into(reservation_seats::table)
+        .values(&rows)
+        .execute(tx)?;
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! The tables as Diesel prints them. Changed together with `migrations/`; nothing else belongs here.
+
+diesel::table! {
+    audit_log (seq) {
+        seq -> Bigint,
+        #[max_length = 16]
+        entity -> Varchar,
+        #[max_length = 16]
+        entity_id -> Binary,
+        #[max_length = 32]
+        action -> Varchar,
+        #[max_length = 16]
+        actor -> Varchar,
+        #[max_length = 16]
+        actor_id -> Nullable<Binary>,
+        at -> Datetime,
+        detail -> Mediumtext,
+    }
+}
+
+diesel::table! {
+    buyers (schedule_id, user_id) {
+        #[max_length = 16]
+        schedule_id -> Binary,
+        #[max_length = 16]
+        user_id -> Binary,
+        last_seen_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    concerts (id) {
+        #[max_length = 16]
+        id -> Binary,
+        #[max_length = 200]
+        title -> Varchar,
+        #[max_length = 200]
+        venue -> Nullable<Varchar>,
+        #[max_length = 32]
+        queue -> Varchar,
+        created_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (user_id, route, idempotency_key) {
+        #[max_length = 16]
+        user_id -> Binary,
+        #[max_length = 64]
+        route -> Varchar,
+        #[max_length = 255]
+        idempotency_key -> Varchar,
+        #[max_length = 32]
+        fingerprint -> Binary,
+        claims -> Unsigned<Integer>,
+        status -> Nullable<Unsigned<Smallint>>,
+        body -> Nullable<Mediumtext>,
+        created_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    ledger_entries (id) {
+        #[max_length = 16]
+        id -> Binary,
+        #[max_length = 16]
+        user_id -> Binary,
+        #[max_length = 16]
+        cause -> Varchar,
+        #[max_length = 16]
+        reference_id -> Binary,
+        #[max_length = 16]
+        debit_account -> Varchar,
+        #[max_length = 16]
+        credit_account -> Varchar,
+        amount -> Bigint,
+        created_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    outbox (seq) {
+        seq -> Bigint,
+        #[max_length = 16]
+        id -> Binary,
+        #[max_length = 32]
+        aggregate_type -> Varchar,
+        #[max_length = 16]
+        aggregate_id -> Binary,
+        #[sql_name = "type"]
+        #[max_length = 64]
+        type_ -> Varchar,
+        payload -> Mediumtext,
+        #[max_length = 16]
+        state -> Varchar,
+        attempts -> Unsigned<Integer>,
+        next_attempt_at -> Datetime,
+        #[max_length = 500]
+        last_error -> Nullable<Varchar>,
+        created_at -> Datetime,
+        delivered_at -> Nullable<Datetime>,
+    }
+}
+
+diesel::table! {
+    payments (id) {
+        #[max_length = 16]
+        id -> Binary,
+        #[max_length = 16]
+        reservation_id -> Binary,
+        #[max_length = 16]
+        user_id -> Binary,
+        amount -> Bigint,
+        #[max_length = 16]
+        state -> Varchar,
+        created_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    refunds (id) {
+        #[max_length = 16]
+        id -> Binary,
+        #[max_length = 16]
+        payment_id -> Binary,
+        amount -> Bigint,
+        created_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    reservation_seats (reservation_id, seat_number) {
+        #[max_length = 16]
+        reservation_id -> Binary,
+        seat_number -> Unsigned<Smallint>,
+        #[max_length = 16]
+        schedule_id -> Binary,
+        #[max_length = 32]
+        grade -> Varchar,
+        price -> Bigint,
+        sold_number -> Nullable<Unsigned<Smallint>>,
+    }
+}
+
+diesel::table! {
+    reservations (id) {
+        #[max_length = 16]
+        id -> Binary,
+        #[max_length = 16]
+        schedule_id -> Binary,
+        #[max_length = 16]
+        user_id -> Binary,
+        #[max_length = 16]
+        state -> Varchar,
+        seat_count -> Unsigned<Smallint>,
+        amount -> Bigint,
+        hold_expires_at -> Datetime,
+        created_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    schedules (id) {
+        #[max_length = 16]
+        id -> Binary,
+        #[max_length = 16]
+        concert_id -> Binary,
+        starts_at -> Datetime,
+        sales_open_at -> Datetime,
+        sales_close_at -> Datetime,
+        seats_total -> Unsigned<Integer>,
+        created_at -> Datetime,
+    }
+}
+
+diesel::table! {
+    seats (schedule_id, number) {
+        #[max_length = 16]
+        schedule_id -> Binary,
+        number -> Unsigned<Smallint>,
+        #[max_length = 32]
+        grade -> Varchar,
+        price -> Bigint,
+        #[max_length = 16]
+        state -> Varchar,
+        #[max_length = 16]
+        reservation_id -> Nullable<Binary>,
+        #[max_length = 16]
+        holder_id -> Nullable<Binary>,
+        hold_expires_at -> Nullable<Datetime>,
+    }
+}
+
+diesel::table! {
+    wallets (user_id) {
+        #[max_length = 16]
+        user_id -> Binary,
+        balance -> Bigint,
+        created_at -> Datetime,
+    }
+}
+
+diesel::joinable!(ledger_entries -> wallets (user_id));
+diesel::joinable!(payments -> reservations (reservation_id));
+diesel::joinable!(refunds -> payments (payment_id));
+diesel::joinable!(reservation_seats -> reservations (reservation_id));
+diesel::joinable!(schedules -> concerts (concert_id));
+diesel::joinable!(seats -> schedules (schedule_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    audit_log,
+    buyers,
+    concerts,
+    idempotency_keys,
+    ledger_entries,
+    outbox,
+    payments,
+    refunds,
+    reservation_seats,
+    reservations,
+    schedules,
+    seats,
+    wallets,
+);

@@ -1,0 +1,180 @@
+//! Owns the wallet: the money of a user that has been charged and not spent.
+//!
+//! The ledger is the truth, the balance its projection: both change in the same transaction, and the database refuses
+//! a balance below zero or above the limit. Locked after the reservation and before the seats.
+
+use chassis::time::Timestamp;
+use diesel::dsl::DuplicatedKeys;
+use diesel::prelude::*;
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::audit::{self, Action, Actor, Change, Entity};
+use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db};
+use crate::ledger::{self, CURRENCY, Cause, Entry};
+use crate::outbox::{self, Event, EventType};
+use crate::schema::wallets;
+
+/// The most that one charge may put in, in minor units.
+pub const CHARGE_MAX: i64 = 100_000_000;
+/// The most that a wallet holds, in minor units; the constraint `wallets_balance` says the same.
+pub const BALANCE_LIMIT: i64 = 1_000_000_000;
+
+/// What a charge may be: 1 to [`CHARGE_MAX`] minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct Amount(i64);
+
+/// The number is not an amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a whole number from 1 to {CHARGE_MAX}")]
+pub struct AmountInvalid;
+
+impl Amount {
+    /// Minor units.
+    pub fn minor(self) -> i64 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for Amount {
+    type Error = AmountInvalid;
+
+    fn try_from(minor: i64) -> Result<Self, AmountInvalid> {
+        if (1..=CHARGE_MAX).contains(&minor) {
+            Ok(Self(minor))
+        } else {
+            Err(AmountInvalid)
+        }
+    }
+}
+
+/// Money to put into a wallet.
+#[derive(Debug, Clone, Copy)]
+pub struct Charge {
+    /// Id of the ledger entry that it becomes.
+    pub entry_id: Uuid,
+    /// Whose wallet.
+    pub user_id: Uuid,
+    /// How much.
+    pub amount: Amount,
+}
+
+/// What a charge led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charged {
+    /// The ledger entry.
+    pub entry_id: Uuid,
+    /// The balance after it, in minor units.
+    pub balance: i64,
+}
+
+/// Why a charge is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ChargeError {
+    /// The wallet would hold more than [`BALANCE_LIMIT`].
+    #[error("the wallet would hold more than {BALANCE_LIMIT}")]
+    BalanceLimit,
+    /// The database failed.
+    #[error(transparent)]
+    Db(DbError),
+}
+
+fails_with_db!(ChargeError);
+
+/// Puts money in; the wallet comes into being with the first. Five statements: wallet, balance, ledger, audit, outbox.
+pub fn charge(tx: &mut Tx, charge: &Charge, now: Timestamp) -> Result<Charged, ChargeError> {
+    let Charge {
+        entry_id,
+        user_id,
+        amount,
+    } = *charge;
+    put_in(tx, user_id, amount.minor(), now)?;
+    let balance = balance(tx, user_id)?;
+    ledger::record(
+        tx,
+        &Entry::new(user_id, Cause::Charged, entry_id, amount.minor(), now),
+    )?;
+    let detail = json!({ "entryId": entry_id, "amount": amount.minor(), "balance": balance });
+    let change = Change {
+        entity: Entity::Wallet,
+        entity_id: user_id,
+        action: Action::Charged,
+        actor: Actor::User(user_id),
+        detail,
+    };
+    audit::record(tx, &[change], now)?;
+    let event = Event {
+        event_type: EventType::WalletCharged,
+        aggregate_id: user_id,
+        payload: json!({
+            "userId": user_id, "entryId": entry_id, "amount": amount.minor(),
+            "balance": balance, "currency": CURRENCY,
+        }),
+    };
+    outbox::record(tx, &[event], now)?;
+    Ok(Charged { entry_id, balance })
+}
+
+/// What a user has, in minor units: 0 for a user who never charged. One statement.
+pub fn balance(conn: &mut Conn, user_id: Uuid) -> Result<i64, DbError> {
+    let found = wallets::table
+        .find(Id(user_id))
+        .select(wallets::balance)
+        .first(conn)
+        .optional()?;
+    Ok(found.unwrap_or(0))
+}
+
+/// Adds to the balance, making the wallet if needed. One statement, which locks the wallet.
+pub(crate) fn put_in(
+    tx: &mut Tx,
+    user_id: Uuid,
+    minor: i64,
+    now: Timestamp,
+) -> Result<(), ChargeError> {
+    let put = diesel::insert_into(wallets::table)
+        .values((
+            wallets::user_id.eq(Id(user_id)),
+            wallets::balance.eq(minor),
+            wallets::created_at.eq(At(now)),
+        ))
+        .on_conflict(DuplicatedKeys)
+        .do_update()
+        .set(wallets::balance.eq(wallets::balance + minor))
+        .execute(tx);
+    match put.map_err(DbError::from) {
+        Ok(_) => Ok(()),
+        Err(DbError::Check(name)) if name == "wallets_balance" => Err(ChargeError::BalanceLimit),
+        Err(cause) => Err(cause.into()),
+    }
+}
+
+/// Takes from the balance if there is enough, and says whether there was. One statement, which locks the wallet.
+pub(crate) fn take_out(tx: &mut Tx, user_id: Uuid, minor: i64) -> Result<bool, DbError> {
+    let enough = wallets::table
+        .find(Id(user_id))
+        .filter(wallets::balance.ge(minor));
+    // The row count is the judge: the statement changes what its condition tests.
+    let taken = diesel::update(enough)
+        .set(wallets::balance.eq(wallets::balance - minor))
+        .execute(tx)?;
+    Ok(taken == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Amount, CHARGE_MAX};
+
+    #[test]
+    fn an_amount_is_a_positive_number_with_a_limit() {
+        for odd in [i64::MIN, -1, 0, CHARGE_MAX + 1, i64::MAX] {
+            assert!(Amount::try_from(odd).is_err(), "{odd}");
+        }
+        assert_eq!(
+            Amount::try_from(CHARGE_MAX).map(Amount::minor),
+            Ok(CHARGE_MAX)
+        );
+    }
+}

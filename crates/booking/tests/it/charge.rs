@@ -1,0 +1,222 @@
+use booking::audit::{Action, Entity};
+use booking::db::Page;
+use booking::idempotency::{self, Answer, Claim, Fingerprint, IdempotencyKey, OnceError, Outcome};
+use booking::ledger::{self, Account, Cause};
+use booking::wallet::{self, Amount, BALANCE_LIMIT, CHARGE_MAX, Charge, ChargeError};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::house::{House, all_at_once};
+
+/// A charge as the API makes it: once for each key.
+async fn charge_once(
+    house: &House,
+    turn: usize,
+    user_id: Uuid,
+    minor: i64,
+) -> Result<Outcome<ChargeError>, OnceError> {
+    let now = house.now;
+    let claim = Claim {
+        user_id,
+        route: "POST /users/{userId}/balance/charges",
+        key: IdempotencyKey::try_from("one-click".to_owned()).unwrap(),
+        fingerprint: Fingerprint::of(&json!({ "amount": minor })),
+    };
+    let charge = Charge {
+        entry_id: booking::db::new_id(now),
+        user_id,
+        amount: Amount::try_from(minor).unwrap(),
+    };
+    let act = move |tx: &mut booking::db::Tx| {
+        idempotency::once(tx, &claim, now, |tx| {
+            let charged = wallet::charge(tx, &charge, now)?;
+            Ok(Answer {
+                status: 201,
+                body: json!({ "entryId": charged.entry_id, "balance": charged.balance })
+                    .to_string(),
+            })
+        })
+    };
+    house.db(turn).transaction(act).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_hundred_repetitions_of_a_charge_one_is_booked_and_all_get_its_answer() {
+    let house = House::open().await;
+    let user = Uuid::new_v4();
+    let outcomes = all_at_once((0..200).map(|turn| {
+        let house = house.clone();
+        async move {
+            charge_once(&house, turn, user, 5_000)
+                .await
+                .expect("an answer")
+        }
+    }))
+    .await;
+    let fresh = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, Outcome::Fresh(_)))
+        .count();
+    assert_eq!(fresh, 1);
+    let answers: Vec<&Answer> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Fresh(answer) | Outcome::Replayed(answer) => answer,
+            Outcome::Refused(error) => panic!("{error}"),
+        })
+        .collect();
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    assert_eq!(house.number("SELECT COUNT(*) FROM ledger_entries").await, 1);
+    assert_eq!(house.balance(user).await, 5_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn charges_of_one_user_at_once_all_count() {
+    let house = House::open().await;
+    let user = Uuid::new_v4();
+    let outcomes = all_at_once((0..100).map(|turn| {
+        let house = house.clone();
+        async move {
+            house
+                .charge(turn, user, 1_000)
+                .await
+                .expect("a charge")
+                .balance
+        }
+    }))
+    .await;
+    let mut balances = outcomes;
+    balances.sort_unstable();
+    assert!(
+        balances
+            .into_iter()
+            .eq((1..=100).map(|times| times * 1_000)),
+        "each saw its own balance"
+    );
+    assert_eq!(house.balance(user).await, 100_000);
+    house.reconciled().await;
+}
+
+#[tokio::test]
+async fn a_wallet_holds_its_limit_and_not_one_more() {
+    let house = House::open().await;
+    let user = Uuid::new_v4();
+    assert_eq!(house.balance(user).await, 0, "a new user has nothing");
+    for _ in 0..BALANCE_LIMIT / CHARGE_MAX {
+        house.charge(0, user, CHARGE_MAX).await.unwrap();
+    }
+    let before = house.traces().await;
+    assert!(matches!(
+        house.charge(0, user, 1).await,
+        Err(ChargeError::BalanceLimit)
+    ));
+    assert_eq!(
+        (house.balance(user).await, house.traces().await),
+        (BALANCE_LIMIT, before)
+    );
+    house.reconciled().await;
+}
+
+#[tokio::test]
+async fn the_ledger_tells_every_movement_newest_first_and_page_by_page() {
+    let mut house = House::open().await;
+    let (held, payment) = house.paid(&[1]).await;
+    house.now += chrono::TimeDelta::seconds(1);
+    house.refund(0, &payment, house.now).await.unwrap();
+    let user = held.user_id;
+    let page = |after| async move { (user, Page { limit: 2, after }) };
+    let read =
+        |(user, page)| house.instances[0].read(move |conn| ledger::entries(conn, user, page));
+    let first = read(page(None).await).await.unwrap();
+    assert_eq!(
+        first.iter().map(|entry| entry.cause).collect::<Vec<_>>(),
+        [Cause::Refunded, Cause::Captured]
+    );
+    assert_eq!(
+        (first[1].debit_account, first[1].credit_account),
+        (Account::Wallet, Account::Revenue)
+    );
+    assert!(
+        first
+            .iter()
+            .all(|entry| entry.reference_id == payment.id && entry.amount == 150_000)
+    );
+    let rest = read(page(Some(first[1].id)).await).await.unwrap();
+    assert_eq!(
+        rest.iter().map(|entry| entry.cause).collect::<Vec<_>>(),
+        [Cause::Charged]
+    );
+    let other = house.instances[0]
+        .read(|conn| {
+            ledger::entries(
+                conn,
+                Uuid::new_v4(),
+                Page {
+                    limit: 9,
+                    after: None,
+                },
+            )
+        })
+        .await;
+    assert_eq!(other.unwrap(), []);
+}
+
+/// Every `.rs` file of the service.
+fn sources(folder: &std::path::Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            found.push(std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn no_code_changes_or_removes_a_line_of_the_ledger_or_of_the_audit_log() {
+    let mut texts = Vec::new();
+    sources(
+        std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")),
+        &mut texts,
+    );
+    assert!(texts.len() > 20, "the sources were found");
+    for text in texts {
+        let flat: String = text
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .to_lowercase();
+        for table in ["ledger_entries", "audit_log"] {
+            for verb in [
+                "update(",
+                "delete(",
+                "replace_into(",
+                "insert_or_ignore_into(",
+            ] {
+                assert!(!flat.contains(&format!("{verb}{table}")), "{verb}{table}");
+                assert!(
+                    !flat.contains(&format!("{verb}crate::schema::{table}")),
+                    "{verb}{table}"
+                );
+            }
+            for words in [
+                "update",
+                "delete from",
+                "truncate",
+                "truncate table",
+                "replace into",
+            ] {
+                assert!(
+                    !flat.contains(&format!("{words} {table}")),
+                    "{words} {table}"
+                );
+            }
+        }
+    }
+    // The words of the log are part of its promise, too.
+    assert_eq!(
+        (Entity::Wallet.as_str(), Action::Charged.as_str()),
+        ("wallet", "charged")
+    );
+}

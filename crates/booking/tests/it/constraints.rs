@@ -1,0 +1,306 @@
+//! The second judge: what the schema refuses, whatever the code does. Each test breaks one rule with a statement of its
+//! own, in a database that has one of everything.
+
+use booking::db::DbError;
+use uuid::Uuid;
+
+use crate::house::House;
+
+/// One seat free (1), one held (2), one sold (3), one charge, one payment.
+async fn furnished() -> House {
+    let house = House::open().await;
+    house.reserve(Uuid::new_v4(), &[2]).await;
+    house.paid(&[3]).await;
+    house
+}
+
+#[tokio::test]
+async fn every_check_of_the_schema_is_enforced() {
+    let house = furnished().await;
+    for (constraint, statement) in [
+        ("concerts_title", "UPDATE concerts SET title = ''"),
+        ("concerts_queue", "UPDATE concerts SET queue = ''"),
+        (
+            "schedules_sales",
+            "UPDATE schedules SET sales_close_at = sales_open_at",
+        ),
+        (
+            "schedules_sales",
+            "UPDATE schedules SET sales_close_at = starts_at + INTERVAL 1 SECOND",
+        ),
+        (
+            "schedules_seats_total",
+            "UPDATE schedules SET seats_total = 0",
+        ),
+        (
+            "seats_number",
+            "UPDATE seats SET number = 0 WHERE number = 1",
+        ),
+        (
+            "seats_number",
+            "UPDATE seats SET number = 10001 WHERE number = 1",
+        ),
+        (
+            "seats_grade",
+            "UPDATE seats SET grade = '' WHERE number = 1",
+        ),
+        (
+            "seats_price",
+            "UPDATE seats SET price = -1 WHERE number = 1",
+        ),
+        (
+            "seats_price",
+            "UPDATE seats SET price = 100000001 WHERE number = 1",
+        ),
+        (
+            "seats_shape",
+            "UPDATE seats SET state = 'held' WHERE number = 1",
+        ),
+        (
+            "seats_shape",
+            "UPDATE seats SET state = 'sold' WHERE number = 1",
+        ),
+        (
+            "seats_shape",
+            "UPDATE seats SET state = 'broken' WHERE number = 1",
+        ),
+        (
+            "seats_shape",
+            "UPDATE seats SET hold_expires_at = NOW() WHERE number = 1",
+        ),
+        (
+            "seats_shape",
+            "UPDATE seats SET state = 'available' WHERE number = 2",
+        ),
+        (
+            "seats_shape",
+            "UPDATE seats SET state = 'sold' WHERE number = 2",
+        ),
+        (
+            "seats_shape",
+            "UPDATE seats SET holder_id = NULL WHERE number = 2",
+        ),
+        (
+            "seats_shape",
+            "UPDATE seats SET hold_expires_at = NULL WHERE number = 2",
+        ),
+        (
+            "seats_shape",
+            "UPDATE seats SET reservation_id = NULL WHERE number = 3",
+        ),
+        (
+            "seats_shape",
+            "UPDATE seats SET hold_expires_at = NOW() WHERE number = 3",
+        ),
+        (
+            "reservations_state",
+            "UPDATE reservations SET state = 'lost'",
+        ),
+        (
+            "reservations_seat_count",
+            "UPDATE reservations SET seat_count = 0",
+        ),
+        ("reservations_amount", "UPDATE reservations SET amount = -1"),
+        (
+            "reservations_hold",
+            "UPDATE reservations SET hold_expires_at = created_at",
+        ),
+        (
+            "reservation_seats_price",
+            "UPDATE reservation_seats SET price = -1",
+        ),
+        (
+            "reservation_seats_sold",
+            "UPDATE reservation_seats SET sold_number = seat_number + 1",
+        ),
+        ("wallets_balance", "UPDATE wallets SET balance = -1"),
+        ("wallets_balance", "UPDATE wallets SET balance = 1000000001"),
+        (
+            "ledger_entries_amount",
+            "UPDATE ledger_entries SET amount = 0",
+        ),
+        (
+            "ledger_entries_amount",
+            "UPDATE ledger_entries SET amount = -5",
+        ),
+        (
+            "ledger_entries_accounts",
+            "UPDATE ledger_entries SET debit_account = 'wallet', credit_account = 'wallet'",
+        ),
+        (
+            "ledger_entries_accounts",
+            "UPDATE ledger_entries SET cause = 'found', reference_id = id",
+        ),
+        ("payments_amount", "UPDATE payments SET amount = -1"),
+        ("payments_state", "UPDATE payments SET state = 'maybe'"),
+        (
+            "refunds_amount",
+            "INSERT INTO refunds SELECT id, id, -1, NOW() FROM payments",
+        ),
+        (
+            "idempotency_keys_answer",
+            "INSERT INTO idempotency_keys (user_id, route, idempotency_key, fingerprint, status, created_at) VALUES (REPEAT('u', 16), 'r', 'k', REPEAT('f', 32), 201, NOW())",
+        ),
+        (
+            "idempotency_keys_answer",
+            "INSERT INTO idempotency_keys (user_id, route, idempotency_key, fingerprint, status, body, created_at) VALUES (REPEAT('u', 16), 'r', 'k', REPEAT('f', 32), 409, '{}', NOW())",
+        ),
+        ("outbox_state", "UPDATE outbox SET state = 'delivered'"),
+        ("outbox_state", "UPDATE outbox SET delivered_at = NOW()"),
+        ("outbox_payload", "UPDATE outbox SET payload = 'not JSON'"),
+        (
+            "audit_log_actor",
+            "UPDATE audit_log SET actor = 'operator' WHERE actor = 'user'",
+        ),
+        (
+            "audit_log_actor",
+            "UPDATE audit_log SET actor_id = NULL WHERE actor = 'user'",
+        ),
+        ("audit_log_detail", "UPDATE audit_log SET detail = '{'"),
+    ] {
+        let refused = house.raw(statement).await;
+        assert!(
+            matches!(&refused, Err(DbError::Check(name)) if name == constraint),
+            "{statement}: {refused:?}"
+        );
+    }
+    house.reconciled().await;
+}
+
+#[tokio::test]
+async fn every_unique_key_of_the_schema_is_enforced() {
+    let house = furnished().await;
+    for (key, statement) in [
+        (
+            "PRIMARY",
+            "INSERT INTO seats (schedule_id, number, grade, price) SELECT schedule_id, number, grade, price FROM seats WHERE number = 1",
+        ),
+        ("PRIMARY", "INSERT INTO buyers SELECT * FROM buyers"),
+        (
+            "PRIMARY",
+            "INSERT INTO reservations SELECT * FROM reservations",
+        ),
+        (
+            "PRIMARY",
+            "INSERT INTO reservation_seats SELECT reservation_id, seat_number, schedule_id, grade, price, NULL FROM reservation_seats",
+        ),
+        ("PRIMARY", "INSERT INTO wallets SELECT * FROM wallets"),
+        (
+            "ledger_entries_once",
+            "INSERT INTO ledger_entries SELECT REPEAT('x', 16), user_id, cause, reference_id, debit_account, credit_account, amount, created_at FROM ledger_entries",
+        ),
+        (
+            "payments_once",
+            "INSERT INTO payments SELECT REPEAT('x', 16), reservation_id, user_id, amount, state, created_at FROM payments",
+        ),
+        (
+            "outbox_once",
+            "INSERT INTO outbox (id, aggregate_type, aggregate_id, type, payload, next_attempt_at, created_at) SELECT id, aggregate_type, aggregate_id, type, payload, next_attempt_at, created_at FROM outbox LIMIT 1",
+        ),
+    ] {
+        let refused = house.raw(statement).await;
+        assert!(
+            matches!(&refused, Err(DbError::Duplicate(name)) if name == key),
+            "{statement}: {refused:?}"
+        );
+    }
+    house
+        .raw("INSERT INTO refunds SELECT REPEAT('a', 16), id, 1, NOW() FROM payments")
+        .await
+        .expect("one refund");
+    let second = house
+        .raw("INSERT INTO refunds SELECT REPEAT('b', 16), id, 1, NOW() FROM payments")
+        .await;
+    assert!(
+        matches!(&second, Err(DbError::Duplicate(name)) if name == "refunds_once"),
+        "{second:?}"
+    );
+}
+
+#[tokio::test]
+async fn one_seat_in_two_confirmed_reservations_is_refused() {
+    let house = House::open().await;
+    let (_, _) = house.paid(&[7]).await;
+    // A mistake of the code, as it were: the seat comes free although it is sold.
+    house
+        .raw("UPDATE seats SET state = 'available', reservation_id = NULL, holder_id = NULL WHERE number = 7")
+        .await
+        .unwrap();
+    let user = house.rich().await;
+    let held = house.reserve(user, &[7]).await;
+    let twice = house.try_pay(0, &held, house.now).await;
+    let key = "reservation_seats_sold_once";
+    assert!(
+        matches!(&twice, Err(booking::payment::PayError::Db(DbError::Duplicate(name))) if name == key),
+        "{twice:?}"
+    );
+    assert_eq!(house.balance(user).await, crate::house::PLENTY);
+}
+
+#[tokio::test]
+async fn rows_without_their_parents_are_refused() {
+    let house = furnished().await;
+    for statement in [
+        "INSERT INTO schedules SELECT REPEAT('x', 16), REPEAT('y', 16), starts_at, sales_open_at, sales_close_at, seats_total, created_at FROM schedules",
+        "INSERT INTO seats (schedule_id, number, grade, price) VALUES (REPEAT('x', 16), 1, 'A', 1)",
+        "UPDATE reservation_seats SET reservation_id = REPEAT('x', 16)",
+        "UPDATE ledger_entries SET user_id = REPEAT('x', 16)",
+        "UPDATE payments SET reservation_id = REPEAT('x', 16)",
+        "INSERT INTO refunds VALUES (REPEAT('x', 16), REPEAT('y', 16), 1, NOW())",
+        "DELETE FROM wallets",
+        "DELETE FROM reservations",
+    ] {
+        let refused = house.raw(statement).await.expect_err(statement);
+        assert!(
+            refused.to_string().contains("foreign key"),
+            "{statement}: {refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_difference_of_one_unit_is_found_and_named() {
+    for (statement, subject) in [
+        (
+            "UPDATE wallets SET balance = balance + 1",
+            "the ledger's net of a wallet, and its balance",
+        ),
+        (
+            "UPDATE payments SET amount = amount - 1",
+            "a payment less its refund, and what the ledger says of it",
+        ),
+        (
+            "UPDATE ledger_entries SET amount = amount + 1 WHERE cause = 'captured'",
+            "captured by payments, and by the ledger",
+        ),
+        (
+            "UPDATE seats SET state = 'available', reservation_id = NULL, holder_id = NULL WHERE state = 'sold'",
+            "seats of a confirmed reservation, and those of them that are sold to it",
+        ),
+        (
+            "UPDATE reservations SET state = 'cancelled' WHERE state = 'confirmed'",
+            "what a reservation owes in its state, and what was paid and not given back",
+        ),
+        (
+            "UPDATE reservations SET amount = amount + 1",
+            "price of a reservation, and the sum of its seats",
+        ),
+    ] {
+        let house = furnished().await;
+        house.reconciled().await;
+        house.raw(statement).await.unwrap();
+        let now = house.now;
+        let report = house.instances[0]
+            .read(move |conn| booking::reconciliation::check(conn, now))
+            .await
+            .unwrap();
+        assert!(!report.is_clean());
+        assert!(
+            report
+                .differences
+                .iter()
+                .any(|difference| difference.subject == subject),
+            "{statement}: {report:?}"
+        );
+    }
+}

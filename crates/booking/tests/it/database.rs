@@ -1,0 +1,185 @@
+//! What happens when there is too much to do for MySQL, or no MySQL.
+
+use std::time::Duration;
+
+use booking::db::{Db, DbError, DbOptions};
+use diesel::connection::SimpleConnection;
+use diesel::{RunQueryDsl, sql_query};
+use testbed::{MariaDb, MariaDbOptions, Scratch};
+
+use crate::house::{House, all_at_once, options};
+
+async fn answers(db: &Db) -> Result<(), DbError> {
+    db.transaction(|tx| Ok(sql_query("SELECT 1").execute(tx).map(drop)?))
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_of_the_server_the_next_request_is_answered() {
+    let scratch = Scratch::new().expect("a folder");
+    let mut server = MariaDb::start(scratch.path(), MariaDbOptions::default()).expect("a server");
+    let db = Db::connect(&server.create_database(), options()).unwrap();
+    let warm = all_at_once((0..8).map(|_| {
+        let db = db.clone();
+        async move { answers(&db).await }
+    }))
+    .await;
+    assert!(warm.iter().all(Result::is_ok));
+
+    server.kill();
+    assert!(matches!(answers(&db).await, Err(DbError::Unreachable(_))));
+    assert!(matches!(db.ping().await, Err(DbError::Unreachable(_))));
+    server.restart().expect("a restart");
+    answers(&db)
+        .await
+        .expect("a transaction on a new connection");
+
+    let warm = all_at_once((0..8).map(|_| {
+        let db = db.clone();
+        async move { answers(&db).await }
+    }))
+    .await;
+    assert!(warm.iter().all(Result::is_ok));
+    server.kill();
+    server.restart().expect("a restart");
+    // Every idle connection is dead now, and nobody notices.
+    answers(&db).await.expect("a transaction");
+    db.ping().await.expect("a read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_is_unreachable_after_the_deadline_and_not_for_ever() {
+    let scratch = Scratch::new().expect("a folder");
+    let server = MariaDb::start(scratch.path(), MariaDbOptions::default()).expect("a server");
+    let hurried = DbOptions {
+        deadline: Duration::from_millis(300),
+        wait: Duration::from_millis(300),
+        pool_size: 1,
+        ..options()
+    };
+    let db = Db::connect(&server.create_database(), hurried).unwrap();
+    answers(&db).await.unwrap();
+    server.freeze();
+    assert!(matches!(answers(&db).await, Err(DbError::Unreachable(_))));
+    assert!(
+        matches!(answers(&db).await, Err(DbError::Busy)),
+        "its thread still waits for the server"
+    );
+    server.thaw();
+    testbed::wait_for("a free connection", Duration::from_secs(10), || (db.in_use() == 0).then_some(())).expect("it thaws");
+    answers(&db).await.expect("a thawed server");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_every_connection_in_use_is_told_so_and_the_others_go_on() {
+    let house = House::open().await;
+    let small = DbOptions {
+        pool_size: 1,
+        wait: Duration::from_millis(50),
+        ..options()
+    };
+    let db = Db::connect(&house.url, small).unwrap();
+    let (started, begun) = std::sync::mpsc::channel();
+    let (finish, finished) = std::sync::mpsc::channel::<()>();
+    let finished = std::sync::Mutex::new(finished);
+    let long = db.transaction(move |_| {
+        started.send(()).unwrap();
+        finished.lock().unwrap().recv().unwrap();
+        Ok::<_, DbError>(())
+    });
+    let short = async {
+        tokio::task::spawn_blocking(move || begun.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        let refused = answers(&db).await;
+        finish.send(()).unwrap();
+        refused
+    };
+    let (long, short) = tokio::join!(long, short);
+    assert!(matches!(short, Err(DbError::Busy)));
+    assert!(long.is_ok());
+    answers(&db).await.expect("a free connection again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_lock_each_other_out_are_run_again_until_both_are_done() {
+    let house = House::open().await;
+    house
+        .raw("CREATE TABLE things (id INT PRIMARY KEY, n INT NOT NULL)")
+        .await
+        .unwrap();
+    house
+        .raw("INSERT INTO things VALUES (1, 0), (2, 0)")
+        .await
+        .unwrap();
+    let met = std::sync::Arc::new(std::sync::Barrier::new(2));
+    let first_try = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let outcomes = all_at_once([(0, 1, 2), (1, 2, 1)].map(|(turn, first, second)| {
+        let (house, met, first_try) = (house.clone(), met.clone(), first_try.clone());
+        async move {
+            house
+                .db(turn)
+                .transaction(move |tx| {
+                    sql_query(format!("UPDATE things SET n = n + 1 WHERE id = {first}"))
+                        .execute(tx)?;
+                    if first_try.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2 {
+                        met.wait();
+                    }
+                    sql_query(format!("UPDATE things SET n = n + 1 WHERE id = {second}"))
+                        .execute(tx)?;
+                    Ok::<_, DbError>(())
+                })
+                .await
+        }
+    }))
+    .await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(house.number("SELECT SUM(n) FROM things").await, 4);
+    assert_eq!(house.instances.iter().map(Db::deadlocks).sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_killed_in_the_middle_is_not_used_again() {
+    let house = House::open().await;
+    let single = DbOptions {
+        pool_size: 1,
+        ..options()
+    };
+    let db = Db::connect(&house.url, single).unwrap();
+    let killed: Result<(), DbError> = db
+        .transaction(|tx| {
+            sql_query("UPDATE concerts SET title = 'never'").execute(tx)?;
+            let _ = tx.batch_execute("KILL CONNECTION_ID()");
+            Ok(sql_query("SELECT 1").execute(tx).map(drop)?)
+        })
+        .await;
+    assert!(matches!(killed, Err(DbError::Unreachable(_))), "{killed:?}");
+    answers(&db).await.expect("a new connection");
+    assert_eq!(
+        house
+            .number("SELECT COUNT(*) FROM concerts WHERE title = 'never'")
+            .await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_session_is_strict_and_in_utc() {
+    let house = House::open().await;
+    assert_eq!(house.number("SELECT @@innodb_lock_wait_timeout").await, 2);
+    assert_eq!(house.number("SELECT @@time_zone = '+00:00'").await, 1);
+    assert_eq!(
+        house
+            .number("SELECT @@tx_isolation = 'READ-COMMITTED'")
+            .await,
+        1
+    );
+    assert!(
+        house
+            .raw("UPDATE concerts SET queue = REPEAT('x', 33)")
+            .await
+            .is_err(),
+        "too long is refused, not cut"
+    );
+}

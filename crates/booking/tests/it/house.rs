@@ -1,0 +1,327 @@
+//! A concert hall of its own for each test: a fresh database, two instances of the service on it, one concert.
+
+use std::future::Future;
+use std::time::Duration;
+
+use booking::concert::{self, Layout, NewConcert, NewSchedule, QueueName, Title, default_layout};
+use booking::db::{Db, DbError, DbOptions, new_id};
+use booking::payment::{self, Pay, PayError, Payment, Refund, RefundError, Refunded};
+use booking::reconciliation::{self, Report};
+use booking::reservation::{
+    self, CancelError, Cancelled, Limits, Reservation, Reserve, ReserveError, SeatNumbers,
+};
+use booking::seat::{self, SeatState};
+use booking::wallet::{self, Amount, Charge, ChargeError, Charged};
+use chassis::time::{Clock, Timestamp};
+use chrono::TimeDelta;
+use diesel::deserialize::QueryableByName;
+use diesel::sql_types::BigInt;
+use diesel::{RunQueryDsl, sql_query};
+use futures_util::future::join_all;
+use uuid::Uuid;
+
+/// Enough to pay any four seats of the default layout.
+pub const PLENTY: i64 = 1_000_000;
+
+/// Small pools, because many tests run at once; a long wait, because these tests count winners and not milliseconds.
+pub fn options() -> DbOptions {
+    DbOptions {
+        pool_size: 8,
+        wait: Duration::from_secs(30),
+        ..DbOptions::default()
+    }
+}
+
+#[derive(Clone)]
+pub struct House {
+    pub url: String,
+    /// Two pools on one database play two instances.
+    pub instances: [Db; 2],
+    pub concert_id: Uuid,
+    pub schedule_id: Uuid,
+    /// When sales are open. Time is an argument, so tests add to it.
+    pub now: Timestamp,
+    pub limits: Limits,
+}
+
+impl House {
+    pub async fn open() -> Self {
+        Self::with(default_layout()).await
+    }
+
+    pub async fn with(layout: Layout) -> Self {
+        let url = testbed::mariadb().create_database();
+        let instances = [0, 1].map(|_| Db::connect(&url, options()).expect("a URL"));
+        let now = Clock::system().now();
+        instances[0].migrate().await.expect("a schema");
+        let concert = NewConcert {
+            title: title("Nights"),
+            venue: Some(title("Hall")),
+            queue: queue("main"),
+        };
+        let new = schedule(now, layout);
+        let (concert_id, schedule_id) = instances[0]
+            .transaction(move |tx| {
+                let concert = concert::create(tx, &concert, now)?;
+                let schedule = concert::add_schedule(tx, concert.id, &new, now)?;
+                Ok::<_, concert::ScheduleError>((concert.id, schedule.id))
+            })
+            .await
+            .expect("a concert");
+        Self {
+            url,
+            instances,
+            concert_id,
+            schedule_id,
+            now,
+            limits: Limits::default(),
+        }
+    }
+
+    /// One of the two instances, in turn.
+    pub fn db(&self, turn: usize) -> &Db {
+        &self.instances[turn % self.instances.len()]
+    }
+
+    /// When a hold that begins at `self.now` ends.
+    pub fn hold_end(&self) -> Timestamp {
+        self.now + self.limits.hold
+    }
+
+    pub async fn another_schedule(&self) -> Self {
+        let (concert_id, now, new) = (
+            self.concert_id,
+            self.now,
+            schedule(self.now, default_layout()),
+        );
+        let added = self.instances[0]
+            .transaction(move |tx| concert::add_schedule(tx, concert_id, &new, now))
+            .await;
+        Self {
+            schedule_id: added.expect("a schedule").id,
+            ..self.clone()
+        }
+    }
+
+    pub fn wish(&self, user_id: Uuid, seats: &[i64]) -> Reserve {
+        Reserve {
+            id: new_id(self.now),
+            user_id,
+            schedule_id: self.schedule_id,
+            seats: SeatNumbers::parse(seats, 10).expect("seat numbers"),
+            queue: queue("main"),
+        }
+    }
+
+    pub async fn try_reserve(
+        &self,
+        turn: usize,
+        wish: Reserve,
+        now: Timestamp,
+    ) -> Result<Reservation, ReserveError> {
+        let limits = self.limits;
+        self.db(turn)
+            .transaction(move |tx| reservation::reserve(tx, &wish, &limits, now))
+            .await
+    }
+
+    pub async fn reserve(&self, user_id: Uuid, seats: &[i64]) -> Reservation {
+        self.try_reserve(0, self.wish(user_id, seats), self.now)
+            .await
+            .expect("free seats")
+    }
+
+    pub async fn try_pay(
+        &self,
+        turn: usize,
+        held: &Reservation,
+        now: Timestamp,
+    ) -> Result<Payment, PayError> {
+        let pay = Pay {
+            payment_id: new_id(now),
+            user_id: held.user_id,
+            reservation_id: held.id,
+        };
+        self.db(turn)
+            .transaction(move |tx| payment::pay(tx, &pay, now))
+            .await
+    }
+
+    /// A user who has charged, reserved and paid.
+    pub async fn paid(&self, seats: &[i64]) -> (Reservation, Payment) {
+        let held = self.reserve(self.rich().await, seats).await;
+        let payment = self.try_pay(0, &held, self.now).await.expect("a payment");
+        (held, payment)
+    }
+
+    pub async fn refund(
+        &self,
+        turn: usize,
+        payment: &Payment,
+        now: Timestamp,
+    ) -> Result<Refunded, RefundError> {
+        let refund = Refund {
+            refund_id: new_id(now),
+            user_id: payment.user_id,
+            payment_id: payment.id,
+        };
+        self.db(turn)
+            .transaction(move |tx| payment::refund(tx, &refund, now))
+            .await
+    }
+
+    pub async fn cancel(
+        &self,
+        turn: usize,
+        held: &Reservation,
+        now: Timestamp,
+    ) -> Result<Cancelled, CancelError> {
+        let (user_id, id) = (held.user_id, held.id);
+        self.db(turn)
+            .transaction(move |tx| reservation::cancel(tx, user_id, id, now))
+            .await
+    }
+
+    pub async fn expire(&self, turn: usize, now: Timestamp, batch: u32) -> Result<usize, DbError> {
+        self.db(turn)
+            .transaction(move |tx| reservation::expire(tx, now, batch))
+            .await
+    }
+
+    pub async fn charge(
+        &self,
+        turn: usize,
+        user_id: Uuid,
+        minor: i64,
+    ) -> Result<Charged, ChargeError> {
+        let (now, amount) = (self.now, Amount::try_from(minor).expect("an amount"));
+        let charge = Charge {
+            entry_id: new_id(now),
+            user_id,
+            amount,
+        };
+        self.db(turn)
+            .transaction(move |tx| wallet::charge(tx, &charge, now))
+            .await
+    }
+
+    /// A new user with [`PLENTY`].
+    pub async fn rich(&self) -> Uuid {
+        let user = Uuid::new_v4();
+        self.charge(0, user, PLENTY).await.expect("a charge");
+        user
+    }
+
+    pub async fn balance(&self, user_id: Uuid) -> i64 {
+        self.instances[0]
+            .read(move |conn| wallet::balance(conn, user_id))
+            .await
+            .expect("a balance")
+    }
+
+    pub async fn reservation(&self, of: &Reservation, now: Timestamp) -> Reservation {
+        let (user_id, id) = (of.user_id, of.id);
+        let found = self.instances[0]
+            .read(move |conn| reservation::find(conn, user_id, id, now))
+            .await;
+        found.expect("an answer").expect("a reservation")
+    }
+
+    pub async fn seat_states(&self, now: Timestamp) -> Vec<SeatState> {
+        let schedule_id = self.schedule_id;
+        let seats = self.instances[0]
+            .read(move |conn| seat::list(conn, schedule_id, now))
+            .await
+            .expect("seats");
+        seats.into_iter().map(|seat| seat.state).collect()
+    }
+
+    pub async fn seat_state(&self, number: usize, now: Timestamp) -> SeatState {
+        self.seat_states(now).await[number - 1]
+    }
+
+    pub async fn reconciled(&self) -> Report {
+        let now = self.now;
+        let report = self.instances[0]
+            .read(move |conn| reconciliation::check(conn, now))
+            .await
+            .expect("a report");
+        assert_eq!(report.differences, []);
+        report
+    }
+
+    /// The one number that a statement answers.
+    pub async fn number(&self, statement: &str) -> i64 {
+        let statement = format!("SELECT CAST(({statement}) AS SIGNED) AS number");
+        let found: Result<Number, DbError> = self.instances[0]
+            .read(move |conn| Ok(sql_query(&statement).get_result(conn)?))
+            .await;
+        found.expect("a number").number
+    }
+
+    /// What a statement of the test's own does, or why it is refused.
+    pub async fn raw(&self, statement: &str) -> Result<usize, DbError> {
+        let statement = statement.to_owned();
+        self.instances[0]
+            .read(move |conn| Ok(sql_query(&statement).execute(conn)?))
+            .await
+    }
+
+    /// How many rows there are of everything that a verb may write.
+    pub async fn traces(&self) -> i64 {
+        let tables = [
+            "buyers",
+            "reservations",
+            "reservation_seats",
+            "payments",
+            "refunds",
+            "ledger_entries",
+            "outbox",
+            "audit_log",
+        ];
+        let counts: Vec<_> = tables
+            .iter()
+            .map(|table| format!("(SELECT COUNT(*) FROM {table})"))
+            .collect();
+        self.number(&format!(
+            "SELECT {} + (SELECT COUNT(*) FROM seats WHERE state <> 'available')",
+            counts.join(" + ")
+        ))
+        .await
+    }
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+pub fn title(text: &str) -> Title {
+    Title::try_from(text.to_owned()).expect("a title")
+}
+
+pub fn queue(name: &str) -> QueueName {
+    QueueName::try_from(name.to_owned()).expect("a queue name")
+}
+
+pub fn schedule(now: Timestamp, layout: Layout) -> NewSchedule {
+    NewSchedule {
+        starts_at: now + TimeDelta::days(30),
+        sales_open_at: None,
+        sales_close_at: None,
+        layout,
+    }
+}
+
+/// Starts all of these before it waits for the first.
+pub async fn all_at_once<T: Send + 'static>(
+    acts: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
+    let tasks: Vec<_> = acts.into_iter().map(tokio::spawn).collect();
+    join_all(tasks)
+        .await
+        .into_iter()
+        .map(|task| task.expect("no panic"))
+        .collect()
+}

@@ -1,0 +1,225 @@
+//! The service as its clients meet it: started in this process, on a house of its own, with a clock that tests move.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use booking::config::Config;
+use chassis::server::Running;
+use chassis::time::Clock;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::house::House;
+
+pub const PASS_SECRET: [u8; 32] = *b"a secret of the tests: 32 bytes.";
+
+pub struct Desk {
+    pub house: House,
+    pub clock: Clock,
+    pub base: String,
+    pub admin_base: String,
+    pub client: Client,
+    pub running: Option<Running>,
+}
+
+/// Someone with a pass.
+#[derive(Clone)]
+pub struct Caller<'a> {
+    pub desk: &'a Desk,
+    pub sub: String,
+    pub queue: &'static str,
+    pub level: &'static str,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Desk {
+    pub async fn open() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these variables in place of the defaults.
+    pub async fn with(variables: &[(&str, &str)]) -> Self {
+        let house = House::open().await;
+        let clock = Clock::system();
+        let config = config(&house.url, variables);
+        let running = booking::start(config, clock.clone()).await.expect("started");
+        Self {
+            house,
+            clock,
+            base: format!("http://{}", running.address),
+            admin_base: format!("http://{}", running.admin_address),
+            client: Client::builder().timeout(Duration::from_secs(60)).build().expect("a client"),
+            running: Some(running),
+        }
+    }
+
+    /// A new visitor whose turn it is.
+    pub fn visitor(&self) -> Caller<'_> {
+        Caller { desk: self, sub: Uuid::new_v4().to_string(), queue: "main", level: "active" }
+    }
+
+    pub fn operator(&self) -> Caller<'_> {
+        Caller { desk: self, sub: "operator:tests".into(), queue: "", level: "operator" }
+    }
+
+    /// Without a pass.
+    pub async fn get(&self, path: &str) -> Answer {
+        answer(self.client.get(format!("{}{path}", self.base))).await
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    pub fn seats_path(&self) -> String {
+        format!("/api/v1/schedules/{}/seats", self.house.schedule_id)
+    }
+
+    pub fn wish(&self, seats: &[i64]) -> Value {
+        json!({ "scheduleId": self.house.schedule_id, "seatNumbers": seats })
+    }
+}
+
+impl Caller<'_> {
+    /// The same one, still in the line.
+    pub fn waiting(&self) -> Self {
+        Self { level: "token", ..self.clone() }
+    }
+
+    /// The same one, come through another queue.
+    pub fn from_queue(&self, queue: &'static str) -> Self {
+        Self { queue, ..self.clone() }
+    }
+
+    pub fn claims(&self) -> Value {
+        let exp = self.desk.clock.now().timestamp() + 30;
+        json!({ "sub": self.sub, "queue": self.queue, "level": self.level, "exp": exp })
+    }
+
+    pub fn pass(&self) -> String {
+        signed(&self.claims(), Algorithm::HS256, &PASS_SECRET)
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.desk.request(method, path).header("X-Usher-Pass", self.pass())
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        answer(self.request(Method::GET, path)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        answer(self.request(Method::DELETE, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        answer(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// With an `Idempotency-Key`.
+    pub async fn post_once(&self, path: &str, key: &str, body: &Value) -> Answer {
+        answer(self.request(Method::POST, path).header("Idempotency-Key", key).json(body)).await
+    }
+
+    pub fn charges_path(&self) -> String {
+        format!("/api/v1/users/{}/balance/charges", self.sub)
+    }
+
+    /// Puts money into the wallet, which must succeed.
+    pub async fn charge(&self, amount: i64) -> Answer {
+        let key = Uuid::new_v4().to_string();
+        let charged = self.post_once(&self.charges_path(), &key, &json!({ "amount": amount })).await;
+        assert_eq!(charged.status, 201, "{charged:?}");
+        charged
+    }
+
+    pub async fn balance(&self) -> i64 {
+        let balance = self.get(&format!("/api/v1/users/{}/balance", self.sub)).await;
+        balance.body["balance"].as_i64().expect("a balance")
+    }
+
+    pub async fn reserve(&self, seats: &[i64]) -> Answer {
+        self.post("/api/v1/reservations", &self.desk.wish(seats)).await
+    }
+
+    /// Holds seats, which must succeed; the reservation's id.
+    pub async fn hold(&self, seats: &[i64]) -> String {
+        let held = self.reserve(seats).await;
+        assert_eq!(held.status, 201, "{held:?}");
+        held.id()
+    }
+
+    pub async fn pay(&self, reservation_id: &str, key: &str) -> Answer {
+        self.post_once("/api/v1/payments", key, &json!({ "reservationId": reservation_id })).await
+    }
+
+    /// Charges, holds and pays, all of which must succeed; the payment's id.
+    pub async fn buy(&self, seats: &[i64]) -> String {
+        self.charge(1_000_000).await;
+        let paid = self.pay(&self.hold(seats).await, "buy").await;
+        assert_eq!(paid.status, 201, "{paid:?}");
+        paid.id()
+    }
+}
+
+impl Answer {
+    pub fn id(&self) -> String {
+        self.body["id"].as_str().expect("an id").to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("ASCII"))
+    }
+
+    /// Status and code of a refusal, which must have the form of one.
+    pub fn refusal(&self) -> (u16, &str) {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(self.body["status"], self.status, "{self:?}");
+        for member in ["type", "title", "detail", "instance", "requestId"] {
+            assert!(self.body[member].is_string(), "{member}: {self:?}");
+        }
+        assert!(self.body["retryable"].is_boolean(), "{self:?}");
+        (self.status, self.body["code"].as_str().expect("a code"))
+    }
+}
+
+pub fn config(mysql_url: &str, variables: &[(&str, &str)]) -> Config {
+    let lookup = |name: &str| {
+        let chosen = variables.iter().find(|(variable, _)| *variable == name);
+        let value = match (chosen, name) {
+            (Some((_, value)), _) => (*value).to_owned(),
+            (None, "BOOKING_LISTEN" | "BOOKING_ADMIN_LISTEN") => "127.0.0.1:0".to_owned(),
+            (None, "BOOKING_MYSQL_URL") => mysql_url.to_owned(),
+            (None, "BOOKING_REDIS_URL") => testbed::redis().url(),
+            (None, "BOOKING_PASS_KEY") => URL_SAFE_NO_PAD.encode(PASS_SECRET),
+            (None, "BOOKING_WORKERS") => "2".to_owned(),
+            (None, "BOOKING_DB_POOL") => "8".to_owned(),
+            (None, _) => return None,
+        };
+        Some(value)
+    };
+    Config::from(&lookup).expect("a configuration")
+}
+
+pub fn signed(claims: &Value, algorithm: Algorithm, secret: &[u8]) -> String {
+    encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret)).expect("signed")
+}
+
+pub async fn answer(request: RequestBuilder) -> Answer {
+    let response = request.send().await.expect("an answer");
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = response.bytes().await.expect("a whole answer");
+    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    Answer { status, headers, body }
+}

@@ -1,0 +1,134 @@
+//! Payments, bookers and sweepers of two instances whose clocks disagree a little, around the end of a hold.
+
+use booking::payment::PayError;
+use booking::reservation::{Reservation, ReservationState};
+use booking::seat::SeatState;
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+use uuid::Uuid;
+
+use crate::house::{House, PLENTY};
+
+/// What one race came to.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Paid,
+    Expired,
+}
+
+/// A payment, somebody who takes the seat over, and a sweeper, all at the end of the hold, give or take `skew_us`.
+async fn race(house: House, round: usize) -> End {
+    let seat = (round % 50) as i64 + 1;
+    let payer = house.rich().await;
+    let held = house.reserve(payer, &[seat]).await;
+    let skew = |step: usize| TimeDelta::microseconds((round * step % 7) as i64 - 3);
+    let (pay_at, take_at, sweep_at) = (
+        house.hold_end() + skew(1),
+        house.hold_end() + skew(3),
+        house.hold_end() + skew(5),
+    );
+
+    let pay = {
+        let (house, held) = (house.clone(), held.clone());
+        tokio::spawn(async move { house.try_pay(round, &held, pay_at).await })
+    };
+    let take = {
+        let house = house.clone();
+        tokio::spawn(async move {
+            house
+                .try_reserve(round + 1, house.wish(Uuid::new_v4(), &[seat]), take_at)
+                .await
+        })
+    };
+    let sweep = {
+        let house = house.clone();
+        tokio::spawn(async move { house.expire(round + 1, sweep_at, 20).await })
+    };
+    let (pay, take, sweep) = (
+        pay.await.unwrap(),
+        take.await.unwrap(),
+        sweep.await.unwrap(),
+    );
+    sweep.expect("a step always ends well");
+
+    let after = house.hold_end() + TimeDelta::seconds(1);
+    let seen = house.reservation(&held, after).await;
+    let state = house.seat_state(seat as usize, take_at.max(pay_at)).await;
+    match pay {
+        Ok(_) => {
+            assert!(take.is_err(), "the seat was sold twice");
+            assert_eq!(
+                (seen.state, state),
+                (ReservationState::Confirmed, SeatState::Sold)
+            );
+            assert_eq!(house.balance(payer).await, PLENTY - held.amount);
+            End::Paid
+        }
+        Err(PayError::HoldExpired) => {
+            let left = if take.is_ok() {
+                SeatState::Held
+            } else {
+                SeatState::Available
+            };
+            assert_eq!(seen.state, ReservationState::Expired);
+            assert!(state == left || state == SeatState::Available, "{state:?}");
+            assert_eq!(house.balance(payer).await, PLENTY);
+            End::Expired
+        }
+        Err(other) => panic!("not an answer to a race: {other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_five_hundred_payments_at_the_end_of_their_hold_each_is_paid_and_sold_or_over_and_untouched()
+ {
+    let first = House::open().await;
+    let mut halls = vec![first.clone()];
+    for _ in 1..10 {
+        halls.push(first.another_schedule().await);
+    }
+    let mut ends = Vec::new();
+    for start in (0..500).step_by(20) {
+        let some = (start..start + 20).map(|round| race(halls[round / 50].clone(), round));
+        ends.extend(join_all(some).await);
+    }
+    let paid = ends.iter().filter(|end| **end == End::Paid).count();
+    assert_eq!(ends.len(), 500);
+    assert!(
+        (1..500).contains(&paid),
+        "the race was one-sided: {paid} paid"
+    );
+    let totals = first.reconciled().await.totals;
+    assert_eq!(totals.seats_sold, paid as i64);
+    for db in &first.instances {
+        println!("deadlocks that were run again: {}", db.deadlocks());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_against_a_payment_ends_with_all_of_the_money_or_all_of_the_seats() {
+    let house = House::open().await;
+    for seat in 1..=50 {
+        let payer = house.rich().await;
+        let held: Reservation = house.reserve(payer, &[seat]).await;
+        let (pay, cancel) = tokio::join!(
+            house.try_pay(0, &held, house.now),
+            house.cancel(1, &held, house.now),
+        );
+        assert!(cancel.expect("a cancellation always ends well").changed);
+        // Cancelled first, so there was nothing to pay; or paid first, and refunded.
+        assert!(
+            matches!(
+                pay,
+                Ok(_) | Err(PayError::Cancelled | PayError::AlreadyPaid)
+            ),
+            "{pay:?}"
+        );
+        assert_eq!(house.balance(payer).await, PLENTY);
+        assert_eq!(
+            house.seat_state(seat as usize, house.now).await,
+            SeatState::Available
+        );
+    }
+    house.reconciled().await;
+}

@@ -1,0 +1,195 @@
+use std::time::Duration;
+
+use booking::reservation::{ReserveError, SeatNumbers};
+use booking::seat_lock::{SeatLock, Thinned};
+use chassis::time::Clock;
+use testbed::{Redis, RedisOptions, Scratch};
+use uuid::Uuid;
+
+use crate::house::{House, all_at_once};
+
+const HOLD: Duration = Duration::from_secs(300);
+
+fn seats(numbers: &[i64]) -> SeatNumbers {
+    SeatNumbers::parse(numbers, 4).unwrap()
+}
+
+fn lock(url: &str) -> SeatLock {
+    SeatLock::new(chassis::redis::pool(url, 8).unwrap(), Clock::system())
+}
+
+#[tokio::test]
+async fn all_locks_of_a_reservation_are_taken_or_those_are_named_that_others_have() {
+    let lock = lock(&testbed::redis().url());
+    let (schedule, first, second) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+    assert_eq!(
+        lock.take(schedule, &seats(&[7, 8]), first, HOLD).await,
+        Thinned::Passed
+    );
+    assert_eq!(
+        lock.take(schedule, &seats(&[6, 7, 8, 9]), second, HOLD)
+            .await,
+        Thinned::Taken(vec![7, 8])
+    );
+    assert_eq!(
+        lock.take(schedule, &seats(&[6, 9]), second, HOLD).await,
+        Thinned::Passed,
+        "none was taken before"
+    );
+    assert_eq!(
+        lock.take(Uuid::new_v4(), &seats(&[7, 8]), second, HOLD)
+            .await,
+        Thinned::Passed,
+        "another date"
+    );
+    assert_eq!(
+        lock.take(schedule, &seats(&[7, 8]), first, HOLD).await,
+        Thinned::Passed,
+        "its own"
+    );
+}
+
+#[tokio::test]
+async fn only_the_owner_gives_a_lock_back() {
+    let lock = lock(&testbed::redis().url());
+    let (schedule, first, second) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+    lock.take(schedule, &seats(&[7, 8]), first, HOLD).await;
+    lock.release(schedule, &[7, 8], second).await;
+    assert_eq!(
+        lock.take(schedule, &seats(&[7]), second, HOLD).await,
+        Thinned::Taken(vec![7])
+    );
+    lock.release(schedule, &[7, 8], first).await;
+    assert_eq!(
+        lock.take(schedule, &seats(&[7, 8]), second, HOLD).await,
+        Thinned::Passed
+    );
+}
+
+#[tokio::test]
+async fn a_lock_lives_no_longer_than_its_hold_nor_than_five_seconds() {
+    let url = testbed::redis().url();
+    let lock = lock(&url);
+    let mut redis = redis::Client::open(url)
+        .unwrap()
+        .get_multiplexed_async_connection()
+        .await
+        .unwrap();
+    for (hold, most) in [(HOLD, 5_000), (Duration::from_millis(700), 700)] {
+        let schedule = Uuid::new_v4();
+        lock.take(schedule, &seats(&[7]), Uuid::new_v4(), hold)
+            .await;
+        let left_ms: i64 = redis::cmd("PTTL")
+            .arg(format!("seat:{{{schedule}}}:7"))
+            .query_async(&mut redis)
+            .await
+            .unwrap();
+        assert!((1..=most).contains(&left_ms), "{left_ms}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_everybody_passes_and_only_one_in_a_second_waits() {
+    let scratch = Scratch::new().expect("a folder");
+    let mut server = Redis::start(scratch.path(), RedisOptions::default()).expect("a server");
+    let clock = Clock::system();
+    let lock = SeatLock::new(
+        chassis::redis::pool(&server.url(), 8).unwrap(),
+        clock.clone(),
+    );
+    let schedule = Uuid::new_v4();
+    assert_eq!(
+        lock.take(schedule, &seats(&[1]), Uuid::new_v4(), HOLD)
+            .await,
+        Thinned::Passed
+    );
+
+    server.freeze();
+    assert_eq!(
+        lock.take(schedule, &seats(&[1]), Uuid::new_v4(), HOLD)
+            .await,
+        Thinned::NotThinned
+    );
+    let alone = all_at_once((0..200).map(|_| {
+        let lock = lock.clone();
+        async move {
+            lock.take(schedule, &seats(&[1]), Uuid::new_v4(), HOLD)
+                .await
+        }
+    }));
+    // Two hundred waits of 250 ms would be longer, also side by side over eight connections.
+    let answers = tokio::time::timeout(Duration::from_secs(2), alone)
+        .await
+        .expect("nobody waits");
+    assert!(answers.iter().all(|answer| *answer == Thinned::NotThinned));
+    server.thaw();
+    clock.advance(Duration::from_secs(2));
+    assert_ne!(
+        lock.take(schedule, &seats(&[2]), Uuid::new_v4(), HOLD)
+            .await,
+        Thinned::NotThinned,
+        "Redis is asked again"
+    );
+
+    server.kill();
+    assert_eq!(
+        lock.take(schedule, &seats(&[3]), Uuid::new_v4(), HOLD)
+            .await,
+        Thinned::NotThinned
+    );
+    server.restart().expect("a restart");
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(
+        lock.take(schedule, &seats(&[3]), Uuid::new_v4(), HOLD)
+            .await,
+        Thinned::Passed
+    );
+}
+
+/// A reservation as the API makes it: the lock first, the judge after it, the lock back if the judge says no.
+async fn reserve(house: &House, lock: &SeatLock, turn: usize, number: i64) -> bool {
+    let wish = house.wish(Uuid::new_v4(), &[number]);
+    let (schedule, id, numbers) = (wish.schedule_id, wish.id, wish.seats.clone());
+    if let Thinned::Taken(_) = lock.take(schedule, &numbers, id, HOLD).await {
+        return false;
+    }
+    match house.try_reserve(turn, wish, house.now).await {
+        Ok(_) => true,
+        Err(ReserveError::SeatTaken(_)) => {
+            lock.release(schedule, numbers.as_slice(), id).await;
+            false
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_forgets_everything_in_the_middle_of_a_sale_sells_nothing_twice() {
+    let scratch = Scratch::new().expect("a folder");
+    let server = Redis::start(scratch.path(), RedisOptions::default()).expect("a server");
+    let house = House::open().await;
+    let lock = lock(&server.url());
+    let mut redis = redis::Client::open(server.url())
+        .unwrap()
+        .get_multiplexed_async_connection()
+        .await
+        .unwrap();
+    let flush = tokio::spawn(async move {
+        loop {
+            let _: () = redis::cmd("FLUSHALL")
+                .query_async(&mut redis)
+                .await
+                .unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    let outcomes = all_at_once((0..600_usize).map(|turn| {
+        let (house, lock) = (house.clone(), lock.clone());
+        async move { reserve(&house, &lock, turn, (turn % 50) as i64 + 1).await }
+    }))
+    .await;
+    flush.abort();
+    assert_eq!(outcomes.iter().filter(|won| **won).count(), 50);
+    assert_eq!(house.number("SELECT COUNT(*) FROM reservations").await, 50);
+    house.reconciled().await;
+}

@@ -1,0 +1,302 @@
+//! A private mariadbd, reached over TCP with a password that only its folder knows.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::files::find_program;
+use crate::keys::random_hex;
+use crate::leash::{Ending, Launch, Leash};
+use crate::port;
+
+/// A slow disk and the repair after a kill are included.
+const READY: Duration = Duration::from_secs(90);
+const USER: &str = "root";
+
+/// Its output, in its folder.
+pub(crate) const LOG: &str = "mariadb.log";
+/// What it holds, in its folder.
+pub(crate) const HELD: &str = "data";
+
+/// How a mariadbd is started.
+#[derive(Clone, Debug, Default)]
+pub struct MariaDbOptions {
+    /// `None`: the port that the folder remembers, or a free one.
+    pub port: Option<u16>,
+    /// Whether committed transactions survive a loss of power. Without it they survive a kill of the server.
+    pub durable: bool,
+}
+
+/// A mariadbd on 127.0.0.1 with no configuration file and no unix socket.
+#[derive(Debug)]
+pub struct MariaDb {
+    leash: Leash,
+    port: u16,
+    password: String,
+    client: PathBuf,
+    databases: AtomicU32,
+}
+
+impl MariaDb {
+    /// Starts one that keeps its data in `folder`, installing it on first use, and waits until it answers.
+    pub fn start(folder: &Path, options: MariaDbOptions) -> io::Result<MariaDb> {
+        fs::create_dir_all(folder)?;
+        let folder = fs::canonicalize(folder)?;
+        install(&folder, options.durable)?;
+        let password = fs::read_to_string(folder.join("password"))?;
+        port::start_on(&folder, options.port, |port| {
+            let leash = Leash::start(launch(&folder, port, options.durable)?)?;
+            let client = find_program("mariadb")?;
+            let databases = AtomicU32::new(0);
+            let mut mariadb = MariaDb {
+                leash,
+                port,
+                password: password.clone(),
+                client,
+                databases,
+            };
+            mariadb.wait_ready()?;
+            Ok(mariadb)
+        })
+    }
+
+    /// Makes a new empty database and returns its address, `mysql://root:PASSWORD@127.0.0.1:PORT/NAME`.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn create_database(&self) -> String {
+        let name = format!(
+            "test_{}",
+            self.databases.fetch_add(1, Ordering::Relaxed) + 1
+        );
+        self.execute(&format!("CREATE DATABASE {name}"))
+            .expect("a new database");
+        self.url(&name)
+    }
+
+    /// Makes the database if it is not there, and returns its address.
+    pub fn ensure_database(&self, name: &str) -> io::Result<String> {
+        self.execute(&format!("CREATE DATABASE IF NOT EXISTS `{name}`"))?;
+        Ok(self.url(name))
+    }
+
+    /// `mysql://root:PASSWORD@127.0.0.1:PORT/DATABASE`
+    pub fn url(&self, database: &str) -> String {
+        format!(
+            "mysql://{USER}:{}@127.0.0.1:{}/{database}",
+            self.password, self.port
+        )
+    }
+
+    /// Runs statements through the command line client; returns the rows, columns apart by tabs, no headings.
+    pub fn execute(&self, statements: &str) -> io::Result<String> {
+        let mut command = self.client();
+        let output = command
+            .args(["--batch", "--skip-column-names", "--execute", statements])
+            .output()?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(failed("mariadb", &output))
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.leash.pid()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.leash.kill();
+    }
+
+    /// Stops it if it runs, starts it again on the same port and waits until it answers.
+    pub fn restart(&mut self) -> io::Result<()> {
+        self.leash.restart()?;
+        self.wait_ready()
+    }
+
+    /// SIGSTOP: connections stay open and nothing answers.
+    pub fn freeze(&self) {
+        self.leash.signal("STOP");
+    }
+
+    /// SIGCONT: ends a freeze.
+    pub fn thaw(&self) {
+        self.leash.signal("CONT");
+    }
+
+    /// Stops it in order.
+    pub fn stop(&mut self) -> io::Result<()> {
+        self.leash.end().map(|_| ())
+    }
+
+    pub(crate) fn leash(&mut self) -> &mut Leash {
+        &mut self.leash
+    }
+
+    fn wait_ready(&mut self) -> io::Result<()> {
+        // Only this server knows the password, so a handshake proves that nobody else has the port.
+        let (port, mut probe) = (self.port, self.client());
+        probe
+            .args(["--connect-timeout=2", "--execute", "SELECT 1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.leash.wait_ready(READY, || {
+            port::answers(port) && probe.status().is_ok_and(|status| status.success())
+        })
+    }
+
+    fn client(&self) -> Command {
+        let mut command = Command::new(&self.client);
+        command.args([
+            "--no-defaults",
+            "--protocol=tcp",
+            "--host=127.0.0.1",
+            "--user",
+            USER,
+        ]);
+        command
+            .arg(format!("--port={}", self.port))
+            .env("MYSQL_PWD", &self.password)
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+/// Makes the data folder and the password. The folder gets its name when it is complete, so that an
+/// installation which was cut off is not taken for one.
+fn install(folder: &Path, durable: bool) -> io::Result<()> {
+    let (ready, unfinished) = (folder.join(HELD), folder.join("data.unfinished"));
+    if ready.is_dir() {
+        return Ok(());
+    }
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished)?;
+    }
+    write_secrets(folder)?;
+    let mut command = Command::new(find_program("mariadb-install-db")?);
+    command.args([
+        "--no-defaults",
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+        "--skip-name-resolve",
+    ]);
+    command
+        .arg(format!("--datadir={}", unfinished.display()))
+        .args(log_size(durable));
+    if is_root()? {
+        command.arg("--user=root");
+    }
+    let output = command.stdin(Stdio::null()).output()?;
+    if !output.status.success() {
+        return Err(failed("mariadb-install-db", &output));
+    }
+    fs::rename(unfinished, ready)
+}
+
+/// The password, and the statements that put it in force at every start before anybody can connect.
+fn write_secrets(folder: &Path) -> io::Result<()> {
+    let password = random_hex()?;
+    let statements = format!(
+        "ALTER USER '{USER}'@'localhost' IDENTIFIED BY '{password}';\n\
+         CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1';\n\
+         ALTER USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{password}';\n\
+         GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'127.0.0.1' WITH GRANT OPTION;\n\
+         DELETE FROM mysql.global_priv WHERE User = '' OR Host NOT IN ('localhost', '127.0.0.1');\n\
+         FLUSH PRIVILEGES;\n"
+    );
+    for (name, text) in [("password", &password), ("init.sql", &statements)] {
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(folder.join(name))?;
+        file.write_all(text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn launch(folder: &Path, port: u16, durable: bool) -> io::Result<Launch> {
+    let mut arguments = vec![
+        "--no-defaults".to_owned(),
+        format!("--datadir={}", folder.join(HELD).display()),
+        format!("--init-file={}", folder.join("init.sql").display()),
+        format!("--port={port}"),
+    ];
+    arguments.extend(FIXED.map(str::to_owned));
+    arguments.extend(log_size(durable).map(str::to_owned));
+    if !durable {
+        arguments.extend(RELAXED.map(str::to_owned));
+    }
+    if is_root()? {
+        arguments.push("--user=root".to_owned());
+    }
+    Ok(Launch {
+        name: "mariadbd".into(),
+        program: find_program("mariadbd")?,
+        arguments: arguments.into_iter().map(Into::into).collect(),
+        hidden: Vec::new(),
+        environment: Vec::new(),
+        log: folder.join(LOG),
+        ending: if durable {
+            Ending::InOrder
+        } else {
+            Ending::AtOnce
+        },
+    })
+}
+
+/// Native AIO is a resource of the whole machine and runs out when many servers start; the lock wait is
+/// what the application is designed for.
+const FIXED: [&str; 8] = [
+    "--bind-address=127.0.0.1",
+    "--socket=",
+    "--skip-name-resolve",
+    "--max-connections=600",
+    "--innodb-lock-wait-timeout=2",
+    "--innodb-use-native-aio=0",
+    "--character-set-server=utf8mb4",
+    "--default-time-zone=+00:00",
+];
+/// For data in RAM that nobody needs after the test: a commit reaches the system, which a killed server
+/// survives, but is not forced to a disk.
+const RELAXED: [&str; 3] = [
+    "--innodb-flush-log-at-trx-commit=2",
+    "--innodb-doublewrite=0",
+    "--innodb-buffer-pool-size=64M",
+];
+
+fn log_size(durable: bool) -> [&'static str; 1] {
+    [if durable {
+        "--innodb-log-file-size=48M"
+    } else {
+        "--innodb-log-file-size=8M"
+    }]
+}
+
+fn is_root() -> io::Result<bool> {
+    let output = Command::new("id").arg("-u").output()?;
+    Ok(output.stdout.trim_ascii() == b"0")
+}
+
+fn failed(name: &str, output: &Output) -> io::Error {
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    io::Error::other(format!(
+        "{name} failed ({}):\n{}{}",
+        output.status, out, err
+    ))
+}

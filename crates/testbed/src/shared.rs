@@ -1,0 +1,37 @@
+//! The servers that one test binary shares: started on first use, ended when the process ends.
+
+use std::sync::OnceLock;
+
+use crate::files::Scratch;
+use crate::mariadb::{MariaDb, MariaDbOptions};
+use crate::redis::{Redis, RedisOptions};
+
+static SCRATCH: OnceLock<Scratch> = OnceLock::new();
+static REDIS: OnceLock<Redis> = OnceLock::new();
+static MARIADB: OnceLock<MariaDb> = OnceLock::new();
+
+/// A redis-server in RAM that remembers nothing. Tests keep apart by the names of their keys.
+///
+/// # Panics
+/// When it cannot be started; the message shows the end of its log.
+pub fn redis() -> &'static Redis {
+    REDIS.get_or_init(|| {
+        let folder = scratch().path().join("redis");
+        Redis::start(&folder, RedisOptions::default()).expect("a redis-server for the tests")
+    })
+}
+
+/// A mariadbd with its data in RAM. Each test asks it for a database of its own.
+///
+/// # Panics
+/// When it cannot be started; the message shows the end of its log.
+pub fn mariadb() -> &'static MariaDb {
+    MARIADB.get_or_init(|| {
+        let folder = scratch().path().join("mariadb");
+        MariaDb::start(&folder, MariaDbOptions::default()).expect("a mariadbd for the tests")
+    })
+}
+
+fn scratch() -> &'static Scratch {
+    SCRATCH.get_or_init(|| Scratch::new().expect("a folder for the servers of the tests"))
+}

@@ -1,0 +1,225 @@
+//! What the other crates' tests and `cargo xtask up` rely on.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::env;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use testbed::{MariaDb, MariaDbOptions, Program, ProgramOptions, Redis, RedisOptions, Scratch};
+
+const SOON: Duration = Duration::from_secs(20);
+/// Set in the helper process of `a_server_ends_when_its_starter_is_killed`.
+const HELPER: &str = "TESTBED_TEST_HELPER";
+
+/// Sends one inline command to Redis and returns the first line of the answer.
+fn ask(redis: &Redis, command: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, redis.port()))?;
+    stream.set_read_timeout(Some(Duration::from_millis(300)))?;
+    write!(stream, "{command}\r\nQUIT\r\n")?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    Ok(answer.trim_end().to_owned())
+}
+
+fn is_alive(pid: u32) -> bool {
+    Command::new("sh")
+        .args(["-c", &format!("kill -0 {pid} 2>/dev/null")])
+        .status()
+        .unwrap()
+        .success()
+}
+
+fn wait_until_gone(pid: u32) {
+    testbed::wait_for("the process to be gone", SOON, || {
+        (!is_alive(pid)).then_some(())
+    })
+    .unwrap();
+}
+
+fn durable_redis(folder: &Path) -> Redis {
+    Redis::start(
+        folder,
+        RedisOptions {
+            durable: true,
+            ..RedisOptions::default()
+        },
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_server_ends_when_its_starter_is_killed() {
+    let mut helper = Command::new(env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "helper_that_starts_servers_and_waits",
+            "--nocapture",
+        ])
+        .env(HELPER, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(helper.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let line = lines
+        .find_map(|line| line.strip_prefix("started ").map(str::to_owned))
+        .unwrap();
+    let words: Vec<&str> = line.split(' ').collect();
+    let pids: Vec<u32> = words[..3].iter().map(|pid| pid.parse().unwrap()).collect();
+    let folder = Path::new(words[3]);
+    assert!(pids.iter().all(|pid| is_alive(*pid)), "{pids:?}");
+    assert!(folder.is_dir());
+
+    helper.kill().unwrap();
+    helper.wait().unwrap();
+    pids.into_iter().for_each(wait_until_gone);
+    testbed::wait_for("the folder to be gone", SOON, || {
+        (!folder.exists()).then_some(())
+    })
+    .unwrap();
+}
+
+/// Not a test of its own: the process that `a_server_ends_when_its_starter_is_killed` kills.
+#[test]
+fn helper_that_starts_servers_and_waits() {
+    if env::var_os(HELPER).is_none() {
+        return;
+    }
+    let scratch = Scratch::new().unwrap();
+    let kept = durable_redis(&scratch.path().join("kept"));
+    kept.freeze();
+    let mariadb = testbed::mariadb();
+    println!(
+        "\nstarted {} {} {} {}",
+        kept.pid(),
+        testbed::redis().pid(),
+        mariadb.pid(),
+        scratch.path().display()
+    );
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn a_durable_redis_keeps_what_it_holds_over_a_stop_and_a_kill() {
+    let scratch = Scratch::new().unwrap();
+    let mut redis = durable_redis(scratch.path());
+    assert_eq!(ask(&redis, "SET one 1").unwrap(), "+OK");
+    redis.restart().unwrap();
+    assert_eq!(ask(&redis, "INCR one").unwrap(), ":2");
+    let pid = redis.pid();
+    redis.kill();
+    assert!(!is_alive(pid));
+    redis.restart().unwrap();
+    assert_eq!(ask(&redis, "INCR one").unwrap(), ":3");
+
+    let port = redis.port();
+    drop(redis);
+    let redis = durable_redis(scratch.path());
+    assert_eq!(redis.port(), port, "The folder remembers the port.");
+    assert_eq!(ask(&redis, "INCR one").unwrap(), ":4");
+}
+
+#[test]
+fn a_frozen_redis_is_silent_until_it_is_thawed() {
+    let scratch = Scratch::new().unwrap();
+    let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+    redis.freeze();
+    assert!(ask(&redis, "PING").is_err());
+    redis.thaw();
+    assert_eq!(ask(&redis, "PING").unwrap(), "+PONG");
+}
+
+#[test]
+fn a_redis_whose_port_is_taken_says_so() {
+    let (first, second) = (Scratch::new().unwrap(), Scratch::new().unwrap());
+    let redis = Redis::start(first.path(), RedisOptions::default()).unwrap();
+    let options = RedisOptions {
+        port: Some(redis.port()),
+        ..RedisOptions::default()
+    };
+    let error = Redis::start(second.path(), options)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("Address already in use"), "{error}");
+}
+
+#[test]
+fn a_mariadb_keeps_what_is_committed_over_a_kill_and_has_the_settings_that_the_code_counts_on() {
+    let scratch = Scratch::new().unwrap();
+    let mut mariadb = MariaDb::start(scratch.path(), MariaDbOptions::default()).unwrap();
+    let url = mariadb.create_database();
+    assert!(
+        url.starts_with("mysql://root:")
+            && url.ends_with(&format!("@127.0.0.1:{}/test_1", mariadb.port())),
+        "{url}"
+    );
+    assert_ne!(mariadb.create_database(), url);
+    mariadb
+        .execute("CREATE TABLE test_1.seat (number INT); INSERT INTO test_1.seat VALUES (7)")
+        .unwrap();
+    mariadb.kill();
+    mariadb.restart().unwrap();
+    assert_eq!(
+        mariadb.execute("SELECT number FROM test_1.seat").unwrap(),
+        "7\n"
+    );
+
+    let settings = "SELECT @@innodb_lock_wait_timeout, @@character_set_server, @@time_zone, @@max_connections >= 500";
+    assert_eq!(
+        mariadb.execute(settings).unwrap(),
+        "2\tutf8mb4\t+00:00\t1\n"
+    );
+}
+
+#[test]
+fn a_program_that_ends_before_it_is_ready_shows_the_end_of_its_log() {
+    let scratch = Scratch::new().unwrap();
+    let mut program = start(&scratch, "echo the store is on fire; exit 69");
+    let error = program.wait_ready(SOON).unwrap_err().to_string();
+    assert!(
+        error.contains("code 69") && error.contains("the store is on fire"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_program_is_asked_to_stop_and_its_exit_code_is_known() {
+    let scratch = Scratch::new().unwrap();
+    let mut program = start(
+        &scratch,
+        "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done",
+    );
+    testbed::wait_for("the trap", SOON, || {
+        program.log_tail().contains("ready").then_some(())
+    })
+    .unwrap();
+    assert_eq!(program.ended(), None);
+    assert_eq!(program.terminate().unwrap(), 7);
+    assert_eq!(program.ended(), Some(7));
+}
+
+#[test]
+fn a_killed_program_is_gone_and_is_known_to_be() {
+    let scratch = Scratch::new().unwrap();
+    let mut program = start(&scratch, "exec sleep 600");
+    let pid = program.pid();
+    program.kill();
+    assert!(!is_alive(pid));
+    assert_eq!(program.ended(), Some(128 + 9));
+}
+
+fn start(scratch: &Scratch, script: &str) -> Program {
+    let options = ProgramOptions {
+        binary: "/bin/sh".into(),
+        arguments: vec!["-c".into(), script.into()],
+        environment: Vec::new(),
+        port: testbed::free_port(),
+        log: scratch.path().join("program.log"),
+    };
+    Program::start("sh", options).unwrap()
+}

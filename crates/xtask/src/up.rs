@@ -1,0 +1,208 @@
+//! `cargo xtask up`: the test stack, kept open for a developer.
+//!
+//! One per checkout. Its data is in `target/usher` and survives a restart. Whatever way it ends, nothing
+//! that it started stays.
+
+use std::env;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use testbed::{Profile, Stack, StackOptions};
+
+use crate::failure::Failure;
+use crate::sheet::Sheet;
+use crate::{demo, packages, say, workspace};
+
+pub const HELP: &str = "\
+Starts Redis, MariaDB, booking and the gateways with a demo concert, and keeps them running.
+
+  cargo xtask up [--yes] [--gateways N] [--port P] [--release] [--fresh]
+
+  --yes          install missing packages without asking
+  --gateways N   how many gateways, 1 to 50; 1 unless said
+  --port P       the first gateway's port, 8080 unless said; booking has P+1, further
+                 gateways P+2 and so on; metrics and health are 1000 above each
+  --release      build and run with optimisation
+  --fresh        throw away what an earlier run kept
+
+Addresses and keys are printed, and stand in target/usher/up.env while it runs. The
+data is in target/usher and survives a restart. Variables GATEWAY_…, BOOKING_… and
+LOG_CONFIG that are set reach the services, except those that up itself sets.
+Ctrl-C stops everything.
+";
+
+pub const GATEWAYS: RangeInclusive<u16> = 1..=50;
+/// Room for 50 gateways and for the listeners 1000 above.
+pub const PORTS: RangeInclusive<u16> = 1024..=64_000;
+
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// What the stack wires itself.
+const WIRED: [&str; 12] = [
+    "GATEWAY_LISTEN",
+    "GATEWAY_ADMIN_LISTEN",
+    "GATEWAY_REDIS_URL",
+    "GATEWAY_UPSTREAM",
+    "GATEWAY_TOKEN_KEYS",
+    "GATEWAY_PASS_KEY",
+    "GATEWAY_OPERATOR_KEYS",
+    "BOOKING_LISTEN",
+    "BOOKING_ADMIN_LISTEN",
+    "BOOKING_MYSQL_URL",
+    "BOOKING_REDIS_URL",
+    "BOOKING_PASS_KEY",
+];
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub struct Up {
+    pub yes: bool,
+    pub gateways: u16,
+    pub port: u16,
+    pub release: bool,
+    pub fresh: bool,
+}
+
+impl Default for Up {
+    fn default() -> Self {
+        Up {
+            yes: false,
+            gateways: 1,
+            port: 8080,
+            release: false,
+            fresh: false,
+        }
+    }
+}
+
+impl Up {
+    /// Runs until somebody stops it or a part of it ends.
+    pub fn run(self) -> Result<(), Failure> {
+        let stop = listen_for_stop()?;
+        let began = Instant::now();
+        let progress = |what: &str| {
+            if stop.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            say(&format!("[{:5.1} s] {what}", began.elapsed().as_secs_f32()));
+            Ok(())
+        };
+        let folder = workspace::root().join("target/usher");
+        let _lock = lock(&folder)?;
+        Sheet::remove(&folder)?;
+        progress("looking for what must be installed")?;
+        packages::ensure(self.yes || packages::is_unattended())?;
+        let options = self.stack_options(&folder, &progress);
+        options.check().map_err(port_hint)?;
+        progress("building gateway and booking")?;
+        workspace::build_services(self.release, &stop)?;
+
+        let mut stack = Stack::start(options).map_err(port_hint)?;
+        progress("making the demo concert")?;
+        let demo = demo::ensure(&folder, &stack, self.fresh)?;
+        progress("everything is ready")?;
+        let sheet = Sheet {
+            stack: &stack,
+            demo: &demo,
+        };
+        say(&sheet.text());
+        sheet.write(&folder)?;
+        let outcome = watch(&mut stack, &stop);
+        say("Stopping everything…");
+        Sheet::remove(&folder)?;
+        let stopped = stack.stop();
+        outcome?;
+        stopped?;
+        say("Stopped. The data is kept; `cargo xtask up` goes on with it.");
+        Ok(())
+    }
+
+    fn stack_options<'a>(
+        &self,
+        folder: &Path,
+        progress: &'a dyn Fn(&str) -> io::Result<()>,
+    ) -> StackOptions<'a> {
+        StackOptions {
+            folder: folder.to_owned(),
+            gateways: self.gateways,
+            first_port: Some(self.port),
+            fresh: self.fresh,
+            durable: true,
+            profile: if self.release {
+                Profile::Release
+            } else {
+                Profile::Debug
+            },
+            gateway_environment: inherited("GATEWAY_"),
+            booking_environment: inherited("BOOKING_"),
+            progress,
+        }
+    }
+}
+
+/// True after Ctrl-C or SIGTERM. A second one ends this process at once, and with it all that it started.
+fn listen_for_stop() -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The order matters: the first signal finds the flag still down.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+/// Held while this process lives.
+fn lock(folder: &Path) -> Result<File, Failure> {
+    fs::create_dir_all(folder)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join("up.lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Failure::Failed(
+            "`cargo xtask up` already runs in this checkout; stop that one with Ctrl-C, or use another checkout with another --port".into(),
+        )),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+fn inherited(prefix: &str) -> Vec<(String, String)> {
+    env::vars()
+        .filter(|(name, _)| name.starts_with(prefix) || name == "LOG_CONFIG")
+        .filter(|(name, _)| !WIRED.contains(&name.as_str()))
+        .collect()
+}
+
+fn port_hint(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => Failure::Failed(format!(
+            "{error}; stop that, or choose other ports with --port"
+        )),
+        _ => error.into(),
+    }
+}
+
+fn watch(stack: &mut Stack, stop: &AtomicBool) -> Result<(), Failure> {
+    while !stop.load(Ordering::Relaxed) {
+        if let Some(ended) = stack.ended() {
+            return Err(Failure::Failed(format!(
+                "{} ended by itself with code {}. The last lines of {}:\n{}",
+                ended.name,
+                ended.code,
+                ended.log.display(),
+                ended.log_tail
+            )));
+        }
+        thread::sleep(LOOK_PAUSE);
+    }
+    Ok(())
+}
