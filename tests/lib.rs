@@ -117,7 +117,7 @@ impl Sale {
         let path = "/api/v1/admin/reconciliation";
         let said = self.operate(Method::GET, path, None).await;
         assert_eq!(said.status, 200, "{}", said.body);
-        assert_eq!(said.body["consistent"], true, "{}", said.body);
+        assert_eq!(said.body["clean"], true, "{}", said.body);
     }
 }
 

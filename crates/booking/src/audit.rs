@@ -108,8 +108,11 @@ pub fn record(tx: &mut Tx, changes: &[Change], now: Timestamp) -> Result<(), DbE
             )
         })
         .collect();
-    diesel::insert_into(audit_log::table)
-        .values(&rows)
-        .execute(tx)?;
+    // The statement for one row is prepared once for each connection; one for several is prepared anew each time.
+    let insert = diesel::insert_into(audit_log::table);
+    match rows.as_slice() {
+        [row] => insert.values(row).execute(tx)?,
+        rows => insert.values(rows).execute(tx)?,
+    };
     Ok(())
 }

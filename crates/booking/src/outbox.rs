@@ -84,8 +84,11 @@ pub fn record(tx: &mut Tx, events: &[Event], now: Timestamp) -> Result<(), DbErr
             )
         })
         .collect();
-    diesel::insert_into(outbox::table)
-        .values(&rows)
-        .execute(tx)?;
+    // The statement for one row is prepared once for each connection; one for several is prepared anew each time.
+    let insert = diesel::insert_into(outbox::table);
+    match rows.as_slice() {
+        [row] => insert.values(row).execute(tx)?,
+        rows => insert.values(rows).execute(tx)?,
+    };
     Ok(())
 }

@@ -23,7 +23,7 @@ static RELEASE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("seat_lock/release.lua")));
 
 /// No answer within this time counts as none: the crowd is then let through to the judge.
-const PATIENCE: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_millis(500);
 /// After a failure Redis is left alone for this long, and then asked by one request.
 const BREAK_US: i64 = 1_000_000;
 /// A lock lives no longer: by then the seat itself says that it is held.

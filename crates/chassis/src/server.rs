@@ -13,6 +13,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, Error, HttpServer, web};
 use prometheus::Registry;
+use socket2::{Domain, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
@@ -41,9 +42,21 @@ pub enum StartError {
     Store(String),
 }
 
+/// Connections that may wait to be accepted. With the 128 of the standard library a crowd that
+/// connects at once loses packets, and with them whole seconds.
+const BACKLOG: i32 = 4096;
+
 /// A listener; port 0 takes any free port.
 pub fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|cause| StartError::Listen {
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // A restart must not wait for connections of the process before.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    listen().map_err(|cause| StartError::Listen {
         what,
         address,
         cause,

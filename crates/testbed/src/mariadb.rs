@@ -197,11 +197,22 @@ fn install(folder: &Path, durable: bool) -> io::Result<()> {
     if is_root()? {
         command.arg("--user=root");
     }
-    let output = command.stdin(Stdio::null()).output()?;
+    let output = command
+        .env("TMPDIR", temporary(folder)?)
+        .stdin(Stdio::null())
+        .output()?;
     if !output.status.success() {
         return Err(failed("mariadb-install-db", &output));
     }
     fs::rename(unfinished, ready)
+}
+
+/// A folder for temporary tables. A server that starts removes those that it finds as its own, so two that share one
+/// crash each other.
+fn temporary(folder: &Path) -> io::Result<PathBuf> {
+    let temporary = folder.join("tmp");
+    fs::create_dir_all(&temporary)?;
+    Ok(temporary)
 }
 
 /// The password, and the statements that put it in force at every start before anybody can connect.
@@ -232,6 +243,7 @@ fn launch(folder: &Path, port: u16, durable: bool) -> io::Result<Launch> {
         "--no-defaults".to_owned(),
         format!("--datadir={}", folder.join(HELD).display()),
         format!("--init-file={}", folder.join("init.sql").display()),
+        format!("--tmpdir={}", temporary(folder)?.display()),
         format!("--port={port}"),
     ];
     arguments.extend(FIXED.map(str::to_owned));

@@ -48,7 +48,7 @@ pub fn build_services(release: bool, stop: &AtomicBool) -> Result<(), Failure> {
         }
         if stop.load(Ordering::Relaxed) {
             Command::new("sh")
-                .args(["-c", &format!("kill -TERM -- -{}", build.id())])
+                .args(["-c", &format!("kill -TERM -{}", build.id())])
                 .status()?;
             build.wait()?;
             return Err(Failure::Stopped);

@@ -114,19 +114,18 @@ impl NewSchedule {
             }
             None => default_layout(),
         };
-        let Self {
-            starts_at,
-            sales_open_at,
-            sales_close_at,
-            ..
-        } = self;
         Ok(concert::NewSchedule {
-            starts_at,
-            sales_open_at,
-            sales_close_at,
+            starts_at: storable(self.starts_at),
+            sales_open_at: self.sales_open_at.map(storable),
+            sales_close_at: self.sales_close_at.map(storable),
             layout,
         })
     }
+}
+
+/// Whole microseconds, and the second after in place of a leap second: what the database can keep.
+fn storable(instant: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(instant.timestamp_micros()).unwrap_or(instant)
 }
 
 /// Adds a date with its seats to a concert.

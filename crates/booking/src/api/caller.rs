@@ -42,10 +42,10 @@ pub struct Operator {
 }
 
 impl Visitor {
-    /// Refuses what belongs to another user, in the words for what does not exist.
-    pub fn must_be(&self, user_id: Uuid) -> Result<(), Problem> {
+    /// The id, or a refusal in the words for what does not exist when it is another user's.
+    pub fn must_be(&self, user_id: Uuid) -> Result<Uuid, Problem> {
         if self.user_id == user_id {
-            return Ok(());
+            return Ok(user_id);
         }
         Err(WALLET_NOT_FOUND.because("There is no such wallet, or it is not yours."))
     }

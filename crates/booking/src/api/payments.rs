@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::{Data, Json, Path};
 use chassis::problem::Problem;
+use chassis::time::Timestamp;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -17,7 +18,7 @@ use super::caller::Admitted;
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
 use crate::Booking;
 use crate::db::{Tx, new_id};
-use crate::idempotency::once;
+use crate::idempotency::{Claim, OnceError, Outcome};
 use crate::ledger::CURRENCY;
 use crate::payment::{self, RefundError};
 
@@ -33,6 +34,16 @@ const RELEASE: HeaderValue = HeaderValue::from_static("release");
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Pay {
     reservation_id: Uuid,
+}
+
+impl Pay {
+    fn wish(&self, user_id: Uuid, now: Timestamp) -> payment::Pay {
+        payment::Pay {
+            payment_id: new_id(now),
+            user_id,
+            reservation_id: self.reservation_id,
+        }
+    }
 }
 
 /// Money that the visitor paid for a reservation.
@@ -84,21 +95,11 @@ pub async fn pay(
 ) -> Result<HttpResponse, Problem> {
     let (now, user_id) = (app.clock.now(), admitted.user_id);
     let claim = key.claim(user_id, PAY, &*body);
-    let wish = payment::Pay {
-        payment_id: new_id(now),
-        user_id,
-        reservation_id: body.reservation_id,
-    };
-    let paid = app
-        .db
-        .transaction(move |tx| {
-            once(tx, &claim, now, |tx| {
-                payment::pay(tx, &wish, now).map(|paid| repeat::created(&Payment::from(paid)))
-            })
-        })
-        .await?;
-    app.metrics.payments.inc_by(repeat::is_fresh(&paid).into());
-    let mut answer = repeat::answer_at(PAYMENTS, paid)?;
+    let wish = body.wish(user_id, now);
+    let pay = move |tx: &mut Tx| payment::pay(tx, &wish, now).map(Payment::from);
+    let outcome = repeat::once(&app, claim, now, pay).await?;
+    repeat::count(&app.metrics.payments, &outcome);
+    let mut answer = repeat::answer_at(PAYMENTS, outcome)?;
     answer.headers_mut().insert(ADMISSION, RELEASE);
     Ok(answer)
 }
@@ -177,23 +178,29 @@ pub async fn refund(
         user_id,
         payment_id,
     };
+    let outcome = give_back(&app, claim, wish, now).await?;
+    repeat::count(&app.metrics.refunds, &outcome);
+    repeat::answer(outcome)
+}
+
+/// Refunds, then gives back the locks of the seats that are free again.
+async fn give_back(
+    app: &Booking,
+    claim: Claim,
+    wish: payment::Refund,
+    now: Timestamp,
+) -> Result<Outcome<RefundError>, OnceError> {
     let freed = Arc::new(OnceLock::new());
     let seats = Arc::clone(&freed);
-    let act = move |tx: &mut Tx| {
+    let refund = move |tx: &mut Tx| {
         let refunded = payment::refund(tx, &wish, now)?;
-        let answer = repeat::created(&Refund::from(&refunded));
+        let answer = Refund::from(&refunded);
         seats.get_or_init(|| refunded.reservation);
-        Ok::<_, RefundError>(answer)
+        Ok(answer)
     };
-    let outcome = app
-        .db
-        .transaction(move |tx| once(tx, &claim, now, &act))
-        .await?;
-    app.metrics
-        .refunds
-        .inc_by(repeat::is_fresh(&outcome).into());
+    let outcome = repeat::once(app, claim, now, refund).await?;
     if let Some(reservation) = freed.get() {
         app.unlock(reservation).await;
     }
-    repeat::answer(outcome)
+    Ok(outcome)
 }

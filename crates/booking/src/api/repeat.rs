@@ -8,12 +8,18 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use chassis::problem::Problem;
+use chassis::time::Timestamp;
+use prometheus::IntCounter;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::codes::{IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_MISSING};
-use crate::idempotency::{Answer, Claim, Fingerprint, IdempotencyKey, Outcome};
+use crate::Booking;
+use crate::db::{Failure, Tx};
+use crate::idempotency::{
+    self, Answer, Claim, Fingerprint, IdempotencyKey, OnceError, Outcome,
+};
 
 const HEADER: &str = "Idempotency-Key";
 const REPLAYED: &str = "Idempotent-Replayed";
@@ -60,6 +66,24 @@ fn claim(
     }
 }
 
+/// Lets `act` have its effect once for the key, in one transaction with the answer that is kept.
+pub async fn once<Body, E>(
+    app: &Booking,
+    claim: Claim,
+    now: Timestamp,
+    act: impl Fn(&mut Tx) -> Result<Body, E> + Send + Sync + 'static,
+) -> Result<Outcome<E>, OnceError>
+where
+    Body: Serialize,
+    E: Failure + Send + 'static,
+{
+    app.db
+        .transaction(move |tx| {
+            idempotency::once(tx, &claim, now, |tx| act(tx).map(|body| created(&body)))
+        })
+        .await
+}
+
 /// A 201 as it is stored, so that a repetition gets the same.
 pub fn created(body: &impl Serialize) -> Answer {
     let body = serde_json::to_string(body).expect("an answer is JSON");
@@ -69,9 +93,11 @@ pub fn created(body: &impl Serialize) -> Answer {
     }
 }
 
-/// Whether the request had its effect now; repetitions are not counted again.
-pub fn is_fresh<E>(outcome: &Outcome<E>) -> bool {
-    matches!(outcome, Outcome::Fresh(_))
+/// Counts a request that had its effect now; repetitions are not counted again.
+pub fn count<E>(counter: &IntCounter, outcome: &Outcome<E>) {
+    if let Outcome::Fresh(_) = outcome {
+        counter.inc();
+    }
 }
 
 /// The answer, fresh or given again.

@@ -148,7 +148,7 @@ pub async fn reserve(
     repeat::answer_at(RESERVATIONS, outcome?)
 }
 
-/// Lets the locks thin the crowd, then asks the judge. The locks stay while the seats are held, for at most 5 s.
+/// Lets the locks thin the crowd, then asks the judge. The locks of a hold stay for as long as it may live, at most 5 s.
 async fn hold(
     app: &Booking,
     wanted: reservation::Reserve,
@@ -182,15 +182,12 @@ async fn hold(
             |it| Ok(Outcome::Fresh(it)),
         ),
     };
-    let fresh = matches!(outcome, Ok(Outcome::Fresh(_)));
-    if !fresh || owner != id {
+    let held_for_id = owner == id && matches!(outcome, Ok(Outcome::Fresh(_)));
+    if !held_for_id {
+        // Whoever cancels knows the reservation and not the key, so the locks of a key go at once.
         app.seat_lock
             .release(schedule_id, seats.as_slice(), owner)
             .await;
-    }
-    if fresh && owner != id {
-        // Whoever cancels knows the reservation and not the key.
-        app.seat_lock.take(schedule_id, &seats, id, lives).await;
     }
     outcome
 }

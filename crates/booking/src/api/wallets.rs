@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Json, Path, Query};
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
+use chassis::time::Timestamp;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,8 +15,7 @@ use super::caller::Visitor;
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
 use super::{answer, paging};
 use crate::Booking;
-use crate::db::new_id;
-use crate::idempotency::once;
+use crate::db::{Tx, new_id};
 use crate::ledger::{self, CURRENCY, Cause};
 use crate::wallet::{self, Amount, AmountInvalid};
 
@@ -33,8 +33,13 @@ pub struct Charge {
 }
 
 impl Charge {
-    fn amount(&self) -> Result<Amount, AmountInvalid> {
-        Amount::try_from(self.amount.as_i64().ok_or(AmountInvalid)?)
+    fn wanted(&self, user_id: Uuid, now: Timestamp) -> Result<wallet::Charge, AmountInvalid> {
+        let amount = Amount::try_from(self.amount.as_i64().ok_or(AmountInvalid)?)?;
+        Ok(wallet::Charge {
+            entry_id: new_id(now),
+            user_id,
+            amount,
+        })
     }
 }
 
@@ -76,25 +81,12 @@ pub async fn charge(
     user_id: Path<Uuid>,
     body: Json<Charge>,
 ) -> Result<HttpResponse, Problem> {
-    visitor.must_be(*user_id)?;
-    let (amount, now) = (body.amount()?, app.clock.now());
-    let claim = key.claim(*user_id, CHARGES, &*body);
-    let wanted = wallet::Charge {
-        entry_id: new_id(now),
-        user_id: *user_id,
-        amount,
-    };
-    let outcome = app
-        .db
-        .transaction(move |tx| {
-            once(tx, &claim, now, |tx| {
-                wallet::charge(tx, &wanted, now).map(|it| repeat::created(&Charged::from(it)))
-            })
-        })
-        .await?;
-    app.metrics
-        .charges
-        .inc_by(repeat::is_fresh(&outcome).into());
+    let (user_id, now) = (visitor.must_be(*user_id)?, app.clock.now());
+    let wanted = body.wanted(user_id, now)?;
+    let claim = key.claim(user_id, CHARGES, &*body);
+    let charge = move |tx: &mut Tx| wallet::charge(tx, &wanted, now).map(Charged::from);
+    let outcome = repeat::once(&app, claim, now, charge).await?;
+    repeat::count(&app.metrics.charges, &outcome);
     repeat::answer(outcome)
 }
 
@@ -120,8 +112,7 @@ pub async fn balance(
     visitor: Visitor,
     user_id: Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    let user_id = *user_id;
-    visitor.must_be(user_id)?;
+    let user_id = visitor.must_be(*user_id)?;
     let balance = app
         .db
         .read(move |conn| wallet::balance(conn, user_id))
@@ -181,8 +172,7 @@ pub async fn ledger(
     user_id: Path<Uuid>,
     query: Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let user_id = *user_id;
-    visitor.must_be(user_id)?;
+    let user_id = visitor.must_be(*user_id)?;
     let rows = paging::rows_of(&query)?;
     let found = app
         .db

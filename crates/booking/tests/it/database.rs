@@ -66,7 +66,10 @@ async fn a_server_that_hangs_is_unreachable_after_the_deadline_and_not_for_ever(
         "its thread still waits for the server"
     );
     server.thaw();
-    testbed::wait_for("a free connection", Duration::from_secs(10), || (db.in_use() == 0).then_some(())).expect("it thaws");
+    testbed::wait_for("a free connection", Duration::from_secs(10), || {
+        (db.in_use() == 0).then_some(())
+    })
+    .expect("it thaws");
     answers(&db).await.expect("a thawed server");
 }
 

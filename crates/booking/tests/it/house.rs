@@ -50,7 +50,11 @@ impl House {
     }
 
     pub async fn with(layout: Layout) -> Self {
-        let url = testbed::mariadb().create_database();
+        Self::at(testbed::mariadb().create_database(), layout).await
+    }
+
+    /// A hall in an empty database of any server.
+    pub async fn at(url: String, layout: Layout) -> Self {
         let instances = [0, 1].map(|_| Db::connect(&url, options()).expect("a URL"));
         let now = Clock::system().now();
         instances[0].migrate().await.expect("a schema");

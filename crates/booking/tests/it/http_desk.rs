@@ -53,24 +53,39 @@ impl Desk {
         let house = House::open().await;
         let clock = Clock::system();
         let config = config(&house.url, variables);
-        let running = booking::start(config, clock.clone()).await.expect("started");
+        let running = booking::start(config, clock.clone())
+            .await
+            .expect("started");
         Self {
             house,
             clock,
             base: format!("http://{}", running.address),
             admin_base: format!("http://{}", running.admin_address),
-            client: Client::builder().timeout(Duration::from_secs(60)).build().expect("a client"),
+            client: Client::builder()
+                .timeout(Duration::from_secs(60))
+                .build()
+                .expect("a client"),
             running: Some(running),
         }
     }
 
     /// A new visitor whose turn it is.
     pub fn visitor(&self) -> Caller<'_> {
-        Caller { desk: self, sub: Uuid::new_v4().to_string(), queue: "main", level: "active" }
+        Caller {
+            desk: self,
+            sub: Uuid::new_v4().to_string(),
+            queue: "main",
+            level: "active",
+        }
     }
 
     pub fn operator(&self) -> Caller<'_> {
-        Caller { desk: self, sub: "operator:tests".into(), queue: "", level: "operator" }
+        Caller {
+            desk: self,
+            sub: "operator:tests".into(),
+            queue: "",
+            level: "operator",
+        }
     }
 
     /// Without a pass.
@@ -94,12 +109,18 @@ impl Desk {
 impl Caller<'_> {
     /// The same one, still in the line.
     pub fn waiting(&self) -> Self {
-        Self { level: "token", ..self.clone() }
+        Self {
+            level: "token",
+            ..self.clone()
+        }
     }
 
     /// The same one, come through another queue.
-    pub fn from_queue(&self, queue: &'static str) -> Self {
-        Self { queue, ..self.clone() }
+    pub fn through(&self, queue: &'static str) -> Self {
+        Self {
+            queue,
+            ..self.clone()
+        }
     }
 
     pub fn claims(&self) -> Value {
@@ -112,7 +133,9 @@ impl Caller<'_> {
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.desk.request(method, path).header("X-Usher-Pass", self.pass())
+        self.desk
+            .request(method, path)
+            .header("X-Usher-Pass", self.pass())
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -129,7 +152,12 @@ impl Caller<'_> {
 
     /// With an `Idempotency-Key`.
     pub async fn post_once(&self, path: &str, key: &str, body: &Value) -> Answer {
-        answer(self.request(Method::POST, path).header("Idempotency-Key", key).json(body)).await
+        answer(
+            self.request(Method::POST, path)
+                .header("Idempotency-Key", key)
+                .json(body),
+        )
+        .await
     }
 
     pub fn charges_path(&self) -> String {
@@ -139,18 +167,23 @@ impl Caller<'_> {
     /// Puts money into the wallet, which must succeed.
     pub async fn charge(&self, amount: i64) -> Answer {
         let key = Uuid::new_v4().to_string();
-        let charged = self.post_once(&self.charges_path(), &key, &json!({ "amount": amount })).await;
+        let charged = self
+            .post_once(&self.charges_path(), &key, &json!({ "amount": amount }))
+            .await;
         assert_eq!(charged.status, 201, "{charged:?}");
         charged
     }
 
     pub async fn balance(&self) -> i64 {
-        let balance = self.get(&format!("/api/v1/users/{}/balance", self.sub)).await;
+        let balance = self
+            .get(&format!("/api/v1/users/{}/balance", self.sub))
+            .await;
         balance.body["balance"].as_i64().expect("a balance")
     }
 
     pub async fn reserve(&self, seats: &[i64]) -> Answer {
-        self.post("/api/v1/reservations", &self.desk.wish(seats)).await
+        self.post("/api/v1/reservations", &self.desk.wish(seats))
+            .await
     }
 
     /// Holds seats, which must succeed; the reservation's id.
@@ -161,7 +194,12 @@ impl Caller<'_> {
     }
 
     pub async fn pay(&self, reservation_id: &str, key: &str) -> Answer {
-        self.post_once("/api/v1/payments", key, &json!({ "reservationId": reservation_id })).await
+        self.post_once(
+            "/api/v1/payments",
+            key,
+            &json!({ "reservationId": reservation_id }),
+        )
+        .await
     }
 
     /// Charges, holds and pays, all of which must succeed; the payment's id.
@@ -179,12 +217,18 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().expect("ASCII"))
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().expect("ASCII"))
     }
 
     /// Status and code of a refusal, which must have the form of one.
     pub fn refusal(&self) -> (u16, &str) {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
         assert_eq!(self.body["status"], self.status, "{self:?}");
         for member in ["type", "title", "detail", "instance", "requestId"] {
             assert!(self.body[member].is_string(), "{member}: {self:?}");
@@ -213,7 +257,12 @@ pub fn config(mysql_url: &str, variables: &[(&str, &str)]) -> Config {
 }
 
 pub fn signed(claims: &Value, algorithm: Algorithm, secret: &[u8]) -> String {
-    encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret)).expect("signed")
+    encode(
+        &Header::new(algorithm),
+        claims,
+        &EncodingKey::from_secret(secret),
+    )
+    .expect("signed")
 }
 
 pub async fn answer(request: RequestBuilder) -> Answer {
@@ -221,5 +270,9 @@ pub async fn answer(request: RequestBuilder) -> Answer {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let bytes = response.bytes().await.expect("a whole answer");
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    Answer { status, headers, body }
+    Answer {
+        status,
+        headers,
+        body,
+    }
 }

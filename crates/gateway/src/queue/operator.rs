@@ -123,6 +123,8 @@ impl Queues {
             let is_same = before.as_ref() == Some(&after);
             if is_same || self.write(id, version, by, before.as_ref(), &after).await? {
                 let queue = self.announce(id).await?;
+                // A wider door lets in at once; if this ring fails, the scheduler's next one does.
+                let _ = queue.admit().await;
                 let created = before.is_none();
                 return Ok(Changed { queue, created });
             }

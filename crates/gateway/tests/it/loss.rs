@@ -210,6 +210,38 @@ async fn a_crowd_that_comes_back_at_once_over_two_gateways_stands_as_before() {
     assert_eq!(epochs[0], epochs[1], "one new life, not two");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_an_old_token_and_a_new_join_at_once_one_place_comes_out() {
+    let (store, clock) = (Store::start(), Clock::system());
+    let (room, other) = (store.room(&clock), store.room(&clock));
+    let queue = room.queue("main", places(1)).await;
+    let at_other = other.open("main").await;
+    let tickets = crowd(&queue, 300).await;
+    store.flush().await;
+    room.queues.refresh().await.unwrap();
+    let mut tasks = JoinSet::new();
+    let first = tickets[0];
+    for (index, old) in tickets.into_iter().enumerate() {
+        let (queue, at_other) = (queue.clone(), at_other.clone());
+        tasks.spawn(async move {
+            let polls = tokio::spawn(async move { at_other.rank(&old).await.is_ok() });
+            // The join falls before, into or after the round trips of the poll.
+            for _ in 0..index % 5 {
+                let _ = queue.rank(&first).await;
+            }
+            let joined = queue.join(old.user).await.unwrap();
+            let came_back = polls.await.unwrap();
+            assert!(
+                queue.rank(&joined.ticket).await.is_ok(),
+                "a place was promised twice"
+            );
+            assert_eq!(came_back, joined.ticket.number == old.number);
+            assert_eq!(joined.created, !came_back);
+        });
+    }
+    tasks.join_all().await;
+}
+
 #[tokio::test]
 async fn whoever_leaves_before_they_came_back_does_not_come_back() {
     let (store, clock) = (Store::start(), Clock::system());

@@ -7,18 +7,25 @@ use gateway::queue::{QueueError, Standing};
 use testbed::{Redis, RedisOptions, Scratch};
 use tokio::task::JoinSet;
 
-use crate::room::{Room, crowd, id, is_active, places, redis, user};
+use crate::room::{Room, crowd, id, is_active, places, user};
 
 /// One answer takes less than a second; 300 one after the other take minutes.
 const NO_PILE_UP: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_redis_that_forgot_its_scripts_is_given_them_again() {
-    let room = Room::new();
-    let queue = room.queue("store-scripts", places(1)).await;
+    let scratch = Scratch::new().unwrap();
+    let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+    let room = Room::at(&redis.url(), Clock::system());
+    let queue = room.queue("main", places(1)).await;
+    let client = redis::Client::open(redis.url()).unwrap();
     let flush = || async {
-        let flush = redis::cmd("SCRIPT").arg("FLUSH").clone();
-        flush.exec_async(&mut redis().await).await.unwrap();
+        let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+        let flush = redis::cmd("SCRIPT")
+            .arg("FLUSH")
+            .exec_async(&mut redis)
+            .await;
+        flush.unwrap();
     };
     flush().await;
     let first = queue.join(user()).await.unwrap();
@@ -34,7 +41,7 @@ async fn a_redis_that_forgot_its_scripts_is_given_them_again() {
     flush().await;
     room.queues.refresh().await.unwrap();
     flush().await;
-    room.change("store-scripts", places(2)).await;
+    room.change("main", places(2)).await;
     flush().await;
     room.queues.remove(queue.id(), "a test").await.unwrap();
 }

@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use chassis::time::Timestamp;
 use gateway::token::{Claims, KeyError, KeyRing, Level, PassKey, TokenError};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto};
 use serde_json::{Value, json};
 
 use crate::room::{id, user};
@@ -111,7 +111,18 @@ fn what_was_not_minted_here_is_refused() {
         &json!({ "sub": 1 }),
         &OLD,
     );
+    // The right signature under a header that promises another algorithm.
+    let mislabelled = {
+        let message = format!(
+            "{}.{payload}",
+            part(&json!({ "alg": "HS384", "kid": "k1" }))
+        );
+        let key = EncodingKey::from_secret(&OLD);
+        let signature = crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    };
     let forged = [
+        mislabelled,
         format!("{none}.{payload}."),
         format!("{none}.{payload}.{}", genuine.rsplit_once('.').unwrap().1),
         foreign(&header(Algorithm::HS256, Some("k1")), &claims, &NEW),

@@ -1,0 +1,134 @@
+//! How the process lives: ready when its database answers, and it finishes what runs before it ends.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use booking::db::DbError;
+use chassis::time::Clock;
+use diesel::{RunQueryDsl, sql_query};
+use reqwest::Client;
+
+use crate::http_desk::{Desk, answer, config};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_ready_when_its_database_answers_and_shows_its_metrics_to_operators() {
+    let desk = Desk::open().await;
+    for base in [&desk.base, &desk.admin_base] {
+        for path in ["/live", "/ready"] {
+            assert_eq!(
+                answer(desk.client.get(format!("{base}{path}")))
+                    .await
+                    .status,
+                200,
+                "{path}"
+            );
+        }
+    }
+    desk.visitor().buy(&[1]).await;
+    desk.visitor().reserve(&[1]).await;
+    desk.visitor().get(&desk.seats_path()).await;
+    let metrics = desk
+        .client
+        .get(format!("{}/metrics", desk.admin_base))
+        .send()
+        .await
+        .unwrap();
+    let metrics = metrics.text().await.unwrap();
+    for line in [
+        "booking_holds_total 1",
+        "booking_conflicts_total 1",
+        "booking_payments_total 1",
+        "booking_charges_total 1",
+        "booking_db_connections_in_use",
+        r#"route="/api/v1/schedules/{scheduleId}/seats",status="200""#,
+        r#"route="/api/v1/payments",status="201""#,
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    assert_eq!(desk.get("/metrics").await.status, 404, "only for operators");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_is_finished_before_the_process_ends() {
+    let mut desk = Desk::open().await;
+    let (release, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let locker = desk.house.db(0).clone();
+    let (told, locked) = mpsc::channel();
+    let lock = tokio::spawn(async move {
+        locker
+            .transaction(move |tx| {
+                sql_query("SELECT number FROM seats WHERE number = 1 FOR UPDATE").execute(tx)?;
+                told.send(()).expect("someone listens");
+                // Ends when the test says so, or with the test.
+                let _ = wait.lock().expect("one thread").recv();
+                Ok::<_, DbError>(())
+            })
+            .await
+    });
+    tokio::task::spawn_blocking(move || locked.recv())
+        .await
+        .unwrap()
+        .unwrap();
+
+    let running = desk.running.take().expect("it runs");
+    let (visitor, house) = (desk.visitor(), desk.house.clone());
+    let request = visitor
+        .request(reqwest::Method::POST, "/api/v1/reservations")
+        .json(&desk.wish(&[1]));
+    let runs = tokio::spawn(answer(request));
+    let waits = "SELECT COUNT(*) FROM information_schema.processlist \
+        WHERE db = DATABASE() AND info LIKE 'UPDATE `seats`%'";
+    while house.number(waits).await == 0 {
+        assert!(!runs.is_finished(), "it did not wait for the row");
+        tokio::task::yield_now().await;
+    }
+    let stop = tokio::spawn(running.stop());
+    let admin = format!("{}/ready", desk.admin_base);
+    while answer(desk.client.get(&admin)).await.status == 200 {
+        tokio::task::yield_now().await;
+    }
+    release.send(()).unwrap();
+    let answer = runs.await.unwrap();
+    assert_eq!(answer.status, 201, "{answer:?}");
+    stop.await.unwrap();
+    lock.await.unwrap().unwrap();
+    let client = Client::new();
+    assert!(
+        client
+            .get(format!("{}/live", desk.base))
+            .send()
+            .await
+            .is_err(),
+        "nobody listens any more"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_never_answers_ends_the_start_with_a_clear_word() {
+    let config = config(
+        "mysql://root:hunter2@127.0.0.1:1/usher",
+        &[("BOOKING_START_WAIT_S", "0")],
+    );
+    let refused = booking::start(config, Clock::system())
+        .await
+        .err()
+        .expect("nobody is there");
+    let told = refused.to_string();
+    assert!(
+        told.contains("MySQL") && !told.contains("hunter2"),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_instances_start_together_on_one_empty_database() {
+    let url = testbed::mariadb().create_database();
+    let starts = (0..3).map(|_| booking::start(config(&url, &[]), Clock::system()));
+    for started in futures_util::future::join_all(starts).await {
+        let running = started.expect("started");
+        tokio::time::timeout(Duration::from_secs(30), running.stop())
+            .await
+            .expect("stopped");
+    }
+}

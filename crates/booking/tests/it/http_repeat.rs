@@ -1,0 +1,208 @@
+//! Requests that are sent again: one effect, the same answer.
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::http_desk::{Answer, Desk, answer};
+use reqwest::Method;
+
+fn is_replay_of(again: &Answer, first: &Answer) {
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    assert_eq!(again.header("location"), first.header("location"));
+    assert_eq!(again.header("x-admission"), first.header("x-admission"));
+    assert_eq!(
+        (
+            first.header("idempotent-replayed"),
+            again.header("idempotent-replayed")
+        ),
+        (None, Some("true"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_has_one_effect_and_the_same_answer() {
+    let desk = Desk::open().await;
+    let visitor = desk.visitor();
+    let (charge, amount) = (visitor.charges_path(), json!({ "amount": 500_000 }));
+    let charged = visitor.post_once(&charge, "k", &amount).await;
+    is_replay_of(&visitor.post_once(&charge, "k", &amount).await, &charged);
+    assert_eq!(visitor.balance().await, 500_000);
+
+    let reservations = "/api/v1/reservations";
+    let held = visitor
+        .post_once(reservations, "k", &desk.wish(&[1, 2]))
+        .await;
+    assert_eq!(held.status, 201, "{held:?}");
+    is_replay_of(
+        &visitor
+            .post_once(reservations, "k", &desk.wish(&[1, 2]))
+            .await,
+        &held,
+    );
+
+    let paid = visitor.pay(&held.id(), "k").await;
+    assert_eq!(paid.header("x-admission"), Some("release"));
+    is_replay_of(&visitor.pay(&held.id(), "k").await, &paid);
+    assert_eq!(visitor.balance().await, 200_000);
+
+    let refunds = format!("/api/v1/payments/{}/refunds", paid.id());
+    let refunded = visitor.post_once(&refunds, "k", &json!({})).await;
+    is_replay_of(
+        &visitor.post_once(&refunds, "k", &json!({})).await,
+        &refunded,
+    );
+    assert_eq!(visitor.balance().await, 500_000);
+    desk.house.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_with_another_body_is_refused_and_keys_of_users_and_routes_never_meet() {
+    let desk = Desk::open().await;
+    let (visitor, other) = (desk.visitor(), desk.visitor());
+    visitor
+        .post_once(&visitor.charges_path(), "k", &json!({ "amount": 1000 }))
+        .await;
+    let reused = visitor
+        .post_once(&visitor.charges_path(), "k", &json!({ "amount": 1001 }))
+        .await;
+    assert_eq!(reused.refusal(), (422, "IDEMPOTENCY_KEY_REUSED"));
+    assert_eq!(visitor.balance().await, 1000);
+    let others = other
+        .post_once(&other.charges_path(), "k", &json!({ "amount": 7 }))
+        .await;
+    assert_eq!(
+        (others.status, others.header("idempotent-replayed")),
+        (201, None)
+    );
+    let held = visitor
+        .post_once("/api/v1/reservations", "k", &desk.wish(&[1]))
+        .await;
+    assert_eq!(held.status, 201, "{held:?}");
+    let reused = visitor
+        .post_once("/api/v1/reservations", "k", &desk.wish(&[2]))
+        .await;
+    assert_eq!(reused.refusal(), (422, "IDEMPOTENCY_KEY_REUSED"));
+    desk.house.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_not_kept_so_the_same_key_may_try_again() {
+    let desk = Desk::open().await;
+    let visitor = desk.visitor();
+    let held = visitor.hold(&[1]).await;
+    assert_eq!(
+        visitor.pay(&held, "k").await.refusal(),
+        (409, "BALANCE_SHORT")
+    );
+    visitor.charge(150_000).await;
+    assert_eq!(visitor.pay(&held, "k").await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_moves_only_with_a_sound_key() {
+    let desk = Desk::open().await;
+    let visitor = desk.visitor();
+    let payment = visitor.buy(&[1]).await;
+    let held = visitor.hold(&[2]).await;
+    let before = desk.house.traces().await;
+    let routes = [
+        (visitor.charges_path(), json!({ "amount": 1 })),
+        (
+            "/api/v1/payments".to_owned(),
+            json!({ "reservationId": held }),
+        ),
+        (format!("/api/v1/payments/{payment}/refunds"), json!({})),
+    ];
+    for (path, body) in &routes {
+        assert_eq!(
+            visitor.post(path, body).await.refusal(),
+            (400, "IDEMPOTENCY_KEY_MISSING"),
+            "{path}"
+        );
+        for odd in ["a b", "\u{e9}", "\t", &"x".repeat(256)] {
+            let refused = visitor.post_once(path, odd, body).await;
+            assert_eq!(
+                refused.refusal(),
+                (400, "IDEMPOTENCY_KEY_INVALID"),
+                "{path} {odd:?}"
+            );
+        }
+        let twice = visitor.request(Method::POST, path).json(body);
+        let twice = twice
+            .header("Idempotency-Key", "a")
+            .header("Idempotency-Key", "b");
+        assert_eq!(
+            answer(twice).await.refusal(),
+            (400, "IDEMPOTENCY_KEY_INVALID"),
+            "{path}"
+        );
+    }
+    assert_eq!(desk.house.traces().await, before);
+    let odd = "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~".repeat(7);
+    assert_eq!(
+        visitor
+            .post_once(&routes[0].0, &odd, &routes[0].1)
+            .await
+            .status,
+        201
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_fifty_payments_of_one_reservation_with_different_keys_one_succeeds() {
+    let desk = Desk::open().await;
+    let visitor = desk.visitor();
+    visitor.charge(1_000_000).await;
+    let held = visitor.hold(&[1, 2]).await;
+    let keys: Vec<String> = (0..50).map(|turn| format!("key-{turn}")).collect();
+    let paid = join_all(keys.iter().map(|key| visitor.pay(&held, key))).await;
+    let winners = paid.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!(winners, 1);
+    for refused in paid.iter().filter(|answer| answer.status != 201) {
+        assert_eq!(refused.refusal(), (409, "ALREADY_PAID"));
+        assert_eq!(refused.header("x-admission"), None);
+    }
+    assert_eq!(visitor.balance().await, 700_000);
+    desk.house.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_charges_with_one_key_are_one_charge() {
+    let desk = Desk::open().await;
+    let visitor = desk.visitor();
+    let (path, body) = (visitor.charges_path(), json!({ "amount": 1000 }));
+    let charged = join_all((0..50).map(|_| visitor.post_once(&path, "k", &body))).await;
+    let fresh = charged
+        .iter()
+        .filter(|answer| answer.header("idempotent-replayed").is_none());
+    assert_eq!(fresh.filter(|answer| answer.status == 201).count(), 1);
+    for answer in &charged {
+        assert_eq!((answer.status, &answer.body), (201, &charged[0].body));
+    }
+    assert_eq!(visitor.balance().await, 1000);
+    desk.house.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reservation_that_was_given_back_cannot_be_paid() {
+    let desk = Desk::open().await;
+    let visitor = desk.visitor();
+    visitor.charge(1_000_000).await;
+    let held = visitor.hold(&[1]).await;
+    visitor
+        .delete(&format!("/api/v1/reservations/{held}"))
+        .await;
+    assert_eq!(
+        visitor.pay(&held, "k").await.refusal(),
+        (409, "RESERVATION_CANCELLED")
+    );
+    let payment = visitor.buy(&[2]).await;
+    let reservation = visitor
+        .get(&format!("/api/v1/payments/{payment}"))
+        .await
+        .body["reservationId"]
+        .clone();
+    let again = visitor.pay(reservation.as_str().unwrap(), "another").await;
+    assert_eq!(again.refusal(), (409, "ALREADY_PAID"));
+    desk.house.reconciled().await;
+}

@@ -1,0 +1,104 @@
+//! What each verb costs: statements between the begin and the end of its transaction. Fewer is faster, so a change of
+//! these numbers needs a reason.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use booking::db::{DbError, Failure, Tx, new_id};
+use booking::payment::{self, Pay, Refund};
+use booking::reservation;
+use booking::wallet::{self, Amount, Charge};
+use diesel::connection::{Connection, InstrumentationEvent};
+use uuid::Uuid;
+
+use crate::house::House;
+
+/// Runs `act` in a transaction; returns what it did and how many statements that took.
+async fn counted<T, E>(
+    house: &House,
+    act: impl Fn(&mut Tx) -> Result<T, E> + Send + Sync + 'static,
+) -> (T, usize)
+where
+    T: Send + 'static,
+    E: Failure + std::fmt::Debug + Send + 'static,
+{
+    let counter = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&counter);
+    let done = house.instances[0]
+        .transaction(move |tx| {
+            let seen = Arc::clone(&counting);
+            tx.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+                if matches!(event, InstrumentationEvent::StartQuery { .. }) {
+                    seen.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            let done = act(tx);
+            tx.set_instrumentation(|_: InstrumentationEvent<'_>| ());
+            done
+        })
+        .await
+        .expect("success");
+    (done, counter.load(Ordering::Relaxed))
+}
+
+#[tokio::test]
+async fn each_verb_takes_the_statements_that_its_documentation_says() {
+    let house = House::open().await;
+    let (now, limits, user) = (house.now, house.limits, house.rich().await);
+
+    let (first, second) = (house.wish(user, &[1, 2]), house.wish(user, &[3]));
+    let (held, reserve) = counted(&house, move |tx| {
+        reservation::reserve(tx, &first, &limits, now)
+    })
+    .await;
+    assert_eq!(reserve, 8, "reserve");
+    let pay = Pay {
+        payment_id: new_id(now),
+        user_id: user,
+        reservation_id: held.id,
+    };
+    let (payment, paid) = counted(&house, move |tx| payment::pay(tx, &pay, now)).await;
+    assert_eq!(paid, 9, "pay");
+    let refund = Refund {
+        refund_id: new_id(now),
+        user_id: user,
+        payment_id: payment.id,
+    };
+    let (_, refunded) = counted(&house, move |tx| payment::refund(tx, &refund, now)).await;
+    assert_eq!(refunded, 13, "refund");
+
+    let charge = Charge {
+        entry_id: Uuid::new_v4(),
+        user_id: user,
+        amount: Amount::try_from(1).unwrap(),
+    };
+    let (_, charged) = counted(&house, move |tx| wallet::charge(tx, &charge, now)).await;
+    assert_eq!(charged, 5, "charge");
+
+    let held = house.try_reserve(0, second, now).await.unwrap();
+    let (_, cancelled) = counted(&house, move |tx| {
+        reservation::cancel(tx, user, held.id, now)
+    })
+    .await;
+    assert_eq!(cancelled, 5, "cancel");
+
+    house.reserve(user, &[4]).await;
+    house.another_schedule().await.reserve(user, &[4, 5]).await;
+    let over = house.hold_end();
+    let (expired, swept) = counted(&house, move |tx| reservation::expire(tx, over, 10)).await;
+    assert_eq!((expired, swept), (2, 5 + 2), "expire");
+    let (none, idle) = counted(&house, move |tx| reservation::expire(tx, over, 10)).await;
+    assert_eq!((none, idle), (0, 1), "expire, nothing to do");
+}
+
+#[tokio::test]
+async fn a_seat_that_is_plainly_taken_costs_one_statement() {
+    let house = House::open().await;
+    house.reserve(Uuid::new_v4(), &[1]).await;
+    let (wish, limits, now) = (house.wish(Uuid::new_v4(), &[1]), house.limits, house.now);
+    let (refused, statements) = counted(&house, move |tx| {
+        Ok::<_, DbError>(reservation::reserve(tx, &wish, &limits, now).is_err())
+    })
+    .await;
+    assert_eq!((refused, statements), (true, 1));
+}
