@@ -89,6 +89,12 @@ pub fn find_program(name: &str) -> io::Result<PathBuf> {
         })
 }
 
+/// Whether this process may do everything on the machine.
+pub fn is_root() -> io::Result<bool> {
+    let output = Command::new("id").arg("-u").output()?;
+    Ok(output.stdout.trim_ascii() == b"0")
+}
+
 /// A new folder, in RAM where there is room, that is removed when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Scratch {

@@ -16,7 +16,7 @@ mod shared;
 mod stack;
 mod wait;
 
-pub use files::{Profile, Scratch, binary, find_program};
+pub use files::{Profile, Scratch, binary, find_program, is_root};
 pub use keys::Keys;
 pub use mariadb::{MariaDb, MariaDbOptions};
 pub use port::{free_port, is_free};

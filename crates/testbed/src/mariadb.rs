@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::files::find_program;
+use crate::files::{find_program, is_root};
 use crate::keys::random_hex;
 use crate::leash::{Ending, Launch, Leash};
 use crate::port;
@@ -295,11 +295,6 @@ fn log_size(durable: bool) -> [&'static str; 1] {
     } else {
         "--innodb-log-file-size=8M"
     }]
-}
-
-fn is_root() -> io::Result<bool> {
-    let output = Command::new("id").arg("-u").output()?;
-    Ok(output.stdout.trim_ascii() == b"0")
 }
 
 fn failed(name: &str, output: &Output) -> io::Error {

@@ -7,7 +7,7 @@ use std::env;
 use std::io::{self, BufRead, IsTerminal};
 use std::process::{Command, Stdio};
 
-use testbed::find_program;
+use testbed::{find_program, is_root};
 
 use crate::failure::Failure;
 use crate::say;
@@ -74,7 +74,7 @@ pub fn ensure(yes: bool) -> Result<(), Failure> {
         );
         return Err(Failure::Failed(words));
     }
-    let is_root = Command::new("id").arg("-u").output()?.stdout.trim_ascii() == b"0";
+    let is_root = is_root()?;
     let sudo = if is_root { "" } else { "sudo " };
     let line = format!(
         "{sudo}apt-get update && {sudo}apt-get install --yes --no-install-recommends {names}"

@@ -30,6 +30,16 @@ pub struct NewConcert {
     queue: QueueName,
 }
 
+impl From<NewConcert> for concert::NewConcert {
+    fn from(new: NewConcert) -> Self {
+        Self {
+            title: new.title,
+            venue: new.venue,
+            queue: new.queue,
+        }
+    }
+}
+
 /// Puts a concert on sale. It has no dates yet.
 #[utoipa::path(post, path = "/api/v1/admin/concerts", operation_id = "createConcert", tag = "admin",
     request_body = NewConcert,
@@ -41,19 +51,7 @@ pub async fn create_concert(
     operator: Operator,
     body: Json<NewConcert>,
 ) -> Result<HttpResponse, Problem> {
-    let NewConcert {
-        title,
-        venue,
-        queue,
-    } = body.into_inner();
-    let (new, now) = (
-        concert::NewConcert {
-            title,
-            venue,
-            queue,
-        },
-        app.clock.now(),
-    );
+    let (new, now) = (body.into_inner().into(), app.clock.now());
     let concert = app
         .db
         .transaction(move |tx| concert::create(tx, &new, now))

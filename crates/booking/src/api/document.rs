@@ -26,7 +26,12 @@ impl Modify for Refusals {
     fn modify(&self, document: &mut OpenApi) {
         let components = document.components.get_or_insert_default();
         for (path, item) in &mut document.paths.paths {
-            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+            let operations = [
+                &mut item.get,
+                &mut item.put,
+                &mut item.post,
+                &mut item.delete,
+            ];
             for operation in operations.into_iter().flatten() {
                 complete(path, operation, components);
             }
@@ -68,9 +73,16 @@ pub struct Conflict {
 
 fn complete(path: &str, operation: &mut Operation, components: &mut Components) {
     let marks = operation.extensions.take().unwrap_or_default();
-    let access = marks.get("x-access").and_then(Value::as_str).unwrap_or_default();
+    let access = marks
+        .get("x-access")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     operation.security = Some(requirements(access));
-    let own = marks.get("x-codes").and_then(Value::as_array).into_iter().flatten();
+    let own = marks
+        .get("x-codes")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let names = own.filter_map(Value::as_str);
     let names: BTreeSet<&str> = names.chain(implied(path, operation, access)).collect();
     let mut by_status: BTreeMap<u16, Vec<&Code>> = BTreeMap::new();
@@ -79,10 +91,20 @@ fn complete(path: &str, operation: &mut Operation, components: &mut Components) 
     }
     for (status, codes) in by_status {
         // Many operations answer the same codes, so each set of them is described once.
-        let name = codes.iter().map(|code| code.name).collect::<Vec<_>>().join(".");
+        let name = codes
+            .iter()
+            .map(|code| code.name)
+            .collect::<Vec<_>>()
+            .join(".");
         let shared = Ref::from_response_name(&name);
-        operation.responses.responses.insert(status.to_string(), shared.into());
-        components.responses.entry(name).or_insert_with(|| refusal(&codes).into());
+        operation
+            .responses
+            .responses
+            .insert(status.to_string(), shared.into());
+        components
+            .responses
+            .entry(name)
+            .or_insert_with(|| refusal(&codes).into());
     }
 }
 
@@ -133,9 +155,7 @@ fn refusal(codes: &[&Code]) -> utoipa::openapi::Response {
         .iter()
         .map(|code| format!("- `{}`: {}", code.name, code.meaning));
     let examples = codes.iter().map(|code| {
-        let example = ExampleBuilder::new()
-            .value(Some(example(code)))
-            .build();
+        let example = ExampleBuilder::new().value(Some(example(code))).build();
         (code.name, RefOr::T(example))
     });
     let content = ContentBuilder::new()

@@ -172,9 +172,8 @@ impl From<OnceError> for Problem {
         match error {
             OnceError::KeyReused => IDEMPOTENCY_KEY_REUSED
                 .because("This Idempotency-Key was used for another request; take a new one."),
-            OnceError::InProgress => {
-                IDEMPOTENCY_IN_PROGRESS.because("The first request with this key still runs; try again soon.")
-            }
+            OnceError::InProgress => IDEMPOTENCY_IN_PROGRESS
+                .because("The first request with this key still runs; try again soon."),
             OnceError::Db(cause) => cause.into(),
         }
     }

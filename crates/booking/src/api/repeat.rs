@@ -17,9 +17,7 @@ use uuid::Uuid;
 use super::codes::{IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_MISSING};
 use crate::Booking;
 use crate::db::{Failure, Tx};
-use crate::idempotency::{
-    self, Answer, Claim, Fingerprint, IdempotencyKey, OnceError, Outcome,
-};
+use crate::idempotency::{self, Answer, Claim, Fingerprint, IdempotencyKey, OnceError, Outcome};
 
 const HEADER: &str = "Idempotency-Key";
 const REPLAYED: &str = "Idempotent-Replayed";

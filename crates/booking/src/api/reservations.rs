@@ -15,7 +15,7 @@ use super::repeat::{self, OptionalKey, OptionalKeyHeader};
 use super::{answer, paging};
 use crate::Booking;
 use crate::db::{Tx, new_id};
-use crate::idempotency::{Claim, Outcome, once};
+use crate::idempotency::{Claim, OnceError, Outcome};
 use crate::ledger::CURRENCY;
 use crate::reservation::{
     self, Conflict, Reason, ReservationState, ReserveError, ReservedSeat, SeatNumbers,
@@ -153,8 +153,8 @@ async fn hold(
     app: &Booking,
     wanted: reservation::Reserve,
     claim: Option<Claim>,
-    now: DateTime<Utc>,
-) -> Result<Outcome<ReserveError>, Problem> {
+    now: Timestamp,
+) -> Result<Outcome<ReserveError>, OnceError> {
     let reservation::Reserve {
         id,
         schedule_id,
@@ -169,18 +169,14 @@ async fn hold(
     }
     let act = move |tx: &mut Tx| {
         let held = reservation::reserve(tx, &wanted, &limits, now)?;
-        Ok(repeat::created(&Reservation::at(now, held)))
+        Ok(Reservation::at(now, held))
     };
     let outcome = match claim {
-        Some(claim) => app
-            .db
-            .transaction(move |tx| once(tx, &claim, now, &act))
-            .await
-            .map_err(Problem::from),
-        None => app.db.transaction(act).await.map_or_else(
-            |refusal| Ok(Outcome::Refused(refusal)),
-            |it| Ok(Outcome::Fresh(it)),
-        ),
+        Some(claim) => repeat::once(app, claim, now, act).await,
+        None => Ok(match app.db.transaction(act).await {
+            Ok(held) => Outcome::Fresh(repeat::created(&held)),
+            Err(refusal) => Outcome::Refused(refusal),
+        }),
     };
     let held_for_id = owner == id && matches!(outcome, Ok(Outcome::Fresh(_)));
     if !held_for_id {
@@ -192,7 +188,7 @@ async fn hold(
     outcome
 }
 
-fn count(app: &Booking, outcome: &Result<Outcome<ReserveError>, Problem>) {
+fn count(app: &Booking, outcome: &Result<Outcome<ReserveError>, OnceError>) {
     match outcome {
         Ok(Outcome::Fresh(_)) => app.metrics.holds.inc(),
         Ok(Outcome::Refused(ReserveError::SeatTaken(_))) => app.metrics.conflicts.inc(),

@@ -256,6 +256,21 @@ async fn of_a_thousand_who_want_one_seat_exactly_one_gets_it_and_the_others_hear
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_clicks_a_hundred_times_holds_the_seat_once() {
+    let desk = Desk::open().await;
+    let visitor = desk.visitor();
+    let clicks = join_all((0..100).map(|_| visitor.reserve(&[9]))).await;
+    let refused: Vec<_> = clicks
+        .iter()
+        .filter(|answer| answer.status != 201)
+        .collect();
+    assert_eq!(refused.len(), 99);
+    for answer in refused {
+        assert_eq!(answer.refusal(), (409, "SEAT_TAKEN"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn booking_sells_on_while_redis_is_away() {
     let desk = Desk::with(&[("BOOKING_REDIS_URL", "redis://127.0.0.1:1/0")]).await;
     desk.visitor().buy(&[1, 2]).await;
