@@ -305,10 +305,10 @@ const ONLY_IN: [(&str, &[&str]); 12] = [
     // Repeated jobs die after a stall; cron lines recover.
     ("new_repeated", &[]),
     // The framework's own extractor also takes an array for an object.
-    ("web::Json<", &["crates/chassis/src/json.rs"]),
+    ("Json<", &["crates/chassis/src/json.rs"]),
     // Keys of Redis are born in one place of each service.
     ("\"q:", &["crates/gateway/src/queue/keys.rs"]),
-    ("\"lock:", &["crates/booking/src/seat_lock.rs"]),
+    ("\"seat:", &["crates/booking/src/seat_lock.rs"]),
 ];
 
 #[test]

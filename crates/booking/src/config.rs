@@ -15,35 +15,35 @@ use crate::pass::PassKeys;
 
 /// Everything that an operator may choose.
 pub struct Config {
-    /// `BOOKING_LISTEN`
+    /// `BOOKING_LISTEN`: where the API listens; 127.0.0.1:8081.
     pub listen: SocketAddr,
-    /// `BOOKING_ADMIN_LISTEN`
+    /// `BOOKING_ADMIN_LISTEN`: where health and metrics are read; 127.0.0.1:9081.
     pub admin_listen: SocketAddr,
-    /// `BOOKING_MYSQL_URL`
+    /// `BOOKING_MYSQL_URL`: the judge of every sale.
     pub mysql_url: MysqlUrl,
-    /// `BOOKING_REDIS_URL`
+    /// `BOOKING_REDIS_URL`: the seat locks; redis://127.0.0.1:6379/0.
     pub redis_url: String,
-    /// `BOOKING_PASS_KEY`
+    /// `BOOKING_PASS_KEY`: shared with the gateway.
     pub pass_keys: PassKeys,
-    /// `BOOKING_HOLD_S`
+    /// `BOOKING_HOLD_S`: how long seats are held unpaid, in seconds; 300.
     pub hold_s: i64,
-    /// `BOOKING_MAX_SEATS`
+    /// `BOOKING_MAX_SEATS`: seats of one visitor in one schedule; 4.
     pub max_seats: u16,
-    /// `BOOKING_DB_POOL`
+    /// `BOOKING_DB_POOL`: connections to MySQL; 16.
     pub db_pool: u32,
-    /// `BOOKING_REDIS_POOL`
+    /// `BOOKING_REDIS_POOL`: connections to Redis; 8.
     pub redis_pool: usize,
-    /// `BOOKING_WORKERS`
+    /// `BOOKING_WORKERS`: threads that serve HTTP; 0, which is one per core.
     pub workers: usize,
-    /// `BOOKING_GRACE_S`
+    /// `BOOKING_GRACE_S`: what runs may take to finish, in seconds; 10.
     pub grace_s: u64,
-    /// `BOOKING_START_WAIT_S`
+    /// `BOOKING_START_WAIT_S`: how long to wait for MySQL at the start, in seconds; 30.
     pub start_wait: Duration,
-    /// `BOOKING_SWEEP_BATCH`
+    /// `BOOKING_SWEEP_BATCH`: holds ended in one transaction; 100.
     pub sweep_batch: u32,
-    /// `LOG_CONFIG`
+    /// `LOG_CONFIG`: a log4rs file.
     pub log_config: Option<PathBuf>,
-    /// `LOG_LEVEL`
+    /// `LOG_LEVEL`: of the log to standard output; info.
     pub log_level: LevelFilter,
 }
 
@@ -163,9 +163,10 @@ impl FromStr for MysqlUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const SHAPE: &str = "it must look like mysql://user:password@host:port/database";
         let rest = text.strip_prefix("mysql://").ok_or(SHAPE)?;
-        let (server, database) = rest.rsplit_once('/').ok_or(SHAPE)?;
-        let (user, host) = server.rsplit_once('@').ok_or(SHAPE)?;
-        let (host, port) = host.split_once(':').unwrap_or((host, "3306"));
+        let (user, place) = rest.rsplit_once('@').ok_or(SHAPE)?;
+        let (host, database) = place.split_once('/').ok_or(SHAPE)?;
+        let with_port = host.rsplit_once(':').filter(|_| !host.ends_with(']'));
+        let (host, port) = with_port.unwrap_or((host, "3306"));
         let complete = !user.is_empty() && !host.is_empty() && !database.is_empty();
         if !complete || port.parse::<u16>().is_err() {
             return Err(SHAPE);
@@ -231,6 +232,18 @@ mod tests {
             let told = read(name, value).err();
             let told = told.unwrap_or_else(|| panic!("{name}={value:?} is accepted"));
             assert!(told.contains(name), "{name}={value:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn every_usual_form_of_a_database_address_is_taken() {
+        for url in [
+            "mysql://root@localhost/usher",
+            "mysql://root:a%40b@db.example:3307/usher",
+            "mysql://root:x@[::1]/usher",
+            "mysql://root:x@[::1]:3306/usher?ssl_ca=/etc/ca.pem",
+        ] {
+            assert!(read("BOOKING_MYSQL_URL", url).is_ok(), "{url}");
         }
     }
 

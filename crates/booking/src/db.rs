@@ -49,7 +49,8 @@ pub struct DbOptions {
     pub wait: Duration,
     /// How long a new connection may take. Default 1.5 s.
     pub connect: Duration,
-    /// How long a whole transaction or read may take; a server that hangs is then unreachable. Default 10 s.
+    /// How long a whole transaction or read may take; a server that hangs is then unreachable. Default 8 s: before the
+    /// gateway gives up, which waits for 10.
     pub deadline: Duration,
 }
 
@@ -59,7 +60,7 @@ impl Default for DbOptions {
             pool_size: 16,
             wait: Duration::from_millis(2_500),
             connect: Duration::from_millis(1_500),
-            deadline: Duration::from_secs(10),
+            deadline: Duration::from_secs(8),
         }
     }
 }

@@ -102,7 +102,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         db: db.clone(),
     });
     let http_metrics = web::Data::new(HttpMetrics::register(&registry));
-    let health = web::Data::new(Health::default().check("MySQL", move || answers(db.clone())));
+    let health = web::Data::new(Health::default().check("mysql", move || answers(db.clone())));
     let listener = server::bind("the API", config.listen)?;
     let admin_listener = server::bind("operators", config.admin_listen)?;
     let failed =

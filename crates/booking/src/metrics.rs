@@ -6,12 +6,12 @@ use prometheus::{IntCounter, IntGauge, Registry};
 
 use crate::db::Db;
 
-macro_rules! counters {
-    ($($(#[doc = $help:literal])+ $field:ident = $name:literal,)+) => {
-        /// What has happened since the start.
+macro_rules! catalogue {
+    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal,)+) => {
+        /// What has happened since the start, and how the books stand.
         #[derive(Clone)]
         pub struct Metrics {
-            $($(#[doc = $help])+ pub $field: IntCounter,)+
+            $($(#[doc = $help])+ pub $field: $kind,)+
         }
 
         impl Metrics {
@@ -22,9 +22,9 @@ macro_rules! counters {
             pub fn register(registry: &Registry) -> Self {
                 Self {
                     $($field: {
-                        let counter = IntCounter::new($name, concat!($($help),+).trim()).expect("a sound name");
-                        registry.register(Box::new(counter.clone())).expect("registered once");
-                        counter
+                        let metric = $kind::new($name, concat!($($help),+).trim()).expect("a sound name");
+                        registry.register(Box::new(metric.clone())).expect("registered once");
+                        metric
                     },)+
                 }
             }
@@ -32,21 +32,23 @@ macro_rules! counters {
     };
 }
 
-counters! {
+catalogue! {
     /// Reservations that were made
-    holds = "booking_holds_total",
+    holds: IntCounter = "booking_holds_total",
     /// Reservations that were refused because a seat was taken
-    conflicts = "booking_conflicts_total",
+    conflicts: IntCounter = "booking_conflicts_total",
     /// Reservations that were given back by their users
-    cancellations = "booking_cancellations_total",
+    cancellations: IntCounter = "booking_cancellations_total",
     /// Holds that the sweeper of this instance has ended
-    expired = "booking_expired_total",
+    expired: IntCounter = "booking_expired_total",
     /// Reservations that were paid
-    payments = "booking_payments_total",
+    payments: IntCounter = "booking_payments_total",
     /// Payments that were given back
-    refunds = "booking_refunds_total",
+    refunds: IntCounter = "booking_refunds_total",
     /// Charges of wallets
-    charges = "booking_charges_total",
+    charges: IntCounter = "booking_charges_total",
+    /// Differences between seats, payments, ledger and wallets at the last comparison; anything but 0 is an alarm
+    differences: IntGauge = "booking_reconciliation_differences",
 }
 
 /// How the database does, asked when the metrics are read.

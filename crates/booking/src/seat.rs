@@ -1,7 +1,7 @@
 //! Owns what a seat is and when it is free.
 //!
 //! A hold that is over makes a seat free at that very instant, whether or not anything has tidied the row. So every
-//! reader asks [`is_free`] or [`list`] with an instant, and never looks at the stored state alone.
+//! reader asks `is_free` or [`list`] with an instant, and never looks at the stored state alone.
 
 use chassis::time::Timestamp;
 use diesel::dsl::auto_type;

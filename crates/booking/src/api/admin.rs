@@ -1,7 +1,8 @@
 //! What operators do: put concerts and dates on sale, and see whether the books agree.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
+use chassis::json::Body;
 use chassis::problem::Problem;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -49,9 +50,9 @@ impl From<NewConcert> for concert::NewConcert {
 pub async fn create_concert(
     app: Data<Booking>,
     operator: Operator,
-    body: Json<NewConcert>,
+    body: Body<NewConcert>,
 ) -> Result<HttpResponse, Problem> {
-    let (new, now) = (body.into_inner().into(), app.clock.now());
+    let (new, now) = (body.0.into(), app.clock.now());
     let concert = app
         .db
         .transaction(move |tx| concert::create(tx, &new, now))
@@ -137,9 +138,9 @@ pub async fn add_schedule(
     app: Data<Booking>,
     operator: Operator,
     concert_id: Path<Uuid>,
-    body: Json<NewSchedule>,
+    body: Body<NewSchedule>,
 ) -> Result<HttpResponse, Problem> {
-    let (new, now) = (body.into_inner().checked()?, app.clock.now());
+    let (new, now) = (body.0.checked()?, app.clock.now());
     let schedule = app
         .db
         .transaction(move |tx| concert::add_schedule(tx, *concert_id, &new, now))

@@ -14,7 +14,10 @@ use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder};
+use utoipa::openapi::{
+    Components, ContentBuilder, HeaderBuilder, Object, OpenApi, Ref, RefOr, Required,
+    ResponseBuilder, Type,
+};
 use utoipa::{Modify, ToSchema};
 
 use super::codes::{self, Code};
@@ -162,10 +165,20 @@ fn refusal(codes: &[&Code]) -> utoipa::openapi::Response {
         .schema(Some(Ref::from_schema_name("BookingProblem")))
         .examples_from_iter(examples)
         .build();
-    ResponseBuilder::new()
+    let response = ResponseBuilder::new()
         .description(lines.collect::<Vec<_>>().join("\n"))
-        .content("application/problem+json", content)
-        .build()
+        .content("application/problem+json", content);
+    let retryable = [codes::DATABASE_BUSY, codes::IDEMPOTENCY_IN_PROGRESS];
+    if !codes.iter().any(|code| retryable.contains(code)) {
+        return response.build();
+    }
+    let seconds = HeaderBuilder::new()
+        .schema(Some(Object::with_type(Type::Integer)))
+        .description(Some(
+            "Seconds after which to try again, where that may help.",
+        ))
+        .build();
+    response.header("Retry-After", seconds).build()
 }
 
 /// What is really answered, with a path and a request id filled in.

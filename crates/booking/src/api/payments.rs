@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
+use chassis::json::Body;
 use chassis::problem::Problem;
 use chassis::time::Timestamp;
 use chrono::{DateTime, Utc};
@@ -91,7 +92,7 @@ pub async fn pay(
     app: Data<Booking>,
     admitted: Admitted,
     key: RequiredKey,
-    body: Json<Pay>,
+    body: Body<Pay>,
 ) -> Result<HttpResponse, Problem> {
     let (now, user_id) = (app.clock.now(), admitted.user_id);
     let claim = key.claim(user_id, PAY, &*body);

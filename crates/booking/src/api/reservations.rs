@@ -1,7 +1,8 @@
 //! Seats that the visitor holds for a while: take them, look at them, give them back.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
+use chassis::json::Body;
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
 use chassis::time::Timestamp;
@@ -138,7 +139,7 @@ pub async fn reserve(
     app: Data<Booking>,
     admitted: Admitted,
     key: OptionalKey,
-    body: Json<Reserve>,
+    body: Body<Reserve>,
 ) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let claim = key.claim(admitted.user_id, RESERVE, &*body);

@@ -1,7 +1,8 @@
 //! The visitor's own money: charge it, look at it, see where it went.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
+use chassis::json::Body;
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
 use chassis::time::Timestamp;
@@ -79,7 +80,7 @@ pub async fn charge(
     visitor: Visitor,
     key: RequiredKey,
     user_id: Path<Uuid>,
-    body: Json<Charge>,
+    body: Body<Charge>,
 ) -> Result<HttpResponse, Problem> {
     let (user_id, now) = (visitor.must_be(*user_id)?, app.clock.now());
     let wanted = body.wanted(user_id, now)?;

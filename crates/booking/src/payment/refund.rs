@@ -61,7 +61,7 @@ fails_with_db!(RefundError);
 
 /// Gives back all of a payment, once.
 ///
-/// Thirteen statements: payment, reservation, then those of [`refund_reservation`].
+/// Thirteen statements: payment, reservation, then those of `refund_reservation`.
 pub fn refund(tx: &mut Tx, wish: &Refund, now: Timestamp) -> Result<Refunded, RefundError> {
     let payment = find(tx, wish.user_id, wish.payment_id)?.ok_or(RefundError::PaymentNotFound)?;
     let reservation = reservation::stored(tx, wish.user_id, payment.reservation_id)?

@@ -1,6 +1,9 @@
 //! The program on the command line: clear words and the right exit code, never a panic.
 
 use std::process::{Command, Output};
+use std::time::Duration;
+
+use testbed::{Program, ProgramOptions, Scratch};
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_booking"));
@@ -106,6 +109,33 @@ fn a_bad_command_line_or_configuration_is_exit_code_64_and_names_every_mistake()
     );
     assert_eq!(log.status.code(), Some(64));
     assert!(told(&log).contains("/nowhere/log.yaml"));
+}
+
+#[test]
+fn a_process_that_is_asked_to_stop_ends_with_exit_code_0() {
+    let (scratch, port) = (Scratch::new().unwrap(), testbed::free_port());
+    let environment = [
+        ("BOOKING_LISTEN", format!("127.0.0.1:{port}")),
+        ("BOOKING_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
+        ("BOOKING_MYSQL_URL", testbed::mariadb().create_database()),
+        ("BOOKING_REDIS_URL", testbed::redis().url()),
+        ("BOOKING_PASS_KEY", KEY.to_owned()),
+    ];
+    let options = ProgramOptions {
+        binary: env!("CARGO_BIN_EXE_booking").into(),
+        arguments: Vec::new(),
+        environment: environment
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        port,
+        log: scratch.path().join("booking.log"),
+    };
+    let mut booking = Program::start("booking", options).unwrap();
+    booking.wait_ready(Duration::from_secs(60)).unwrap();
+    assert_eq!(booking.terminate().unwrap(), 0, "{}", booking.log_tail());
+    let log = booking.log_tail();
+    assert!(log.contains("SIGTERM") && log.contains("stopped"), "{log}");
+    assert!(!log.contains(KEY), "{log}");
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! What bad input gets: a clear refusal, never a 500, and no trace in the data.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -171,6 +175,31 @@ async fn bodies_that_are_not_what_was_asked_for_are_refused_on_every_route() {
         assert_eq!(send(json, "null".into()).await.status, 422, "{path}");
     }
     assert_eq!(desk.house.traces().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_hides_its_length_is_cut_off_at_the_same_limit() {
+    let desk = Desk::open().await;
+    let visitor = desk.visitor();
+    let mut stream = TcpStream::connect(desk.base.trim_start_matches("http://")).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    let head = format!(
+        "POST {RESERVATIONS} HTTP/1.1\r\nHost: booking\r\nX-Usher-Pass: {}\r\n\
+         Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+        visitor.pass()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    for _ in 0..5 {
+        let chunk = "x".repeat(16 * 1024);
+        stream
+            .write_all(format!("{:x}\r\n{chunk}\r\n", chunk.len()).as_bytes())
+            .unwrap();
+    }
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
 }
 
 #[tokio::test(flavor = "multi_thread")]

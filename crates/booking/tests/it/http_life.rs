@@ -7,6 +7,7 @@ use booking::db::DbError;
 use chassis::time::Clock;
 use diesel::{RunQueryDsl, sql_query};
 use reqwest::Client;
+use testbed::{MariaDb, MariaDbOptions, Scratch};
 
 use crate::http_desk::{Desk, answer, config};
 
@@ -102,6 +103,32 @@ async fn what_runs_is_finished_before_the_process_ends() {
             .is_err(),
         "nobody listens any more"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_its_database_is_away_it_says_so_and_afterwards_it_goes_on_by_itself() {
+    let scratch = Scratch::new().unwrap();
+    let mut mariadb = MariaDb::start(scratch.path(), MariaDbOptions::default()).unwrap();
+    let url = mariadb.ensure_database("usher").unwrap();
+    let running = booking::start(config(&url, &[]), Clock::system())
+        .await
+        .unwrap();
+    let base = format!("http://{}", running.address);
+    let ask = async |path: &str| answer(Client::new().get(format!("{base}{path}"))).await;
+    assert_eq!(ask("/ready").await.status, 200);
+    mariadb.kill();
+    assert_eq!(ask("/ready").await.refusal(), (503, "NOT_READY"));
+    let refused = ask("/api/v1/concerts").await;
+    assert_eq!(
+        (refused.refusal(), &refused.body["retryable"]),
+        ((503, "DATABASE_BUSY"), &true.into())
+    );
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(ask("/live").await.status, 200);
+    mariadb.restart().unwrap();
+    assert_eq!(ask("/ready").await.status, 200);
+    assert_eq!(ask("/api/v1/concerts").await.status, 200);
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
