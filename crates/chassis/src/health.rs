@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use crate::problem::Problem;
@@ -24,7 +24,7 @@ type Check = dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>
 /// What this process needs in order to serve.
 #[derive(Default)]
 pub struct Health {
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
     checks: Vec<(&'static str, Box<Check>)>,
 }
 
@@ -51,12 +51,18 @@ impl Health {
 
     /// From now on this process is not ready: it is about to stop.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::SeqCst);
+        self.draining.send_replace(true);
+    }
+
+    /// Returns when [`Health::drain`] is called, or was: an answer without an end ends by it.
+    pub async fn until_draining(&self) {
+        // The sender lives as long as this, so waiting cannot fail.
+        let _ = self.draining.subscribe().wait_for(|it| *it).await;
     }
 
     /// Whether [`Health::drain`] was called.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
+        *self.draining.borrow()
     }
 
     /// Asks every check; the first that fails is the answer.
@@ -104,6 +110,7 @@ mod tests {
         let health = Health::default().check("redis", async || Ok(()));
         assert!(health.ready().await.is_ok());
         health.drain();
+        health.until_draining().await;
         assert_eq!(
             health.ready().await.err().map(|it| it.code()),
             Some("NOT_READY")

@@ -4,6 +4,7 @@
 //! of this crate unchanged. It knows no other crate of the workspace.
 
 pub mod env;
+pub mod event_stream;
 pub mod health;
 pub mod json;
 pub mod logging;

@@ -4,16 +4,19 @@
 //! the admin listener until a signal, then stops in order: not ready, no new rings, no new
 //! connections, what runs is finished within the grace period, admin listener last.
 
+use std::any::Any;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Extensions, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
+use actix_web::rt::net::TcpStream;
 use actix_web::{App, Error, HttpServer, web};
 use prometheus::Registry;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
@@ -61,6 +64,19 @@ pub fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, Star
         address,
         cause,
     })
+}
+
+/// A client who takes nothing of what was sent to them for so long is gone, or as good as gone.
+const UNREAD_AT_MOST: Duration = Duration::from_secs(30);
+
+/// For `HttpServer::on_connect`: the kernel closes a connection whose client has vanished or has
+/// stopped reading. Without it a client who vanished is noticed after a quarter of an hour.
+pub fn cut_off_unread(connection: &dyn Any, _: &mut Extensions) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>()
+        && let Err(cause) = SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD_AT_MOST))
+    {
+        log::warn!("a connection has no limit for a client who does not read: {cause}");
+    }
 }
 
 /// The admin listener's server: `/live`, `/ready`, `/metrics`.

@@ -10,6 +10,7 @@ mod constraints;
 mod database;
 mod expire;
 mod http_access;
+mod http_admin;
 mod http_config;
 mod http_desk;
 mod http_input;
