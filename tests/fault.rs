@@ -80,6 +80,31 @@ async fn no_seat_is_sold_twice_when_gateway_and_booking_are_killed_in_the_middle
     println!("{STORIES} stories over 4 kills: {}", report.body);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_killed_is_started_again_where_it_was() {
+    let mut sale = Sale::open(2, 50).await;
+    let mut visitor = sale.visitor(0);
+    visitor.enter().await;
+    sale.stack.gateways[0].kill();
+    sale.stack.booking.kill();
+    let mut revived = BTreeSet::new();
+    while let Some(ended) = sale.stack.revive().unwrap() {
+        assert_eq!(ended.code, 128 + 9, "{}", ended.log_tail);
+        revived.insert(ended.name);
+    }
+    assert_eq!(
+        revived,
+        BTreeSet::from(["booking".into(), "gateway-1".into()])
+    );
+    let seats = visitor
+        .get(&format!("/api/v1/schedules/{}/seats", sale.schedule))
+        .await;
+    assert_eq!(
+        seats.status, 200,
+        "the same token, the same port: {seats:?}"
+    );
+}
+
 /// Waits until so many stories ended.
 async fn reached(done: &AtomicUsize, count: usize) {
     let all = async {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::files::{Profile, binary};
 use crate::keys::Keys;
 use crate::leash;
+use crate::leash::Leash;
 use crate::mariadb::{self, MariaDb, MariaDbOptions};
 use crate::port::{free_port, is_free, was_taken};
 use crate::program::{Program, ProgramOptions};
@@ -114,6 +115,18 @@ pub struct Ended {
     pub log_tail: String,
     /// Where the rest is.
     pub log: PathBuf,
+}
+
+impl Ended {
+    fn of(part: &mut Leash) -> Option<Self> {
+        let code = part.ended()?;
+        Some(Self {
+            name: part.name().to_owned(),
+            code,
+            log_tail: part.tail(),
+            log: part.log().to_owned(),
+        })
+    }
 }
 
 impl Stack {
@@ -231,23 +244,26 @@ impl Stack {
         &self.keys.token
     }
 
-    /// A part that ended although nobody asked it to.
-    pub fn ended(&mut self) -> Option<Ended> {
-        let programs = self
-            .gateways
-            .iter_mut()
-            .chain([&mut self.booking])
-            .map(Program::leash);
-        let parts = programs.chain([self.redis.leash(), self.mariadb.leash()]);
-        parts
-            .filter_map(|part| Some((part.ended()?, part)))
-            .next()
-            .map(|(code, part)| Ended {
-                name: part.name().to_owned(),
-                code,
-                log_tail: part.tail(),
-                log: part.log().to_owned(),
-            })
+    /// Starts a part again that ended although nobody asked it to, and says which it was.
+    ///
+    /// On the same port and with the same data, so that everything else finds it again.
+    pub fn revive(&mut self) -> io::Result<Option<Ended>> {
+        // Stores first: a service that needs them could not become ready.
+        if let Some(ended) = Ended::of(self.redis.leash()) {
+            self.redis.restart()?;
+            return Ok(Some(ended));
+        }
+        if let Some(ended) = Ended::of(self.mariadb.leash()) {
+            self.mariadb.restart()?;
+            return Ok(Some(ended));
+        }
+        for program in [&mut self.booking].into_iter().chain(&mut self.gateways) {
+            if let Some(ended) = Ended::of(program.leash()) {
+                program.restart()?;
+                return Ok(Some(ended));
+            }
+        }
+        Ok(None)
     }
 
     /// Stops everything in order: gateways, booking, then the servers. The first error, after all were stopped.

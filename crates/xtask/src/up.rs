@@ -3,6 +3,7 @@
 //! One per checkout. Its data is in `target/usher` and survives a restart. Whatever way it ends, nothing
 //! that it started stays.
 
+use std::collections::VecDeque;
 use std::env;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -36,6 +37,7 @@ Starts Redis, MariaDB, booking and the gateways with a demo concert, and keeps t
 Addresses and keys are printed, and stand in target/usher/up.env while it runs. The
 data is in target/usher and survives a restart. Variables GATEWAY_…, BOOKING_… and
 LOG_CONFIG that are set reach the services, except those that up itself sets.
+What ends by itself is started again, with the same port and data.
 Ctrl-C stops everything.
 ";
 
@@ -44,6 +46,9 @@ pub const GATEWAYS: RangeInclusive<u16> = 1..=50;
 pub const PORTS: RangeInclusive<u16> = 1024..=64_000;
 
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// A part that ends more often than this has a reason that a new start does not mend.
+const MOST_RESTARTS: usize = 20;
+const RESTARTS_WITHIN: Duration = Duration::from_secs(60);
 /// What the stack wires itself.
 const WIRED: [&str; 12] = [
     "GATEWAY_LISTEN",
@@ -191,18 +196,29 @@ fn port_hint(error: io::Error) -> Failure {
     }
 }
 
+/// Starts again what ends by itself, or is killed by somebody who wants to see what then happens.
 fn watch(stack: &mut Stack, stop: &AtomicBool) -> Result<(), Failure> {
+    let mut recent: VecDeque<Instant> = VecDeque::new();
     while !stop.load(Ordering::Relaxed) {
-        if let Some(ended) = stack.ended() {
+        let Some(ended) = stack.revive()? else {
+            thread::sleep(LOOK_PAUSE);
+            continue;
+        };
+        let told = format!(
+            "{} ended by itself with code {}. The last lines of {}:\n{}",
+            ended.name,
+            ended.code,
+            ended.log.display(),
+            ended.log_tail
+        );
+        recent.retain(|at| at.elapsed() < RESTARTS_WITHIN);
+        recent.push_back(Instant::now());
+        if recent.len() > MOST_RESTARTS {
             return Err(Failure::Failed(format!(
-                "{} ended by itself with code {}. The last lines of {}:\n{}",
-                ended.name,
-                ended.code,
-                ended.log.display(),
-                ended.log_tail
+                "{told}\nThat is too often to start it again."
             )));
         }
-        thread::sleep(LOOK_PAUSE);
+        say(&format!("{told}\nIt was started again."));
     }
     Ok(())
 }
