@@ -191,6 +191,8 @@ pub async fn change(
     change: Body<PolicyChange>,
 ) -> Result<HttpResponse, Problem> {
     let changed = app.queues.change(&queue, &change, &operator.0).await?;
+    // A wider door lets in at once; if this ring fails, the scheduler's next one does.
+    let _ = changed.queue.admit().await;
     let policy = QueuePolicy::of(&queue, changed.queue.snapshot().policy.clone());
     let mut answer = if changed.created {
         HttpResponse::Created()

@@ -6,6 +6,7 @@
 use chassis::time::Timestamp;
 use serde::Deserialize;
 
+use super::draw::Seed;
 use super::keys::Keys;
 use super::policy::{Policy, PolicyChange};
 use super::queues::Queues;
@@ -123,8 +124,6 @@ impl Queues {
             let is_same = before.as_ref() == Some(&after);
             if is_same || self.write(id, version, by, before.as_ref(), &after).await? {
                 let queue = self.announce(id).await?;
-                // A wider door lets in at once; if this ring fails, the scheduler's next one does.
-                let _ = queue.admit().await;
                 let created = before.is_none();
                 return Ok(Changed { queue, created });
             }
@@ -202,7 +201,8 @@ impl Queues {
         let before = before.map_or_else(|| Ok("null".to_owned()), json)?;
         let mut call = self.store().call(&script::CHANGE, &Keys::of(id));
         call.arg(version).arg(quoted(by)).arg(before);
-        call.arg(json(after)?).arg(snapshot::fields(after));
+        call.arg(json(after)?).arg(Seed::random().reveal());
+        call.arg(snapshot::fields(after));
         let (verdict, _): (String, u64) = self.store().run(Way::Rare, &call).await?;
         Ok(verdict != "stale")
     }
