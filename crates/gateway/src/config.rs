@@ -145,7 +145,12 @@ impl Trust {
             env,
             "GATEWAY_TOKEN_TTL_S",
             "86400",
-            "Seconds for which a token is good. Longer than the longest wait.",
+            "Seconds for which a token is good, 1 to 172800. Longer than the longest wait.",
+        );
+        env.check(
+            "GATEWAY_TOKEN_TTL_S",
+            (1..=LONGEST_TOKEN_S).contains(&token_ttl.as_secs()),
+            "must be from 1 to 172800",
         );
         let operators = env
             .optional(
@@ -238,6 +243,8 @@ impl Process {
     }
 }
 
+/// As long as Redis remembers that a visit which came back after a loss is over.
+const LONGEST_TOKEN_S: u64 = 172_800;
 const TOKEN_KEYS_HELP: &str = "Keys of visitors' tokens: id:secret[,id:secret], secrets in base64url of at least\n\
      32 bytes (`openssl rand -base64 32 | tr '+/' '-_'`). The first signs, all verify.";
 const QUEUES_HELP: &str = "A TOML file with a table for each queue that exists from the start, its fields those\n\
@@ -389,6 +396,7 @@ mod tests {
             ("GATEWAY_UPSTREAM_CONNECTIONS", "-1"),
             ("GATEWAY_TOKEN_KEYS", "k1"),
             ("GATEWAY_TOKEN_TTL_S", "1.5"),
+            ("GATEWAY_TOKEN_TTL_S", "172801"),
             ("GATEWAY_PASS_KEY", "c2hvcnQ"),
             ("GATEWAY_OPERATOR_KEYS", "x"),
             ("GATEWAY_QUEUES", "/nowhere/queues.toml"),

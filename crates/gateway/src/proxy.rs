@@ -174,8 +174,10 @@ fn outgoing(
         .no_decompress();
     let headers = outgoing.headers_mut();
     let own_hop = named_by_connection(request.headers());
-    // A bearer that the gateway understood is for the gateway alone.
-    let spent = passage.pass.is_some();
+    // A bearer that the gateway understands is for the gateway alone; on a public path another one
+    // may be for the upstream.
+    let spent = passage.pass.is_some()
+        || credential::bearer(request).is_some_and(|bearer| app.knows(bearer));
     for (name, value) in request.headers() {
         let keep = !is_dropped(name)
             && !own_hop.contains(name)

@@ -99,6 +99,21 @@ async fn a_client_cannot_pretend_to_be_the_gateway() {
 }
 
 #[actix_web::test]
+async fn on_a_public_path_the_upstream_gets_its_own_bearer_and_never_a_token() {
+    let house = House::open().await;
+    let place = house.join().await;
+    let (_, echo) = house.visit(&place, "/api/v1/concerts").await;
+    assert_eq!(echo["headers"]["authorization"], Value::Null);
+    let foreign = house
+        .get("/api/v1/concerts")
+        .bearer_auth("for-the-upstream");
+    let (_, echo) = said(foreign).await;
+    let kept = &echo["headers"]["authorization"];
+    assert_eq!(*kept, json!(["Bearer for-the-upstream"]));
+    house.close().await;
+}
+
+#[actix_web::test]
 async fn a_path_is_judged_by_what_the_upstream_will_read() {
     let house = House::open().await;
     let place = house.join().await;
