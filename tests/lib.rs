@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
-use testbed::{Scratch, Stack, StackOptions};
+use testbed::{Brokers, Scratch, Stack, StackOptions};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -49,8 +49,14 @@ impl Sale {
     /// # Panics
     /// When something does not start; the message shows the end of its log.
     pub async fn open(gateways: u16, seats: u16) -> Self {
+        Self::with(gateways, seats, Brokers::None).await
+    }
+
+    /// The same, with events that are published to these brokers.
+    pub async fn with(gateways: u16, seats: u16, brokers: Brokers) -> Self {
         let scratch = Scratch::new().expect("a folder");
         let mut options = StackOptions::new(scratch.path());
+        options.brokers = brokers;
         options.gateways = gateways;
         let stack = Stack::start(options).expect("the whole stack");
         let mut sale = Self {

@@ -89,6 +89,7 @@ fn crates_know_each_other_one_way_only() {
         ("testbed", BTreeSet::new()),
         ("gateway", BTreeSet::from(["chassis"])),
         ("booking", BTreeSet::from(["chassis"])),
+        ("kafka-stand-in", BTreeSet::new()),
         ("xtask", BTreeSet::from(["testbed"])),
         ("e2e", BTreeSet::from(["testbed"])),
     ]);
@@ -273,6 +274,8 @@ const ONLY_IN: [(&str, &[&str]); 12] = [
             "crates/booking/src/lib.rs",
             "crates/booking/src/main.rs",
             "crates/booking/src/api",
+            // A program of its own, which stands in for somebody else's.
+            "crates/booking/src/receiver.rs",
         ],
     ),
     (
@@ -282,6 +285,7 @@ const ONLY_IN: [(&str, &[&str]); 12] = [
             "crates/gateway/src/api",
             "crates/gateway/src/proxy.rs",
             "crates/booking/src/api",
+            "crates/booking/src/receiver.rs",
         ],
     ),
     // Verbs never look back at the routes.

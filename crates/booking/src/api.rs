@@ -7,8 +7,11 @@ mod codes;
 mod concerts;
 mod document;
 mod errors;
+mod lists;
+mod outbox;
 mod paging;
 mod payments;
+mod printed;
 mod repeat;
 mod reservations;
 mod wallets;
@@ -18,6 +21,8 @@ use chassis::routes::at;
 use utoipa::OpenApi;
 
 use document::Refusals;
+pub use lists::Lists;
+pub use outbox::ring;
 
 /// The whole service on one screen. Who may ask is the first argument of each handler.
 #[rustfmt::skip]
@@ -36,7 +41,9 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(at("/api/v1/users/{userId}/ledger").get(wallets::ledger).done())
         .service(at("/api/v1/admin/concerts").post(admin::create_concert).done())
         .service(at("/api/v1/admin/concerts/{concertId}/schedules").post(admin::add_schedule).done())
-        .service(at("/api/v1/admin/reconciliation").get(admin::reconcile).done());
+        .service(at("/api/v1/admin/reconciliation").get(admin::reconcile).done())
+        .service(at("/api/v1/admin/outbox").get(outbox::show).done())
+        .service(at("/api/v1/admin/outbox/{eventId}/redeliveries").post(outbox::redeliver).done());
 }
 
 #[derive(OpenApi)]
@@ -55,6 +62,7 @@ pub fn routes(app: &mut ServiceConfig) {
         payments::pay, payments::show, payments::refund,
         wallets::charge, wallets::balance, wallets::ledger,
         admin::create_concert, admin::add_schedule, admin::reconcile,
+        outbox::show, outbox::redeliver,
     ),
     components(schemas(document::BookingProblem)),
     tags(
@@ -62,7 +70,7 @@ pub fn routes(app: &mut ServiceConfig) {
         (name = "reservations", description = "Seats that are held for a while."),
         (name = "payments", description = "Money against seats, and the way back."),
         (name = "wallets", description = "The visitor's own money."),
-        (name = "admin", description = "Put concerts on sale; see whether the books agree."),
+        (name = "admin", description = "Put concerts on sale; see whether the books agree and events are delivered."),
     ),
     modifiers(&Refusals)
 )]

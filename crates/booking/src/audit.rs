@@ -24,6 +24,8 @@ stored_as_text! {
         Payment = "payment",
         /// A wallet, by the id of its user.
         Wallet = "wallet",
+        /// An event in the outbox.
+        Event = "event",
     }
 }
 
@@ -46,6 +48,8 @@ stored_as_text! {
         Captured = "captured",
         /// Money was given back and seats with it.
         Refunded = "refunded",
+        /// Made due again after it was given up.
+        Redelivered = "redelivered",
     }
 }
 

@@ -3,15 +3,20 @@
 //! Reading a variable also declares it, so `--help` lists exactly what is read. A bad value names
 //! its variable, and the value of a secret is never shown.
 
+mod forwarding;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use chassis::env::{ConfigInvalid, Env};
+use chrono::TimeDelta;
 use log::LevelFilter;
 
+use crate::kafka::{ClientOptions, Cluster};
 use crate::pass::PassKeys;
+pub use forwarding::{Forwarding, Receiving};
 
 /// Everything that an operator may choose.
 pub struct Config {
@@ -41,6 +46,14 @@ pub struct Config {
     pub start_wait: Duration,
     /// `BOOKING_SWEEP_BATCH`: holds ended in one transaction; 100.
     pub sweep_batch: u32,
+    /// `BOOKING_KAFKA_…`: where events are published; without it they wait in the outbox.
+    pub kafka: Option<Cluster>,
+    /// `BOOKING_OUTBOX_REFUSALS`: how often a broker may refuse an event before it is given up; 20.
+    pub outbox_refusals: u32,
+    /// `BOOKING_OUTBOX_KEEP_DAYS`: how long delivered events are kept, in days; 7.
+    pub outbox_keep: TimeDelta,
+    /// `BOOKING_CACHE_MS`: how long lists of seats and dates are kept for readers, in milliseconds; 500.
+    pub cache_age: TimeDelta,
     /// `LOG_CONFIG`: a log4rs file.
     pub log_config: Option<PathBuf>,
     /// `LOG_LEVEL`: of the log to standard output; info.
@@ -80,8 +93,25 @@ impl Config {
         let grace_s = within(env, "BOOKING_GRACE_S", "10", GRACE_S, 0, 300);
         let start_wait_s: u64 = within(env, "BOOKING_START_WAIT_S", "30", START_WAIT_S, 0, 600);
         let sweep_batch = within(env, "BOOKING_SWEEP_BATCH", "100", SWEEP_BATCH, 1, 1000);
-        let log_config = env.optional("LOG_CONFIG", LOG_CONFIG);
-        let log_level = env.or("LOG_LEVEL", "info", LOG_LEVEL);
+        let kafka = kafka(env);
+        let outbox_refusals = within(
+            env,
+            "BOOKING_OUTBOX_REFUSALS",
+            "20",
+            OUTBOX_REFUSALS,
+            1,
+            1000,
+        );
+        let keep_days = within(
+            env,
+            "BOOKING_OUTBOX_KEEP_DAYS",
+            "7",
+            OUTBOX_KEEP_DAYS,
+            1,
+            3650,
+        );
+        let cache_ms = within(env, "BOOKING_CACHE_MS", "500", CACHE_MS, 0, 10_000);
+        let (log_config, log_level) = log(env);
         Some(Self {
             listen,
             admin_listen,
@@ -96,6 +126,10 @@ impl Config {
             grace_s,
             start_wait: Duration::from_secs(start_wait_s),
             sweep_batch,
+            kafka,
+            outbox_refusals,
+            outbox_keep: TimeDelta::days(keep_days),
+            cache_age: TimeDelta::milliseconds(cache_ms),
             log_config,
             log_level,
         })
@@ -124,8 +158,46 @@ const GRACE_S: &str =
 const START_WAIT_S: &str = "How long to wait for MySQL at the start, in seconds, 0 to 600.";
 const SWEEP_BATCH: &str =
     "Holds that the sweeper ends in one transaction, 1 to 1000. It bounds how long locks are held.";
+const KAFKA_BROKERS: &str = "Where events are published, as host:port,host:port.\n\
+    Without it they wait in the outbox; everything else works.";
+const KAFKA_OPTIONS: &str = "More settings of librdkafka, as name=value;name=value, such as\n\
+    security.protocol=ssl;ssl.ca.location=/etc/ca.pem.";
+const KAFKA_TOPIC: &str = "The topic of events. Those that cannot be delivered go to the one named so with .dlq after it.";
+const KAFKA_TOPIC_MUST: &str = "must be 1 to 200 of A-Z a-z 0-9 . _ -";
+const OUTBOX_REFUSALS: &str = "How often a broker may refuse an event before it is given up, 1 to 1000.\n\
+    An outage is no refusal: while the brokers are away, events wait.";
+const OUTBOX_KEEP_DAYS: &str = "How long delivered events are kept, in days, 1 to 3650.";
+const CACHE_MS: &str = "How long lists of seats and dates are kept for all who read them, in milliseconds, 0 to 10000; 0 keeps none.\n\
+    What this instance sells shows at once; what others sell shows after this time. It never decides a sale.";
 const LOG_CONFIG: &str = "A log4rs file. Without it the log goes to standard output.";
 const LOG_LEVEL: &str = "off, error, warn, info, debug or trace; ignored when LOG_CONFIG is set.";
+
+/// The brokers and the topic, where brokers are named.
+fn kafka(env: &mut Env) -> Option<Cluster> {
+    let brokers = env.optional("BOOKING_KAFKA_BROKERS", KAFKA_BROKERS);
+    let text: Option<String> = env.optional("BOOKING_KAFKA_OPTIONS", KAFKA_OPTIONS);
+    let options = text.unwrap_or_default().parse();
+    // Not parsed by the environment itself, which shows what it cannot parse.
+    if let Err(cause) = &options {
+        let must = format!("is not understood: {cause}");
+        env.check("BOOKING_KAFKA_OPTIONS", false, &must);
+    }
+    let topic: String = env.or("BOOKING_KAFKA_TOPIC", "booking.events.v1", KAFKA_TOPIC);
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let is_topic = (1..=200).contains(&topic.len()) && topic.bytes().all(sound);
+    env.check("BOOKING_KAFKA_TOPIC", is_topic, KAFKA_TOPIC_MUST);
+    let options: ClientOptions = options.unwrap_or_default();
+    brokers.map(|brokers| Cluster {
+        brokers,
+        options,
+        topic,
+    })
+}
+
+fn log(env: &mut Env) -> (Option<PathBuf>, LevelFilter) {
+    let file = env.optional("LOG_CONFIG", LOG_CONFIG);
+    (file, env.or("LOG_LEVEL", "info", LOG_LEVEL))
+}
 
 /// A number from `least` to `most`.
 fn within<T>(
@@ -227,6 +299,12 @@ mod tests {
             ("BOOKING_GRACE_S", "301"),
             ("BOOKING_START_WAIT_S", "1h"),
             ("BOOKING_SWEEP_BATCH", "0"),
+            ("BOOKING_CACHE_MS", "10001"),
+            ("BOOKING_KAFKA_BROKERS", "localhost"),
+            ("BOOKING_KAFKA_OPTIONS", "acks"),
+            ("BOOKING_KAFKA_TOPIC", "a b"),
+            ("BOOKING_OUTBOX_REFUSALS", "0"),
+            ("BOOKING_OUTBOX_KEEP_DAYS", "0"),
             ("LOG_LEVEL", "loud"),
         ] {
             let told = read(name, value).err();
@@ -253,6 +331,7 @@ mod tests {
             ("BOOKING_MYSQL_URL", "mysql://root:hunter2@host:x/usher"),
             ("BOOKING_REDIS_URL", "http://root:hunter2@host"),
             ("BOOKING_PASS_KEY", "hunter2"),
+            ("BOOKING_KAFKA_OPTIONS", "sasl.pasword=hunter2"),
         ] {
             let told = read(name, value).err().expect("refused");
             assert!(!told.contains("hunter2"), "{told}");

@@ -13,6 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
+use crate::crash;
 use crate::db::{At, DbError, Failure, Id, Tx, fails_with_db};
 use crate::schema::idempotency_keys;
 
@@ -135,10 +136,12 @@ pub fn once<E: Failure>(
     {
         return Ok(Outcome::Replayed(answer));
     }
+    crash::point("once.claimed");
     tx.batch_execute("SAVEPOINT claimed")?;
     match act(tx).map_err(Failure::into_db) {
         Ok(answer) => {
             store_answer(tx, claim, &answer, now)?;
+            crash::point("once.answered");
             Ok(Outcome::Fresh(answer))
         }
         Err(Ok(cause)) => Err(cause.into()),

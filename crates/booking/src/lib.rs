@@ -7,21 +7,28 @@ pub mod api;
 pub mod audit;
 pub mod concert;
 pub mod config;
+mod crash;
 pub mod db;
+pub mod forwarder;
 pub mod idempotency;
+pub mod kafka;
 pub mod ledger;
 pub mod metrics;
 pub mod outbox;
 pub mod pass;
+pub mod pause;
 pub mod payment;
+pub mod receiver;
 pub mod reconciliation;
 pub mod reservation;
 mod scheduler;
 mod schema;
 pub mod seat;
 pub mod seat_lock;
+pub mod shelf;
 pub mod wallet;
 
+use std::future::Future;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,24 +38,34 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use chassis::health::Health;
 use chassis::metrics::HttpMetrics;
-use chassis::server::{self, Running, StartError};
+use chassis::schedule::Bell;
+use chassis::server::{self, Listening, Running, StartError};
 use chassis::time::Clock;
 use chassis::{json, logging, problem, request_id, routes};
 use chrono::TimeDelta;
 use prometheus::Registry;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::config::Config;
+use crate::api::Lists;
+use crate::config::{Config, Forwarding, MysqlUrl};
 use crate::db::{Db, DbError, DbOptions};
-use crate::metrics::{DbMetrics, Metrics};
+use crate::kafka::Producer;
+use crate::metrics::{DbMetrics, ForwardMetrics, Metrics};
+use crate::outbox::{Publisher, PublisherOptions};
 use crate::pass::PassKeys;
+use crate::reconciliation::Report;
 use crate::reservation::{Limits, Reservation};
 use crate::seat_lock::SeatLock;
 
 /// Between two tries to reach MySQL at the start.
 const START_PAUSE: Duration = Duration::from_millis(500);
+/// Connections of a forwarder: each event needs one for a moment, twice.
+const FORWARDER_POOL: u32 = 8;
 /// The head of a request comes from the gateway, at once or never.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// Comparing reads whole tables.
+const RECONCILE_WITHIN: Duration = Duration::from_secs(600);
 /// Longer than the gateway keeps an idle connection, so that it is the gateway that closes it.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
@@ -66,16 +83,26 @@ pub struct Booking {
     pub limits: Limits,
     /// Holds that the sweeper ends in one transaction.
     pub sweep_batch: u32,
+    /// Sends events to the brokers, where there are any.
+    pub publisher: Option<Publisher>,
+    /// Rung after a change, so that its events need not wait for the next second.
+    pub events: Bell,
+    /// How long delivered events are kept.
+    pub outbox_keep: TimeDelta,
+    /// What a crowd reads again and again.
+    pub lists: Lists,
     /// What has happened.
     pub metrics: Metrics,
 }
 
 impl Booking {
-    /// Gives back the locks of seats that are free again; without it they would end within 5 s.
-    pub(crate) async fn unlock(&self, reservation: &Reservation) {
+    /// The seats of a reservation were sold or are free again: lists show it, and their locks, which would end within
+    /// 5 s, keep nobody from the judge any more.
+    pub(crate) async fn settled(&self, reservation: &Reservation) {
         let Reservation {
             id, schedule_id, ..
         } = *reservation;
+        self.lists.changed(schedule_id);
         self.seat_lock
             .release(schedule_id, &reservation.seat_numbers(), id)
             .await;
@@ -84,13 +111,18 @@ impl Booking {
 
 /// Brings the database up to date and serves until it is stopped.
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
-    let db = migrate(&config).await?;
+    let db = migrate(&config.mysql_url, config.db_pool, config.start_wait).await?;
     let redis = chassis::redis::pool(&config.redis_url, config.redis_pool);
     let redis = redis.map_err(|cause| StartError::Store(cause.to_string()))?;
     let registry = Registry::new();
     DbMetrics::register(&registry, db.clone());
+    let publisher = publisher(&config, &db, &clock)?;
     let app = web::Data::new(Booking {
         seat_lock: SeatLock::new(redis, clock.clone()),
+        lists: Lists::new(config.cache_age, clock.clone()),
+        publisher,
+        events: Bell::default(),
+        outbox_keep: config.outbox_keep,
         clock,
         pass_keys: config.pass_keys.clone(),
         limits: Limits {
@@ -121,13 +153,65 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     ))
 }
 
-/// Waits for MySQL, then brings the database up to date.
-pub async fn migrate(config: &Config) -> Result<Db, StartError> {
+fn publisher(config: &Config, db: &Db, clock: &Clock) -> Result<Option<Publisher>, StartError> {
+    let Some(cluster) = config.kafka.clone() else {
+        log::info!("no brokers are named, so events wait in the outbox");
+        return Ok(None);
+    };
+    let producer = Producer::new(cluster);
+    let producer = producer.map_err(|cause| StartError::Store(format!("no producer: {cause}")))?;
+    let options = PublisherOptions {
+        refusals: config.outbox_refusals,
+        ..PublisherOptions::default()
+    };
+    let publisher = Publisher::new(db.clone(), clock.clone(), producer, options);
+    Ok(Some(publisher))
+}
+
+/// Brings the database up to date and passes events on until `stop` ends; then finishes what runs and gives back what
+/// `stop` gave.
+pub async fn forward<T>(
+    config: Forwarding,
+    clock: Clock,
+    stop: impl Future<Output = T>,
+) -> Result<T, StartError> {
+    let db = migrate(&config.mysql_url, FORWARDER_POOL, config.start_wait).await?;
+    let registry = Registry::new();
+    DbMetrics::register(&registry, db.clone());
+    let metrics = ForwardMetrics::register(&registry);
+    let forwarder = forwarder::open(&config, db.clone(), clock.clone(), metrics)
+        .map_err(|cause| StartError::Store(cause.to_string()))?;
+    let checked = db.clone();
+    let health = web::Data::new(Health::default().check("mysql", move || answers(checked.clone())));
+    let failed =
+        |cause: std::io::Error| StartError::Store(format!("the server did not start: {cause}"));
+    let listener = server::bind("operators", config.listen)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let admin = server::admin(listener, registry, health.clone()).map_err(failed)?;
+    let admin = Listening::spawn(admin, address);
+    let ringing = scheduler::start_forwarder(db, clock, config.keep).await?;
+    log::info!("forwarding events, operators on {address}");
+    let (ending, stopping) = watch::channel(false);
+    let running = tokio::spawn(forwarder.run(stopping));
+    let stopped = stop.await;
+    health.drain();
+    ringing.stop().await;
+    ending.send_replace(true);
+    if let Err(cause) = running.await {
+        log::warn!("the forwarder ended badly: {cause}");
+    }
+    admin.stop().await;
+    log::info!("stopped");
+    Ok(stopped)
+}
+
+/// Waits for MySQL for at most `wait`, then brings the database up to date.
+pub async fn migrate(url: &MysqlUrl, pool_size: u32, wait: Duration) -> Result<Db, StartError> {
     let options = DbOptions {
-        pool_size: config.db_pool,
+        pool_size,
         ..DbOptions::default()
     };
-    let db = Db::connect(config.mysql_url.as_str(), options);
+    let db = Db::connect(url.as_str(), options);
     let db = db.map_err(|cause| StartError::Store(cause.to_string()))?;
     let began = Instant::now();
     let mut told = false;
@@ -139,11 +223,11 @@ pub async fn migrate(config: &Config) -> Result<Db, StartError> {
         };
         match outcome {
             Ok(()) => return Ok(db),
-            Err(DbError::Unreachable(cause)) if began.elapsed() < config.start_wait => {
+            Err(DbError::Unreachable(cause)) if began.elapsed() < wait => {
                 if !told {
                     log::warn!(
                         "MySQL does not answer yet, waiting up to {} s: {cause}",
-                        config.start_wait.as_secs()
+                        wait.as_secs()
                     );
                 }
                 told = true;
@@ -152,6 +236,21 @@ pub async fn migrate(config: &Config) -> Result<Db, StartError> {
             Err(cause) => return Err(StartError::Store(format!("MySQL cannot be used: {cause}"))),
         }
     }
+}
+
+/// Compares the books as they are, and changes nothing.
+pub async fn reconcile(config: &Config) -> Result<Report, StartError> {
+    let unusable =
+        |cause: &dyn std::fmt::Display| StartError::Store(format!("MySQL cannot be used: {cause}"));
+    let options = DbOptions {
+        pool_size: 1,
+        deadline: RECONCILE_WITHIN,
+        ..DbOptions::default()
+    };
+    let db = Db::connect(config.mysql_url.as_str(), options).map_err(|cause| unusable(&cause))?;
+    let now = Clock::system().now();
+    let report = db.read(move |conn| reconciliation::check(conn, now)).await;
+    report.map_err(|cause: DbError| unusable(&cause))
 }
 
 /// A database that has too much to do does answer.
@@ -177,6 +276,7 @@ fn serve(
             .wrap(from_fn(problem::edge))
             .wrap(from_fn(logging::access))
             .wrap(from_fn(server::close_when_draining))
+            .wrap(from_fn(api::ring))
             .wrap(from_fn(request_id::assign))
             .configure(json::configure)
             .configure(server::health_routes)

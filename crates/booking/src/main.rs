@@ -1,12 +1,16 @@
 //! Environment → configuration → start → run; nothing else.
 
+use std::fmt::Display;
+use std::future::Future;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use booking::api;
-use booking::config::Config;
-use chassis::env::{EXIT_UNAVAILABLE, EXIT_USAGE};
-use chassis::server::StartError;
+use booking::config::{Config, Forwarding, Receiving};
+use booking::receiver;
+use chassis::env::{ConfigInvalid, EXIT_UNAVAILABLE, EXIT_USAGE};
+use chassis::logging::{self, LogInvalid};
+use chassis::server::{self, StartError};
 use chassis::time::Clock;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -22,19 +26,26 @@ struct Cli {
 enum Act {
     /// Brings the database up to date and serves the API until SIGTERM (the default).
     Serve,
+    /// Reads events from Kafka and posts each, signed, to the data platform until SIGTERM.
+    Forward,
+    /// Takes events as a data platform does, verifies each and prints it on a line.
+    Receive,
     /// Brings the database up to date and ends.
     Migrate,
+    /// Compares seats, payments, ledger and wallets; exit code 1 names every difference.
+    Reconcile,
     /// Prints the OpenAPI document.
     Openapi,
 }
 
 fn main() -> ExitCode {
-    let asked = Cli::command().after_help(Config::page()).try_get_matches();
+    let cli = Cli::command()
+        .after_help(Config::page())
+        .mut_subcommand("forward", |act| act.after_help(Forwarding::page()))
+        .mut_subcommand("receive", |act| act.after_help(Receiving::page()));
+    let asked = cli.try_get_matches();
     match asked.and_then(|asked| Cli::from_arg_matches(&asked)) {
-        Ok(Cli {
-            act: Some(Act::Openapi),
-        }) => print(&api::openapi()),
-        Ok(cli) => configured(cli.act.unwrap_or(Act::Serve)),
+        Ok(cli) => carry_out(cli.act.unwrap_or(Act::Serve)),
         Err(told) => {
             // Also the way of --help and --version; a closed pipe is not worth a word.
             let _ = told.print();
@@ -47,36 +58,91 @@ fn main() -> ExitCode {
     }
 }
 
-fn configured(act: Act) -> ExitCode {
+fn carry_out(act: Act) -> ExitCode {
     let lookup =
         |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-    let config = match Config::from(&lookup) {
+    match act {
+        Act::Openapi => print(&api::openapi()),
+        Act::Serve => configured(Config::from(&lookup), logged, serve),
+        Act::Migrate => configured(Config::from(&lookup), logged, migrate),
+        Act::Reconcile => configured(Config::from(&lookup), logged, reconcile),
+        Act::Forward => configured(Forwarding::from(&lookup), forwarder_logged, forward),
+        // Its output is events and nothing else, so it writes no log.
+        Act::Receive => configured(Receiving::from(&lookup), |_| Ok(()), receive),
+    }
+}
+
+fn logged(config: &Config) -> Result<(), LogInvalid> {
+    logging::init(config.log_config.as_deref(), config.log_level)
+}
+
+fn forwarder_logged(config: &Forwarding) -> Result<(), LogInvalid> {
+    logging::init(config.log_config.as_deref(), config.log_level)
+}
+
+/// Runs an act when its configuration is sound, and turns the outcome into an exit code.
+fn configured<C, F>(
+    config: Result<C, ConfigInvalid>,
+    log: impl FnOnce(&C) -> Result<(), LogInvalid>,
+    act: impl FnOnce(C) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<ExitCode, StartError>>,
+{
+    let config = match config {
         Ok(config) => config,
         Err(invalid) => return end(EXIT_USAGE, &invalid),
     };
-    if let Err(invalid) = chassis::logging::init(config.log_config.as_deref(), config.log_level) {
+    if let Err(invalid) = log(&config) {
         return end(EXIT_USAGE, &invalid);
     }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(cause) => return end(EXIT_UNAVAILABLE, &cause),
     };
-    match runtime.block_on(run(act, config)) {
-        Ok(()) => ExitCode::SUCCESS,
+    match runtime.block_on(act(config)) {
+        Ok(code) => code,
         Err(cause) => end(EXIT_UNAVAILABLE, &cause),
     }
 }
 
-async fn run(act: Act, config: Config) -> Result<(), StartError> {
-    match act {
-        Act::Openapi => Ok(()),
-        Act::Migrate => booking::migrate(&config).await.map(drop),
-        Act::Serve => {
-            let running = booking::start(config, Clock::system()).await?;
-            let ended = running.until_signal().await;
-            ended.map_err(|cause| StartError::Store(format!("cannot wait for signals: {cause}")))
-        }
-    }
+async fn serve(config: Config) -> Result<ExitCode, StartError> {
+    let running = booking::start(config, Clock::system()).await?;
+    running.until_signal().await.map_err(no_signal)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn forward(config: Forwarding) -> Result<ExitCode, StartError> {
+    let stopped = booking::forward(config, Clock::system(), server::signalled()).await?;
+    stopped.map_err(no_signal)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn receive(config: Receiving) -> Result<ExitCode, StartError> {
+    let listening = receiver::start(config, Clock::system())?;
+    let stopped = server::signalled().await;
+    listening.stop().await;
+    stopped.map_err(no_signal)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn migrate(config: Config) -> Result<ExitCode, StartError> {
+    booking::migrate(&config.mysql_url, config.db_pool, config.start_wait).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn reconcile(config: Config) -> Result<ExitCode, StartError> {
+    let report = booking::reconcile(&config).await?;
+    let printed = print(&format!("{report}\n"));
+    Ok(if report.is_clean() {
+        printed
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn no_signal(cause: std::io::Error) -> StartError {
+    StartError::Store(format!("cannot wait for signals: {cause}"))
 }
 
 fn print(text: &str) -> ExitCode {
@@ -86,7 +152,7 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn end(code: u8, cause: &dyn std::fmt::Display) -> ExitCode {
+fn end(code: u8, cause: &dyn Display) -> ExitCode {
     for line in cause.to_string().lines() {
         eprintln!("booking: {line}");
     }

@@ -7,14 +7,14 @@ use prometheus::{IntCounter, IntGauge, Registry};
 use crate::db::Db;
 
 macro_rules! catalogue {
-    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal,)+) => {
-        /// What has happened since the start, and how the books stand.
+    ($(#[doc = $about:literal])+ $name_of_all:ident; $($(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal,)+) => {
+        $(#[doc = $about])+
         #[derive(Clone)]
-        pub struct Metrics {
+        pub struct $name_of_all {
             $($(#[doc = $help])+ pub $field: $kind,)+
         }
 
-        impl Metrics {
+        impl $name_of_all {
             /// Registers all of them.
             ///
             /// # Panics
@@ -33,6 +33,8 @@ macro_rules! catalogue {
 }
 
 catalogue! {
+    /// What has happened since the start, and how the books stand.
+    Metrics;
     /// Reservations that were made
     holds: IntCounter = "booking_holds_total",
     /// Reservations that were refused because a seat was taken
@@ -47,8 +49,35 @@ catalogue! {
     refunds: IntCounter = "booking_refunds_total",
     /// Charges of wallets
     charges: IntCounter = "booking_charges_total",
+    /// Events that this instance has delivered to the topic
+    published: IntCounter = "booking_outbox_delivered_total",
+    /// Tries of this instance to deliver an event that failed
+    unpublished: IntCounter = "booking_outbox_failed_total",
+    /// Events that this instance has given up and sent to the dead letters
+    buried: IntCounter = "booking_outbox_dead_total",
+    /// Events that wait to be delivered, over all instances
+    backlog: IntGauge = "booking_outbox_backlog",
+    /// For how long the oldest of them has been waiting, in seconds
+    lag: IntGauge = "booking_outbox_lag_seconds",
+    /// Dead letters that wait for an operator, over all instances
+    dead_letters: IntGauge = "booking_outbox_dead_letters",
     /// Differences between seats, payments, ledger and wallets at the last comparison; anything but 0 is an alarm
     differences: IntGauge = "booking_reconciliation_differences",
+}
+
+catalogue! {
+    /// What the forwarder has done since the start.
+    ForwardMetrics;
+    /// Events that the receiver has taken
+    passed: IntCounter = "booking_forward_passed_total",
+    /// Events that were read again and not sent again
+    repeated: IntCounter = "booking_forward_repeated_total",
+    /// Tries that failed and are tried again
+    failed: IntCounter = "booking_forward_failed_total",
+    /// Events that were given up and sent to the dead letters
+    dead: IntCounter = "booking_forward_dead_total",
+    /// Events that were read and are not done with
+    in_hand: IntGauge = "booking_forward_in_hand",
 }
 
 /// How the database does, asked when the metrics are read.

@@ -2,7 +2,11 @@
 //!
 //! An event is written in the same transaction as the change that it tells of, so there is never one without the other.
 //! Whoever records it holds the lock on its aggregate, so `seq` within one aggregate is the order of the changes, also
-//! over several instances. Publishing reads this table later; recording knows nothing of it.
+//! over several instances. [`Publisher`] reads this table later; recording knows nothing of it.
+
+mod desk;
+mod lease;
+mod publisher;
 
 use chassis::time::Timestamp;
 use diesel::prelude::*;
@@ -11,6 +15,12 @@ use uuid::Uuid;
 
 use crate::db::{At, DbError, Id, Tx, new_id, stored_as_text};
 use crate::schema::outbox;
+pub use desk::{
+    Backlog, DeadLetter, RedeliverError, backlog, dead_letters, forget, mark_dead, redeliver,
+};
+pub(crate) use lease::cut;
+pub use lease::{Ending, Leased, Settled, claim, renew, settle};
+pub use publisher::{Published, Publisher, PublisherOptions};
 
 stored_as_text! {
     /// The type of an event.

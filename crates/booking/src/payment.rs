@@ -11,6 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor, Change, Entity};
+use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, stored_as_text};
 use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, Event, EventType};
@@ -63,6 +64,15 @@ pub struct Pay {
     pub reservation_id: Uuid,
 }
 
+/// What paying led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paid {
+    /// The payment.
+    pub payment: Payment,
+    /// The seats that are sold are those of this reservation.
+    pub reservation: Reservation,
+}
+
 /// Why nothing was paid.
 #[derive(Debug, thiserror::Error)]
 pub enum PayError {
@@ -94,8 +104,9 @@ fails_with_db!(PayError);
 /// Pays a held reservation from the wallet of its user; the seats are then sold.
 ///
 /// Nine statements: reservation, reading it, wallet, ledger, payment, its seats twice, audit, outbox.
-pub fn pay(tx: &mut Tx, wish: &Pay, now: Timestamp) -> Result<Payment, PayError> {
+pub fn pay(tx: &mut Tx, wish: &Pay, now: Timestamp) -> Result<Paid, PayError> {
     let reservation = confirm(tx, wish, now)?;
+    crash::point("pay.confirmed");
     if reservation.amount > 0 {
         debit(tx, &reservation, wish.payment_id, now)?;
     }
@@ -107,23 +118,31 @@ pub fn pay(tx: &mut Tx, wish: &Pay, now: Timestamp) -> Result<Payment, PayError>
         state: PaymentState::Captured,
         created_at: now,
     };
+    crash::point("pay.booked");
     write(tx, &payment)?;
+    crash::point("pay.written");
     if !reservation::sell(tx, &reservation)? {
         // By the clock of another instance the hold was over, and somebody took the seats.
         return Err(PayError::HoldExpired);
     }
+    crash::point("pay.sold");
     let actor = Actor::User(payment.user_id);
     let changes = [
         reservation.change(Action::Confirmed, actor),
         payment.change(Action::Captured, actor),
     ];
     audit::record(tx, &changes, now)?;
+    crash::point("pay.audited");
     outbox::record(
         tx,
         &[payment.event(EventType::PaymentCaptured, &reservation)],
         now,
     )?;
-    Ok(payment)
+    crash::point("pay.recorded");
+    Ok(Paid {
+        payment,
+        reservation,
+    })
 }
 
 /// A user's own payment; another user's is not found. One statement.
@@ -197,6 +216,7 @@ fn debit(
             missing: missing.max(1),
         });
     }
+    crash::point("pay.debited");
     ledger::record(
         tx,
         &Entry::new(user_id, Cause::Captured, payment_id, amount, now),

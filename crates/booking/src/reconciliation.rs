@@ -3,6 +3,8 @@
 //! Every figure or comparison comes from one statement, so it sees one instant and work that goes on meanwhile raises no
 //! false alarm. It only reads and it repairs nothing: one unit of difference is for a human to look at.
 
+use std::fmt;
+
 use chassis::time::Timestamp;
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -10,6 +12,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable};
 use uuid::Uuid;
 
 use crate::db::{Conn, DbError, Id};
+use crate::ledger::CURRENCY;
 
 /// Differences of one kind that a report names; more would not help whoever reads it.
 const DIFFERENCES_NAMED: i64 = 100;
@@ -29,6 +32,39 @@ impl Report {
     /// Whether all agrees.
     pub fn is_clean(&self) -> bool {
         self.differences.is_empty()
+    }
+}
+
+/// One line when all agrees, else one for each difference.
+impl fmt::Display for Report {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_clean() {
+            let Totals {
+                seats_sold,
+                confirmed_amount,
+                wallets_balance,
+                ..
+            } = self.totals;
+            return write!(
+                to,
+                "the books agree: {seats_sold} seats sold for {confirmed_amount} {CURRENCY}, {wallets_balance} {CURRENCY} in wallets"
+            );
+        }
+        let lines: Vec<String> = self.differences.iter().map(ToString::to_string).collect();
+        to.write_str(&lines.join("\n"))
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            subject,
+            id,
+            expected,
+            found,
+        } = self;
+        write!(to, "{subject}: expected {expected}, found {found}")?;
+        id.map_or(Ok(()), |id| write!(to, " ({id})"))
     }
 }
 

@@ -4,6 +4,7 @@
 //! *refunded*. Locks are taken in one order: buyer or reservation, wallet, seats by number. A seat is taken by a
 //! conditional update and its row count is the judge, whatever anybody read before.
 
+mod best;
 mod cancel;
 mod expire;
 mod reserve;
@@ -24,7 +25,7 @@ pub use cancel::{CancelError, Cancelled, cancel};
 pub use expire::expire;
 pub use reserve::{Conflict, Limits, Reason, Reserve, ReserveError, reserve};
 pub(crate) use seats::{sell, unsell};
-pub use wanted::{SeatNumbers, SeatNumbersError};
+pub use wanted::{Best, SeatNumbers, SeatNumbersError, Wanted};
 
 stored_as_text! {
     /// What has become of a reservation.

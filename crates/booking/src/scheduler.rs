@@ -1,14 +1,17 @@
 //! The table of cron lines, and the steps that they ring.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chassis::schedule::{Ringing, Schedule};
 use chassis::server::StartError;
+use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
+use tokio::time::sleep;
 
 use crate::Booking;
-use crate::db::DbError;
-use crate::{idempotency, reconciliation, reservation};
+use crate::db::{Db, DbError};
+use crate::{forwarder, idempotency, outbox, reconciliation, reservation};
 
 /// Batches of one ring; the rest waits for the next.
 const BATCHES_AT_MOST: u32 = 20;
@@ -16,10 +19,13 @@ const BATCHES_AT_MOST: u32 = 20;
 const KEYS_LIVE: TimeDelta = TimeDelta::hours(24);
 /// Keys that one transaction forgets.
 const FORGET_BATCH: u32 = 1_000;
+/// What comes within this time is published together, so that a crowd costs few transactions.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Begins to ring. Every instance rings; the steps skip each other's rows.
 pub async fn start(app: &Arc<Booking>) -> Result<Ringing, StartError> {
-    let [sweeper, forgetter, auditor] = [(); 3].map(|()| Arc::clone(app));
+    let [sweeper, forgetter, auditor, publisher, gauge, remover] =
+        [(); 6].map(|()| Arc::clone(app));
     let schedule = Schedule::new()
         .await?
         .ring("sweep", "* * * * * *", move || sweep(Arc::clone(&sweeper)))
@@ -31,6 +37,28 @@ pub async fn start(app: &Arc<Booking>) -> Result<Ringing, StartError> {
         .ring("reconcile", "15 */10 * * * *", move || {
             reconcile(Arc::clone(&auditor))
         })
+        .await?
+        .ring_with("publish", "* * * * * *", app.events.clone(), move || {
+            publish(Arc::clone(&publisher))
+        })
+        .await?
+        .ring("measure the outbox", "*/5 * * * * *", move || {
+            measure_outbox(Arc::clone(&gauge))
+        })
+        .await?
+        .ring("forget events", "45 * * * * *", move || {
+            forget_events(Arc::clone(&remover))
+        })
+        .await?;
+    Ok(schedule.start().await?)
+}
+
+/// Begins to ring for a forwarder.
+pub async fn start_forwarder(db: Db, clock: Clock, keep: TimeDelta) -> Result<Ringing, StartError> {
+    let forget = move || forget_receipts(db.clone(), clock.now() - keep);
+    let schedule = Schedule::new()
+        .await?
+        .ring("forget receipts", "45 * * * * *", forget)
         .await?;
     Ok(schedule.start().await?)
 }
@@ -44,6 +72,9 @@ async fn sweep(app: Arc<Booking>) -> Result<(), DbError> {
             .transaction(move |tx| reservation::expire(tx, now, batch))
             .await?;
         app.metrics.expired.inc_by(expired as u64);
+        if expired > 0 {
+            app.events.ring();
+        }
         if expired < batch as usize {
             break;
         }
@@ -77,6 +108,62 @@ async fn reconcile(app: Arc<Booking>) -> Result<(), DbError> {
     app.metrics.differences.set(differences);
     for difference in report.differences {
         log::error!("the books do not agree: {difference:?}");
+    }
+    Ok(())
+}
+
+/// Publishes what is due, batch by batch. Without brokers the outbox waits.
+async fn publish(app: Arc<Booking>) -> Result<(), DbError> {
+    let Some(publisher) = &app.publisher else {
+        return Ok(());
+    };
+    sleep(GATHER).await;
+    for _ in 0..BATCHES_AT_MOST {
+        let published = publisher.step().await?;
+        app.metrics.published.inc_by(published.delivered as u64);
+        app.metrics.unpublished.inc_by(published.failed as u64);
+        app.metrics.buried.inc_by(published.dead as u64);
+        if !published.has_more() {
+            return Ok(());
+        }
+    }
+    app.events.ring();
+    Ok(())
+}
+
+/// Counts what waits in the outbox, for the metrics.
+async fn measure_outbox(app: Arc<Booking>) -> Result<(), DbError> {
+    let backlog = app.db.read(outbox::backlog).await?;
+    app.metrics.backlog.set(backlog.pending);
+    app.metrics.lag.set(backlog.lag_s(app.clock.now()));
+    app.metrics.dead_letters.set(backlog.dead);
+    Ok(())
+}
+
+/// Removes events that were delivered long ago, batch by batch.
+async fn forget_events(app: Arc<Booking>) -> Result<(), DbError> {
+    for _ in 0..BATCHES_AT_MOST {
+        let older_than = app.clock.now() - app.outbox_keep;
+        let forgotten = app
+            .db
+            .transaction(move |tx| outbox::forget(tx, older_than, FORGET_BATCH))
+            .await?;
+        if forgotten < FORGET_BATCH as usize {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets which events were passed on long ago, batch by batch.
+async fn forget_receipts(db: Db, older_than: Timestamp) -> Result<(), DbError> {
+    for _ in 0..BATCHES_AT_MOST {
+        let forgotten = db
+            .transaction(move |tx| forwarder::forget(tx, older_than, FORGET_BATCH))
+            .await?;
+        if forgotten < FORGET_BATCH as usize {
+            break;
+        }
     }
     Ok(())
 }

@@ -43,6 +43,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    forwarded_events (event_id, receiver) {
+        #[max_length = 16]
+        event_id -> Binary,
+        #[max_length = 64]
+        receiver -> Varchar,
+        #[max_length = 16]
+        state -> Varchar,
+        attempts -> Unsigned<Integer>,
+        #[max_length = 16]
+        claimed_by -> Nullable<Binary>,
+        claimed_until -> Nullable<Datetime>,
+        #[max_length = 500]
+        last_error -> Nullable<Varchar>,
+        updated_at -> Datetime,
+    }
+}
+
+diesel::table! {
     idempotency_keys (user_id, route, idempotency_key) {
         #[max_length = 16]
         user_id -> Binary,
@@ -94,7 +112,11 @@ diesel::table! {
         #[max_length = 16]
         state -> Varchar,
         attempts -> Unsigned<Integer>,
+        refusals -> Unsigned<Integer>,
         next_attempt_at -> Datetime,
+        #[max_length = 16]
+        claimed_by -> Nullable<Binary>,
+        claimed_until -> Nullable<Datetime>,
         #[max_length = 500]
         last_error -> Nullable<Varchar>,
         created_at -> Datetime,
@@ -211,6 +233,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_log,
     buyers,
     concerts,
+    forwarded_events,
     idempotency_keys,
     ledger_entries,
     outbox,

@@ -71,7 +71,7 @@ pub(crate) fn effective(
 }
 
 /// The same as a condition: nobody has the seat, or the hold on it is over.
-#[auto_type(no_type_alias)]
+#[auto_type]
 pub(crate) fn is_free(now: Timestamp) -> _ {
     let (available, held): (SeatState, SeatState) = (SeatState::Available, SeatState::Held);
     let at: At = At(now);

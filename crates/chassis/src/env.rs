@@ -72,6 +72,17 @@ impl<'a> Env<'a> {
         self.parse(name, &text, true)
     }
 
+    /// A secret, or `None` where it is not set. A mistake does not show it.
+    pub fn optional_secret<T>(&mut self, name: &'static str, help: &'static str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        self.declare(name, None, false, help);
+        let text = self.value(name)?;
+        self.parse(name, &text, false)
+    }
+
     /// A secret that must be set. `None` means that a mistake was noted.
     pub fn secret<T>(&mut self, name: &'static str, help: &'static str) -> Option<T>
     where
@@ -187,9 +198,11 @@ mod tests {
         assert_eq!(env.or::<u16>("PORT", "8080", "The port."), 8080);
         assert_eq!(env.secret::<u16>("KEY", "A key."), None);
         assert_eq!(env.secret::<String>("OTHER", "Another key."), None);
+        assert_eq!(env.optional_secret::<u16>("KEY", "A key."), None);
+        assert_eq!(env.optional_secret::<u16>("NONE", "No key."), None);
         env.check("PORT", false, "must be odd");
-        let told = env.finish().expect_err("four mistakes").to_string();
-        assert_eq!(told.lines().count(), 4, "{told}");
+        let told = env.finish().expect_err("five mistakes").to_string();
+        assert_eq!(told.lines().count(), 5, "{told}");
         assert!(told.contains("PORT") && told.contains("\"x\"") && told.contains("OTHER"));
         assert!(!told.contains("hunter2"));
     }

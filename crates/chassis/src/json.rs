@@ -6,6 +6,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
@@ -15,11 +16,15 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
+use tokio::time::timeout;
 
 use crate::problem::Problem;
 
 /// The largest body that a route reads, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Longest time that a body may take to arrive.
+const SLOWEST_BODY: Duration = Duration::from_secs(10);
 
 /// A JSON body that is an object: the extractor of every route that reads a body.
 ///
@@ -41,7 +46,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let json = web::Json::<Object<T>>::from_request(request, payload);
-        Box::pin(async { Ok(Self(json.await?.into_inner().0)) })
+        Box::pin(async {
+            let json = timeout(SLOWEST_BODY, json).await.map_err(|_| too_slow())?;
+            Ok(Self(json?.into_inner().0))
+        })
     }
 }
 
@@ -82,6 +90,16 @@ pub fn configure(app: &mut web::ServiceConfig) {
 /// A body that is JSON but never acceptable.
 pub fn unacceptable(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "BODY_INVALID", detail)
+}
+
+/// The body took longer to arrive than it may.
+fn too_slow() -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "BODY_TOO_SLOW",
+        format!("The body did not arrive within {SLOWEST_BODY:?}."),
+    )
+    .retryable()
 }
 
 /// The body is over `limit_bytes`.

@@ -1,15 +1,26 @@
 //! Owns how the services reach Redis.
 //!
 //! Two ways: a multiplexed connection that reconnects by itself, for the hot path, and a pool, for
-//! work that is rare. Both have timeouts, so that a Redis that hangs never hangs a request.
+//! work that is rare. Both have timeouts, so that a Redis that hangs never hangs a request. On the
+//! hot path a breaker stands before each call, so that requests never pile up either.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_redis::{PoolConfig, Runtime, Timeouts};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+
+use crate::breaker::Breaker;
 
 /// No answer within this time is an error; a poll must be answered within a second.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(800);
+/// Also where a connection has to be made first.
+const CALL_TIMEOUT: Duration = Duration::from_millis(850);
+/// A healthy Redis has a few dozen calls under way, and thousands for a moment when a crowd comes at
+/// once. So many mean that it cannot follow.
+const MOST_UNDER_WAY: usize = 32_768;
 /// A new connection must stand within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Reconnecting is tried again at least this often while Redis is away.
@@ -22,17 +33,72 @@ pub struct RedisUrlInvalid(String);
 
 /// A multiplexed connection that connects at first use and again after each loss.
 ///
-/// Clones share the connection; every command of every clone travels on it without waiting for
-/// the answers of others.
-pub fn manager(url: &str) -> Result<ConnectionManager, RedisUrlInvalid> {
+/// Clones share the connection and its breaker; every command of every clone travels on it without
+/// waiting for the answers of others.
+#[derive(Clone)]
+pub struct Connection {
+    manager: ConnectionManager,
+    breaker: Arc<Breaker>,
+}
+
+/// The connection of the hot path.
+pub fn connection(url: &str) -> Result<Connection, RedisUrlInvalid> {
     let client = redis::Client::open(url).map_err(|cause| RedisUrlInvalid(cause.to_string()))?;
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(RESPONSE_TIMEOUT))
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_number_of_retries(1)
         .set_max_delay(RECONNECT_AT_MOST);
-    ConnectionManager::new_lazy_with_config(client, config)
-        .map_err(|cause| RedisUrlInvalid(cause.to_string()))
+    let manager = ConnectionManager::new_lazy_with_config(client, config)
+        .map_err(|cause| RedisUrlInvalid(cause.to_string()))?;
+    Ok(Connection {
+        manager,
+        breaker: Arc::new(Breaker::new(MOST_UNDER_WAY)),
+    })
+}
+
+impl Connection {
+    /// Commands that have no answer yet.
+    pub fn under_way(&self) -> usize {
+        self.breaker.under_way()
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        let answer = self.manager.req_packed_command(command);
+        Box::pin(guarded(&self.breaker, answer))
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        let answers = self.manager.req_packed_commands(pipeline, offset, count);
+        Box::pin(guarded(&self.breaker, answers))
+    }
+
+    fn get_db(&self) -> i64 {
+        self.manager.get_db()
+    }
+}
+
+async fn guarded<T>(breaker: &Breaker, answer: RedisFuture<'_, T>) -> RedisResult<T> {
+    let call = breaker.pass().map_err(io::Error::other)?;
+    let answer = tokio::time::timeout(CALL_TIMEOUT, answer)
+        .await
+        .unwrap_or_else(|late| Err(io::Error::from(late).into()));
+    match &answer {
+        Err(cause) if was_not_reached(cause) => call.in_vain(),
+        _ => call.answered(),
+    }
+    answer
+}
+
+fn was_not_reached(cause: &RedisError) -> bool {
+    cause.is_io_error() || cause.is_unrecoverable_error()
 }
 
 /// A pool of at most `size` connections; waiting for one, making one and checking one have limits.
@@ -58,11 +124,11 @@ mod tests {
     fn a_url_of_another_kind_is_refused_and_not_shown() {
         let refused = super::pool("http://user:secret@host", 1).expect_err("not Redis");
         assert!(!refused.to_string().contains("secret"));
-        assert!(super::manager("nonsense").is_err());
+        assert!(super::connection("nonsense").is_err());
     }
 
     #[tokio::test]
     async fn a_connection_is_made_only_when_it_is_used() {
-        assert!(super::manager("redis://127.0.0.1:1/0").is_ok());
+        assert!(super::connection("redis://127.0.0.1:1/0").is_ok());
     }
 }

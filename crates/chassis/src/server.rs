@@ -9,8 +9,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Extensions, Server, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::rt::net::TcpStream;
@@ -21,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::health::{self, Health};
+use crate::problem::Problem;
 use crate::schedule::Ringing;
 use crate::{metrics, problem, request_id, routes};
 
@@ -68,6 +70,11 @@ pub fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, Star
 
 /// A client who takes nothing of what was sent to them for so long is gone, or as good as gone.
 const UNREAD_AT_MOST: Duration = Duration::from_secs(30);
+
+/// Longest head of a request, in bytes: as usual servers have it.
+const LONGEST_HEAD: usize = 16 * 1024;
+/// `: ` and the line's end.
+const FIELD_ENDS: usize = 4;
 
 /// For `HttpServer::on_connect`: the kernel closes a connection whose client has vanished or has
 /// stopped reading. Without it a client who vanished is noticed after a quarter of an hour.
@@ -129,6 +136,65 @@ pub async fn close_when_draining<B: MessageBody + 'static>(
     Ok(answer)
 }
 
+/// Returns when SIGTERM or SIGINT comes.
+pub async fn signalled() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => log::info!("SIGTERM: finishing what runs"),
+        _ = interrupt.recv() => log::info!("SIGINT: finishing what runs"),
+    }
+    Ok(())
+}
+
+/// One listener that runs: all that a process has which serves nobody but its operators.
+pub struct Listening {
+    /// Where it listens.
+    pub address: SocketAddr,
+    server: Spawned,
+}
+
+impl Listening {
+    /// Runs this server; `address` is that of its listener.
+    pub fn spawn(server: Server, address: SocketAddr) -> Self {
+        Self {
+            address,
+            server: Spawned::of(server),
+        }
+    }
+
+    /// Takes no more connections, and returns when what runs is finished.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+}
+
+/// Middleware: refuses a request whose head is longer than any honest one.
+///
+/// The framework alone would take up to 128 KiB.
+pub async fn limit_head<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+    let fields = request.headers().iter();
+    let fields: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len() + FIELD_ENDS)
+        .sum();
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |it| it.as_str().len());
+    if fields + target > LONGEST_HEAD {
+        let refusal = Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "HEAD_TOO_LARGE",
+            format!("The head of a request may have at most {LONGEST_HEAD} bytes."),
+        );
+        return Ok(problem::refuse(request, refusal));
+    }
+    Ok(next.call(request).await?.map_into_left_body())
+}
+
 /// A service that runs. Stop it, or wait for the signal that does.
 pub struct Running {
     /// Where the service listens.
@@ -184,12 +250,7 @@ impl Running {
 
     /// Serves until SIGTERM or SIGINT, then stops in order.
     pub async fn until_signal(self) -> io::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => log::info!("SIGTERM: finishing what runs"),
-            _ = interrupt.recv() => log::info!("SIGINT: finishing what runs"),
-        }
+        signalled().await?;
         self.stop().await;
         log::info!("stopped");
         Ok(())
@@ -206,9 +267,68 @@ impl Running {
 
 #[cfg(test)]
 mod tests {
-    use super::{StartError, bind};
+    use std::sync::Mutex;
+    use std::time::Duration;
 
-    #[test]
+    use actix_web::middleware::from_fn;
+    use actix_web::rt::net::TcpStream;
+    use actix_web::{App, HttpServer, test, web};
+    use socket2::SockRef;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::{StartError, UNREAD_AT_MOST, bind, cut_off_unread, limit_head};
+
+    #[actix_web::test]
+    async fn the_kernel_is_told_how_long_a_client_may_take_nothing() {
+        static SEEN: Mutex<Option<Duration>> = Mutex::new(None);
+        let listener = bind("tests", "127.0.0.1:0".parse().expect("an address"));
+        let listener = listener.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let server = HttpServer::new(|| App::new().route("/", web::get().to(async || "here")))
+            .workers(1)
+            .disable_signals()
+            .on_connect(|connection, data| {
+                cut_off_unread(connection, data);
+                let stream = connection.downcast_ref::<TcpStream>();
+                let told = stream.and_then(|it| SockRef::from(it).tcp_user_timeout().ok());
+                *SEEN.lock().expect("not poisoned") = told.flatten();
+            })
+            .listen(listener)
+            .expect("listens")
+            .run();
+        let handle = server.handle();
+        let running = actix_web::rt::spawn(server);
+        let mut client = TcpStream::connect(address).await.expect("connected");
+        let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        client.write_all(request).await.expect("sent");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("answered");
+        assert!(answer.starts_with("HTTP/1.1 200"));
+        assert_eq!(*SEEN.lock().expect("not poisoned"), Some(UNREAD_AT_MOST));
+        handle.stop(false).await;
+        running.await.expect("ended").expect("in order");
+    }
+
+    #[actix_web::test]
+    async fn a_head_that_is_longer_than_any_honest_one_is_refused() {
+        let app = test::init_service(
+            App::new()
+                .wrap(from_fn(limit_head))
+                .default_service(web::to(async || "here")),
+        )
+        .await;
+        for (length, status) in [(15_000, 200), (17_000, 431)] {
+            let long = "x".repeat(length);
+            let header = test::TestRequest::get().insert_header(("x-long", long.clone()));
+            let path = test::TestRequest::with_uri(&format!("/?{long}"));
+            for request in [header, path] {
+                let answer = test::call_service(&app, request.to_request()).await;
+                assert_eq!(answer.status(), status);
+            }
+        }
+    }
+
+    #[::core::prelude::v1::test]
     fn an_address_that_is_taken_is_named() {
         let any = "127.0.0.1:0".parse().expect("an address");
         let taken = bind("tests", any).expect("a free port");

@@ -1,8 +1,8 @@
 //! Owns one decision: may this request pass to the upstream, and as whom?
 //!
 //! The standing of a visitor is asked of Redis on every request, so a visit that ended anywhere
-//! ends everywhere at once. What the upstream hears of the visitor is a pass that only the
-//! gateway can sign.
+//! ends everywhere at once. Only while Redis does not answer, whoever was seen inside may go on.
+//! What the upstream hears of the visitor is a pass that only the gateway can sign.
 
 use std::future::{Ready, ready};
 
@@ -134,9 +134,18 @@ async fn visit(
     let claims = app.tokens.verify(token, app.clock.now())?;
     let ticket = claims.ticket();
     let queue = app.queues.open(&claims.queue).await?;
-    let standing = match level {
-        token::Level::Token => queue.rank(&ticket).await?,
-        token::Level::Active | token::Level::Operator => queue.touch(&ticket).await?,
+    let turn = app.turn().await;
+    let said = match level {
+        token::Level::Token => queue.rank(&ticket).await,
+        token::Level::Active | token::Level::Operator => queue.touch(&ticket).await,
+    };
+    drop(turn);
+    let standing = match app.witness(&queue, &ticket, said) {
+        Err(QueueError::StoreUnavailable(cause)) => app
+            .inside
+            .recall(&queue, &ticket, app.clock.now())
+            .ok_or(QueueError::StoreUnavailable(cause))?,
+        said => said?,
     };
     match standing {
         Standing::Active { .. } => Ok((queue, ticket)),

@@ -1,6 +1,9 @@
 //! Every route of the gateway, and the OpenAPI document.
 
 mod errors;
+mod events;
+mod lottery;
+mod newcomer;
 pub mod place;
 mod queues;
 mod tokens;
@@ -37,6 +40,7 @@ pub fn routes(app: &mut ServiceConfig) {
                         .done(),
                 )
                 .service(at("/audit").get(queues::audit).done())
+                .service(at("/lottery").get(lottery::drawn).done())
                 .service(at("/tokens").post(tokens::issue).done())
                 .service(
                     at("/tokens/me")
@@ -44,6 +48,7 @@ pub fn routes(app: &mut ServiceConfig) {
                         .delete(tokens::leave)
                         .done(),
                 )
+                .service(at("/tokens/me/events").get(events::watch).done())
                 .default_service(web::to(routes::not_found)),
         )
         .service(
@@ -64,8 +69,8 @@ pub fn routes(app: &mut ServiceConfig) {
         license(name = "MIT OR Apache-2.0")
     ),
     paths(
-        tokens::issue, tokens::poll, tokens::leave,
-        queues::list, queues::status, queues::change, queues::remove, queues::audit,
+        tokens::issue, tokens::poll, tokens::leave, events::watch,
+        queues::list, queues::status, lottery::drawn, queues::change, queues::remove, queues::audit,
     ),
     tags(
         (name = "visitor", description = "Join the line, look at one's place, leave."),
@@ -96,6 +101,8 @@ impl Modify for Security {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", bearer("The token of a place, as issued."));
         components.add_security_scheme("tokenCookie", SecurityScheme::ApiKey(cookie));
+        let provider = "A token of the identity provider, where the gateway has one.";
+        components.add_security_scheme("identity", bearer(provider));
         components.add_security_scheme("operator", bearer("An operator's key."));
     }
 }

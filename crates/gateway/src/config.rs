@@ -1,5 +1,6 @@
 //! Owns the configuration of the gateway: every `GATEWAY_` variable, its unit, range and default.
 
+mod newcomer;
 mod queue_file;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use crate::access::AccessTable;
 use crate::operator::Operators;
 use crate::token::{KeyRing, PassKey};
 
+pub use newcomer::Newcomer;
 pub use queue_file::{QueueFile, QueueFileInvalid};
 
 /// The access table of the booking service.
@@ -36,8 +38,12 @@ pub struct Config {
     pub redis_pool: usize,
     /// `GATEWAY_QUEUES`: the queues that exist from the start.
     pub queues: QueueFile,
+    /// `GATEWAY_STREAMS`: most visitors who watch their place at the same time.
+    pub streams: usize,
     /// `GATEWAY_RECOVERY_S`: how long nobody is admitted after the store was lost.
     pub recovery: Duration,
+    /// What is asked of those who join.
+    pub newcomer: Newcomer,
     /// Who is believed, and how.
     pub trust: Trust,
     /// The way to the service behind.
@@ -116,6 +122,8 @@ impl Config {
             .optional("GATEWAY_QUEUES", QUEUES_HELP)
             .unwrap_or_default();
         let recovery = seconds(env, "GATEWAY_RECOVERY_S", "30", RECOVERY_HELP);
+        let streams = count(env, "GATEWAY_STREAMS", "20000", STREAMS_HELP);
+        let newcomer = Newcomer::read(env);
         let trust = Trust::read(env);
         let proxy = Proxy::read(env);
         let process = Process::read(env);
@@ -125,7 +133,9 @@ impl Config {
             redis_url,
             redis_pool,
             queues,
+            streams,
             recovery,
+            newcomer,
             // Only here, so that every variable is declared even when a key is missing.
             trust: trust?,
             proxy,
@@ -153,7 +163,7 @@ impl Trust {
             "must be from 1 to 172800",
         );
         let operators = env
-            .optional(
+            .optional_secret(
                 "GATEWAY_OPERATOR_KEYS",
                 "Who may steer: name:key[,name:key]. Without it nobody may.",
             )
@@ -254,6 +264,8 @@ const RECOVERY_HELP: &str = "Seconds for which nobody is admitted after Redis lo
      those who wait can return to their places.";
 const TRUSTED_HOPS_HELP: &str = "Proxies of your own in front of the gateway. Only so many entries of\n\
      X-Forwarded-For are believed, from the right.";
+const STREAMS_HELP: &str = "Most visitors who watch their place by server-sent events at the same time.\n\
+     Each needs a connection, so an open file; the others poll.";
 const POOL_HELP: &str = "Redis connections for the scheduler and operators.";
 const ACCESS_HELP: &str = "What each path of the upstream needs: LEVEL [METHOD] PATTERN, by semicolons.\n\
      Levels: public, token, active, operator. {name} is one segment, ** is the rest.\n\
@@ -406,6 +418,14 @@ mod tests {
             ("GATEWAY_COOKIE_SECURE", "maybe"),
             ("GATEWAY_MAX_BODY_BYTES", "0"),
             ("GATEWAY_RECOVERY_S", "x"),
+            ("GATEWAY_STREAMS", "0"),
+            ("GATEWAY_IDENTITY", "perhaps"),
+            ("GATEWAY_IDENTITY", "jwt"),
+            ("GATEWAY_IDENTITY_SECRET", "c2hvcnQ"),
+            ("GATEWAY_JWKS", "/nowhere/jwks.json"),
+            ("GATEWAY_JWKS", "https://"),
+            ("GATEWAY_ISSUE_PER_MINUTE", "-1"),
+            ("GATEWAY_POW_BITS", "25"),
             ("GATEWAY_START_WAIT_S", "x"),
             ("GATEWAY_WORKERS", "x"),
             ("GATEWAY_GRACE_S", "x"),
@@ -418,8 +438,14 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown() {
-        let told = told("GATEWAY_PASS_KEY", "hunter2").expect("too short");
-        assert!(!told.contains("hunter2"));
+        for name in [
+            "GATEWAY_PASS_KEY",
+            "GATEWAY_OPERATOR_KEYS",
+            "GATEWAY_IDENTITY_SECRET",
+        ] {
+            let told = told(name, "hunter2").expect("too short");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
     }
 
     #[test]

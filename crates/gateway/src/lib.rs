@@ -8,12 +8,18 @@ pub mod admission;
 pub mod api;
 pub mod config;
 pub mod credential;
+pub mod identity;
+pub mod inside;
+pub mod limit;
 mod metrics;
 pub mod operator;
 pub mod proxy;
 pub mod queue;
 mod scheduler;
+mod source;
+pub mod stream;
 pub mod token;
+pub mod work;
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -30,13 +36,19 @@ use chassis::time::Clock;
 use chassis::{logging, problem, request_id};
 use deadpool_redis::redis;
 use prometheus::Registry;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::access::AccessTable;
 use crate::config::{Config, Origins, Upstream};
+use crate::identity::{Identity, JwksSource, Provider};
+use crate::inside::Inside;
+use crate::limit::SourceLimit;
 use crate::metrics::Metrics;
 use crate::operator::Operators;
-use crate::queue::{QueueError, QueueId, Queues, Ticket};
+use crate::queue::{Queue, QueueError, QueueId, Queues, Standing, Ticket};
+use crate::stream::Streams;
 use crate::token::{Claims, KeyRing, PassKey};
+use crate::work::Work;
 
 /// A visitor who sends a request's head slower than this is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,9 +57,21 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Between two tries to reach Redis at start.
 const START_PAUSE: Duration = Duration::from_millis(500);
 
+/// Requests that ask Redis at the same time. More would not be answered sooner, and the time that an
+/// answer may take would run while they wait for each other.
+const TURNS: usize = 256;
+
 /// What every request of this process shares.
 pub struct Gateway {
     queues: Queues,
+    /// The way to Redis that visitors take.
+    store: chassis::redis::Connection,
+    turns: Semaphore,
+    streams: Streams,
+    inside: Inside,
+    identity: Identity,
+    issue_limit: SourceLimit,
+    work: Work,
     tokens: KeyRing,
     token_ttl: Duration,
     passes: PassKey,
@@ -62,6 +86,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// Waits until this request may ask Redis, in the order of arrival. While Redis hangs nobody
+    /// waits for long: those before are refused, and so are those behind.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.turns.acquire().await.ok()
+    }
+
     /// A fresh token for a place.
     fn token(&self, queue: &QueueId, ticket: &Ticket) -> String {
         let now = self.clock.now().timestamp();
@@ -74,6 +105,16 @@ impl Gateway {
             iat: now,
             exp: now.saturating_add(ttl),
         })
+    }
+
+    /// Where a visit stands, as the queue said; whoever is inside is remembered.
+    fn witness(
+        &self,
+        queue: &Queue,
+        ticket: &Ticket,
+        said: Result<Standing, QueueError>,
+    ) -> Result<Standing, QueueError> {
+        self.inside.witness(queue, ticket, said, self.clock.now())
     }
 
     /// Whether a bearer is a token of ours, also one past its time, or an operator's key.
@@ -93,7 +134,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let public = server::bind("visitors", config.listen)?;
     let admin = server::bind("health and metrics", config.admin_listen)?;
     let redis_url_invalid = |cause| StartError::Store(format!("GATEWAY_REDIS_URL: {cause}"));
-    let hot = chassis::redis::manager(&config.redis_url).map_err(redis_url_invalid)?;
+    let hot = chassis::redis::connection(&config.redis_url).map_err(redis_url_invalid)?;
     let pool = chassis::redis::pool(&config.redis_url, config.redis_pool);
     let queues = Queues::new(
         hot.clone(),
@@ -102,9 +143,17 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         config.recovery,
     );
     define(&queues, &config).await?;
+    let identity = identity(&config, &clock).await?;
     let registry = Registry::new();
     let app = web::Data::new(Gateway {
         queues,
+        store: hot.clone(),
+        turns: Semaphore::new(TURNS),
+        streams: Streams::new(config.streams),
+        inside: Inside::default(),
+        identity,
+        issue_limit: SourceLimit::new(config.newcomer.per_minute),
+        work: Work::new(config.newcomer.work_bits, config.trust.token_keys.clone()),
         tokens: config.trust.token_keys.clone(),
         token_ttl: config.trust.token_ttl,
         passes: config.trust.pass_key.clone(),
@@ -158,7 +207,24 @@ async fn define_all(queues: &Queues, config: &Config) -> Result<(), QueueError> 
     queues.refresh().await
 }
 
-async fn ping(mut redis: redis::aio::ConnectionManager) -> Result<(), String> {
+/// A key set in a file must be good from the start; one at an address may come later.
+async fn identity(config: &Config, clock: &Clock) -> Result<Identity, StartError> {
+    let Some(rules) = config.newcomer.identity.clone() else {
+        return Ok(Identity::Open);
+    };
+    let in_file = matches!(rules.jwks, Some(JwksSource::File(_)));
+    let identity = Identity::Jwt(Box::new(Provider::new(rules)));
+    match identity.refresh(clock.now()).await {
+        Err(cause) if in_file => Err(StartError::Store(format!("GATEWAY_JWKS: {cause}"))),
+        Err(cause) => {
+            log::warn!("GATEWAY_JWKS: {cause}; nobody can join until they can");
+            Ok(identity)
+        }
+        Ok(()) => Ok(identity),
+    }
+}
+
+async fn ping(mut redis: chassis::redis::Connection) -> Result<(), String> {
     redis::cmd("PING")
         .query_async::<()>(&mut redis)
         .await
@@ -181,6 +247,7 @@ fn serve(
             .app_data(http.clone())
             .app_data(health.clone())
             .app_data(web::Data::new(proxy::client(&config.proxy)))
+            .wrap(from_fn(server::limit_head))
             .wrap(from_fn(problem::edge))
             .wrap(Condition::new(
                 !config.trust.cors_origins.0.is_empty(),
@@ -199,6 +266,7 @@ fn serve(
     Ok(server
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
+        .on_connect(server::cut_off_unread)
         .shutdown_timeout(grace.as_secs())
         .disable_signals()
         .listen(listener)

@@ -23,6 +23,7 @@ use crate::Gateway;
 use crate::admission::Passage;
 use crate::config;
 use crate::credential;
+use crate::source;
 
 /// Headers of one hop (RFC 9110, section 7.6.1), and those that the gateway writes itself.
 const DROPPED: [&str; 13] = [
@@ -80,7 +81,7 @@ pub async fn forward(
         .get(ADMISSION)
         .is_some_and(|it| it == "release")
     {
-        release(&passage).await;
+        release(&app, &passage).await;
     }
     Ok(passed_back(request.method(), answer))
 }
@@ -249,29 +250,26 @@ fn add_forwarded(headers: &mut HeaderMap, request: &HttpRequest, trusted_hops: u
     }
 }
 
-/// The last `trusted_hops` addresses of `X-Forwarded-For`: those that proxies of ours wrote.
+/// What proxies of ours say of where a request comes from.
 fn believed(headers: &HeaderMap, trusted_hops: usize) -> Vec<IpAddr> {
-    if trusted_hops == 0 {
-        return Vec::new();
-    }
-    let mut said: Vec<IpAddr> = headers
-        .get_all(FORWARDED_FOR)
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|address| address.trim().parse().ok())
+    let values = headers.get_all(FORWARDED_FOR);
+    // An odd byte from a client must not hide what a proxy wrote behind it.
+    let values: Vec<_> = values
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
         .collect();
-    said.split_off(said.len().saturating_sub(trusted_hops))
+    source::believed(values.iter().map(|value| &**value), trusted_hops)
 }
 
-/// The visit is over. Should the store not hear of it, the lease ends by itself.
-async fn release(passage: &Passage) {
-    if let Some((queue, ticket)) = &passage.visit
-        && let Err(cause) = queue.leave(ticket).await
-    {
-        log::warn!(
-            "a place of {} waits for its lease to end: {cause}",
-            queue.id()
-        );
+/// Where a request comes from, as limits count it.
+pub fn source(request: &HttpRequest, trusted_hops: usize) -> Option<IpAddr> {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    source::counted(&believed(request.headers(), trusted_hops), peer)
+}
+
+/// The visit is over.
+async fn release(app: &Gateway, passage: &Passage) {
+    if let Some((queue, ticket)) = &passage.visit {
+        app.inside.release(queue, ticket).await;
     }
 }
 
@@ -327,7 +325,7 @@ fn unreachable_upstream(cause: &str) -> Problem {
 mod tests {
     use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{believed, is_dropped, named_by_connection};
+    use super::{is_dropped, named_by_connection};
 
     #[test]
     fn what_a_client_could_pretend_with_is_dropped() {
@@ -354,17 +352,5 @@ mod tests {
         headers.insert(HeaderName::from_static("connection"), value);
         let named = named_by_connection(&headers);
         assert!(named.contains(&HeaderName::from_static("x-secret")));
-    }
-
-    #[test]
-    fn only_so_many_forwarded_addresses_are_believed_as_there_are_proxies() {
-        let mut headers = HeaderMap::new();
-        let value = HeaderValue::from_static("6.6.6.6, 10.0.0.1, 10.0.0.2");
-        headers.insert(HeaderName::from_static("x-forwarded-for"), value);
-        assert!(believed(&headers, 0).is_empty());
-        let two = believed(&headers, 2);
-        assert_eq!(two.len(), 2);
-        assert_eq!(two[0].to_string(), "10.0.0.1");
-        assert_eq!(believed(&headers, 9).len(), 3);
     }
 }

@@ -1,15 +1,19 @@
 //! Owns the line: who waits, who is inside, and the verbs that change it.
 //!
 //! Every verb is one atomic script, or one pipeline that only reads, so any number of gateways on
-//! one Redis give the same answers. Redis is the only clock. Order is by ticket number, strictly.
-//! Nothing here knows HTTP.
+//! one Redis give the same answers. Redis is the only clock. Order is by ticket number, strictly, or
+//! by lot for those who came before a lottery. Whoever is away when their turn comes holds nobody up
+//! and keeps their place. Nothing here knows HTTP.
 
+mod draw;
 pub mod eta;
 mod id;
 mod keys;
 mod operator;
 pub mod policy;
+mod present;
 mod queues;
+mod ranks;
 mod script;
 mod snapshot;
 
@@ -18,6 +22,7 @@ use std::time::Duration;
 
 use chassis::time::Timestamp;
 
+pub use draw::{Drawn, DrawnPage, DrawnPlace, Lottery, Seed, SeedInvalid};
 pub use id::{QueueId, QueueIdInvalid, Ticket, UserId};
 pub use operator::{AuditEntry, AuditPage, Changed, Defined};
 use policy::{PolicyError, State};
@@ -39,13 +44,14 @@ pub struct Queue {
 pub enum Standing {
     /// In line.
     Waiting {
-        /// Visitors who enter first.
+        /// Visitors in the line with an earlier place. It never grows. Those whose turn came while they
+        /// were away are not counted: they enter first too when they are here again.
         ahead: u64,
     },
     /// In line before the queue opens.
     Scheduled {
-        /// Visitors who enter first.
-        ahead: u64,
+        /// Visitors who enter first; `None` before a lottery is drawn.
+        ahead: Option<u64>,
         /// When the queue opens.
         opens_at: Timestamp,
     },
@@ -85,6 +91,8 @@ pub struct Admitted {
     pub ended: u64,
     /// Those of them who never showed up.
     pub no_shows: u64,
+    /// Visitors who were passed by because they are absent; their places are kept.
+    pub parked: u64,
     /// Whether the batch was full: ring again at once.
     pub more: bool,
 }
@@ -116,11 +124,21 @@ pub enum QueueError {
 }
 
 /// The answer of `touch.lua` and `restore.lua`.
-type Verdict = (String, u64);
+type Verdict = (String, u64, u8);
 /// The answer of `join.lua`.
 type JoinReply = (String, u8, u64, u64, u64, u8);
 /// The answer of `admit.lua`.
-type AdmitReply = (String, u64, u64, u64, u8, String, u64, Vec<(Vec<u8>, u64)>);
+type AdmitReply = (
+    String,
+    u64,
+    u64,
+    u64,
+    u8,
+    String,
+    u64,
+    Vec<(Vec<u8>, u64)>,
+    u64,
+);
 
 impl Queue {
     /// Its name.
@@ -133,7 +151,7 @@ impl Queue {
         self.slot.snapshot()
     }
 
-    /// Takes a place for `user`, or finds the one they have.
+    /// Takes a place for `user`, or finds the one they have. They are there by it.
     ///
     /// Whoever finds room is inside at once and has shown up by it.
     ///
@@ -147,19 +165,12 @@ impl Queue {
         }
         let (verdict, created, number, epoch, place, room) = reply;
         let standing = match verdict.as_str() {
-            "waiting" if room == 1 => match self.ring(Way::Hot, Some(user)).await {
-                Ok((_, Some(standing))) => standing,
-                // The place is taken; the next ring lets them in.
-                Ok((_, None)) | Err(_) => self.in_line(place),
-            },
-            "waiting" => self.in_line(place),
-            "active" => active(place),
             "closed" => return Err(QueueError::Closed),
             "full" => {
                 let retry_after = self.snapshot().retry_after();
                 return Err(QueueError::Full { retry_after });
             }
-            verdict => return Err(refusal(verdict)),
+            verdict => self.stand(verdict, place, room == 1, user).await?,
         };
         let ticket = Ticket {
             user,
@@ -173,27 +184,53 @@ impl Queue {
         })
     }
 
-    /// Where a visit stands: the poll.
+    /// The poll: as [`Queue::rank`], and counts if it came before the time that was told.
     ///
-    /// One round trip for whoever waits. Only when the line does not hold this very ticket a
-    /// script runs, as in [`Queue::touch`].
+    /// # Errors
+    /// As [`Queue::rank`].
+    pub async fn poll(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
+        let standing = self.rank(ticket).await?;
+        let (snapshot, now) = (self.snapshot(), self.store().now());
+        let pause_ms = eta::poll_after_ms(&standing, &snapshot, now, 0.0);
+        self.keep_appointment(ticket, pause_ms);
+        Ok(standing)
+    }
+
+    /// Where a visit stands. A visitor who waits is there by it, and returns if they were away.
+    ///
+    /// One round trip for whoever waits, and one more for who is near the head. Only when the line
+    /// does not hold this very ticket a script runs, as in [`Queue::touch`].
     ///
     /// # Errors
     /// `Over`, `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn rank(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
+        script::in_time(async { Ok(self.look(ticket).await) }).await?
+    }
+
+    async fn look(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
         let (line, member) = (&self.slot.keys.waiting, ticket.user.member());
         let mut pipe = redis::Pipeline::with_capacity(2);
         pipe.cmd("ZRANK").arg(line).arg(member);
         pipe.cmd("ZSCORE").arg(line).arg(member);
-        let (ahead, number): (Option<u64>, Option<u64>) = self.store().ask(&pipe).await?;
-        match ahead {
-            Some(ahead) if number == Some(ticket.number) => Ok(self.in_line(ahead)),
-            _ => self.touch(ticket).await,
+        let (ahead, key): (Option<u64>, Option<i64>) = self.store().ask(&pipe).await?;
+        let seen = ahead.zip(key);
+        let Some(standing) = seen.and_then(|(ahead, key)| self.seen(ticket, ahead, key)) else {
+            return self.touch(ticket).await;
+        };
+        // Before a draw nobody is near: how long an answer takes must not depend on a lot.
+        if let Standing::Waiting { ahead }
+        | Standing::Scheduled {
+            ahead: Some(ahead), ..
+        } = standing
+        {
+            self.note(ticket, ahead).await?;
         }
+        Ok(standing)
     }
 
     /// Where a visit stands, asked by somebody who is probably inside: they show up by it, and the
-    /// claim lease becomes the full lease, once. Brings back a visit that Redis lost.
+    /// claim lease becomes the full lease, once. Brings back a visit that Redis lost, and one that
+    /// was parked; if there is room it enters at once.
     ///
     /// # Errors
     /// `Over`, `Unknown` when the queue was removed, `StoreUnavailable`.
@@ -206,11 +243,8 @@ impl Queue {
         if verdict.0 == "lost" {
             verdict = self.ask(&script::RESTORE, ticket).await?;
         }
-        match verdict.0.as_str() {
-            "waiting" => Ok(self.in_line(verdict.1)),
-            "active" => Ok(active(verdict.1)),
-            other => Err(refusal(other)),
-        }
+        let (verdict, number, room) = verdict;
+        self.stand(&verdict, number, room == 1, ticket.user).await
     }
 
     /// Ends a visit; the second time it changes nothing. A place that is freed is filled at once.
@@ -251,7 +285,7 @@ impl Queue {
         let mut call = self.store().call(&script::ADMIT, &self.slot.keys);
         call.arg(asking.as_ref().map_or(&[][..], UserId::member));
         let reply: AdmitReply = self.store().run(way, &call).await?;
-        let (verdict, at, ended, no_shows, more, standing, number, entered) = reply;
+        let (verdict, at, ended, no_shows, more, standing, number, entered, parked) = reply;
         if verdict != "done" {
             return Err(refusal(&verdict));
         }
@@ -267,29 +301,74 @@ impl Queue {
             users: users.ok_or(StoreError::Odd("a visitor who is not a user"))?,
             ended,
             no_shows,
+            parked,
             more: more == 1,
         };
         Ok((admitted, standing))
     }
 
     async fn join_once(&self, user: UserId) -> Result<JoinReply, StoreError> {
-        let mut call = self.store().call(&script::JOIN, &self.slot.keys);
+        let mut call = self.visitors_call(&script::JOIN);
         call.arg(user.member());
         self.store().run(Way::Hot, &call).await
     }
 
     async fn ask(&self, script: &redis::Script, ticket: &Ticket) -> Result<Verdict, StoreError> {
-        let mut call = self.store().call(script, &self.slot.keys);
+        let mut call = self.visitors_call(script);
         call.arg(ticket.user.member())
             .arg(ticket.number)
             .arg(ticket.epoch);
         self.store().run(Way::Hot, &call).await
     }
 
+    /// What the verdict on a visit means. Where there is room a ring may let the visitor in.
+    async fn stand(
+        &self,
+        verdict: &str,
+        number: u64,
+        is_room: bool,
+        user: UserId,
+    ) -> Result<Standing, QueueError> {
+        match verdict {
+            "waiting" if is_room => match self.ring(Way::Hot, Some(user)).await {
+                Ok((_, Some(standing))) => Ok(standing),
+                // The place is taken; the next ring lets them in.
+                Ok((_, None)) | Err(_) => Ok(self.in_line(number)),
+            },
+            "waiting" => Ok(self.in_line(number)),
+            "undrawn" => Ok(undrawn(number)),
+            "active" => Ok(active(number)),
+            other => Err(refusal(other)),
+        }
+    }
+
+    /// The standing that follows from rank and key in the line, if that is this very ticket's place
+    /// and this gateway knows for certain that it may be seen.
+    fn seen(&self, ticket: &Ticket, ahead: u64, key: i64) -> Option<Standing> {
+        let snapshot = self.snapshot();
+        let draw = snapshot.draw.as_ref();
+        let is_secret = draw.is_some_and(|draw| draw.is_secret(snapshot.policy.order));
+        if let Ok(number) = u64::try_from(key) {
+            return (number == ticket.number && !is_secret).then(|| self.in_line(ahead));
+        }
+        let draw = draw.filter(|draw| draw.ticket_at(key) == Some(ticket.number))?;
+        if draw.is_held() {
+            return Some(self.in_line(ahead));
+        }
+        let opens_at = snapshot.policy.opens_at.filter(|_| is_secret)?;
+        Some(Standing::Scheduled {
+            ahead: None,
+            opens_at,
+        })
+    }
+
     fn in_line(&self, ahead: u64) -> Standing {
         let snapshot = self.snapshot();
         match (snapshot.state, snapshot.policy.opens_at) {
-            (State::Scheduled, Some(opens_at)) => Standing::Scheduled { ahead, opens_at },
+            (State::Scheduled, Some(opens_at)) => Standing::Scheduled {
+                ahead: Some(ahead),
+                opens_at,
+            },
             _ => Standing::Waiting { ahead },
         }
     }
@@ -302,6 +381,14 @@ impl Queue {
 fn active(until_us: u64) -> Standing {
     Standing::Active {
         until: snapshot::instant(until_us),
+    }
+}
+
+/// In line where places are drawn when the doors open.
+fn undrawn(opens_at_us: u64) -> Standing {
+    Standing::Scheduled {
+        ahead: None,
+        opens_at: snapshot::instant(opens_at_us),
     }
 }
 

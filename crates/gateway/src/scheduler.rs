@@ -6,6 +6,7 @@ use chassis::schedule::{Ringing, Schedule};
 use chassis::server::StartError;
 
 use crate::Gateway;
+use crate::identity::IdentityError;
 use crate::queue::QueueError;
 
 /// Bounds one ring of a queue; what is left waits for the next second.
@@ -13,10 +14,19 @@ const MOST_BATCHES: usize = 20;
 
 /// Begins to ring.
 pub async fn start(app: Arc<Gateway>) -> Result<Ringing, StartError> {
-    let admitting = app.clone();
+    let identifying = app.clone();
+    let (admitting, settling, telling) = (app.clone(), app.clone(), app.clone());
     let schedule = Schedule::new()
         .await?
         .ring("admit", "* * * * * *", move || admit(admitting.clone()))
+        .await?
+        .ring("identity", "30 * * * * *", move || {
+            identity(identifying.clone())
+        })
+        .await?
+        .ring("settle", "* * * * * *", move || settle(settling.clone()))
+        .await?
+        .ring("tell", "* * * * * *", move || tell(telling.clone()))
         .await?
         .ring("refresh", "* * * * * *", move || refresh(app.clone()))
         .await?;
@@ -38,9 +48,26 @@ pub async fn admit(app: Arc<Gateway>) -> Result<(), QueueError> {
     Ok(())
 }
 
+/// Step: keeps the keys of the identity provider young.
+pub async fn identity(app: Arc<Gateway>) -> Result<(), IdentityError> {
+    app.identity.refresh(app.clock.now()).await
+}
+
+/// Step: ends in Redis what ended while it was away.
+pub async fn settle(app: Arc<Gateway>) -> Result<(), QueueError> {
+    app.inside.settle().await
+}
+
+/// Step: tells those who watch their place what is new.
+pub async fn tell(app: Arc<Gateway>) -> Result<(), QueueError> {
+    app.streams.look().await
+}
+
 /// Step: takes the snapshots that all visitors of this gateway are answered from.
 pub async fn refresh(app: Arc<Gateway>) -> Result<(), QueueError> {
     let outcome = app.queues.refresh().await;
-    app.metrics.show(&app.queues.list());
+    let store_calls = app.store.under_way();
+    app.metrics
+        .show(&app.queues.list(), &app.streams.open(), store_calls);
     outcome
 }

@@ -153,6 +153,19 @@ impl KeyRing {
         Ok(claims)
     }
 
+    /// A seal over `text` that any gateway with these keys knows again.
+    ///
+    /// The text must hold a `:`, which what is signed of a token never does, so no seal is a token.
+    pub fn seal(&self, text: &str) -> String {
+        debug_assert!(text.contains(':'));
+        self.0[0].signature(text)
+    }
+
+    /// Whether `seal` was made over `text` with one of these keys.
+    pub fn is_seal(&self, text: &str, seal: &str) -> bool {
+        self.0.iter().any(|key| key.signed(text, seal))
+    }
+
     /// The key that a header names, if the header asks for the one algorithm there is.
     fn key_of(&self, header: &str) -> Option<&Key> {
         // All tokens that are minted here have one of these headers; no need to read it.
@@ -240,10 +253,7 @@ impl Claims {
 impl Key {
     /// A key without a name puts no name into its headers.
     fn new(kid: &str, secret: &str) -> Result<Self, KeyError> {
-        let secret = SECRET_BASE64.decode(secret).map_err(|_| KeyError::Base64)?;
-        if secret.len() < SECRET_BYTES {
-            return Err(KeyError::Short);
-        }
+        let secret = secret_bytes(secret)?;
         let header = if kid.is_empty() {
             r#"{"alg":"HS256","typ":"JWT"}"#.to_owned()
         } else {
@@ -263,11 +273,15 @@ impl Key {
         token.push_str(&self.header);
         token.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut token);
-        let signature = crypto::sign(token.as_bytes(), &self.sign, Algorithm::HS256)
-            .expect("a key from a secret signs with HS256");
+        let signature = self.signature(&token);
         token.push('.');
         token.push_str(&signature);
         token
+    }
+
+    fn signature(&self, message: &str) -> String {
+        crypto::sign(message.as_bytes(), &self.sign, Algorithm::HS256)
+            .expect("a key from a secret signs with HS256")
     }
 
     fn signed(&self, message: &str, signature: &str) -> bool {
@@ -280,6 +294,18 @@ impl Key {
         )
         .unwrap_or(false)
     }
+}
+
+/// The bytes of a secret in base64url, with or without padding.
+///
+/// # Errors
+/// `Base64`, `Short`.
+pub fn secret_bytes(text: &str) -> Result<Vec<u8>, KeyError> {
+    let secret = SECRET_BASE64.decode(text).map_err(|_| KeyError::Base64)?;
+    if secret.len() < SECRET_BYTES {
+        return Err(KeyError::Short);
+    }
+    Ok(secret)
 }
 
 fn decoded<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {

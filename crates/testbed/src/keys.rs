@@ -7,7 +7,7 @@ use std::path::Path;
 
 const RANDOM_BYTES: usize = 32;
 
-/// The keys that gateway and booking are started with. Hex digits, which base64url decoders take as well.
+/// The keys that the services are started with. Hex digits, which base64url decoders take as well.
 #[derive(Clone)]
 pub struct Keys {
     /// Signs tokens.
@@ -16,54 +16,40 @@ pub struct Keys {
     pub pass: String,
     /// Opens the operator routes.
     pub operator: String,
+    /// Signs events for a receiver; `whsec_` and what is base64 too.
+    pub webhook: String,
 }
 
 impl Keys {
-    /// Reads the keys from a file of `NAME=value` lines; makes the file when it is not there.
+    /// Reads the keys from a file of `NAME=value` lines; makes those that are not there and adds them.
     pub fn load_or_make(path: &Path) -> io::Result<Keys> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Keys::parse(&text).ok_or_else(|| {
-                io::Error::other(format!(
-                    "{} lacks a key; remove the file to get new keys",
-                    path.display()
-                ))
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Keys::make(path),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn parse(text: &str) -> Option<Keys> {
-        let find = |name: &str| {
-            let value = text
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
-            (!value.is_empty()).then(|| value.to_owned())
-        };
-        Some(Keys {
-            token: find("TOKEN_KEY")?,
-            pass: find("PASS_KEY")?,
-            operator: find("OPERATOR_KEY")?,
-        })
-    }
-
-    fn make(path: &Path) -> io::Result<Keys> {
-        let keys = Keys {
-            token: random_hex()?,
-            pass: random_hex()?,
-            operator: random_hex()?,
-        };
         let mut file = File::options()
-            .write(true)
-            .create_new(true)
+            .read(true)
+            .append(true)
+            .create(true)
             .mode(0o600)
             .open(path)?;
-        writeln!(
-            file,
-            "TOKEN_KEY={}\nPASS_KEY={}\nOPERATOR_KEY={}",
-            keys.token, keys.pass, keys.operator
-        )?;
-        Ok(keys)
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let mut key = |name: &str| {
+            let found = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            match found.filter(|value| !value.is_empty()) {
+                Some(value) => Ok::<_, io::Error>(value.to_owned()),
+                None => {
+                    let made = random_hex()?;
+                    writeln!(file, "{name}={made}")?;
+                    Ok(made)
+                }
+            }
+        };
+        Ok(Keys {
+            token: key("TOKEN_KEY")?,
+            pass: key("PASS_KEY")?,
+            operator: key("OPERATOR_KEY")?,
+            webhook: format!("whsec_{}", key("WEBHOOK_KEY")?),
+        })
     }
 }
 

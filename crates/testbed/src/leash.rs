@@ -129,6 +129,13 @@ impl Leash {
         &self.launch.name
     }
 
+    /// Changes a variable for the next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.launch.environment.retain(|(other, _)| other != name);
+        let changed = (name.to_owned(), value.to_owned());
+        self.launch.environment.push(changed);
+    }
+
     /// The process id of the program itself.
     pub fn pid(&self) -> u32 {
         self.pid
@@ -136,6 +143,11 @@ impl Leash {
 
     pub fn log(&self) -> &Path {
         &self.launch.log
+    }
+
+    /// Where the log of this run begins.
+    pub fn log_start(&self) -> usize {
+        usize::try_from(self.log_start).unwrap_or(usize::MAX)
     }
 
     /// The exit code when the program is over; 128 + signal when a signal ended it.

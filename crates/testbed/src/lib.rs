@@ -1,11 +1,12 @@
 //! Private servers and the project's own programs, for tests and for development.
 //!
-//! Owns how a redis-server, a mariadbd, a `gateway` and a `booking` are started, found ready and ended.
+//! Owns how a redis-server, a mariadbd, a broker, a `gateway` and a `booking` are started, found ready and ended.
 //! Promises: whatever it starts ends when the starting process ends, also when that is killed with -9;
 //! it listens on 127.0.0.1 only, writes in its own folder only, and never uses a server of the system.
 //! It knows no other crate of this workspace: programs are binaries with environment variables.
 
 mod files;
+mod kafka;
 mod keys;
 mod leash;
 mod mariadb;
@@ -17,11 +18,12 @@ mod stack;
 mod wait;
 
 pub use files::{Profile, Scratch, binary, find_program, is_root};
+pub use kafka::Kafka;
 pub use keys::Keys;
 pub use mariadb::{MariaDb, MariaDbOptions};
 pub use port::{free_port, is_free};
 pub use program::{Program, ProgramOptions};
 pub use redis::{Redis, RedisOptions};
 pub use shared::{mariadb, redis};
-pub use stack::{Ended, Stack, StackOptions};
+pub use stack::{Brokers, Ended, Events, Stack, StackOptions};
 pub use wait::wait_for;

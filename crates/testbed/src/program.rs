@@ -128,6 +128,11 @@ impl Program {
         self.wait_ready(READY)
     }
 
+    /// Changes a variable for the next start.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.leash.set(name, value);
+    }
+
     /// SIGSTOP: connections stay open and nothing answers.
     pub fn freeze(&self) {
         self.leash.signal("STOP");

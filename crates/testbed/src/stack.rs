@@ -1,4 +1,6 @@
-//! All of it: Redis, MariaDB, booking and any number of gateways.
+//! All of it: Redis, MariaDB, booking, any number of gateways, and the way of events if it is wanted.
+
+mod events;
 
 use std::fs;
 use std::io;
@@ -13,6 +15,8 @@ use crate::mariadb::{self, MariaDb, MariaDbOptions};
 use crate::port::{free_port, is_free, was_taken};
 use crate::program::{Program, ProgramOptions};
 use crate::redis::{self, Redis, RedisOptions};
+use events::Broker;
+pub use events::{Brokers, Events};
 
 const READY: Duration = Duration::from_secs(60);
 /// The admin listener is this far above the public one when ports are given.
@@ -29,6 +33,8 @@ pub struct StackOptions<'a> {
     /// The first gateway's port; booking has the next, further gateways those after it, and each its
     /// admin listener 1000 above. `None`: free ports.
     pub first_port: Option<u16>,
+    /// Where booking publishes events. With brokers there are a forwarder and a receiver too.
+    pub brokers: Brokers,
     /// Throws away what Redis and MariaDB hold in the folder.
     pub fresh: bool,
     /// Whether that must survive a loss of power, or is only for a test.
@@ -50,6 +56,7 @@ impl StackOptions<'_> {
             folder: folder.into(),
             gateways: 1,
             first_port: None,
+            brokers: Brokers::None,
             fresh: false,
             durable: false,
             profile: Profile::Debug,
@@ -69,13 +76,18 @@ impl StackOptions<'_> {
             mariadb.join(mariadb::LOG),
             self.folder.join("booking.log"),
         ];
-        for log in gateways.chain(servers).filter(|log| log.exists()) {
+        let events = events::logs().map(|log| self.folder.join(log));
+        let logs = gateways.chain(servers).chain(events);
+        for log in logs.filter(|log| log.exists()) {
             leash::own_log(&log)?;
         }
         let Some(first) = self.first_port else {
             return Ok(());
         };
-        let offsets = (0..=1).chain((2..=self.gateways).map(gateway_offset));
+        let gateways = (2..=self.gateways).map(gateway_offset);
+        let events = [events::FORWARDER_OFFSET, events::RECEIVER_OFFSET];
+        let events = events.into_iter().filter(|_| self.brokers != Brokers::None);
+        let offsets = (0..=1).chain(gateways).chain(events);
         let ports = offsets.flat_map(|offset| [first + offset, first + offset + ADMIN_OFFSET]);
         match ports.into_iter().find(|port| !is_free(*port)) {
             None => Ok(()),
@@ -94,6 +106,8 @@ pub struct Stack {
     pub gateways: Vec<Program>,
     /// The seat booking behind them.
     pub booking: Program,
+    /// Where events go, if there are brokers.
+    pub events: Option<Events>,
     /// The line.
     pub redis: Redis,
     /// The seats.
@@ -141,33 +155,27 @@ impl Stack {
             forget(folder)?;
         }
         let keys = Keys::load_or_make(&folder.join("keys.env"))?;
-        let durable = options.durable;
-        progress("starting redis-server")?;
-        let redis = Redis::start(
-            &folder.join("redis"),
-            RedisOptions {
-                port: None,
-                durable,
-            },
-        )?;
-        progress("starting mariadbd")?;
-        let mariadb = MariaDb::start(
-            &folder.join("mariadb"),
-            MariaDbOptions {
-                port: None,
-                durable,
-            },
-        )?;
+        let (redis, mariadb) = start_stores(&options)?;
         let mysql_url = mariadb.ensure_database("usher")?;
+
+        let broker = Broker::start(&options)?;
 
         progress("starting booking, which brings the database up to date")?;
         let (booking, booking_admin_port) = start_service(
-            "booking",
+            ("booking", &[]),
             &booking_binary,
             &options,
-            1,
-            |port, admin_port| booking_environment(port, admin_port, &redis, &mysql_url, &keys),
+            (1, &options.booking_environment),
+            |port, admin_port| {
+                let mut own = booking_environment(port, admin_port, &redis, &mysql_url, &keys);
+                own.extend(broker.as_ref().map(Broker::environment));
+                own
+            },
         )?;
+        let events = match broker {
+            Some(broker) => Some(Events::start(broker, &options, &mysql_url, &keys)?),
+            None => None,
+        };
         let mut gateways = Vec::new();
         let mut gateway_admin_ports = Vec::new();
         for number in 1..=options.gateways.max(1) {
@@ -175,10 +183,10 @@ impl Stack {
             progress(&format!("starting {name}"))?;
             let offset = gateway_offset(number);
             let (program, admin_port) = start_service(
-                &name,
+                (&name, &[]),
                 &gateway_binary,
                 &options,
-                offset,
+                (offset, &options.gateway_environment),
                 |port, admin_port| gateway_environment(port, admin_port, &redis, &booking, &keys),
             )?;
             gateways.push(program);
@@ -187,6 +195,7 @@ impl Stack {
         Ok(Stack {
             gateways,
             booking,
+            events,
             redis,
             mariadb,
             gateway_admin_ports,
@@ -239,6 +248,11 @@ impl Stack {
         &self.keys.pass
     }
 
+    /// The secret that events are signed with on their way to a receiver.
+    pub fn webhook_secret(&self) -> &str {
+        &self.keys.webhook
+    }
+
     /// The secret that tokens are signed with.
     pub fn token_key(&self) -> &str {
         &self.keys.token
@@ -263,19 +277,40 @@ impl Stack {
                 return Ok(Some(ended));
             }
         }
-        Ok(None)
+        match &mut self.events {
+            Some(events) => events.revive(&mut self.booking),
+            None => Ok(None),
+        }
     }
 
-    /// Stops everything in order: gateways, booking, then the servers. The first error, after all were stopped.
+    /// Stops everything in order: gateways, booking, the way of events, then the servers. The first error, after all were stopped.
     pub fn stop(&mut self) -> io::Result<()> {
         self.gateways.iter_mut().for_each(Program::ask_to_stop);
         let mut outcomes: Vec<_> = self.gateways.iter_mut().map(stopped).collect();
         self.booking.ask_to_stop();
         outcomes.push(stopped(&mut self.booking));
+        outcomes.extend(self.events.as_mut().map(Events::stop));
         outcomes.push(self.redis.stop());
         outcomes.push(self.mariadb.stop());
         outcomes.into_iter().collect()
     }
+}
+
+fn start_stores(options: &StackOptions) -> io::Result<(Redis, MariaDb)> {
+    let (folder, durable) = (&options.folder, options.durable);
+    (options.progress)("starting redis-server")?;
+    let redis = RedisOptions {
+        port: None,
+        durable,
+    };
+    let redis = Redis::start(&folder.join("redis"), redis)?;
+    (options.progress)("starting mariadbd")?;
+    let mariadb = MariaDbOptions {
+        port: None,
+        durable,
+    };
+    let mariadb = MariaDb::start(&folder.join("mariadb"), mariadb)?;
+    Ok((redis, mariadb))
 }
 
 fn stopped(program: &mut Program) -> io::Result<()> {
@@ -288,19 +323,15 @@ fn stopped(program: &mut Program) -> io::Result<()> {
     }
 }
 
-/// Starts one service and waits until it is ready; on free ports it tries others when they were just taken.
+/// Starts one service, with more variables than its own, and waits until it is ready; on free ports it tries others when they were just taken.
 fn start_service(
-    name: &str,
+    (name, arguments): (&str, &[&str]),
     binary: &Path,
     options: &StackOptions,
-    offset: u16,
+    (offset, more): (u16, &[(String, String)]),
     environment: impl Fn(u16, u16) -> Vec<(&'static str, String)>,
 ) -> io::Result<(Program, u16)> {
-    let more = if offset == 1 {
-        &options.booking_environment
-    } else {
-        &options.gateway_environment
-    };
+    let arguments: Vec<_> = arguments.iter().map(|it| (*it).to_owned()).collect();
     let mut tries_left = PORT_TRIES;
     loop {
         tries_left -= 1;
@@ -315,7 +346,7 @@ fn start_service(
             name,
             ProgramOptions {
                 binary: binary.to_owned(),
-                arguments: Vec::new(),
+                arguments: arguments.clone(),
                 environment: own.chain(more.iter().cloned()).collect(),
                 port,
                 log: options.folder.join(format!("{name}.log")),

@@ -107,6 +107,7 @@ fn read_up(mut parser: Parser) -> Result<Command, Failure> {
             Arg::Long("yes") => up.yes = true,
             Arg::Long("release") => up.release = true,
             Arg::Long("fresh") => up.fresh = true,
+            Arg::Long("no-kafka") => up.no_kafka = true,
             Arg::Long("gateways") => {
                 up.gateways = number("--gateways", &parser.value()?, up::GATEWAYS)?
             }

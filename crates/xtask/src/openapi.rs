@@ -11,7 +11,7 @@ use crate::{say, workspace};
 
 /// Writes both documents, or only compares them.
 pub fn run(check: bool) -> Result<(), Failure> {
-    workspace::build_services(false, &AtomicBool::new(false))?;
+    workspace::build_services(false, false, &AtomicBool::new(false))?;
     let folder = workspace::root().join("docs/openapi");
     fs::create_dir_all(&folder)?;
     for name in ["gateway", "booking"] {

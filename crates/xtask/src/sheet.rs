@@ -40,6 +40,18 @@ impl Sheet<'_> {
         let _ = writeln!(text, "  demo concert   {}", demo.concert);
         let _ = writeln!(text, "  Redis          {}", stack.redis_url());
         let _ = writeln!(text, "  MariaDB        {}", stack.mysql_url());
+        if let Some(events) = &stack.events {
+            let _ = writeln!(
+                text,
+                "  forwarder      metrics and health {}",
+                events.forwarder.url()
+            );
+            let name = match events.kafka {
+                Some(_) => "Kafka stand-in",
+                None => "Kafka         ",
+            };
+            let _ = writeln!(text, "  {name} {}", events.brokers);
+        }
         let _ = writeln!(
             text,
             "  data and logs  target/usher; the same as variables: . target/usher/{FILE}"
@@ -62,6 +74,10 @@ impl Sheet<'_> {
             "  curl -s {gateway}/api/v1/schedules/{}/seats -H \"Authorization: Bearer $TOKEN\"",
             demo.schedule
         );
+        if stack.events.is_some() {
+            text.push_str("\nSee each event arrive at the end of its way, signed and once:\n\n");
+            text.push_str("  tail -f target/usher/receiver.log\n");
+        }
         text.push_str("\nCtrl-C stops everything.");
         text
     }
@@ -69,7 +85,7 @@ impl Sheet<'_> {
     /// Writes the file that scripts read; its presence says that everything is ready.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         let stack = self.stack;
-        let lines = format!(
+        let mut lines = format!(
             "GATEWAY_URLS={}\nBOOKING_URL={}\nREDIS_URL={}\nMYSQL_URL={}\nOPERATOR_KEY={}\n",
             stack.gateway_urls().join(","),
             stack.booking_url(),
@@ -77,6 +93,9 @@ impl Sheet<'_> {
             stack.mysql_url(),
             stack.operator_key()
         );
+        if let Some(events) = &stack.events {
+            let _ = writeln!(lines, "KAFKA_BROKERS={}", events.brokers);
+        }
         let unfinished = folder.join("up.env.unfinished");
         let mut file = File::options()
             .write(true)

@@ -16,24 +16,29 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use testbed::{Profile, Stack, StackOptions};
+use testbed::{Brokers, Profile, Stack, StackOptions};
 
+use crate::demo::Demo;
 use crate::failure::Failure;
 use crate::sheet::Sheet;
 use crate::{demo, packages, say, workspace};
 
 pub const HELP: &str = "\
-Starts Redis, MariaDB, booking and the gateways with a demo concert, and keeps them running.
+Starts Redis, MariaDB, a stand-in for Kafka, booking, the gateways, and the forwarder and a
+receiver of events, with a demo concert, and keeps them running.
 
-  cargo xtask up [--yes] [--gateways N] [--port P] [--release] [--fresh]
+  cargo xtask up [--yes] [--gateways N] [--port P] [--release] [--fresh] [--no-kafka]
 
   --yes          install missing packages without asking
   --gateways N   how many gateways, 1 to 50; 1 unless said
   --port P       the first gateway's port, 8080 unless said; booking has P+1, further
-                 gateways P+2 and so on; metrics and health are 1000 above each
+                 gateways P+2 and so on; metrics and health are 1000 above each;
+                 the forwarder has P+51, the receiver P+52
   --release      build and run with optimisation
   --fresh        throw away what an earlier run kept
+  --no-kafka     no broker, no forwarder, no receiver: events wait in the outbox
 
+With KAFKA_BROKERS=host:port events go through real brokers in place of the stand-in.
 Addresses and keys are printed, and stand in target/usher/up.env while it runs. The
 data is in target/usher and survives a restart. Variables GATEWAY_…, BOOKING_… and
 LOG_CONFIG that are set reach the services, except those that up itself sets.
@@ -50,7 +55,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 const MOST_RESTARTS: usize = 20;
 const RESTARTS_WITHIN: Duration = Duration::from_secs(60);
 /// What the stack wires itself.
-const WIRED: [&str; 12] = [
+const WIRED: [&str; 17] = [
     "GATEWAY_LISTEN",
     "GATEWAY_ADMIN_LISTEN",
     "GATEWAY_REDIS_URL",
@@ -63,6 +68,11 @@ const WIRED: [&str; 12] = [
     "BOOKING_MYSQL_URL",
     "BOOKING_REDIS_URL",
     "BOOKING_PASS_KEY",
+    "BOOKING_KAFKA_BROKERS",
+    "BOOKING_FORWARD_LISTEN",
+    "BOOKING_RECEIVE_LISTEN",
+    "BOOKING_WEBHOOK_URL",
+    "BOOKING_WEBHOOK_SECRET",
 ];
 
 /// What the command line asks for.
@@ -73,6 +83,7 @@ pub struct Up {
     pub port: u16,
     pub release: bool,
     pub fresh: bool,
+    pub no_kafka: bool,
 }
 
 impl Default for Up {
@@ -83,6 +94,7 @@ impl Default for Up {
             port: 8080,
             release: false,
             fresh: false,
+            no_kafka: false,
         }
     }
 }
@@ -106,8 +118,11 @@ impl Up {
         packages::ensure(self.yes || packages::is_unattended())?;
         let options = self.stack_options(&folder, &progress);
         options.check().map_err(port_hint)?;
-        progress("building gateway and booking")?;
-        workspace::build_services(self.release, &stop)?;
+        let stand_in = options.brokers == Brokers::StandIn;
+        progress(
+            "building; the first time takes minutes, one or two of them for the client of Kafka",
+        )?;
+        workspace::build_services(self.release, stand_in, &stop)?;
 
         let mut stack = Stack::start(options).map_err(port_hint)?;
         progress("making the demo concert")?;
@@ -119,7 +134,7 @@ impl Up {
         };
         say(&sheet.text());
         sheet.write(&folder)?;
-        let outcome = watch(&mut stack, &stop);
+        let outcome = watch(&mut stack, &demo, &folder, &stop);
         say("Stopping everything…");
         Sheet::remove(&folder)?;
         let stopped = stack.stop();
@@ -138,6 +153,7 @@ impl Up {
             folder: folder.to_owned(),
             gateways: self.gateways,
             first_port: Some(self.port),
+            brokers: self.brokers(),
             fresh: self.fresh,
             durable: true,
             profile: if self.release {
@@ -148,6 +164,16 @@ impl Up {
             gateway_environment: inherited("GATEWAY_"),
             booking_environment: inherited("BOOKING_"),
             progress,
+        }
+    }
+}
+
+impl Up {
+    fn brokers(&self) -> Brokers {
+        match env::var("KAFKA_BROKERS") {
+            _ if self.no_kafka => Brokers::None,
+            Ok(brokers) if !brokers.trim().is_empty() => Brokers::At(brokers),
+            _ => Brokers::StandIn,
         }
     }
 }
@@ -197,7 +223,7 @@ fn port_hint(error: io::Error) -> Failure {
 }
 
 /// Starts again what ends by itself, or is killed by somebody who wants to see what then happens.
-fn watch(stack: &mut Stack, stop: &AtomicBool) -> Result<(), Failure> {
+fn watch(stack: &mut Stack, demo: &Demo, folder: &Path, stop: &AtomicBool) -> Result<(), Failure> {
     let mut recent: VecDeque<Instant> = VecDeque::new();
     while !stop.load(Ordering::Relaxed) {
         let Some(ended) = stack.revive()? else {
@@ -219,6 +245,8 @@ fn watch(stack: &mut Stack, stop: &AtomicBool) -> Result<(), Failure> {
             )));
         }
         say(&format!("{told}\nIt was started again."));
+        // The stand-in for Kafka comes back elsewhere.
+        Sheet { stack, demo }.write(folder)?;
     }
     Ok(())
 }

@@ -34,9 +34,13 @@ pub fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds the two services; cargo's own output is shown. `stop` ends the build early.
-pub fn build_services(release: bool, stop: &AtomicBool) -> Result<(), Failure> {
+/// Builds the two services, with the stand-in for Kafka if it is wanted; cargo's own output is shown. `stop` ends the
+/// build early.
+pub fn build_services(release: bool, stand_in: bool, stop: &AtomicBool) -> Result<(), Failure> {
     let mut arguments = vec!["build", "-p", "gateway", "-p", "booking", "--bins"];
+    if stand_in {
+        arguments.extend(["-p", "kafka-stand-in"]);
+    }
     if release {
         arguments.push("--release");
     }

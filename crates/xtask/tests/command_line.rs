@@ -48,6 +48,7 @@ fn help_lists_commands_and_flags() {
     check_help("help", "cargo xtask test");
     check_help("up --help", "--gateways N");
     check_help("up -h", "--fresh");
+    check_help("up --help", "--no-kafka");
     check_help("test --help", "--yes");
     check_help("openapi --help", "--check");
 }

@@ -141,10 +141,12 @@ pub async fn add_schedule(
     body: Body<NewSchedule>,
 ) -> Result<HttpResponse, Problem> {
     let (new, now) = (body.0.checked()?, app.clock.now());
+    let concert_id = *concert_id;
     let schedule = app
         .db
-        .transaction(move |tx| concert::add_schedule(tx, *concert_id, &new, now))
+        .transaction(move |tx| concert::add_schedule(tx, concert_id, &new, now))
         .await?;
+    app.lists.added(concert_id);
     log::info!("{} added schedule {}", operator.name, schedule.id);
     Ok(answer::created(
         &format!("/api/v1/schedules/{}/seats", schedule.id),

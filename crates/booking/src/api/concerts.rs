@@ -13,9 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::caller::Admitted;
+use super::printed::Printed;
 use super::{answer, paging};
 use crate::Booking;
-use crate::reservation::ReserveError;
 use crate::{concert, seat};
 
 /// A concert.
@@ -120,26 +120,23 @@ pub struct Bookable {
 
 /// Lists the dates of a concert in their order.
 #[utoipa::path(get, path = "/api/v1/concerts/{concertId}/schedules", operation_id = "listSchedules", tag = "concerts",
-    params(("concertId" = Uuid, Path), Bookable),
-    responses((status = 200, description = "Every date, or every date that can be booked.", body = Page<Schedule>)),
+    params(("concertId" = Uuid, Path), Bookable,
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the answer that you have.")),
+    responses(
+        (status = 200, description = "Every date, or every date that can be booked; as it was a moment ago.",
+            body = Page<Schedule>, headers(("ETag" = String, description = "Strong."))),
+        (status = 304, description = "The answer that you have is still true.")),
     extensions(("x-access" = json!("active")), ("x-codes" = json!(["CONCERT_NOT_FOUND", "QUEUE_MISMATCH"]))))]
 pub async fn schedules(
     app: Data<Booking>,
     admitted: Admitted,
     id: Path<Uuid>,
     query: Query<Bookable>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let (id, available, now) = (*id, query.available, app.clock.now());
-    let concert = app.db.read(move |conn| concert::find(conn, id)).await?;
-    let concert = concert.ok_or(concert::ScheduleError::ConcertNotFound)?;
-    admitted.must_come_from(&concert.queue)?;
-    let found = app
-        .db
-        .read(move |conn| concert::schedules(conn, id, available, now))
-        .await?;
-    Ok(answer::own(&Page::whole(
-        found.into_iter().map(Schedule::from).collect(),
-    )))
+    let dates = app.lists.dates(&app.db, *id).await?;
+    admitted.must_come_from(&dates.queue)?;
+    Ok(dates.printed(query.available).answer(&request))
 }
 
 /// One seat.
@@ -179,17 +176,24 @@ pub struct Seats {
 }
 
 impl Seats {
-    fn of(seats: Vec<seat::Seat>, wanted: Option<Wanted>) -> Self {
-        let shown = |seat: &seat::Seat| match wanted {
-            Some(Wanted::Available) => seat.state == seat::SeatState::Available,
-            None => true,
-        };
-        let items: Vec<Seat> = seats.into_iter().filter(shown).map(Seat::from).collect();
-        let mut hash = Sha256::new();
-        serde_json::to_writer(&mut hash, &items).expect("seats are JSON");
-        let version = URL_SAFE_NO_PAD.encode(&hash.finalize()[..16]);
+    /// Those of these seats that are shown, with a version of just them.
+    pub(super) fn of(seats: impl Iterator<Item = seat::Seat>) -> Self {
+        let items: Vec<Seat> = seats.map(Seat::from).collect();
+        let version = version_of(&items);
         Self { items, version }
     }
+
+    pub(super) fn printed(&self) -> Printed {
+        let body = serde_json::to_vec(self).expect("seats are JSON");
+        Printed::new(&self.version, body)
+    }
+}
+
+/// The same for the same content: half a SHA-256 in base64url.
+pub(super) fn version_of(content: &impl Serialize) -> String {
+    let mut hash = Sha256::new();
+    serde_json::to_writer(&mut hash, content).expect("content is JSON");
+    URL_SAFE_NO_PAD.encode(&hash.finalize()[..16])
 }
 
 /// Which seats.
@@ -202,7 +206,7 @@ pub struct SeatQuery {
 }
 
 /// The state that can be asked for.
-#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Wanted {
     /// Free at this moment.
@@ -214,8 +218,9 @@ pub enum Wanted {
     params(("scheduleId" = Uuid, Path), SeatQuery,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the answer that you have.")),
     responses(
-        (status = 200, description = "Every seat, or every seat in the state asked for.", body = Seats,
-            headers(("ETag" = String, description = "Strong; `version` between quotation marks."))),
+        (status = 200, description = "Every seat, or every seat in the state asked for; as it was a moment ago.", body = Seats,
+            headers(("ETag" = String, description = "Strong: `version` between quotation marks, with `.gz` behind it \
+                where the answer is compressed."))),
         (status = 304, description = "The answer that you have is still true.")),
     extensions(("x-access" = json!("active")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND", "QUEUE_MISMATCH"]))))]
 pub async fn seats(
@@ -225,10 +230,7 @@ pub async fn seats(
     query: Query<SeatQuery>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let (id, now) = (*id, app.clock.now());
-    let queue = app.db.read(move |conn| concert::queue_of(conn, id)).await?;
-    admitted.must_come_from(&queue.ok_or(ReserveError::ScheduleNotFound)?)?;
-    let found = app.db.read(move |conn| seat::list(conn, id, now)).await?;
-    let seats = Seats::of(found, query.state);
-    Ok(answer::versioned(&request, &seats.version, &seats))
+    let seats = app.lists.seats(&app.db, *id).await?;
+    admitted.must_come_from(&seats.queue)?;
+    Ok(seats.printed(query.state.is_some()).answer(&request))
 }

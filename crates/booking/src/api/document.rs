@@ -56,6 +56,8 @@ pub struct BookingProblem {
     problem: ProblemBody,
     /// With `SEAT_TAKEN`: which seats and why.
     conflicts: Option<Vec<Conflict>>,
+    /// With `SOLD_OUT`: how many seats are free.
+    available: Option<u16>,
     /// With `BALANCE_SHORT`: how much, in minor units.
     missing: Option<i64>,
 }
@@ -190,6 +192,9 @@ fn example(code: &Code) -> Value {
     example["requestId"] = "0198c0de5f0a7c3e9d2b4a6f8e1c3d5b".into();
     if *code == codes::SEAT_TAKEN {
         example["conflicts"] = json!([{ "seatNumber": 7, "reason": "held" }]);
+    }
+    if *code == codes::SOLD_OUT {
+        example["available"] = json!(1);
     }
     if *code == codes::BALANCE_SHORT {
         example["missing"] = json!(100_000);

@@ -5,14 +5,16 @@ use serde_json::{Value, json};
 
 use super::codes::{
     ALREADY_PAID, ALREADY_REFUNDED, AMOUNT_INVALID, BALANCE_LIMIT, BALANCE_SHORT,
-    CONCERT_NOT_FOUND, DATABASE_BUSY, HOLD_EXPIRED, IDEMPOTENCY_IN_PROGRESS,
-    IDEMPOTENCY_KEY_REUSED, PAYMENT_NOT_FOUND, QUEUE_MISMATCH, RESERVATION_CANCELLED,
-    RESERVATION_NOT_FOUND, SALES_CLOSED, SALES_INVALID, SCHEDULE_NOT_FOUND, SEAT_TAKEN,
-    SEAT_UNKNOWN, SEATS_INVALID, SECTIONS_INVALID, SHOW_STARTED, TOO_MANY_SEATS,
+    CONCERT_NOT_FOUND, DATABASE_BUSY, EVENT_NOT_DEAD, EVENT_NOT_FOUND, GRADE_UNKNOWN, HOLD_EXPIRED,
+    IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, PAYMENT_NOT_FOUND, QUEUE_MISMATCH,
+    RESERVATION_CANCELLED, RESERVATION_NOT_FOUND, SALES_CLOSED, SALES_INVALID, SCHEDULE_NOT_FOUND,
+    SEAT_TAKEN, SEAT_UNKNOWN, SEATS_INVALID, SECTIONS_INVALID, SHOW_STARTED, SOLD_OUT,
+    TOO_MANY_SEATS,
 };
 use crate::concert::{LayoutError, ScheduleError};
 use crate::db::DbError;
 use crate::idempotency::OnceError;
+use crate::outbox::RedeliverError;
 use crate::payment::{PayError, RefundError};
 use crate::reservation::{CancelError, Conflict, ReserveError, SeatNumbersError};
 use crate::wallet::{AmountInvalid, BALANCE_LIMIT as LIMIT, ChargeError};
@@ -84,6 +86,13 @@ impl From<ReserveError> for Problem {
                     .with("conflicts", conflicts)
             }
             ReserveError::SeatUnknown(_) => SEAT_UNKNOWN.because(detail),
+            ReserveError::SoldOut { available } => SOLD_OUT
+                .because("Fewer seats are free than you asked for; nothing was reserved.")
+                .with("available", available),
+            ReserveError::GradeUnknown(_) => GRADE_UNKNOWN.because(detail),
+            ReserveError::Crowded => {
+                DATABASE_BUSY.because("Too many want the same seats; try again soon.")
+            }
             ReserveError::TooManySeats { max, has } => TOO_MANY_SEATS.because(format!(
                 "At most {max} seats of one date; you have {has} already."
             )),
@@ -163,6 +172,17 @@ impl From<ChargeError> for Problem {
         match error {
             ChargeError::BalanceLimit => balance_limit(),
             ChargeError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<RedeliverError> for Problem {
+    fn from(error: RedeliverError) -> Self {
+        match error {
+            RedeliverError::NotFound => EVENT_NOT_FOUND.because("There is no such event."),
+            RedeliverError::NotDead => EVENT_NOT_DEAD
+                .because("The event was not given up, so there is nothing to send again."),
+            RedeliverError::Db(cause) => cause.into(),
         }
     }
 }

@@ -18,10 +18,11 @@ use super::answer;
 use super::caller::Admitted;
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
 use crate::Booking;
-use crate::db::{Tx, new_id};
+use crate::db::{Failure, Tx, new_id};
 use crate::idempotency::{Claim, OnceError, Outcome};
 use crate::ledger::CURRENCY;
 use crate::payment::{self, RefundError};
+use crate::reservation::Reservation;
 
 const PAYMENTS: &str = "/api/v1/payments";
 const PAY: &str = "POST /api/v1/payments";
@@ -97,8 +98,10 @@ pub async fn pay(
     let (now, user_id) = (app.clock.now(), admitted.user_id);
     let claim = key.claim(user_id, PAY, &*body);
     let wish = body.wish(user_id, now);
-    let pay = move |tx: &mut Tx| payment::pay(tx, &wish, now).map(Payment::from);
-    let outcome = repeat::once(&app, claim, now, pay).await?;
+    let pay = move |tx: &mut Tx| {
+        payment::pay(tx, &wish, now).map(|paid| (Payment::from(paid.payment), paid.reservation))
+    };
+    let outcome = settle(&app, claim, now, pay).await?;
     repeat::count(&app.metrics.payments, &outcome);
     let mut answer = repeat::answer_at(PAYMENTS, outcome)?;
     answer.headers_mut().insert(ADMISSION, RELEASE);
@@ -179,29 +182,35 @@ pub async fn refund(
         user_id,
         payment_id,
     };
-    let outcome = give_back(&app, claim, wish, now).await?;
+    let refund = move |tx: &mut Tx| {
+        payment::refund(tx, &wish, now).map(|done| (Refund::from(&done), done.reservation))
+    };
+    let outcome = settle(&app, claim, now, refund).await?;
     repeat::count(&app.metrics.refunds, &outcome);
     repeat::answer(outcome)
 }
 
-/// Refunds, then gives back the locks of the seats that are free again.
-async fn give_back(
+/// Lets `act` have its effect once; afterwards the seats of the reservation that it names have changed hands.
+async fn settle<Body, E>(
     app: &Booking,
     claim: Claim,
-    wish: payment::Refund,
     now: Timestamp,
-) -> Result<Outcome<RefundError>, OnceError> {
-    let freed = Arc::new(OnceLock::new());
-    let seats = Arc::clone(&freed);
-    let refund = move |tx: &mut Tx| {
-        let refunded = payment::refund(tx, &wish, now)?;
-        let answer = Refund::from(&refunded);
-        seats.get_or_init(|| refunded.reservation);
+    act: impl Fn(&mut Tx) -> Result<(Body, Reservation), E> + Send + Sync + 'static,
+) -> Result<Outcome<E>, OnceError>
+where
+    Body: Serialize,
+    E: Failure + Send + 'static,
+{
+    let changed = Arc::new(OnceLock::new());
+    let seen = Arc::clone(&changed);
+    let act = move |tx: &mut Tx| {
+        let (answer, reservation) = act(tx)?;
+        seen.get_or_init(|| reservation);
         Ok(answer)
     };
-    let outcome = repeat::once(app, claim, now, refund).await?;
-    if let Some(reservation) = freed.get() {
-        app.unlock(reservation).await;
+    let outcome = repeat::once(app, claim, now, act).await?;
+    if let Some(reservation) = changed.get() {
+        app.settled(reservation).await;
     }
     Ok(outcome)
 }

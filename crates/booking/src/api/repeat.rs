@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::codes::{IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_MISSING};
 use crate::Booking;
+use crate::crash;
 use crate::db::{Failure, Tx};
 use crate::idempotency::{self, Answer, Claim, Fingerprint, IdempotencyKey, OnceError, Outcome};
 
@@ -75,11 +76,14 @@ where
     Body: Serialize,
     E: Failure + Send + 'static,
 {
-    app.db
+    let outcome = app
+        .db
         .transaction(move |tx| {
             idempotency::once(tx, &claim, now, |tx| act(tx).map(|body| created(&body)))
         })
-        .await
+        .await;
+    crash::point("once.committed");
+    outcome
 }
 
 /// A 201 as it is stored, so that a repetition gets the same.

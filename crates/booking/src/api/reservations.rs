@@ -15,39 +15,106 @@ use super::caller::Admitted;
 use super::repeat::{self, OptionalKey, OptionalKeyHeader};
 use super::{answer, paging};
 use crate::Booking;
+use crate::concert::Grade;
+use crate::crash;
 use crate::db::{Tx, new_id};
 use crate::idempotency::{Claim, OnceError, Outcome};
 use crate::ledger::CURRENCY;
 use crate::reservation::{
-    self, Conflict, Reason, ReservationState, ReserveError, ReservedSeat, SeatNumbers,
+    self, Best, Conflict, Reason, ReservationState, ReserveError, ReservedSeat, SeatNumbers, Wanted,
 };
 use crate::seat_lock::Thinned;
 
 const RESERVATIONS: &str = "/api/v1/reservations";
 const RESERVE: &str = "POST /api/v1/reservations";
 
-/// Seats that the visitor wants.
+/// Seats that the visitor wants: either these very ones, or some of the best.
 #[derive(Deserialize, Serialize, ToSchema)]
+#[serde(untagged, try_from = "Fields")]
+pub enum Reserve {
+    /// These very seats.
+    Numbers(ReserveNumbers),
+    /// Some of the best that are free.
+    Best(ReserveBest),
+}
+
+/// Seats that the visitor names.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Reserve {
+pub struct ReserveNumbers {
     schedule_id: Uuid,
     /// All of them or none.
     #[schema(min_items = 1, max_items = 4, example = json!([7, 8]))]
     seat_numbers: Vec<i64>,
 }
 
+/// Seats that are chosen for the visitor: side by side (consecutive numbers of one grade) while there are such, the
+/// dearest first, of one price the lowest numbers. When there are none side by side, the best that are free, wherever
+/// they are; who does not want them gives them back.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReserveBest {
+    schedule_id: Uuid,
+    /// How many seats.
+    #[schema(minimum = 1, maximum = 4, example = 2)]
+    count: i64,
+    /// Only seats of this grade; of any when not said.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 32, example = "VIP")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grade: Option<Grade>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Fields {
+    schedule_id: Uuid,
+    seat_numbers: Option<Vec<i64>>,
+    count: Option<i64>,
+    grade: Option<Grade>,
+}
+
+impl TryFrom<Fields> for Reserve {
+    type Error = &'static str;
+
+    fn try_from(fields: Fields) -> Result<Self, Self::Error> {
+        let schedule_id = fields.schedule_id;
+        match (fields.seat_numbers, fields.count, fields.grade) {
+            (Some(seat_numbers), None, None) => Ok(Self::Numbers(ReserveNumbers {
+                schedule_id,
+                seat_numbers,
+            })),
+            (None, Some(count), grade) => Ok(Self::Best(ReserveBest {
+                schedule_id,
+                count,
+                grade,
+            })),
+            _ => Err("either `seatNumbers`, or `count` with or without `grade`"),
+        }
+    }
+}
+
 impl Reserve {
     fn wanted(
-        &self,
+        self,
         by: Admitted,
         max: u16,
         now: Timestamp,
     ) -> Result<reservation::Reserve, Problem> {
+        let (schedule_id, seats) = match self {
+            Self::Numbers(wish) => {
+                let numbers = SeatNumbers::parse(&wish.seat_numbers, max)?;
+                (wish.schedule_id, Wanted::Numbers(numbers))
+            }
+            Self::Best(wish) => {
+                let best = Best::parse(wish.count, wish.grade, max)?;
+                (wish.schedule_id, Wanted::Best(best))
+            }
+        };
         Ok(reservation::Reserve {
             id: new_id(now),
             user_id: by.user_id,
-            schedule_id: self.schedule_id,
-            seats: SeatNumbers::parse(&self.seat_numbers, max)?,
+            schedule_id,
+            seats,
             queue: by.queue,
         })
     }
@@ -127,14 +194,14 @@ impl Reservation {
     }
 }
 
-/// Holds seats for the visitor: all of them or none.
+/// Holds seats for the visitor: all of them or none. Names them, or asks for some of the best.
 #[utoipa::path(post, path = "/api/v1/reservations", operation_id = "reserve", tag = "reservations",
     params(OptionalKeyHeader), request_body = Reserve,
     responses((status = 201, description = "The seats are held until `holdExpiresAt`.", body = Reservation,
         headers(("Location" = String, description = "The reservation."),
             ("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
     extensions(("x-access" = json!("active")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND", "SEAT_TAKEN", "SEAT_UNKNOWN",
-        "SEATS_INVALID", "TOO_MANY_SEATS", "SALES_CLOSED", "QUEUE_MISMATCH"]))))]
+        "SEATS_INVALID", "TOO_MANY_SEATS", "SOLD_OUT", "GRADE_UNKNOWN", "SALES_CLOSED", "QUEUE_MISMATCH"]))))]
 pub async fn reserve(
     app: Data<Booking>,
     admitted: Admitted,
@@ -143,42 +210,46 @@ pub async fn reserve(
 ) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let claim = key.claim(admitted.user_id, RESERVE, &*body);
-    let wanted = body.wanted(admitted, app.limits.seats_per_user, now)?;
+    let wanted = body.0.wanted(admitted, app.limits.seats_per_user, now)?;
+    let schedule_id = wanted.schedule_id;
     let outcome = hold(&app, wanted, claim, now).await;
+    if let Ok(Outcome::Fresh(_)) = outcome {
+        app.lists.changed(schedule_id);
+    }
     count(&app, &outcome);
     repeat::answer_at(RESERVATIONS, outcome?)
 }
 
-/// Lets the locks thin the crowd, then asks the judge. The locks of a hold stay for as long as it may live, at most 5 s.
 async fn hold(
     app: &Booking,
     wanted: reservation::Reserve,
     claim: Option<Claim>,
     now: Timestamp,
 ) -> Result<Outcome<ReserveError>, OnceError> {
+    match wanted.seats.clone() {
+        Wanted::Numbers(numbers) => hold_numbers(app, wanted, &numbers, claim, now).await,
+        Wanted::Best(best) => hold_best(app, wanted, best, claim, now).await,
+    }
+}
+
+/// Lets the locks thin the crowd, then asks the judge. The locks of a hold stay for as long as it may live, at most 5 s.
+async fn hold_numbers(
+    app: &Booking,
+    wanted: reservation::Reserve,
+    seats: &SeatNumbers,
+    claim: Option<Claim>,
+    now: Timestamp,
+) -> Result<Outcome<ReserveError>, OnceError> {
     let reservation::Reserve {
-        id,
-        schedule_id,
-        ref seats,
-        ..
+        id, schedule_id, ..
     } = wanted;
-    let (seats, limits) = (seats.clone(), app.limits);
-    let lives = limits.hold.to_std().unwrap_or_default();
+    let lives = app.limits.hold.to_std().unwrap_or_default();
     let owner = claim.as_ref().map_or(id, Claim::lock_owner);
-    if let Thinned::Taken(numbers) = app.seat_lock.take(schedule_id, &seats, owner, lives).await {
+    if let Thinned::Taken(numbers) = app.seat_lock.take(schedule_id, seats, owner, lives).await {
         return Ok(Outcome::Refused(being_held(numbers)));
     }
-    let act = move |tx: &mut Tx| {
-        let held = reservation::reserve(tx, &wanted, &limits, now)?;
-        Ok(Reservation::at(now, held))
-    };
-    let outcome = match claim {
-        Some(claim) => repeat::once(app, claim, now, act).await,
-        None => Ok(match app.db.transaction(act).await {
-            Ok(held) => Outcome::Fresh(repeat::created(&held)),
-            Err(refusal) => Outcome::Refused(refusal),
-        }),
-    };
+    crash::point("reserve.locked");
+    let outcome = judge(app, wanted, claim, now).await;
     let held_for_id = owner == id && matches!(outcome, Ok(Outcome::Fresh(_)));
     if !held_for_id {
         // Whoever cancels knows the reservation and not the key, so the locks of a key go at once.
@@ -189,10 +260,50 @@ async fn hold(
     outcome
 }
 
+/// Seats that are chosen need no locks in Redis: nobody is offered what others are taking.
+async fn hold_best(
+    app: &Booking,
+    wanted: reservation::Reserve,
+    best: Best,
+    claim: Option<Claim>,
+    now: Timestamp,
+) -> Result<Outcome<ReserveError>, OnceError> {
+    let patient = reservation::Reserve {
+        seats: Wanted::Best(best.patiently()),
+        ..wanted.clone()
+    };
+    match judge(app, wanted, claim.clone(), now).await {
+        Ok(Outcome::Refused(ReserveError::Crowded)) => judge(app, patient, claim, now).await,
+        outcome => outcome,
+    }
+}
+
+async fn judge(
+    app: &Booking,
+    wanted: reservation::Reserve,
+    claim: Option<Claim>,
+    now: Timestamp,
+) -> Result<Outcome<ReserveError>, OnceError> {
+    let limits = app.limits;
+    let act = move |tx: &mut Tx| {
+        let held = reservation::reserve(tx, &wanted, &limits, now)?;
+        Ok(Reservation::at(now, held))
+    };
+    match claim {
+        Some(claim) => repeat::once(app, claim, now, act).await,
+        None => Ok(match app.db.transaction(act).await {
+            Ok(held) => Outcome::Fresh(repeat::created(&held)),
+            Err(refusal) => Outcome::Refused(refusal),
+        }),
+    }
+}
+
 fn count(app: &Booking, outcome: &Result<Outcome<ReserveError>, OnceError>) {
     match outcome {
         Ok(Outcome::Fresh(_)) => app.metrics.holds.inc(),
-        Ok(Outcome::Refused(ReserveError::SeatTaken(_))) => app.metrics.conflicts.inc(),
+        Ok(Outcome::Refused(ReserveError::SeatTaken(_) | ReserveError::SoldOut { .. })) => {
+            app.metrics.conflicts.inc()
+        }
         Ok(Outcome::Replayed(_) | Outcome::Refused(_)) | Err(_) => {}
     }
 }
@@ -265,6 +376,6 @@ pub async fn cancel(
         .transaction(move |tx| reservation::cancel(tx, admitted.user_id, id, now))
         .await?;
     app.metrics.cancellations.inc_by(cancelled.changed.into());
-    app.unlock(&cancelled.reservation).await;
+    app.settled(&cancelled.reservation).await;
     Ok(answer::gone())
 }

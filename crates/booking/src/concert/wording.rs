@@ -1,6 +1,6 @@
 //! Words and prices that an operator gives, checked once at the door.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The dearest seat, in minor units: four of these stay below the limit of a wallet, so every seat can be paid.
 const PRICE_MAX: i64 = 100_000_000;
@@ -77,7 +77,7 @@ impl TryFrom<String> for QueueName {
 }
 
 /// What seats of one price are called, such as `VIP`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String")]
 pub struct Grade(String);
 

@@ -1,14 +1,17 @@
 //! The verb `reserve`: all the seats or none.
 
+use std::ops::Range;
+
 use chassis::time::Timestamp;
 use chrono::TimeDelta;
 use diesel::dsl::DuplicatedKeys;
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::{Reservation, ReservationState, ReservedSeat, SeatNumbers};
+use super::{Reservation, ReservationState, ReservedSeat, SeatNumbers, Wanted, best};
 use crate::audit::{self, Action, Actor};
 use crate::concert::QueueName;
+use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db};
 use crate::outbox::{self, EventType};
 use crate::schema::{buyers, concerts, reservation_seats, reservations, schedules, seats};
@@ -24,7 +27,7 @@ pub struct Reserve {
     /// Of which date.
     pub schedule_id: Uuid,
     /// Which seats.
-    pub seats: SeatNumbers,
+    pub seats: Wanted,
     /// The queue that the user has come through.
     pub queue: QueueName,
 }
@@ -84,6 +87,18 @@ pub enum ReserveError {
     /// The schedule has no seats with these numbers.
     #[error("no such seats: {0:?}")]
     SeatUnknown(Vec<u16>),
+    /// Fewer seats are free than are wanted, of the grade that was named if one was.
+    #[error("only {available} seats are free")]
+    SoldOut {
+        /// How many are free.
+        available: usize,
+    },
+    /// The schedule has no seats of this grade.
+    #[error("no such grade: {0}")]
+    GradeUnknown(String),
+    /// Others are taking all the seats that are left at this very moment; ask again with [`Best::patiently`](super::Best::patiently).
+    #[error("others are taking the last seats")]
+    Crowded,
     /// The user would have more seats of this schedule than allowed.
     #[error("at most {max} seats, and {has} are taken")]
     TooManySeats {
@@ -111,23 +126,27 @@ fails_with_db!(ReserveError);
 /// Holds all the wanted seats for the user, or none.
 ///
 /// Eight statements: what is on offer, the buyer's lock, what they have, the seats, the reservation, its seats, audit,
-/// outbox. A seat that is plainly taken costs only the first, and no lock.
+/// outbox. A seat that is plainly taken costs only the first, and no lock. The best seats take two more: looking for
+/// them, and locking them; one more for each time that somebody else is faster.
 pub fn reserve(
     tx: &mut Tx,
     wanted: &Reserve,
     limits: &Limits,
     now: Timestamp,
 ) -> Result<Reservation, ReserveError> {
-    let seats = offered(tx, wanted, now)?;
-    line_up(tx, wanted, now)?;
-    let has = seats_of_user(tx, wanted, now)?;
-    if has + seats.len() > usize::from(limits.seats_per_user) {
-        let has = u16::try_from(has).unwrap_or(u16::MAX);
-        return Err(ReserveError::TooManySeats {
-            max: limits.seats_per_user,
-            has,
-        });
-    }
+    let seats = match &wanted.seats {
+        Wanted::Numbers(numbers) => {
+            let seats = offered(tx, wanted, numbers, now)?;
+            within_limit(tx, wanted, seats.len(), limits, now)?;
+            seats
+        }
+        Wanted::Best(best) => {
+            on_sale(tx, wanted, now)?;
+            within_limit(tx, wanted, best.count(), limits, now)?;
+            best::choose(tx, wanted.schedule_id, best, now)?
+        }
+    };
+    crash::point("reserve.offered");
     let held = Reservation {
         id: wanted.id,
         schedule_id: wanted.schedule_id,
@@ -139,13 +158,17 @@ pub fn reserve(
         created_at: now,
     };
     hold_seats(tx, &held, now)?;
+    crash::point("reserve.held");
     write(tx, &held)?;
+    crash::point("reserve.written");
     audit::record(
         tx,
         &[held.change(Action::Held, Actor::User(held.user_id))],
         now,
     )?;
+    crash::point("reserve.audited");
     outbox::record(tx, &[held.event(EventType::ReservationHeld)], now)?;
+    crash::point("reserve.recorded");
     Ok(held)
 }
 
@@ -155,12 +178,13 @@ type Offer = (u16, String, i64, SeatState, Option<At>, At, At, String);
 fn offered(
     conn: &mut Conn,
     wanted: &Reserve,
+    numbers: &SeatNumbers,
     now: Timestamp,
 ) -> Result<Vec<ReservedSeat>, ReserveError> {
     let offers: Vec<Offer> = seats::table
         .inner_join(schedules::table.inner_join(concerts::table))
         .filter(seats::schedule_id.eq(Id(wanted.schedule_id)))
-        .filter(seats::number.eq_any(wanted.seats.as_slice()))
+        .filter(seats::number.eq_any(numbers.as_slice()))
         .order(seats::number)
         .select((
             seats::number,
@@ -174,16 +198,10 @@ fn offered(
         ))
         .load(conn)?;
     let Some((.., open, close, queue)) = offers.first() else {
-        return Err(nothing_offered(conn, wanted)?);
+        return Err(nothing_offered(conn, wanted, numbers)?);
     };
-    if queue != wanted.queue.as_str() {
-        return Err(ReserveError::QueueMismatch);
-    }
-    if now < open.0 || close.0 <= now {
-        return Err(ReserveError::SalesClosed);
-    }
-    let unknown: Vec<u16> = wanted
-        .seats
+    open_to(wanted, queue, open.0..close.0, now)?;
+    let unknown: Vec<u16> = numbers
         .as_slice()
         .iter()
         .copied()
@@ -209,7 +227,42 @@ fn offered(
         .collect())
 }
 
-fn nothing_offered(conn: &mut Conn, wanted: &Reserve) -> Result<ReserveError, DbError> {
+/// Whether the schedule is for sale to this user now, whatever seats it has left. One statement.
+fn on_sale(conn: &mut Conn, wanted: &Reserve, now: Timestamp) -> Result<(), ReserveError> {
+    let found: Option<(At, At, String)> = schedules::table
+        .inner_join(concerts::table)
+        .filter(schedules::id.eq(Id(wanted.schedule_id)))
+        .select((
+            schedules::sales_open_at,
+            schedules::sales_close_at,
+            concerts::queue,
+        ))
+        .first(conn)
+        .optional()?;
+    let (open, close, queue) = found.ok_or(ReserveError::ScheduleNotFound)?;
+    open_to(wanted, &queue, open.0..close.0, now)
+}
+
+fn open_to(
+    wanted: &Reserve,
+    queue: &str,
+    sales: Range<Timestamp>,
+    now: Timestamp,
+) -> Result<(), ReserveError> {
+    if queue != wanted.queue.as_str() {
+        return Err(ReserveError::QueueMismatch);
+    }
+    if !sales.contains(&now) {
+        return Err(ReserveError::SalesClosed);
+    }
+    Ok(())
+}
+
+fn nothing_offered(
+    conn: &mut Conn,
+    wanted: &Reserve,
+    numbers: &SeatNumbers,
+) -> Result<ReserveError, DbError> {
     let known: i64 = schedules::table
         .find(Id(wanted.schedule_id))
         .count()
@@ -217,7 +270,7 @@ fn nothing_offered(conn: &mut Conn, wanted: &Reserve) -> Result<ReserveError, Db
     Ok(if known == 0 {
         ReserveError::ScheduleNotFound
     } else {
-        ReserveError::SeatUnknown(wanted.seats.as_slice().to_vec())
+        ReserveError::SeatUnknown(numbers.as_slice().to_vec())
     })
 }
 
@@ -233,6 +286,27 @@ fn conflict(seat_number: u16, state: SeatState) -> Option<Conflict> {
             reason: Reason::Sold,
         }),
     }
+}
+
+/// Whether the user may have `count` seats more. Two statements; afterwards the buyer's row is locked.
+fn within_limit(
+    tx: &mut Tx,
+    wanted: &Reserve,
+    count: usize,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<(), ReserveError> {
+    line_up(tx, wanted, now)?;
+    crash::point("reserve.lined-up");
+    let has = seats_of_user(tx, wanted, now)?;
+    if has + count > usize::from(limits.seats_per_user) {
+        let has = u16::try_from(has).unwrap_or(u16::MAX);
+        return Err(ReserveError::TooManySeats {
+            max: limits.seats_per_user,
+            has,
+        });
+    }
+    Ok(())
 }
 
 /// Locks the buyer's row, so that what this user has cannot change until this transaction ends.
@@ -323,6 +397,7 @@ fn write(tx: &mut Tx, held: &Reservation) -> Result<(), DbError> {
             reservations::created_at.eq(At(held.created_at)),
         ))
         .execute(tx)?;
+    crash::point("reserve.headed");
     let rows: Vec<_> = held
         .seats
         .iter()

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::Reservation;
+use crate::crash;
 use crate::db::{At, DbError, Id, Tx};
 use crate::schema::{reservation_seats, seats};
 use crate::seat::SeatState;
@@ -21,6 +22,7 @@ pub(crate) fn sell(tx: &mut Tx, reservation: &Reservation) -> Result<bool, DbErr
             seats::hold_expires_at.eq(None::<At>),
         ))
         .execute(tx)?;
+    crash::point("pay.seats-sold");
     let marked = diesel::update(reservation_seats::table)
         .filter(reservation_seats::reservation_id.eq(Id(reservation.id)))
         .set(reservation_seats::sold_number.eq(reservation_seats::seat_number.nullable()))

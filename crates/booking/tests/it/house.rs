@@ -8,7 +8,7 @@ use booking::db::{Db, DbError, DbOptions, new_id};
 use booking::payment::{self, Pay, PayError, Payment, Refund, RefundError, Refunded};
 use booking::reconciliation::{self, Report};
 use booking::reservation::{
-    self, CancelError, Cancelled, Limits, Reservation, Reserve, ReserveError, SeatNumbers,
+    self, CancelError, Cancelled, Limits, Reservation, Reserve, ReserveError, SeatNumbers, Wanted,
 };
 use booking::seat::{self, SeatState};
 use booking::wallet::{self, Amount, Charge, ChargeError, Charged};
@@ -112,7 +112,7 @@ impl House {
             id: new_id(self.now),
             user_id,
             schedule_id: self.schedule_id,
-            seats: SeatNumbers::parse(seats, 10).expect("seat numbers"),
+            seats: Wanted::Numbers(SeatNumbers::parse(seats, 10).expect("seat numbers")),
             queue: queue("main"),
         }
     }
@@ -147,7 +147,7 @@ impl House {
             reservation_id: held.id,
         };
         self.db(turn)
-            .transaction(move |tx| payment::pay(tx, &pay, now))
+            .transaction(move |tx| payment::pay(tx, &pay, now).map(|paid| paid.payment))
             .await
     }
 

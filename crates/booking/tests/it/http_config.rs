@@ -45,6 +45,12 @@ fn help_lists_every_variable_that_is_read_with_its_default() {
             "BOOKING_GRACE_S  [default: 10]",
             "BOOKING_START_WAIT_S  [default: 30]",
             "BOOKING_SWEEP_BATCH  [default: 100]",
+            "BOOKING_CACHE_MS  [default: 500]",
+            "BOOKING_KAFKA_BROKERS  [optional]",
+            "BOOKING_KAFKA_OPTIONS  [optional]",
+            "BOOKING_KAFKA_TOPIC  [default: booking.events.v1]",
+            "BOOKING_OUTBOX_REFUSALS  [default: 20]",
+            "BOOKING_OUTBOX_KEEP_DAYS  [default: 7]",
             "LOG_CONFIG  [optional]",
             "LOG_LEVEL  [default: info]",
         ] {

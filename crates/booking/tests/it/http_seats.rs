@@ -91,6 +91,20 @@ async fn only_the_seats_that_are_free_are_shown_when_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_seat_that_has_just_been_paid_is_refused_as_sold_and_one_that_was_refunded_is_free() {
+    let desk = Desk::open().await;
+    let (buyer, other) = (desk.visitor(), desk.visitor());
+    let payment = buyer.buy(&[1, 2]).await;
+    let refused = other.reserve(&[1, 2, 3]).await;
+    let sold = |number| json!({ "seatNumber": number, "reason": "sold" });
+    assert_eq!(refused.body["conflicts"], json!([sold(1), sold(2)]));
+    let refunds = format!("/api/v1/payments/{payment}/refunds");
+    let refunded = buyer.post_once(&refunds, "k", &json!({})).await;
+    assert_eq!(refunded.status, 201, "{refunded:?}");
+    other.hold(&[1, 2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_are_read_page_by_page_newest_first() {
     let desk = Desk::open().await;
     let visitor = desk.visitor();

@@ -149,7 +149,7 @@ async fn without_redis_everybody_passes_and_only_one_in_a_second_waits() {
 /// A reservation as the API makes it: the lock first, the judge after it, the lock back if the judge says no.
 async fn reserve(house: &House, lock: &SeatLock, turn: usize, number: i64) -> bool {
     let wish = house.wish(Uuid::new_v4(), &[number]);
-    let (schedule, id, numbers) = (wish.schedule_id, wish.id, wish.seats.clone());
+    let (schedule, id, numbers) = (wish.schedule_id, wish.id, seats(&[number]));
     if let Thinned::Taken(_) = lock.take(schedule, &numbers, id, HOLD).await {
         return false;
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use booking::db::{DbError, Failure, Tx, new_id};
 use booking::payment::{self, Pay, Refund};
-use booking::reservation;
+use booking::reservation::{self, Best, Reserve, Wanted};
 use booking::wallet::{self, Amount, Charge};
 use diesel::connection::{Connection, InstrumentationEvent};
 use uuid::Uuid;
@@ -46,23 +46,32 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
     let house = House::open().await;
     let (now, limits, user) = (house.now, house.limits, house.rich().await);
 
-    let (first, second) = (house.wish(user, &[1, 2]), house.wish(user, &[3]));
+    let (first, second) = (house.wish(user, &[1, 2]), house.wish(user, &[13]));
     let (held, reserve) = counted(&house, move |tx| {
         reservation::reserve(tx, &first, &limits, now)
     })
     .await;
     assert_eq!(reserve, 8, "reserve");
+    let chosen = Reserve {
+        seats: Wanted::Best(Best::parse(2, None, 4).unwrap()),
+        ..house.wish(Uuid::new_v4(), &[1])
+    };
+    let (_, best) = counted(&house, move |tx| {
+        reservation::reserve(tx, &chosen, &limits, now)
+    })
+    .await;
+    assert_eq!(best, 8 + 2, "reserve the best");
     let pay = Pay {
         payment_id: new_id(now),
         user_id: user,
         reservation_id: held.id,
     };
-    let (payment, paid) = counted(&house, move |tx| payment::pay(tx, &pay, now)).await;
+    let (bought, paid) = counted(&house, move |tx| payment::pay(tx, &pay, now)).await;
     assert_eq!(paid, 9, "pay");
     let refund = Refund {
         refund_id: new_id(now),
         user_id: user,
-        payment_id: payment.id,
+        payment_id: bought.payment.id,
     };
     let (_, refunded) = counted(&house, move |tx| payment::refund(tx, &refund, now)).await;
     assert_eq!(refunded, 13, "refund");
@@ -82,11 +91,11 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
     .await;
     assert_eq!(cancelled, 5, "cancel");
 
-    house.reserve(user, &[4]).await;
+    house.reserve(user, &[14]).await;
     house.another_schedule().await.reserve(user, &[4, 5]).await;
     let over = house.hold_end();
     let (expired, swept) = counted(&house, move |tx| reservation::expire(tx, over, 10)).await;
-    assert_eq!((expired, swept), (2, 5 + 2), "expire");
+    assert_eq!((expired, swept), (3, 5 + 2), "expire");
     let (none, idle) = counted(&house, move |tx| reservation::expire(tx, over, 10)).await;
     assert_eq!((none, idle), (0, 1), "expire, nothing to do");
 }

@@ -4,7 +4,12 @@ use actix_web::http::StatusCode;
 use chassis::json;
 use chassis::problem::Problem;
 
+use super::newcomer;
+use crate::identity::IdentityError;
+use crate::limit::TooMany;
 use crate::queue::QueueError;
+use crate::stream::WatchError;
+use crate::work::WorkError;
 
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
@@ -39,5 +44,91 @@ impl From<QueueError> for Problem {
             .retry_after(2)
             .cause(cause),
         }
+    }
+}
+
+impl From<WatchError> for Problem {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::Full => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "STREAMS_FULL",
+                "No more places can be watched here right now. Poll instead.",
+            )
+            .retry_after(10),
+            WatchError::Greedy => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "TOO_MANY_STREAMS",
+                "This place is watched by as many streams as it may be. Close one.",
+            )
+            .retry_after(10),
+        }
+    }
+}
+
+impl From<TooMany> for Problem {
+    fn from(error: TooMany) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "RATE_LIMITED",
+            "Too many places were asked for from here. Try again later.",
+        )
+        .retry_after(
+            error
+                .retry_after
+                .as_millis()
+                .div_ceil(1000)
+                .try_into()
+                .unwrap_or(60),
+        )
+    }
+}
+
+impl From<IdentityError> for Problem {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Missing => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "IDENTITY_MISSING",
+                "Log in first: send the identity provider's token as Authorization: Bearer.",
+            ),
+            IdentityError::Invalid(why) => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "IDENTITY_INVALID",
+                format!("The identity provider's token is not good: {why}."),
+            ),
+            IdentityError::OtherUser => Self::new(
+                StatusCode::FORBIDDEN,
+                "IDENTITY_MISMATCH",
+                "The place is for another user than the one who is logged in.",
+            ),
+            IdentityError::Unavailable(cause) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "IDENTITY_UNAVAILABLE",
+                "Who you are cannot be checked right now.",
+            )
+            .retry_after(5)
+            .cause(cause),
+        }
+    }
+}
+
+impl From<WorkError> for Problem {
+    fn from(error: WorkError) -> Self {
+        let (code, detail, challenge) = match &error {
+            WorkError::Missing(challenge) => (
+                "PROOF_REQUIRED",
+                "A place costs some work. Solve the challenge and send it as `proof`.",
+                challenge,
+            ),
+            WorkError::Invalid(challenge) => (
+                "PROOF_INVALID",
+                "This is no proof of work for this user and queue, or it was used. Here is \
+                 another challenge.",
+                challenge,
+            ),
+        };
+        Self::new(StatusCode::UNAUTHORIZED, code, detail)
+            .with("proofOfWork", newcomer::shown(challenge))
     }
 }

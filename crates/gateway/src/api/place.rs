@@ -25,10 +25,11 @@ pub struct Place {
     /// Grows strictly in the order of arrival.
     #[schema(example = 1_764_000_000_123_456_u64)]
     pub ticket_number: u64,
-    /// 1 for the next to enter; 0 when active. Never goes up while waiting.
+    /// 1 for the next to enter; 0 when active; `null` before a lottery is drawn. Never goes up
+    /// while waiting.
     #[schema(example = 42)]
     pub position: Option<u64>,
-    /// Visitors who enter before; 0 when active.
+    /// Visitors in the line who enter before; 0 when active; `null` before a lottery is drawn.
     #[schema(example = 41)]
     pub ahead: Option<u64>,
     /// Visitors in the whole line, at most a second old.
@@ -81,14 +82,14 @@ impl Place {
     pub fn of(queue: &Queue, ticket: &Ticket, standing: &Standing, now: Timestamp) -> Self {
         let snapshot = queue.snapshot();
         let (state, ahead, until) = match standing {
-            Standing::Waiting { ahead } => (PlaceState::Waiting, *ahead, None),
+            Standing::Waiting { ahead } => (PlaceState::Waiting, Some(*ahead), None),
             Standing::Scheduled { ahead, .. } => (PlaceState::Scheduled, *ahead, None),
-            Standing::Active { until } => (PlaceState::Active, 0, Some(*until)),
+            Standing::Active { until } => (PlaceState::Active, Some(0), Some(*until)),
         };
         let active = until.is_some();
         let paused = snapshot.paused() && !active;
         let eta = match standing {
-            Standing::Waiting { .. } if !paused => eta::range(ahead, &snapshot),
+            Standing::Waiting { ahead } if !paused => eta::range(*ahead, &snapshot),
             _ => None,
         };
         let jitter = rand::rng().random_range(0.0..1.0);
@@ -98,13 +99,13 @@ impl Place {
             user_id: ticket.user.0,
             state,
             ticket_number: ticket.number,
-            position: Some(if active { 0 } else { ahead + 1 }),
-            ahead: Some(ahead),
+            position: ahead.map(|ahead| if active { 0 } else { ahead + 1 }),
+            ahead,
             // The snapshot is up to a second old; a line is never shorter than one's own place.
             waiting: if active {
                 snapshot.waiting
             } else {
-                snapshot.waiting.max(ahead + 1)
+                snapshot.waiting.max(ahead.unwrap_or(0) + 1)
             },
             eta_seconds: eta.map(|(min, max)| EtaSeconds { min, max }),
             paused,

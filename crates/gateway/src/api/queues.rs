@@ -10,6 +10,7 @@ use chassis::time::{Timestamp, wire, wire_option};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::lottery::QueueLottery;
 use super::{ProblemBody, QueueName};
 use crate::Gateway;
 use crate::admission::Operator;
@@ -43,6 +44,8 @@ pub struct QueueStatus {
     admitted_last_minute: u64,
     /// A word from the operator.
     message: Option<String>,
+    /// The draw of a queue that draws; `null` otherwise.
+    lottery: Option<QueueLottery>,
     /// The life of the queue: another one after the store lost everything.
     epoch: u64,
 }
@@ -62,6 +65,7 @@ impl QueueStatus {
             admit_per_second: policy.admit_per_second,
             admitted_last_minute: snapshot.admitted_last_minute,
             message: policy.message.clone(),
+            lottery: snapshot.lottery().map(QueueLottery::of),
             epoch: snapshot.epoch,
         }
     }
@@ -255,7 +259,7 @@ pub async fn audit(
         .json(page))
 }
 
-fn public() -> actix_web::HttpResponseBuilder {
+pub(super) fn public() -> actix_web::HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((header::CACHE_CONTROL, "public, max-age=1"));
     answer

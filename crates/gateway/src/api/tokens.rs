@@ -5,49 +5,53 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use chassis::json::Body;
 use chassis::problem::Problem;
-use serde::Deserialize;
-use utoipa::ToSchema;
-use uuid::Uuid;
 
+use super::newcomer::{self, Join};
 use super::place::Place;
 use super::{ProblemBody, QueueName};
-use crate::queue::{Queue, QueueId, Standing, Ticket, UserId};
+use crate::queue::{Queue, QueueId, Ticket};
 use crate::token::TokenError;
 use crate::{Gateway, admission, credential};
 
-/// Who joins.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Join {
-    /// The visitor. One user has one place in a queue.
-    user_id: Uuid,
-}
-
 /// Join the line, or get a fresh token for the place that one already has.
+///
+/// Where an identity provider says who joins, its token is the bearer.
+///
+/// A refusal with `proofOfWork` asks for work first. Its members are `challenge`, `bits`,
+/// `algorithm` (`SHA-256`) and `expiresAt`. Find a `nonce` such that the SHA-256 of the UTF-8 text
+/// `challenge + ":" + nonce` begins with at least `bits` zero bits, for example by counting up, and
+/// send both as `proof`. A challenge is for one user and queue, and is taken once.
 #[utoipa::path(
     post, path = "/api/v1/queues/{queue}/tokens", tag = "visitor", operation_id = "issue",
-    params(QueueName), request_body = Join,
+    params(QueueName), request_body = Join, security((), ("identity" = [])),
     responses(
         (status = 201, description = "A new place. Also sets the cookie `usher_token_{queue}`.", body = Place),
         (status = 200, description = "The place that the user already has, with a fresh token.", body = Place),
         (status = 400, description = "`BODY_MALFORMED`, `PATH_INVALID`", body = ProblemBody),
-        (status = 403, description = "`QUEUE_CLOSED`", body = ProblemBody),
+        (status = 401, description = "`IDENTITY_MISSING`, `IDENTITY_INVALID`; `PROOF_REQUIRED`, \
+            `PROOF_INVALID` with a challenge in `proofOfWork`", body = ProblemBody),
+        (status = 403, description = "`QUEUE_CLOSED`; `IDENTITY_MISMATCH`: `userId` is another user", body = ProblemBody),
         (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
         (status = 413, description = "`BODY_TOO_LARGE`", body = ProblemBody),
         (status = 415, description = "`CONTENT_TYPE_UNSUPPORTED`", body = ProblemBody),
         (status = 422, description = "`BODY_INVALID`", body = ProblemBody),
-        (status = 503, description = "`QUEUE_FULL`, `STORE_UNAVAILABLE`", body = ProblemBody),
+        (status = 429, description = "`RATE_LIMITED`: too many from this source", body = ProblemBody),
+        (status = 503, description = "`QUEUE_FULL`, `STORE_UNAVAILABLE`, `IDENTITY_UNAVAILABLE`", body = ProblemBody),
     )
 )]
 pub async fn issue(
     app: Data<Gateway>,
     queue: Path<QueueId>,
+    request: HttpRequest,
     join: Body<Join>,
 ) -> Result<HttpResponse, Problem> {
     let queue = app.queues.open(&queue).await?;
-    let joined = queue.join(UserId(join.user_id)).await?;
+    let user = newcomer::check(&app, &request, &queue, &join).await?;
+    let _turn = app.turn().await;
+    let joined = queue.join(user).await?;
+    let standing = app.witness(&queue, &joined.ticket, Ok(joined.standing))?;
     let token = app.token(queue.id(), &joined.ticket);
-    let mut place = Place::of(&queue, &joined.ticket, &joined.standing, app.clock.now());
+    let mut place = Place::of(&queue, &joined.ticket, &standing, app.clock.now());
     let mut answer = if joined.created {
         HttpResponse::Created()
     } else {
@@ -80,7 +84,8 @@ pub async fn poll(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (queue, ticket) = visit(&app, &queue, &request).await?;
-    let standing: Standing = queue.rank(&ticket).await?;
+    let _turn = app.turn().await;
+    let standing = app.witness(&queue, &ticket, queue.poll(&ticket).await)?;
     let place = Place::of(&queue, &ticket, &standing, app.clock.now());
     Ok(HttpResponse::Ok().place(&place))
 }
@@ -103,7 +108,8 @@ pub async fn leave(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (queue, ticket) = visit(&app, &queue, &request).await?;
-    queue.leave(&ticket).await?;
+    let _turn = app.turn().await;
+    app.inside.leave(&queue, &ticket).await?;
     Ok(HttpResponse::NoContent()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .cookie(credential::no_cookie(queue.id()))
@@ -111,7 +117,7 @@ pub async fn leave(
 }
 
 /// The queue of the path and the visit that the token proves; a token of another queue does not.
-async fn visit(
+pub(super) async fn visit(
     app: &Gateway,
     queue: &QueueId,
     request: &HttpRequest,

@@ -1,11 +1,12 @@
 -- change: replaces the policy, or makes the queue, if nobody else changed it meanwhile.
 --
 -- ARGV: 2 version that the caller saw (0: none)  3 by  4 before  5 after (3 to 5 are JSON)
---       6.. fields and values of the policy
+--       6 a seed that nobody knows, for a lottery that begins by this  7.. fields and values of the
+--       policy
 -- Returns { verdict, version }
 --   verdict 'created' | 'changed' | 'stale': somebody else was faster, nothing is changed
 
-assert(#ARGV >= 7 and #ARGV % 2 == 1, 'change takes 5 arguments and pairs')
+assert(#ARGV >= 8 and #ARGV % 2 == 0, 'change takes 6 arguments and pairs')
 local meta = read_meta()
 if meta.version ~= tonumber(ARGV[2]) then return { 'stale', meta.version } end
 
@@ -13,12 +14,31 @@ local now = now_us()
 local policy = read_policy()
 local version = meta.version + 1
 if policy then
-  -- What has run up so far is worth what the old rate says.
+  -- What has run up so far is worth what the old rate says, and a draw that is due is held.
   keep_bucket(bucket_level(policy, meta, now), now)
+  draw(policy, meta, now)
 else
   local epoch = int(math.max(now, meta.removed + 1))
   redis.call('HSET', META, 'epoch', epoch, 'born', epoch)
 end
-write_policy(6, version)
+write_policy(7, version)
 note(version, now, ARGV[3], ARGV[4], ARGV[5])
+
+local after = read_policy()
+local begins = after.order == 'lottery' and after.state == 'scheduled' and now < after.opens_at
+-- A draw is final: the next one begins when nobody of the last one is in line.
+if begins and meta.drawn > 0 and not has_lots(LANES) then
+  redis.call('HDEL', META, 'seed', 'drawn', 'entrants')
+  meta.seed, meta.drawn = nil, 0
+end
+if begins and not meta.seed then
+  redis.call('HSET', META, 'seed', ARGV[6])
+  meta.seed = ARGV[6]
+end
+local turned = begins or (policy and policy.order ~= after.order)
+if turned and meta.seed and meta.drawn == 0 and not is_empty(LANES) then
+  redis.call('HSET', META, 'unsorted', 1)
+  meta.unsorted = true
+end
+draw(after, meta, now)
 return { policy and 'changed' or 'created', version }

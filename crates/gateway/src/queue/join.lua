@@ -1,19 +1,20 @@
--- join: the place of a user, taken now if they have none. Shows up for a visitor who is inside.
+-- join: the place of a user, taken now if they have none. Shows up for a visitor who has one.
 --
--- ARGV: 2 user
+-- ARGV: 2 near  3 pace (see lanes)  4 user
 -- Returns { verdict, created, ticket, epoch, number, room }
 --   verdict 'waiting': number visitors are ahead; room = 1 when admit may find somebody to let in
+--   verdict 'undrawn': places are drawn when the doors open, at number, in µs
 --   verdict 'active':  the lease ends at number, in µs
 --   verdict 'closed' | 'full' | 'gone' | 'removed': all else is 0
 
-assert(#ARGV == 2, 'join takes 2 arguments')
-local user = ARGV[2]
+assert(#ARGV == 4, 'join takes 4 arguments')
+local near, pace, user = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 
 local policy = read_policy()
 if not policy then return { absence(), 0, 0, 0, 0, 0 } end
 local meta = read_meta()
 local now = now_us()
-local state = in_force(policy, meta, now)
+draw(policy, meta, now)
 
 local lease_end = score(ACTIVE, user)
 if lease_end and lease_end > now then
@@ -21,24 +22,22 @@ if lease_end and lease_end > now then
   return { 'active', 0, ticket, meta.epoch, claim(user, lease_end, policy, now), 0 }
 end
 
-local function room()
-  if state == 'bypass' then return 1 end
-  if state ~= 'open' or bucket_level(policy, meta, now) < TOKEN then return 0 end
-  return active_now(now) < policy.max_active and 1 or 0
+local lane, key = find(user)
+if lane then
+  lane = come_back(lane, user, key)
+  local verdict, number = tell(user, lane, key, near, pace, policy, meta, now)
+  return { verdict, 0, ticket_at(key, meta), meta.epoch, number, room(policy, meta, now) }
 end
 
-local ticket = score(WAITING, user)
-if ticket then
-  return { 'waiting', 0, ticket, meta.epoch, redis.call('ZRANK', WAITING, user), room() }
-end
-
-if state == 'closed' then return { 'closed', 0, 0, 0, 0, 0 } end
-local ahead = redis.call('ZCARD', WAITING)
-if ahead >= policy.max_waiting then return { 'full', 0, 0, 0, 0, 0 } end
+if policy.state == 'closed' then return { 'closed', 0, 0, 0, 0, 0 } end
+local in_line = redis.call('ZCARD', WAITING) + redis.call('ZCARD', RETURNED)
+if in_line >= policy.max_waiting then return { 'full', 0, 0, 0, 0, 0 } end
 
 if lease_end and end_visit(user, meta) == 1 then redis.call('HINCRBY', META, 'no_shows', 1) end
-ticket = math.max(meta.last + 1, now)
-redis.call('ZADD', WAITING, int(ticket), user)
+local ticket = math.max(meta.last + 1, meta.drawn + 1, now)
+key = key_of(ticket, policy, meta)
+redis.call('ZADD', WAITING, int(key), user)
 redis.call('HSET', META, 'last', int(ticket))
 redis.call('HINCRBY', META, 'joined', 1)
-return { 'waiting', 1, ticket, meta.epoch, ahead, room() }
+local verdict, number = tell(user, WAITING, key, near, pace, policy, meta, now)
+return { verdict, 1, ticket, meta.epoch, number, room(policy, meta, now) }

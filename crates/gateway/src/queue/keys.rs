@@ -11,12 +11,12 @@ use super::QueueId;
 pub(super) const NAMES: &str = "usher:queues";
 
 /// What one queue keeps, in the order in which scripts take the keys.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 13] = [
     // Hash: the rules, a field each.
     "policy",
-    // Hash: last ticket, epoch, token bucket, version, counters; a removed queue's tombstone.
+    // Hash: last ticket, epoch, token bucket, version, counters, draw; a removed queue's tombstone.
     "meta",
-    // Sorted set: user by ticket number.
+    // Sorted set: user by the key of their place: the ticket number, or a lot.
     WAITING,
     // Sorted set: user by lease end in µs.
     "active",
@@ -30,6 +30,14 @@ const PARTS: [&str; 9] = [
     "admitted",
     // List: changes of policy, newest first.
     AUDIT,
+    // Sorted set: user by the instant in µs until which they are taken to be there.
+    "present",
+    // Sorted sets like the line: whose turn came while they were away; here again, ...
+    "returned",
+    // ... away, ...
+    "parked",
+    // ... and away since longer.
+    "parked_before",
 ];
 const WAITING: &str = "waiting";
 const AUDIT: &str = "audit";
@@ -38,7 +46,7 @@ const AUDIT: &str = "audit";
 #[derive(Debug)]
 pub(super) struct Keys {
     all: [String; PARTS.len()],
-    /// For the one command that is not in a script.
+    /// For the commands that are not in a script.
     pub waiting: String,
     /// For reading the list.
     pub audit: String,

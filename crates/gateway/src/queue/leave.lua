@@ -14,13 +14,17 @@ local meta = read_meta()
 
 -- Also for a lost visit that was not brought back: it shall not come back after this.
 forget_ticket(ticket, meta)
-if score(WAITING, user) == ticket then
-  redis.call('ZREM', WAITING, user)
+local lane, key = find(user)
+if lane and ticket_at(key, meta) == ticket then
+  redis.call('ZREM', lane, user)
+  redis.call('ZREM', PRESENT, user)
   return { 'left', 0 }
 end
 local lease_end = score(ACTIVE, user)
 if lease_end and ticket_inside(user) == ticket then
   end_visit(user, meta)
-  return { 'left', lease_end > now_us() and 1 or 0 }
+  local now = now_us()
+  count(0, 0, 1, now)
+  return { 'left', lease_end > now and 1 or 0 }
 end
 return { 'never', 0 }

@@ -6,6 +6,7 @@
 use chassis::time::Timestamp;
 use serde::Deserialize;
 
+use super::draw::Seed;
 use super::keys::Keys;
 use super::policy::{Policy, PolicyChange};
 use super::queues::Queues;
@@ -200,7 +201,8 @@ impl Queues {
         let before = before.map_or_else(|| Ok("null".to_owned()), json)?;
         let mut call = self.store().call(&script::CHANGE, &Keys::of(id));
         call.arg(version).arg(quoted(by)).arg(before);
-        call.arg(json(after)?).arg(snapshot::fields(after));
+        call.arg(json(after)?).arg(Seed::random().reveal());
+        call.arg(snapshot::fields(after));
         let (verdict, _): (String, u64) = self.store().run(Way::Rare, &call).await?;
         Ok(verdict != "stale")
     }

@@ -137,7 +137,7 @@ pub struct Policy {
 pub struct PolicyChange {
     /// Whether visitors may join and enter. `open` without `opensAt` opens at once.
     pub state: Option<State>,
-    /// In which order visitors enter.
+    /// In which order visitors enter. `lottery` draws among those who came before `opensAt`.
     pub order: Option<Order>,
     /// When the queue opens; `null` takes it back.
     #[serde(deserialize_with = "named")]
@@ -198,6 +198,7 @@ impl Policy {
         let mut next = self.clone();
         next.change_opening(change);
         next.order = change.order.unwrap_or(next.order);
+        next.lottery_has_an_instant(change)?;
         next.max_active = ranged("maxActive", change.max_active, next.max_active, MAX_ACTIVE)?;
         next.lease_seconds = ranged(
             "leaseSeconds",
@@ -246,11 +247,6 @@ impl Policy {
         )?;
         whole("maxWaiting", i64::from(self.max_waiting), MAX_WAITING)?;
         ensure(
-            self.order == Order::Fifo,
-            "order",
-            "can only be fifo; a lottery is not offered",
-        )?;
-        ensure(
             self.state != State::Scheduled || self.opens_at.is_some(),
             "opensAt",
             "must be set when state is scheduled",
@@ -277,6 +273,19 @@ impl Policy {
     pub(super) fn admit_milli(&self) -> u64 {
         // A thousandth such as 0.29 is not exact in binary: the hair's breadth keeps it 290.
         (self.admit_per_second * 1_000.0 + 1e-6) as u64
+    }
+
+    /// A lottery whose doors were opened early was held then: only who asks for one, or takes the
+    /// instant back from one that is to come, must name one.
+    fn lottery_has_an_instant(&self, change: &PolicyChange) -> Result<(), PolicyError> {
+        let is_open = matches!(self.state, State::Open | State::Bypass);
+        let takes_back = change.opens_at == Some(None) && !is_open;
+        let is_asked = change.order == Some(Order::Lottery) || takes_back;
+        ensure(
+            self.order == Order::Fifo || self.opens_at.is_some() || !is_asked,
+            "opensAt",
+            "must be set when order is lottery",
+        )
     }
 
     fn change_opening(&mut self, change: &PolicyChange) {

@@ -2,10 +2,12 @@
 --
 -- KEYS of every script, all of one queue and so of one slot:
 --   1 policy  2 meta  3 waiting  4 active  5 unclaimed  6 tickets  7 ended  8 admitted  9 audit
+--   10 present  11 returned  12 parked  13 parked_before
 -- ARGV[1] of every script is how far the clock is put forward, in µs: 0 outside tests.
 
-assert(#KEYS == 9, 'a script takes 9 keys')
-local POLICY, META, WAITING, ACTIVE, UNCLAIMED, TICKETS, ENDED, ADMITTED, AUDIT = unpack(KEYS)
+assert(#KEYS == 13, 'a script takes 13 keys')
+local POLICY, META, WAITING, ACTIVE, UNCLAIMED, TICKETS, ENDED, ADMITTED, AUDIT,
+  PRESENT, RETURNED, PARKED, PARKED_BEFORE = unpack(KEYS)
 
 -- One token of the bucket in its smallest unit. Rates are whole thousandths per second and the
 -- clock counts whole µs, so a level is a whole number of these and no fraction is ever lost.
@@ -14,8 +16,10 @@ local TOKEN = 1000000000
 local BATCH = 1000
 -- How long it is remembered that a visit brought back from an older life is over: two days.
 local ENDED_SECONDS = 172800
--- Seconds of the ring in which admissions are counted; the last 60 are read.
+-- Rings in which admissions are counted: seconds, of which the last 60 are read, and minutes, of which
+-- the last 15 are.
 local RING = 64
+local MINUTES = 16
 -- Changes of policy that are kept.
 local AUDIT_ENTRIES = 1000
 
@@ -40,7 +44,7 @@ end
 
 local function read_policy()
   local field = redis.call('HMGET', POLICY, 'state', 'opens_at_us', 'max_active', 'admit_milli',
-    'lease_seconds', 'claim_seconds', 'max_waiting')
+    'lease_seconds', 'claim_seconds', 'max_waiting', 'order')
   if not field[1] then return nil end
   return {
     state = field[1],
@@ -50,12 +54,13 @@ local function read_policy()
     lease = tonumber(field[5]) * 1000000,
     claim = tonumber(field[6]) * 1000000,
     max_waiting = tonumber(field[7]),
+    order = field[8],
   }
 end
 
 local function read_meta()
   local field = redis.call('HMGET', META, 'last', 'epoch', 'born', 'recovers_at', 'bucket',
-    'bucket_at', 'version', 'removed')
+    'bucket_at', 'version', 'removed', 'seed', 'drawn', 'unsorted')
   return {
     last = tonumber(field[1]) or 0,
     epoch = tonumber(field[2]) or 0,
@@ -65,6 +70,10 @@ local function read_meta()
     bucket_at = tonumber(field[6]) or 0,
     version = tonumber(field[7]) or 0,
     removed = tonumber(field[8]) or 0,
+    -- Of the lottery, see draw.lua.
+    seed = field[9] or nil,
+    drawn = tonumber(field[10]) or 0,
+    unsorted = field[11] == '1',
   }
 end
 
@@ -101,50 +110,43 @@ local function active_now(now)
   return redis.call('ZCOUNT', ACTIVE, '(' .. int(now), '+inf')
 end
 
-local function count_admitted(count, now)
+-- Counts who was let in, by how many the line got shorter at its head (also by the absent), and
+-- places inside that were given back: by second and by minute.
+local function count(admitted, passed, freed, now)
   local second = math.floor(now / 1000000)
-  local slot = int(second % RING)
-  local kept = redis.call('HGET', ADMITTED, slot)
-  local of, before = string.match(kept or '', '^(%d+):(%d+)$')
-  if tonumber(of) ~= second then before = 0 end
-  redis.call('HSET', ADMITTED, slot, int(second) .. ':' .. int(before + count))
-  redis.call('HINCRBY', META, 'admitted', count)
-end
-
--- A visitor shows up: once, the claim lease becomes the full lease. Returns the lease end.
-local function claim(user, lease_end, policy, now)
-  if redis.call('SREM', UNCLAIMED, user) == 1 then
-    lease_end = now + policy.lease
-    redis.call('ZADD', ACTIVE, 'XX', int(lease_end), user)
+  local minute = math.floor(second / 60)
+  local slots = { int(second % RING), 'm' .. int(minute % MINUTES) }
+  local kept = redis.call('HMGET', ADMITTED, slots[1], slots[2])
+  local entry = {}
+  for i, of in ipairs({ second, minute }) do
+    local at, first, a, p, f = string.match(kept[i] or '', '^m?(%d+):(%d+):(%d+):(%d+):(%d+)$')
+    if tonumber(at) ~= of then first, a, p, f = second, 0, 0, 0 end
+    entry[i] = table.concat({ int(of), int(first), int(a + admitted), int(p + passed),
+      int(f + freed) }, ':')
   end
-  return lease_end
+  redis.call('HSET', ADMITTED, slots[1], entry[1], slots[2], 'm' .. entry[2])
 end
 
--- A ticket older than this life of the queue was brought back by its token; once the visit is
--- over the token must not bring it back again.
-local function forget_ticket(ticket, meta)
-  if ticket and ticket < meta.epoch then
-    redis.call('SADD', ENDED, int(ticket))
-    redis.call('EXPIRE', ENDED, ENDED_SECONDS)
+-- What the last minute and the last quarter of an hour brought: each admitted, passed, freed, seconds
+-- since the first of them.
+local function last_minutes(now)
+  local second = math.floor(now / 1000000)
+  local short, long = { 0, 0, 0, second }, { 0, 0, 0, second }
+  for _, kept in ipairs(redis.call('HVALS', ADMITTED)) do
+    local m, at, first, a, p, f = string.match(kept, '^(m?)(%d+):(%d+):(%d+):(%d+):(%d+)$')
+    local sum, oldest, newest = short, second - 59, second
+    if m == 'm' then
+      newest = math.floor(second / 60)
+      sum, oldest = long, newest - MINUTES + 2
+    end
+    at = tonumber(at)
+    if at >= oldest and at <= newest then
+      sum[1], sum[2], sum[3] = sum[1] + a, sum[2] + p, sum[3] + f
+      sum[4] = math.min(sum[4], tonumber(first))
+    end
   end
-end
-
--- Ends the visit of a user who is inside. Returns 1 for one who never showed up.
-local function end_visit(user, meta)
-  forget_ticket(ticket_inside(user), meta)
-  redis.call('ZREM', ACTIVE, user)
-  redis.call('HDEL', TICKETS, user)
-  return redis.call('SREM', UNCLAIMED, user)
-end
-
--- Whether Redis lost this visit: its token is from an older life of the same queue, or its ticket
--- was never given out as far as Redis remembers. A user who has another place lost nothing.
-local function is_lost(user, ticket, epoch, meta, now)
-  if epoch < meta.born or score(WAITING, user) then return false end
-  local lease_end = score(ACTIVE, user)
-  if lease_end and lease_end > now then return false end
-  if redis.call('SISMEMBER', ENDED, int(ticket)) == 1 then return false end
-  return epoch < meta.epoch or ticket > meta.last
+  short[4], long[4] = second - short[4] + 1, second - long[4] + 1
+  return short, long
 end
 
 -- Replaces the policy by the fields and values from ARGV[first] on.

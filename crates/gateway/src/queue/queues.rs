@@ -4,13 +4,15 @@
 //! what puts a queue back when Redis lost it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use chassis::redis::Connection;
 use chassis::time::Clock;
-use redis::aio::ConnectionManager;
 
 use super::keys::{Keys, NAMES};
+use super::present::Marks;
 use super::script::{self, Store, Way};
 use super::snapshot::{self, Seen};
 use super::{Queue, QueueError, QueueId, Snapshot, StoreError, operator};
@@ -30,12 +32,18 @@ struct Inner {
     slots: RwLock<HashMap<QueueId, Arc<Slot>>>,
     missing: Mutex<HashSet<QueueId>>,
     lookup: tokio::sync::Mutex<()>,
+    /// When visitors were told to ask again.
+    appointments: Marks,
+    /// Until when it is known that visitors are recorded.
+    recorded: Marks,
 }
 
 /// What is remembered of one queue.
 pub(super) struct Slot {
     pub id: QueueId,
     pub keys: Keys,
+    /// Polls at this gateway that came before their time.
+    pub early_polls: AtomicU64,
     snapshot: RwLock<Arc<Snapshot>>,
 }
 
@@ -45,7 +53,8 @@ impl Slot {
         Arc::clone(&snapshot.unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn show(&self, seen: Snapshot) {
+    fn show(&self, mut seen: Snapshot) {
+        seen.early_polls = self.early_polls.load(Ordering::Relaxed);
         let mut snapshot = self
             .snapshot
             .write()
@@ -63,7 +72,7 @@ impl Queues {
     /// Of `clock` only the offset counts; the time is that of Redis. For `recovery` after a loss
     /// nobody is let in, so that all who had a place can come back to it.
     pub fn new(
-        hot: ConnectionManager,
+        hot: Connection,
         pool: deadpool_redis::Pool,
         clock: Clock,
         recovery: Duration,
@@ -74,6 +83,8 @@ impl Queues {
             slots: RwLock::default(),
             missing: Mutex::default(),
             lookup: tokio::sync::Mutex::default(),
+            appointments: Marks::default(),
+            recorded: Marks::default(),
         }))
     }
 
@@ -135,6 +146,14 @@ impl Queues {
         &self.0.store
     }
 
+    pub(super) fn appointments(&self) -> &Marks {
+        &self.0.appointments
+    }
+
+    pub(super) fn recorded(&self) -> &Marks {
+        &self.0.recorded
+    }
+
     /// Reads a remembered queue again and puts back what Redis lost of it.
     ///
     /// # Errors
@@ -175,6 +194,7 @@ impl Queues {
             Arc::new(Slot {
                 id: id.clone(),
                 keys: Keys::of(id),
+                early_polls: AtomicU64::new(0),
                 snapshot: RwLock::new(Arc::new(seen.clone())),
             })
         });
@@ -260,6 +280,10 @@ impl Queues {
         let mut call = self.store().call(&script::REVIVE, &slot.keys);
         call.arg(known.version).arg(known.epoch).arg(known.born);
         call.arg(known.last_ticket).arg(recovery_us);
+        let draw = known.draw.as_ref();
+        call.arg(draw.map_or("", |draw| draw.seed.reveal()));
+        call.arg(draw.map_or(0, |draw| draw.last_ticket));
+        call.arg(draw.map_or(0, |draw| draw.entrants));
         call.arg(r#""a gateway that remembered it""#);
         call.arg(operator::json(&known.policy)?);
         call.arg(snapshot::fields(&known.policy));

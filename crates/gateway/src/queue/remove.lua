@@ -10,7 +10,8 @@ if meta.version ~= tonumber(ARGV[2]) then return { 'stale', meta.version } end
 
 local now = now_us()
 local version = meta.version + 1
-redis.call('UNLINK', POLICY, META, WAITING, ACTIVE, UNCLAIMED, TICKETS, ENDED, ADMITTED)
+redis.call('UNLINK', POLICY, META, WAITING, ACTIVE, UNCLAIMED, TICKETS, ENDED, ADMITTED, PRESENT,
+  RETURNED, PARKED, PARKED_BEFORE)
 -- Later than every epoch that a gateway may remember, also when the clock went back.
 local removed = math.max(now, meta.epoch)
 redis.call('HSET', META, 'removed', int(removed), 'version', int(version))

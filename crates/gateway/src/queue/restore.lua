@@ -1,20 +1,28 @@
--- restore: brings a visit that Redis lost back to its own ticket number.
+-- restore: brings a visit that Redis lost back to its own place.
 --
--- ARGV: 2 user  3 ticket  4 epoch
--- Returns { verdict, number }
---   verdict 'waiting': number visitors are ahead
+-- ARGV: 2 near  3 pace (see lanes)  4 user  5 ticket  6 epoch
+-- Returns { verdict, number, room }
+--   verdict 'waiting' | 'undrawn': as in touch
 --   verdict 'over':    not lost, or the user has another place; number is 0
 --   verdict 'gone' | 'removed': number is 0
 
-assert(#ARGV == 4, 'restore takes 4 arguments')
-local user, ticket, epoch = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+assert(#ARGV == 6, 'restore takes 6 arguments')
+local near, pace, user = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local ticket, epoch = tonumber(ARGV[5]), tonumber(ARGV[6])
 
-if not read_policy() then return { absence(), 0 } end
+local policy = read_policy()
+if not policy then return { absence(), 0, 0 } end
 local meta = read_meta()
 local now = now_us()
-if not is_lost(user, ticket, epoch, meta, now) then return { 'over', 0 } end
+if not is_lost(user, ticket, epoch, meta, now) then return { 'over', 0, 0 } end
+draw(policy, meta, now)
 
 if score(ACTIVE, user) then end_visit(user, meta) end
-redis.call('ZADD', WAITING, int(ticket), user)
+local key = key_of(ticket, policy, meta)
+-- Late ones come in beside the line: they enter at their turn, and no number that was shown grows.
+local seen_by_nobody = now < meta.recovers_at or ticket > meta.last or is_undrawn(policy, meta, now)
+local lane = seen_by_nobody and WAITING or RETURNED
+redis.call('ZADD', lane, int(key), user)
 redis.call('HSET', META, 'last', int(math.max(meta.last, ticket)))
-return { 'waiting', redis.call('ZRANK', WAITING, user) }
+local verdict, number = tell(user, lane, key, near, pace, policy, meta, now)
+return { verdict, number, lane == RETURNED and room(policy, meta, now) or 0 }

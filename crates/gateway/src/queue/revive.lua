@@ -2,12 +2,14 @@
 -- epoch. Also when a gateway that remembers nothing was faster and made the queue anew.
 --
 -- ARGV: 2 version  3 epoch  4 born  5 last ticket  6 µs in which nobody is let in
---       7 by  8 policy (7 and 8 are JSON)  9.. fields and values of the policy
+--       7 seed of a lottery, or ''  8 highest ticket drawn, or 0  9 entrants
+--       10 by  11 policy (10 and 11 are JSON)  12.. fields and values of the policy
 -- Returns { verdict, version }
 --   verdict 'revived' | 'alive': nothing was lost | 'removed': an operator ended it since
 
-assert(#ARGV >= 10 and #ARGV % 2 == 0, 'revive takes 8 arguments and pairs')
-local version, epoch, born, last = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+assert(#ARGV >= 13 and #ARGV % 2 == 1, 'revive takes 11 arguments and pairs')
+local version, epoch, born = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local last, seed, drawn = tonumber(ARGV[5]), ARGV[7], tonumber(ARGV[8])
 
 local meta = read_meta()
 if meta.removed >= epoch then return { 'removed', meta.version } end
@@ -24,8 +26,12 @@ if other_life then
   redis.call('HSET', META, 'epoch', int(life), 'born', int(born),
     'last', int(math.max(meta.last, last)), 'recovers_at', int(now + tonumber(ARGV[6])))
 end
+-- Lots come from the seed, so with it all who return find the places that they were drawn.
+if seed ~= '' and (seed ~= meta.seed or drawn > meta.drawn) then
+  redis.call('HSET', META, 'seed', seed, 'drawn', int(drawn), 'entrants', ARGV[9], 'unsorted', 1)
+end
 if not older_policy then return { 'revived', meta.version } end
 version = version + 1
-write_policy(9, version)
-note(version, now, ARGV[7], 'null', ARGV[8])
+write_policy(12, version)
+note(version, now, ARGV[10], 'null', ARGV[11])
 return { 'revived', version }

@@ -7,8 +7,8 @@ use std::future::Future;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use chassis::time::Clock;
-use redis::aio::ConnectionManager;
+use chassis::redis::Connection;
+use chassis::time::{Clock, Timestamp};
 use redis::{FromRedisValue, Script, ScriptInvocation};
 
 use super::keys::Keys;
@@ -19,7 +19,12 @@ pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(900);
 macro_rules! verb {
     ($name:ident, $file:literal) => {
         pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!(include_str!("prelude.lua"), include_str!($file)))
+            Script::new(concat!(
+                include_str!("prelude.lua"),
+                include_str!("draw.lua"),
+                include_str!("lanes.lua"),
+                include_str!($file)
+            ))
         });
     };
 }
@@ -28,6 +33,8 @@ verb!(JOIN, "join.lua");
 verb!(TOUCH, "touch.lua");
 verb!(RESTORE, "restore.lua");
 verb!(LEAVE, "leave.lua");
+verb!(PRESENT, "present.lua");
+verb!(RANKS, "ranks.lua");
 verb!(ADMIT, "admit.lua");
 verb!(SNAPSHOT, "snapshot.lua");
 verb!(CHANGE, "change.lua");
@@ -54,7 +61,7 @@ pub enum StoreError {
 /// The ways to Redis. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Store {
-    hot: ConnectionManager,
+    hot: Connection,
     pool: deadpool_redis::Pool,
     clock: Clock,
 }
@@ -69,8 +76,18 @@ pub(super) enum Way {
 }
 
 impl Store {
-    pub fn new(hot: ConnectionManager, pool: deadpool_redis::Pool, clock: Clock) -> Self {
+    pub fn new(hot: Connection, pool: deadpool_redis::Pool, clock: Clock) -> Self {
         Self { hot, pool, clock }
+    }
+
+    /// The time of this gateway: for what it notes for itself alone.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The same in whole ms since 1970.
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.now().timestamp_millis()).unwrap_or(0)
     }
 
     /// A call of `script` for the queue with `keys`, which begins with the offset of the clock.
@@ -106,7 +123,10 @@ impl Store {
     }
 }
 
-async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+/// The answer, or that it came too late.
+pub(super) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
     match tokio::time::timeout(ANSWER_WITHIN, answer).await {
         Ok(answer) => answer,
         Err(_) => Err(StoreError::Late),

@@ -8,7 +8,11 @@ use std::time::Duration;
 use chassis::time::Timestamp;
 use redis::Value;
 
+use super::draw::{Draw, Lottery};
 use super::policy::{Policy, State};
+
+/// So many events of a kind are enough to tell a rate to about a fifth.
+const ENOUGH: u64 = 30;
 
 /// A queue at one instant.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,14 +27,23 @@ pub struct Snapshot {
     pub state: State,
     /// Whether the queue was lost, is back, and still waits for those who had a place.
     pub recovering: bool,
-    /// Visitors in line.
+    /// Visitors in line, with those who returned.
     pub waiting: u64,
+    /// Visitors whose turn came while they were away and who are here again: they enter first.
+    pub returned: u64,
+    /// Visitors whose turn came while they were away; their places are kept for a while.
+    pub parked: u64,
     /// Visitors inside whose lease has not ended.
     pub active: u64,
     /// Visitors let in during the last minute.
     pub admitted_last_minute: u64,
-    /// Visitors let in per second, as seen during the last minute; `None` when nobody was.
+    /// By how many per second the line got shorter at its head during the last minute, or the last
+    /// quarter of an hour where that is too little to go by: let in, or passed by because they are
+    /// absent. `None` when nobody was.
     pub rate: Option<f64>,
+    pub(super) flow: Flow,
+    /// Up to which distance from the head it is recorded who is there.
+    pub near: u64,
     /// Which life of the queue this is: µs since 1970 at its begin; tokens carry it.
     pub epoch: u64,
     /// The epoch of its first life: tokens from then on are good.
@@ -43,6 +56,20 @@ pub struct Snapshot {
     pub admitted: u64,
     /// Visitors let in during this life who did not show up.
     pub no_shows: u64,
+    /// Polls at this gateway that came before their time.
+    pub early_polls: u64,
+    pub(super) draw: Option<Draw>,
+}
+
+/// What came to pass during so many seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Flow {
+    pub admitted: u64,
+    /// Admitted, and passed by because they are absent.
+    pub passed: u64,
+    /// Places inside that were given back.
+    pub freed: u64,
+    pub seconds: u64,
 }
 
 /// What Redis says about a queue.
@@ -68,7 +95,20 @@ type PolicyFields = (
     Option<String>,
 );
 type Counters = (u64, u64, u64, u64, u64, u64, u64, u64);
-type Reply = (String, u64, String, Value, Counters, u64, u64, u64, u64);
+type Lengths = (u64, u64, u64, u64, u64);
+/// Admitted, passed by, places given back, seconds since the first of them.
+type Counts = (u64, u64, u64, u64);
+type Reply = (
+    String,
+    u64,
+    String,
+    Value,
+    Counters,
+    Lengths,
+    Counts,
+    Counts,
+    Value,
+);
 
 impl Snapshot {
     /// Whether nobody is let in although visitors wait: their ETA is not known.
@@ -82,10 +122,81 @@ impl Snapshot {
         same_life && self.version >= known.version
     }
 
+    /// A full house of which only the flow is known.
+    #[cfg(test)]
+    pub(super) fn of_flow(policy: Policy, flow: Flow) -> Self {
+        Self {
+            at: Timestamp::default(),
+            version: 1,
+            state: State::Open,
+            recovering: false,
+            waiting: 1_000,
+            returned: 0,
+            parked: 0,
+            active: u64::from(policy.max_active),
+            admitted_last_minute: flow.admitted,
+            rate: flow.rate(),
+            flow,
+            near: 4_096,
+            epoch: 1,
+            born: 1,
+            last_ticket: 1,
+            joined: 0,
+            admitted: 0,
+            no_shows: 0,
+            early_polls: 0,
+            draw: None,
+            policy,
+        }
+    }
+
+    /// What everybody may know of the lottery; none when there is none.
+    pub fn lottery(&self) -> Option<Lottery> {
+        self.draw.as_ref().map(Draw::public)
+    }
+
     /// When somebody whom a full line refused may try again: one second to a minute.
     pub fn retry_after(&self) -> Duration {
         let seconds = self.rate.map_or(30.0, |rate| (1.0 / rate).clamp(1.0, 60.0));
         Duration::from_secs_f64(seconds.ceil())
+    }
+}
+
+impl Flow {
+    pub fn new(admitted: u64, passed: u64, freed: u64, seconds: u64) -> Self {
+        Self {
+            admitted,
+            passed,
+            freed,
+            seconds: seconds.max(1),
+        }
+    }
+
+    /// Of the last minute if that tells enough, otherwise of the last quarter of an hour.
+    pub fn seen(minute: Counts, quarter: Counts) -> Self {
+        let of = |(admitted, passed, freed, seconds)| Self::new(admitted, passed, freed, seconds);
+        let minute = of(minute);
+        if minute.freed.min(minute.admitted) >= ENOUGH {
+            minute
+        } else {
+            of(quarter)
+        }
+    }
+
+    /// By how many per second the line got shorter.
+    pub fn rate(&self) -> Option<f64> {
+        (self.passed > 0).then(|| self.passed as f64 / self.seconds as f64)
+    }
+
+    /// Places given back per second.
+    pub fn freed_per_second(&self) -> Option<f64> {
+        (self.freed > 0).then(|| self.freed as f64 / self.seconds as f64)
+    }
+
+    /// The part of those in line who are there when their turn comes.
+    pub fn share(&self) -> f64 {
+        // As if one more had been there, so that it is never nothing.
+        (self.admitted as f64 + 1.0) / (self.passed as f64 + 1.0)
     }
 }
 
@@ -102,9 +213,10 @@ impl redis::FromRedisValue for Seen {
 }
 
 fn present(reply: Reply) -> Result<Snapshot, redis::ParsingError> {
-    let (_, now, state, fields, counters, waiting, active, admitted_last_minute, span) = reply;
+    let (_, now, state, fields, counters, lengths, minute, quarter, draw) = reply;
+    let (waiting, returned, parked, active, near) = lengths;
+    let flow = Flow::seen(minute, quarter);
     let (version, epoch, born, last_ticket, recovers_at, joined, admitted, no_shows) = counters;
-    let rate = (admitted_last_minute > 0).then(|| admitted_last_minute as f64 / span as f64);
     Ok(Snapshot {
         at: instant(now),
         policy: policy(redis::from_redis_value(fields)?)?,
@@ -112,15 +224,21 @@ fn present(reply: Reply) -> Result<Snapshot, redis::ParsingError> {
         state: state.parse()?,
         recovering: now < recovers_at,
         waiting,
+        returned,
+        parked,
         active,
-        admitted_last_minute,
-        rate,
+        admitted_last_minute: minute.0,
+        rate: flow.rate(),
+        flow,
+        near,
         epoch,
         born,
         last_ticket,
         joined,
         admitted,
         no_shows,
+        early_polls: 0,
+        draw: Draw::read(&draw)?,
     })
 }
 

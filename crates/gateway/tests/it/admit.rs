@@ -174,6 +174,14 @@ async fn the_observed_rate_and_the_count_of_the_last_minute_are_shown() {
     room.pass(Duration::from_secs(61));
     room.queues.refresh().await.unwrap();
     let snapshot = gateways[0].snapshot();
-    assert_eq!((snapshot.admitted_last_minute, snapshot.rate), (0, None));
+    assert_eq!(snapshot.admitted_last_minute, 0);
     assert_eq!((snapshot.admitted, snapshot.active), (60, 60));
+    assert!(
+        snapshot.rate.is_some_and(|rate| rate < 1.0),
+        "of the last quarter of an hour"
+    );
+    room.pass(Duration::from_secs(15 * 60));
+    room.queues.refresh().await.unwrap();
+    let snapshot = gateways[0].snapshot();
+    assert_eq!((snapshot.admitted_last_minute, snapshot.rate), (0, None));
 }

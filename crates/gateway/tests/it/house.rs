@@ -1,7 +1,9 @@
 //! A whole gateway over HTTP in front of a small upstream that tells what it was sent.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -20,17 +22,35 @@ pub const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
 pub const OLD_SECRET: &str = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA";
 pub const PASS_SECRET: &str = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXphYmNkZWY";
 
+/// Far longer than anything here takes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A gateway with a Redis of its own, so that its clock moves nobody else's line.
 pub struct House {
-    pub url: String,
-    pub clock: Clock,
-    pub client: Client,
+    door: Door,
     pub redis: Redis,
     /// Told when a request for `/api/v1/never` reached the upstream.
     pub arrived: Arc<Notify>,
-    running: Running,
     upstream: ServerHandle,
+    environment: BTreeMap<&'static str, String>,
     _scratch: Scratch,
+}
+
+/// One gateway.
+pub struct Door {
+    pub url: String,
+    pub admin_url: String,
+    pub clock: Clock,
+    pub client: Client,
+    running: Running,
+}
+
+impl Deref for House {
+    type Target = Door;
+
+    fn deref(&self) -> &Door {
+        &self.door
+    }
 }
 
 /// A status and what was said.
@@ -43,7 +63,7 @@ impl House {
     }
 
     /// With more variables; they win over those that the house sets.
-    pub async fn with(variables: &[(&str, &str)]) -> Self {
+    pub async fn with(variables: &[(&'static str, &str)]) -> Self {
         let scratch = Scratch::new().unwrap();
         let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
         let arrived = Arc::new(Notify::new());
@@ -64,23 +84,60 @@ impl House {
                 .iter()
                 .map(|(name, value)| (*name, (*value).to_owned())),
         );
+        Self {
+            door: Door::open(&environment, Clock::system()).await,
+            redis,
+            arrived,
+            upstream,
+            environment,
+            _scratch: scratch,
+        }
+    }
+
+    /// Another gateway at the same Redis, whose clock moves with this one's.
+    pub async fn twin(&self) -> Door {
+        Door::open(&self.environment, self.clock.clone()).await
+    }
+
+    /// What the operator's listener shows.
+    pub async fn metrics(&self) -> String {
+        let answer = self.client.get(format!("{}/metrics", self.admin_url));
+        answer.send().await.unwrap().text().await.unwrap()
+    }
+
+    /// How often Redis was given a command, also by scripts.
+    pub async fn commands(&self, name: &str) -> u64 {
+        let client = redis::Client::open(self.redis.url()).unwrap();
+        let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+        let mut asked = redis::cmd("INFO");
+        let asked = asked.arg("commandstats").query_async(&mut redis);
+        let stats: String = asked.await.unwrap();
+        let line = format!("cmdstat_{name}:calls=");
+        let calls = stats.lines().find_map(|it| it.strip_prefix(&line));
+        calls.map_or(0, |it| it.split(',').next().unwrap().parse().unwrap())
+    }
+
+    /// Stops in order.
+    pub async fn close(self) {
+        self.door.close().await;
+        self.upstream.stop(false).await;
+    }
+}
+
+impl Door {
+    async fn open(environment: &BTreeMap<&'static str, String>, clock: Clock) -> Self {
         let lookup = |name: &str| environment.get(name).cloned();
         let mut env = Env::new(&lookup);
         let config = Config::read(&mut env);
         env.finish().unwrap();
-        let clock = Clock::system();
-        let running = gateway::start(config.unwrap(), clock.clone())
-            .await
-            .unwrap();
+        let running = gateway::start(config.unwrap(), clock.clone()).await;
+        let running = running.unwrap();
         Self {
             url: format!("http://{}", running.address),
+            admin_url: format!("http://{}", running.admin_address),
             clock,
             client: Client::new(),
-            redis,
-            arrived,
             running,
-            upstream,
-            _scratch: scratch,
         }
     }
 
@@ -125,6 +182,18 @@ impl House {
         .await
     }
 
+    /// Leaves `main`, as soon as the store can be reached.
+    pub async fn persist_leave(&self, place: &Value) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let request = self.delete("/api/v1/queues/main/tokens/me");
+            if said(request.bearer_auth(token(place))).await.0 == 204 {
+                return;
+            }
+            assert!(Instant::now() < end, "the store came back");
+        }
+    }
+
     /// Asks the upstream for something as this visitor.
     pub async fn visit(&self, place: &Value, path: &str) -> Said {
         said(self.get(path).bearer_auth(token(place))).await
@@ -133,7 +202,6 @@ impl House {
     /// Stops in order.
     pub async fn close(self) {
         self.running.stop().await;
-        self.upstream.stop(false).await;
     }
 }
 
@@ -152,6 +220,14 @@ pub async fn said(request: RequestBuilder) -> Said {
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     };
     (status, value)
+}
+
+/// Asks again until the answer is yes.
+pub async fn until(mut ask: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !ask().await {
+        assert!(Instant::now() < end, "it becomes true");
+    }
 }
 
 /// A refusal as its status and code.

@@ -1,9 +1,12 @@
 //! What an operator can do, and what everybody sees of it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::house::{House, OPERATOR_KEY, refused, said};
+use crate::house::{House, OPERATOR_KEY, refused, said, until};
 
 const MAIN: &str = "/api/v1/queues/main";
 
@@ -146,6 +149,63 @@ async fn a_closed_queue_takes_nobody_and_a_full_one_says_when_to_come_back() {
     assert_eq!(full.status(), 503);
     assert!(full.headers().contains_key("retry-after"));
     assert_eq!(full.json::<Value>().await.unwrap()["code"], "QUEUE_FULL");
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn a_lottery_shows_its_commitment_before_and_its_seed_after_the_doors_open() {
+    let house = House::open().await;
+    let opens_at = house.clock.now() + chrono::TimeDelta::seconds(60);
+    let opens_at = chassis::time::rfc3339(opens_at);
+    let rule =
+        json!({ "order": "lottery", "state": "scheduled", "opensAt": opens_at, "maxActive": 1 });
+    house.rule(rule).await;
+    let mut tickets = BTreeSet::new();
+    for _ in 0..5 {
+        let early = house.join().await;
+        assert_eq!(
+            (&early["state"], &early["position"]),
+            (&json!("scheduled"), &Value::Null)
+        );
+        tickets.insert(early["ticketNumber"].as_u64().unwrap());
+    }
+    let (_, before) = said(house.get(MAIN)).await;
+    let commitment = before["lottery"]["commitment"].as_str().unwrap();
+    assert_eq!(before["lottery"]["seed"], Value::Null);
+    let list = "/api/v1/queues/main/lottery?limit=2";
+    let (status, page) = said(house.get(list)).await;
+    assert_eq!((status.as_u16(), &page["items"]), (200, &json!([])));
+    house.clock.advance(std::time::Duration::from_secs(61));
+    until(async || said(house.get(MAIN)).await.1["lottery"]["seed"].is_string()).await;
+    let (_, after) = said(house.get(MAIN)).await;
+    let seed = after["lottery"]["seed"].as_str().unwrap();
+    let digest = Sha256::digest(seed);
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(digest, commitment);
+    assert_eq!(after["lottery"]["entrants"], 5);
+    let (mut drawn, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let (status, page) = said(house.get(&format!("{list}{cursor}"))).await;
+        assert_eq!(status, 200, "{page}");
+        drawn.extend(page["items"].as_array().unwrap().clone());
+        let Some(next) = page["nextCursor"].as_str() else {
+            break;
+        };
+        cursor = format!("&cursor={next}");
+    }
+    assert!(
+        (4..=5).contains(&drawn.len()),
+        "one may be inside: {drawn:?}"
+    );
+    let lots: Vec<_> = drawn.iter().map(|it| it["lot"].as_u64().unwrap()).collect();
+    assert!(lots.is_sorted());
+    assert!(
+        drawn
+            .iter()
+            .all(|it| tickets.contains(&it["ticketNumber"].as_u64().unwrap()))
+    );
+    let odd = house.get("/api/v1/queues/main/lottery?cursor=x");
+    assert_eq!(refused(odd).await, (400, "QUERY_INVALID".to_owned()));
     house.close().await;
 }
 

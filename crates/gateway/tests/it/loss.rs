@@ -5,6 +5,7 @@ use std::time::Duration;
 use chassis::time::Clock;
 use gateway::queue::policy::{Policy, State};
 use gateway::queue::{QueueError, Standing};
+use rand::seq::SliceRandom as _;
 use testbed::{Redis, RedisOptions, Scratch};
 use tokio::task::JoinSet;
 
@@ -276,4 +277,61 @@ async fn a_place_that_a_failover_forgot_comes_back() {
     assert!(next.ticket.number > tickets[2].number);
     queue.leave(&tickets[2]).await.unwrap();
     assert!(is_over(&queue.rank(&tickets[2]).await));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_ten_thousand_who_wait_and_a_hundred_inside_all_stand_as_before_after_a_loss() {
+    const INSIDE: usize = 100;
+    const ALL: usize = 10_100;
+    let (store, clock) = (Store::start(), Clock::system());
+    let (room, other) = (store.room(&clock), store.room(&clock));
+    let queue = room.queue("main", places(100)).await;
+    let gateways = [queue.clone(), other.open("main").await];
+    let tickets = crowd(&queue, ALL).await;
+    for room in [&room, &other] {
+        room.queues.refresh().await.unwrap();
+    }
+    assert_eq!(
+        (queue.snapshot().active, queue.snapshot().waiting),
+        (100, 10_000)
+    );
+    store.flush().await;
+
+    let mut returning = tickets.clone();
+    returning.shuffle(&mut rand::rng());
+    let mut tasks = JoinSet::new();
+    for (index, part) in returning.chunks(ALL / 40).enumerate() {
+        let (queue, part) = (gateways[index % 2].clone(), part.to_vec());
+        tasks.spawn(async move {
+            for ticket in part {
+                let place = queue.rank(&ticket).await.unwrap();
+                assert!(matches!(place, Standing::Waiting { .. }), "{place:?}");
+            }
+        });
+    }
+    tasks.join_all().await;
+    room.pass(RECOVERY);
+    let first = queue.admit().await.unwrap().users;
+    let mut entered: Vec<_> = first.iter().map(|(_, number)| *number).collect();
+    let inside: Vec<_> = tickets[..INSIDE]
+        .iter()
+        .map(|ticket| ticket.number)
+        .collect();
+    assert_eq!(
+        entered, inside,
+        "those who were inside are inside again, and nobody else"
+    );
+
+    room.change("main", places(1_000_000)).await;
+    while entered.len() < ALL {
+        let admitted = queue.admit().await.unwrap();
+        assert!(
+            !admitted.users.is_empty() && admitted.parked == 0,
+            "{admitted:?}"
+        );
+        entered.extend(admitted.users.iter().map(|(_, number)| *number));
+    }
+    let inversions = entered.windows(2).filter(|pair| pair[0] >= pair[1]).count();
+    println!("loss: {ALL} returned in random order over 2 gateways, order inversions {inversions}");
+    assert_eq!(inversions, 0);
 }

@@ -25,7 +25,7 @@ impl Room {
 
     /// A gateway at the Redis behind `url`.
     pub fn at(url: &str, clock: Clock) -> Self {
-        let hot = chassis::redis::manager(url).unwrap();
+        let hot = chassis::redis::connection(url).unwrap();
         let pool = chassis::redis::pool(url, 4).unwrap();
         let queues = Queues::new(hot, pool, clock.clone(), RECOVERY);
         Self { queues, clock }

@@ -93,7 +93,13 @@ async fn a_scheduled_queue_opens_by_itself_at_its_instant() {
     assert_eq!(queue.snapshot().state, State::Scheduled);
     let tickets = crowd(&queue, 2).await;
     let place = queue.rank(&tickets[1]).await.unwrap();
-    assert_eq!(place, Standing::Scheduled { ahead: 1, opens_at });
+    assert_eq!(
+        place,
+        Standing::Scheduled {
+            ahead: Some(1),
+            opens_at
+        }
+    );
     room.pass(Duration::from_secs(3_590));
     assert!(queue.admit().await.unwrap().users.is_empty());
     room.pass(Duration::from_secs(11));

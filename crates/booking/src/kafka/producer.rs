@@ -1,0 +1,158 @@
+//! The producer, and how it comes back from what would end it.
+//!
+//! A producer that met a fatal error stays dead, and some brokers fence one off for ever after an outage, so another one
+//! takes its place. What the old one still has under way is told by the old one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+
+use super::{Cluster, Letter, Voice};
+
+/// Failures in a row after which another producer is tried.
+const FAILURES_IN_A_ROW: u32 = 20;
+/// Defaults that an operator may change: a send outlives an outage of this length, and a batch gathers for 2 ms.
+const DEFAULTS: [(&str, &str); 2] = [("message.timeout.ms", "60000"), ("linger.ms", "2")];
+
+/// Why a letter was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The brokers are away, or cannot at the moment: nothing that is the fault of the letter. It may have arrived.
+    #[error("{0}")]
+    Away(String),
+    /// A broker said no. Somebody may change its mind.
+    #[error("{0}")]
+    Refused(String),
+    /// No repetition helps: it is too large, or not what a topic takes.
+    #[error("{0}")]
+    Hopeless(String),
+}
+
+/// Sends letters.
+pub struct Producer {
+    cluster: Cluster,
+    dead_letter_topic: String,
+    line: Mutex<Line>,
+}
+
+/// The producer of librdkafka that is in use.
+struct Line {
+    producer: Arc<FutureProducer<Voice>>,
+    failures: u32,
+}
+
+impl Producer {
+    /// A producer. It connects in the background, so this succeeds while the brokers are away.
+    pub fn new(cluster: Cluster) -> Result<Self, KafkaError> {
+        let line = Line {
+            producer: open(&cluster)?,
+            failures: 0,
+        };
+        Ok(Self {
+            dead_letter_topic: cluster.dead_letter_topic(),
+            cluster,
+            line: Mutex::new(line),
+        })
+    }
+
+    /// Sends a letter to the topic and returns when all replicas have it.
+    pub async fn send(&self, letter: &Letter) -> Result<(), SendError> {
+        self.send_to(&self.cluster.topic, letter).await
+    }
+
+    /// Sends it to the dead letters, with the reason. `without_body` when the body is what nobody takes.
+    pub async fn bury(
+        &self,
+        letter: Letter,
+        reason: &str,
+        without_body: bool,
+    ) -> Result<(), SendError> {
+        let dead = letter.dead(reason, without_body);
+        self.send_to(&self.dead_letter_topic, &dead).await
+    }
+
+    async fn send_to(&self, topic: &str, letter: &Letter) -> Result<(), SendError> {
+        let producer = Arc::clone(&self.line().producer);
+        let headers = OwnedHeaders::new_with_capacity(letter.headers.len());
+        let headers = letter
+            .headers
+            .iter()
+            .fold(headers, |headers, (key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: Some(value),
+                })
+            });
+        let record = FutureRecord::to(topic)
+            .key(&letter.key)
+            .payload(&letter.payload)
+            .headers(headers);
+        let outcome = match producer.send_result(record) {
+            Err((cause, _)) => Err(cause),
+            Ok(delivery) => match delivery.await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err((cause, _))) => Err(cause),
+                Err(_) => Err(KafkaError::Canceled),
+            },
+        };
+        self.note(&producer, outcome.is_ok());
+        outcome.map_err(|cause| told(&cause))
+    }
+
+    /// Takes another producer when this one seems to be of no more use.
+    fn note(&self, producer: &Arc<FutureProducer<Voice>>, sent: bool) {
+        let mut line = self.line();
+        if !Arc::ptr_eq(&line.producer, producer) {
+            return;
+        }
+        line.failures = if sent { 0 } else { line.failures + 1 };
+        let fatal = producer.client().fatal_error();
+        if fatal.is_none() && line.failures < FAILURES_IN_A_ROW {
+            return;
+        }
+        let words = fatal.map_or_else(|| "many failures in a row".to_owned(), |(_, words)| words);
+        log::warn!("taking a new producer: {words}");
+        match open(&self.cluster) {
+            Ok(producer) => line.producer = producer,
+            Err(cause) => log::error!("no new producer: {cause}"),
+        }
+        line.failures = 0;
+    }
+
+    fn line(&self) -> std::sync::MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open(cluster: &Cluster) -> Result<Arc<FutureProducer<Voice>>, KafkaError> {
+    let mut client = cluster.client(&DEFAULTS);
+    client.set("enable.idempotence", "true");
+    client.set("acks", "all");
+    // The one that the clients of other languages use: the same key is in the same partition for all.
+    client.set("partitioner", "murmur2_random");
+    client.create_with_context(Voice).map(Arc::new)
+}
+
+/// What a failure means for the letter. What is not known here is nothing that it could help.
+fn told(cause: &KafkaError) -> SendError {
+    use RDKafkaErrorCode as Code;
+    let Some(code) = cause.rdkafka_error_code() else {
+        return SendError::Away(cause.to_string());
+    };
+    let words = code.to_string();
+    match code {
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::InvalidRecord => {
+            SendError::Hopeless(words)
+        }
+        Code::TopicAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::UnknownTopicOrPartition
+        | Code::UnknownTopic
+        | Code::UnknownPartition
+        | Code::InvalidTopic
+        | Code::PolicyViolation => SendError::Refused(words),
+        _ => SendError::Away(words),
+    }
+}

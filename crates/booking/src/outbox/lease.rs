@@ -1,0 +1,203 @@
+//! How a publisher takes events, keeps them while it sends, and writes what became of them.
+//!
+//! Only the head of an aggregate is ever taken: its earliest pending event. So at most one event of an aggregate is
+//! under way, over all instances, and the next one is not sent before that one was delivered or given up. A lease that
+//! ends hands the event to whoever asks next; it is then sent again under the same id.
+
+use chassis::time::Timestamp;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Binary, Datetime, Integer, Text, Unsigned};
+use uuid::Uuid;
+
+use super::{Delivery, EventType};
+use crate::db::{At, DbError, Id, Tx};
+use crate::schema::outbox;
+
+/// What the column of the last error holds, in characters.
+const ERROR_LENGTH: usize = 500;
+
+/// An event that a publisher has taken.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct Leased {
+    /// Its place in the order of all events.
+    #[diesel(sql_type = BigInt)]
+    pub seq: i64,
+    /// Its id, the same however often it is sent.
+    #[diesel(sql_type = Binary, deserialize_as = Id)]
+    pub id: Uuid,
+    /// Its type.
+    #[diesel(sql_type = Text)]
+    pub event_type: EventType,
+    /// What it is about.
+    #[diesel(sql_type = Binary, deserialize_as = Id)]
+    pub aggregate_id: Uuid,
+    /// A JSON object.
+    #[diesel(sql_type = Text)]
+    pub payload: String,
+    /// Failures so far.
+    #[diesel(sql_type = Unsigned<Integer>)]
+    pub attempts: u32,
+    /// Those of them in which a broker said no.
+    #[diesel(sql_type = Unsigned<Integer>)]
+    pub refusals: u32,
+    /// When it happened.
+    #[diesel(sql_type = Datetime, deserialize_as = At)]
+    pub created_at: Timestamp,
+}
+
+/// What became of one try to send an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// All replicas have it.
+    Delivered,
+    /// Not now; the next try is at this instant.
+    Failed {
+        /// When to try again.
+        again_at: Timestamp,
+        /// Whether a broker said no, which counts towards giving up.
+        refused: bool,
+        /// Why.
+        reason: String,
+    },
+    /// Given up; the dead letters have it.
+    Dead {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An event and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Which.
+    pub seq: i64,
+    /// What.
+    pub ending: Ending,
+}
+
+/// Locks the rows only while they are marked. Events behind another pending one of their aggregate are passed over, and
+/// so is what somebody else is marking right now.
+const HEADS: &str = "SELECT o.seq, o.id, o.type AS event_type, o.aggregate_id, o.payload, o.attempts, o.refusals, o.created_at \
+    FROM outbox o \
+    WHERE o.state = 'pending' AND o.next_attempt_at <= ? AND (o.claimed_until IS NULL OR o.claimed_until <= ?) \
+        AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.aggregate_id = o.aggregate_id AND e.state = 'pending' AND e.seq < o.seq) \
+    ORDER BY o.next_attempt_at, o.seq LIMIT ? FOR UPDATE SKIP LOCKED";
+
+/// Takes at most `batch` events that are due at `now`, one of each aggregate, for `owner` until `until`.
+///
+/// Two statements, one when there is nothing to do.
+pub fn claim(
+    tx: &mut Tx,
+    owner: Uuid,
+    now: Timestamp,
+    until: Timestamp,
+    batch: u32,
+) -> Result<Vec<Leased>, DbError> {
+    let heads: Vec<Leased> = sql_query(HEADS)
+        .bind::<Datetime, _>(At(now))
+        .bind::<Datetime, _>(At(now))
+        .bind::<BigInt, _>(i64::from(batch))
+        .load(tx)?;
+    if heads.is_empty() {
+        return Ok(heads);
+    }
+    let seqs: Vec<i64> = heads.iter().map(|head| head.seq).collect();
+    diesel::update(outbox::table.filter(outbox::seq.eq_any(&seqs)))
+        .set((
+            outbox::claimed_by.eq(Id(owner)),
+            outbox::claimed_until.eq(At(until)),
+        ))
+        .execute(tx)?;
+    Ok(heads)
+}
+
+/// Keeps what `owner` still has under way until `until`. One statement.
+pub fn renew(tx: &mut Tx, owner: Uuid, seqs: &[i64], until: Timestamp) -> Result<(), DbError> {
+    diesel::update(outbox::table.filter(outbox::seq.eq_any(seqs)))
+        .filter(outbox::state.eq(Delivery::Pending))
+        .filter(outbox::claimed_by.eq(Id(owner)))
+        .set(outbox::claimed_until.eq(At(until)))
+        .execute(tx)?;
+    Ok(())
+}
+
+/// Writes what became of events.
+///
+/// One that arrived is delivered, whoever has it by now. Anything else is only for the owner of the lease to say.
+/// One statement for all that were delivered, one for each of the others.
+pub fn settle(
+    tx: &mut Tx,
+    owner: Uuid,
+    settled: &[Settled],
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let mut delivered = Vec::new();
+    for Settled { seq, ending } in settled {
+        match ending {
+            Ending::Delivered => delivered.push(*seq),
+            Ending::Failed {
+                again_at,
+                refused,
+                reason,
+            } => postpone(tx, owner, *seq, *again_at, *refused, reason)?,
+            Ending::Dead { reason } => give_up(tx, owner, *seq, reason)?,
+        }
+    }
+    if delivered.is_empty() {
+        return Ok(());
+    }
+    diesel::update(outbox::table.filter(outbox::seq.eq_any(&delivered)))
+        .filter(outbox::state.eq(Delivery::Pending))
+        .set((
+            outbox::state.eq(Delivery::Delivered),
+            outbox::delivered_at.eq(At(now)),
+            outbox::claimed_by.eq(None::<Id>),
+            outbox::claimed_until.eq(None::<At>),
+        ))
+        .execute(tx)?;
+    Ok(())
+}
+
+fn postpone(
+    tx: &mut Tx,
+    owner: Uuid,
+    seq: i64,
+    again_at: Timestamp,
+    refused: bool,
+    reason: &str,
+) -> Result<(), DbError> {
+    diesel::update(outbox::table.find(seq))
+        .filter(outbox::state.eq(Delivery::Pending))
+        .filter(outbox::claimed_by.eq(Id(owner)))
+        .set((
+            outbox::attempts.eq(outbox::attempts + 1),
+            outbox::refusals.eq(outbox::refusals + u32::from(refused)),
+            outbox::next_attempt_at.eq(At(again_at)),
+            outbox::last_error.eq(cut(reason)),
+            outbox::claimed_by.eq(None::<Id>),
+            outbox::claimed_until.eq(None::<At>),
+        ))
+        .execute(tx)?;
+    Ok(())
+}
+
+fn give_up(tx: &mut Tx, owner: Uuid, seq: i64, reason: &str) -> Result<(), DbError> {
+    diesel::update(outbox::table.find(seq))
+        .filter(outbox::state.eq(Delivery::Pending))
+        .filter(outbox::claimed_by.eq(Id(owner)))
+        .set((
+            outbox::state.eq(Delivery::Dead),
+            outbox::attempts.eq(outbox::attempts + 1),
+            outbox::last_error.eq(cut(reason)),
+            outbox::claimed_by.eq(None::<Id>),
+            outbox::claimed_until.eq(None::<At>),
+        ))
+        .execute(tx)?;
+    Ok(())
+}
+
+/// As much of a reason as its column holds.
+pub(crate) fn cut(reason: &str) -> String {
+    reason.chars().take(ERROR_LENGTH).collect()
+}

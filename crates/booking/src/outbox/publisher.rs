@@ -1,0 +1,262 @@
+//! The publisher: takes events that are due, sends them, writes what became of them.
+//!
+//! No row is locked while an event is on its way. A step never waits long: what a slow broker still has is left under
+//! way, its lease is renewed by the steps that follow, and other events are taken meanwhile. Any number of publishers
+//! may run. One that is killed leaves its leases to end, and its events are sent again by others.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::time::{Clock, Timestamp, rfc3339};
+use chrono::TimeDelta;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::lease::{self, Ending, Leased, Settled};
+use crate::db::{Db, DbError};
+use crate::kafka::{Letter, Producer, SendError};
+use crate::pause;
+
+/// Who says so: the `ce_source` of every event.
+const SOURCE: &str = "/usher/booking";
+/// After the first failure; it doubles with each.
+const PAUSE_FIRST: Duration = Duration::from_millis(500);
+/// So that no event waits for much longer than that once the brokers are back.
+const PAUSE_LONGEST: Duration = Duration::from_secs(30);
+
+/// How a publisher goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct PublisherOptions {
+    /// Events under way at the same time. Default 500.
+    pub batch: u32,
+    /// How long an event stays with its publisher unless the lease is renewed: what others wait after a kill.
+    /// Default 10 s.
+    pub lease: TimeDelta,
+    /// How long a step waits for the brokers before it leaves the rest under way. Default 500 ms.
+    pub patience: Duration,
+    /// How often a broker may refuse an event before it is given up. Default 20, which takes some eight minutes.
+    pub refusals: u32,
+}
+
+impl Default for PublisherOptions {
+    fn default() -> Self {
+        Self {
+            batch: 500,
+            lease: TimeDelta::seconds(10),
+            patience: Duration::from_millis(500),
+            refusals: 20,
+        }
+    }
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Events that it took.
+    pub taken: usize,
+    /// Events that all replicas have now.
+    pub delivered: usize,
+    /// Tries that failed.
+    pub failed: usize,
+    /// Events that it gave up.
+    pub dead: usize,
+    /// Events that are still under way.
+    pub under_way: usize,
+}
+
+impl Published {
+    /// Whether another step right away would find something to do.
+    pub fn has_more(&self) -> bool {
+        self.taken > 0 && self.under_way == 0
+    }
+}
+
+/// Publishes the outbox.
+pub struct Publisher {
+    /// The owner of its leases.
+    id: Uuid,
+    db: Db,
+    clock: Clock,
+    producer: Arc<Producer>,
+    options: PublisherOptions,
+    flight: Mutex<Flight>,
+}
+
+/// What this publisher has taken and not yet written off.
+#[derive(Default)]
+struct Flight {
+    sending: FuturesUnordered<BoxFuture<'static, Settled>>,
+    seqs: Vec<i64>,
+    /// Known, but MySQL was away when it was to be written.
+    unsettled: Vec<Settled>,
+}
+
+impl Publisher {
+    /// A publisher with nothing under way.
+    pub fn new(db: Db, clock: Clock, producer: Producer, options: PublisherOptions) -> Self {
+        Self {
+            id: Uuid::new_v4(),
+            db,
+            clock,
+            producer: Arc::new(producer),
+            options,
+            flight: Mutex::default(),
+        }
+    }
+
+    /// Takes what is due, sends it and writes what became of it, and of what earlier steps had left under way.
+    pub async fn step(&self) -> Result<Published, DbError> {
+        let mut flight = self.flight.lock().await;
+        let mut published = Published::default();
+        self.settle(&mut flight, &mut published).await?;
+        self.renew(&flight.seqs).await?;
+        let taken = self.claim(flight.seqs.len()).await?;
+        published.taken = taken.len();
+        for event in taken {
+            flight.seqs.push(event.seq);
+            let (producer, clock) = (Arc::clone(&self.producer), self.clock.clone());
+            let refusals = self.options.refusals;
+            let sending = async move { send(&producer, &clock, event, refusals).await };
+            flight.sending.push(Box::pin(sending));
+        }
+        let patience = Instant::now() + self.options.patience;
+        // Whatever has arrived together is written together.
+        while let Ok(Some(first)) = timeout_at(patience, flight.sending.next()).await {
+            flight.unsettled.push(first);
+            while let Some(Some(next)) =
+                futures_util::FutureExt::now_or_never(flight.sending.next())
+            {
+                flight.unsettled.push(next);
+            }
+            self.settle(&mut flight, &mut published).await?;
+        }
+        published.under_way = flight.sending.len();
+        Ok(published)
+    }
+
+    async fn claim(&self, under_way: usize) -> Result<Vec<Leased>, DbError> {
+        let room = self.options.batch.saturating_sub(under_way as u32);
+        if room == 0 {
+            return Ok(Vec::new());
+        }
+        let (owner, now) = (self.id, self.clock.now());
+        let until = now + self.options.lease;
+        self.db
+            .transaction(move |tx| lease::claim(tx, owner, now, until, room))
+            .await
+    }
+
+    async fn renew(&self, seqs: &[i64]) -> Result<(), DbError> {
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        let (owner, seqs) = (self.id, seqs.to_vec());
+        let until = self.clock.now() + self.options.lease;
+        self.db
+            .transaction(move |tx| lease::renew(tx, owner, &seqs, until))
+            .await
+    }
+
+    /// Writes what is known. What cannot be written now is kept for the next step.
+    async fn settle(&self, flight: &mut Flight, published: &mut Published) -> Result<(), DbError> {
+        if flight.unsettled.is_empty() {
+            return Ok(());
+        }
+        let settled: Arc<[Settled]> = mem::take(&mut flight.unsettled).into();
+        let (owner, now, written) = (self.id, self.clock.now(), Arc::clone(&settled));
+        let outcome = self
+            .db
+            .transaction(move |tx| lease::settle(tx, owner, &written, now))
+            .await;
+        if let Err(cause) = outcome {
+            flight.unsettled = settled.to_vec();
+            return Err(cause);
+        }
+        flight
+            .seqs
+            .retain(|seq| !settled.iter().any(|one| one.seq == *seq));
+        for one in settled.iter() {
+            match &one.ending {
+                Ending::Delivered => published.delivered += 1,
+                Ending::Failed { .. } => published.failed += 1,
+                Ending::Dead { .. } => published.dead += 1,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends one event, to the dead letters when it was refused for the last time.
+///
+/// It is only given up when the dead letters have it: while the brokers are away, every event waits.
+async fn send(producer: &Producer, clock: &Clock, event: Leased, refusals: u32) -> Settled {
+    let letter = letter(&event);
+    let failure = match producer.send(&letter).await {
+        Ok(()) => {
+            return Settled {
+                seq: event.seq,
+                ending: Ending::Delivered,
+            };
+        }
+        Err(failure) => failure,
+    };
+    let (refused, last, reason) = match &failure {
+        SendError::Away(reason) => (false, false, reason),
+        SendError::Refused(reason) => (true, event.refusals + 1 >= refusals, reason),
+        SendError::Hopeless(reason) => (true, true, reason),
+    };
+    let without_body = matches!(failure, SendError::Hopeless(_));
+    if last && producer.bury(letter, reason, without_body).await.is_ok() {
+        log::error!("event {} is a dead letter: {reason}", event.id);
+        return Settled {
+            seq: event.seq,
+            ending: Ending::Dead {
+                reason: reason.clone(),
+            },
+        };
+    }
+    let pause = pause::growing(PAUSE_FIRST, PAUSE_LONGEST, event.attempts + 1);
+    Settled {
+        seq: event.seq,
+        ending: Ending::Failed {
+            again_at: later(clock.now(), pause),
+            refused,
+            reason: reason.clone(),
+        },
+    }
+}
+
+/// The event as it stands on the topic.
+fn letter(event: &Leased) -> Letter {
+    let aggregate_type = event.event_type.aggregate_type();
+    let headers = [
+        ("ce_specversion", "1.0".to_owned()),
+        ("ce_id", event.id.to_string()),
+        ("ce_source", SOURCE.to_owned()),
+        ("ce_type", event.event_type.as_str().to_owned()),
+        ("ce_time", rfc3339(event.created_at)),
+        (
+            "ce_subject",
+            format!("{aggregate_type}/{}", event.aggregate_id),
+        ),
+        // Twenty digits sort as text as they do as numbers: an event that was sent again late shows that it is older.
+        ("ce_sequence", format!("{:020}", event.seq)),
+        ("content-type", "application/json".to_owned()),
+    ];
+    Letter {
+        key: event.aggregate_id.to_string(),
+        headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
+        payload: event.payload.clone().into_bytes(),
+    }
+}
+
+/// Whole microseconds, as the database keeps them.
+fn later(now: Timestamp, pause: Duration) -> Timestamp {
+    let pause_us = i64::try_from(pause.as_micros()).unwrap_or(i64::MAX);
+    now + TimeDelta::microseconds(pause_us)
+}

@@ -1,0 +1,189 @@
+//! A receiver that answers as a test wants, and a courier who brings it events.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::web::{Bytes, Data, to};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use booking::forwarder::{
+    Courier, CourierOptions, Errand, ID, SIGNATURE, Secrets, TIMESTAMP, Tried, Webhook,
+};
+use booking::kafka::{Letter, Producer};
+use chassis::time::Clock;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::publish_post::Post;
+
+pub const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
+pub const RECEIVER: &str = "data-platform";
+
+#[derive(Clone)]
+pub struct Inbox {
+    pub url: String,
+    shelf: Data<Shelf>,
+}
+
+struct Shelf {
+    taken: Mutex<Vec<Posted>>,
+    /// What to answer next; 204 when there is nothing.
+    answers: Mutex<VecDeque<u16>>,
+    /// Events whose number is here are always answered so.
+    poison: Mutex<Vec<(i64, u16)>>,
+    /// Each answer takes one of these and gives it back.
+    answering: Semaphore,
+}
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Posted {
+    pub id: String,
+    pub number: i64,
+    pub subject: String,
+    pub body: Value,
+    pub verified: bool,
+    pub answered: u16,
+}
+
+impl Inbox {
+    pub fn open() -> Self {
+        let inbox = Self::silent();
+        inbox.speak();
+        inbox
+    }
+
+    /// Takes requests and answers none until [`Inbox::speak`].
+    pub fn silent() -> Self {
+        let shelf = Data::new(Shelf {
+            taken: Mutex::default(),
+            answers: Mutex::default(),
+            poison: Mutex::default(),
+            answering: Semaphore::new(0),
+        });
+        let held = shelf.clone();
+        let server =
+            HttpServer::new(move || App::new().app_data(held.clone()).default_service(to(take)))
+                .workers(1)
+                .disable_signals()
+                .bind("127.0.0.1:0")
+                .expect("a port");
+        let url = format!("http://{}/events", server.addrs()[0]);
+        tokio::spawn(server.run());
+        Self { url, shelf }
+    }
+
+    pub fn speak(&self) {
+        self.shelf.answering.add_permits(1_000);
+    }
+
+    /// Answers the next requests so.
+    pub fn answer(&self, statuses: &[u16]) {
+        self.shelf.answers.lock().unwrap().extend(statuses);
+    }
+
+    /// Answers every event with this number so.
+    pub fn poison(&self, number: i64, status: u16) {
+        self.shelf.poison.lock().unwrap().push((number, status));
+    }
+
+    pub fn posted(&self) -> Vec<Posted> {
+        self.shelf.taken.lock().unwrap().clone()
+    }
+
+    /// The numbers of the events that were taken, in the order in which they came.
+    pub fn numbers(&self) -> Vec<i64> {
+        let posted = self.posted();
+        let taken = posted.iter().filter(|it| it.answered < 300);
+        taken.map(|it| it.number).collect()
+    }
+}
+
+async fn take(shelf: Data<Shelf>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    let header = |name: &str| {
+        let value = request.headers().get(name).expect(name);
+        value.to_str().expect("ASCII").to_owned()
+    };
+    let text = std::str::from_utf8(&body).expect("text");
+    let secrets: Secrets = SECRET.parse().expect("a secret");
+    let now = Clock::system().now();
+    let id = header(ID);
+    let verified = secrets.verify(&id, &header(TIMESTAMP), text, &header(SIGNATURE), now);
+    let body: Value = serde_json::from_str(text).expect("JSON");
+    let number = body["data"]["number"].as_i64().unwrap_or(-1);
+    let is_poison = |it: &&(i64, u16)| it.0 == number;
+    let poison = shelf.poison.lock().unwrap().iter().find(is_poison).copied();
+    let answered = match poison {
+        Some((_, status)) => status,
+        None => shelf.answers.lock().unwrap().pop_front().unwrap_or(204),
+    };
+    shelf.taken.lock().unwrap().push(Posted {
+        id,
+        number,
+        subject: body["subject"].as_str().unwrap_or_default().to_owned(),
+        verified: verified && header("content-type") == "application/json",
+        body,
+        answered,
+    });
+    let _answering = shelf.answering.acquire().await.expect("open");
+    let status = StatusCode::from_u16(answered).expect("a status");
+    let mut answer = HttpResponse::build(status);
+    if answered == 503 {
+        answer.insert_header((RETRY_AFTER, "7"));
+    }
+    if answered == 302 {
+        answer.insert_header(("location", "/elsewhere"));
+    }
+    answer.finish()
+}
+
+/// A courier between the post and the inbox.
+pub fn courier(post: &Post, turn: usize, url: &str, refusals: u32) -> Courier {
+    let timeout = Duration::from_secs(5);
+    let webhook = Webhook::new(url.parse().unwrap(), SECRET.parse().unwrap(), timeout);
+    let producer = Producer::new(post.cluster("")).expect("a producer");
+    let options = CourierOptions {
+        receiver: RECEIVER.to_owned(),
+        refusals,
+        timeout,
+    };
+    let webhook = webhook.expect("a client");
+    Courier::new(
+        post.db(turn),
+        post.clock.clone(),
+        webhook,
+        producer,
+        options,
+    )
+}
+
+/// An event as it comes from the topic.
+pub fn letter(id: Uuid, number: i64) -> Letter {
+    let headers = [
+        ("ce_id", id.to_string()),
+        ("ce_type", "reservation.held".to_owned()),
+        ("ce_time", "2026-05-01T10:00:00.000Z".to_owned()),
+        ("ce_subject", "reservation/1".to_owned()),
+        ("ce_sequence", format!("{number:020}")),
+    ];
+    Letter {
+        key: "1".to_owned(),
+        headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
+        payload: json!({ "number": number }).to_string().into_bytes(),
+    }
+}
+
+/// Tries again, without waiting, until it is done; how often it had to be tried.
+pub async fn carry(courier: &Courier, letter: Letter) -> (Tried, u32) {
+    let mut errand = Errand::new(letter);
+    for tries in 1..1_000 {
+        match courier.attempt(&mut errand).await {
+            Tried::Later(_) => {}
+            done => return (done, tries),
+        }
+    }
+    panic!("never done");
+}

@@ -1,0 +1,26 @@
+//! Money: what the answers said, what the wallet says and what its entries come to are the same.
+
+use booking::db::{DbError, Page};
+use booking::ledger::{self, Cause};
+use uuid::Uuid;
+
+use crate::house::House;
+
+pub async fn check(house: &House, user_id: Uuid, balance: i64) {
+    assert_eq!(house.balance(user_id).await, balance, "of {user_id}");
+    let all = Page {
+        limit: 100_000,
+        after: None,
+    };
+    let entries = house.instances[1].read(move |conn| ledger::entries(conn, user_id, all));
+    let entries: Result<_, DbError> = entries.await;
+    let sum: i64 = entries
+        .expect("entries")
+        .iter()
+        .map(|entry| match entry.cause {
+            Cause::Charged | Cause::Refunded => entry.amount,
+            Cause::Captured => -entry.amount,
+        })
+        .sum();
+    assert_eq!(sum, balance, "of {user_id}");
+}

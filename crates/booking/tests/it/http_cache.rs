@@ -1,0 +1,242 @@
+//! Lists that a crowd reads: made once for all, old for a moment, never what a sale is decided by.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use booking::concert::{Grade, Layout, Price, Section};
+use flate2::read::GzDecoder;
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::http_desk::{Caller, Desk, answer};
+
+/// An age that no test reaches by itself: only a clock that is moved makes lists old.
+const HOUR: Duration = Duration::from_secs(3_600);
+const KEPT: (&str, &str) = ("BOOKING_CACHE_MS", "10000");
+
+async fn states(visitor: &Caller<'_>) -> Vec<String> {
+    let seats = visitor.get(&visitor.desk.seats_path()).await;
+    assert_eq!(seats.status, 200, "{seats:?}");
+    let items = seats.body["items"].as_array().unwrap().iter();
+    items
+        .map(|seat| seat["state"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+async fn available(visitor: &Caller<'_>) -> i64 {
+    let path = format!(
+        "/api/v1/concerts/{}/schedules",
+        visitor.desk.house.concert_id
+    );
+    let dates = visitor.get(&path).await;
+    dates.body["items"][0]["seatsAvailable"].as_i64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_this_instance_sells_shows_at_once() {
+    let desk = Desk::with(&[KEPT]).await;
+    let (reader, buyer) = (desk.visitor(), desk.visitor());
+    assert_eq!(
+        (available(&reader).await, states(&reader).await.len()),
+        (50, 50)
+    );
+    buyer.charge(1_000_000).await;
+    let held = buyer.hold(&[1]).await;
+    assert_eq!(
+        (available(&reader).await, states(&reader).await[0].as_str()),
+        (49, "held")
+    );
+    let paid = buyer.pay(&held, "k").await;
+    assert_eq!(states(&reader).await[0], "sold");
+    let refunds = format!("/api/v1/payments/{}/refunds", paid.id());
+    buyer.post_once(&refunds, "k", &json!({})).await;
+    assert_eq!(
+        (available(&reader).await, states(&reader).await[0].as_str()),
+        (50, "available")
+    );
+    let held = buyer.hold(&[2]).await;
+    assert_eq!(
+        (available(&reader).await, states(&reader).await[1].as_str()),
+        (49, "held")
+    );
+    buyer.delete(&format!("/api/v1/reservations/{held}")).await;
+    assert_eq!(
+        (available(&reader).await, states(&reader).await[1].as_str()),
+        (50, "available")
+    );
+    let dates = format!("/api/v1/admin/concerts/{}/schedules", desk.house.concert_id);
+    desk.operator()
+        .post(&dates, &json!({ "startsAt": "2099-01-01T00:00:00Z" }))
+        .await;
+    let shown = reader.get(&dates.replace("/admin", "")).await;
+    assert_eq!(shown.body["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_sell_shows_when_the_list_is_old_and_never_decides_a_sale() {
+    let desk = Desk::with(&[KEPT]).await;
+    let reader = desk.visitor();
+    assert_eq!(
+        (available(&reader).await, states(&reader).await[0].as_str()),
+        (50, "available")
+    );
+    desk.house.reserve(Uuid::new_v4(), &[1]).await;
+    assert_eq!(
+        (available(&reader).await, states(&reader).await[0].as_str()),
+        (50, "available")
+    );
+    let refused = reader.reserve(&[1]).await;
+    assert_eq!(refused.refusal(), (409, "SEAT_TAKEN"), "whatever was shown");
+    desk.clock.advance(Duration::from_secs(10));
+    assert_eq!(
+        (available(&reader).await, states(&reader).await[0].as_str()),
+        (49, "held")
+    );
+    desk.clock.advance(HOUR);
+    assert_eq!(states(&reader).await[0], "available", "the hold is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dates_have_a_version_too_and_other_queues_do_not_see_them() {
+    let desk = Desk::open().await;
+    let visitor = desk.visitor();
+    let path = format!("/api/v1/concerts/{}/schedules", desk.house.concert_id);
+    for path in [path.clone(), format!("{path}?available=true")] {
+        let first = visitor.get(&path).await;
+        assert_eq!(
+            (first.status, first.header("cache-control")),
+            (200, Some("private, no-cache"))
+        );
+        let tag = first.header("etag").expect("a version").to_owned();
+        let again = visitor
+            .request(Method::GET, &path)
+            .header("If-None-Match", tag);
+        assert_eq!(answer(again).await.status, 304);
+    }
+    for path in [path, desk.seats_path()] {
+        let stranger = visitor.through("other").get(&path).await;
+        assert_eq!(
+            stranger.refusal(),
+            (403, "QUEUE_MISMATCH"),
+            "also from what is kept"
+        );
+    }
+}
+
+/// The same date with 1,350 seats, the largest hall that people sit in.
+async fn large_hall() -> Desk {
+    let mut desk = Desk::open().await;
+    let section = Section {
+        grade: Grade::try_from("ALL".to_owned()).unwrap(),
+        price: Price::try_from(100_000).unwrap(),
+        from: 1,
+        to: 1_350,
+    };
+    let new = crate::house::schedule(desk.house.now, Layout::try_from(vec![section]).unwrap());
+    let (concert_id, now) = (desk.house.concert_id, desk.house.now);
+    let added = desk.house.instances[0]
+        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, now));
+    desk.house.schedule_id = added.await.unwrap().id;
+    desk
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_answer_is_compressed_for_those_who_take_it() {
+    let desk = large_hall().await;
+    let (visitor, path) = (desk.visitor(), desk.seats_path());
+    let plain = visitor.get(&path).await;
+    assert_eq!(plain.body["items"].as_array().unwrap().len(), 1_350);
+    let get = || {
+        visitor
+            .request(Method::GET, &path)
+            .header("Accept-Encoding", "gzip")
+    };
+    let sent = get().send().await.unwrap();
+    let header = |name: &str| sent.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(
+        (header("content-encoding").as_str(), header("vary").as_str()),
+        ("gzip", "accept-encoding")
+    );
+    assert_eq!(header("content-type"), "application/json");
+    let tag = header("etag");
+    assert_ne!(
+        Some(tag.as_str()),
+        plain.header("etag"),
+        "another representation"
+    );
+    assert_eq!(plain.header("vary"), Some("accept-encoding"));
+    let bytes = sent.bytes().await.unwrap();
+    let mut text = String::new();
+    GzDecoder::new(bytes.as_ref())
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), plain.body);
+    assert!(
+        bytes.len() * 5 < text.len(),
+        "{} of {}",
+        bytes.len(),
+        text.len()
+    );
+    let again = answer(get().header("If-None-Match", &tag)).await;
+    assert_eq!(
+        (again.status, again.header("etag")),
+        (304, Some(tag.as_str()))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hall_of_1350_seats_is_read_by_a_crowd() {
+    let desk = large_hall().await;
+    desk.visitor().get(&desk.seats_path()).await;
+    let (pass, url) = (
+        desk.visitor().pass(),
+        format!("{}{}", desk.base, desk.seats_path()),
+    );
+    let read = async |_: usize| {
+        let began = Instant::now();
+        let request = desk.client.get(&url).header("X-Usher-Pass", &pass);
+        let sent = request
+            .header("Accept-Encoding", "gzip")
+            .send()
+            .await
+            .unwrap();
+        let status = sent.status().as_u16();
+        sent.bytes().await.unwrap();
+        (status, began.elapsed())
+    };
+    let mut took = Vec::new();
+    for _ in 0..40 {
+        took.extend(join_all((0..32).map(read)).await);
+    }
+    assert!(took.iter().all(|(status, _)| *status == 200));
+    took.sort_unstable_by_key(|(_, took)| *took);
+    let percentile = |percent: usize| took[took.len() * percent / 100].1;
+    println!(
+        "1,350 seats read by 32 at once: p50 {:?}, p95 {:?}, p99 {:?}",
+        percentile(50),
+        percentile(95),
+        percentile(99)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_shown_while_the_database_is_away() {
+    let desk = Desk::with(&[KEPT]).await;
+    let visitor = desk.visitor();
+    assert_eq!(states(&visitor).await.len(), 50);
+    desk.house.raw("RENAME TABLE seats TO lost").await.unwrap();
+    assert_eq!(states(&visitor).await.len(), 50);
+    let other = format!("{}?state=available", desk.seats_path());
+    assert_eq!(visitor.get(&other).await.status, 200, "from the same look");
+    desk.clock.advance(Duration::from_secs(10));
+    assert_eq!(visitor.get(&other).await.refusal(), (500, "INTERNAL"));
+    desk.house.raw("RENAME TABLE lost TO seats").await.unwrap();
+    assert_eq!(
+        visitor.get(&other).await.status,
+        200,
+        "a failure is not kept"
+    );
+}

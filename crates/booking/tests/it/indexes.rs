@@ -1,0 +1,290 @@
+//! Every statement of a hot path finds its rows by an index, also among a million.
+//!
+//! Each verb runs once while the server writes down what it is asked. Then every statement that it wrote down is
+//! explained, and run with and without the index that it uses. `USHER_INDEX_ROWS=1000000` fills the tables as they are
+//! after a million sales; `docs/INDEXES.md` shows what a release build then prints.
+
+mod fill;
+mod plan;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+
+use booking::concert::{self, Layout, Section};
+use booking::db::{DbError, Failure, Page, Tx};
+use booking::idempotency::{self, Answer, Claim, Fingerprint};
+use booking::payment::{self, Pay, Refund};
+use booking::reservation::{self, Best, Limits, Reserve, SeatNumbers, Wanted};
+use booking::wallet::{self, Amount, Charge};
+use booking::{ledger, outbox, seat};
+use chassis::time::Timestamp;
+use serde_json::json;
+use testbed::{MariaDb, MariaDbOptions, Scratch};
+use uuid::Uuid;
+
+use crate::house::{House, queue};
+use plan::Step;
+
+/// An id that the server's log shows as text.
+pub fn id(kind: &str, number: u32) -> Uuid {
+    let text = format!("{kind:_<8}{number:08}");
+    Uuid::from_slice(text.as_bytes()).expect("16 letters")
+}
+
+fn rows() -> u32 {
+    let asked = std::env::var("USHER_INDEX_ROWS").ok();
+    asked.map_or(20_000, |text| text.parse().expect("a number of rows"))
+}
+
+/// A full house on a server of its own, whose log is nobody else's.
+struct Books {
+    server: MariaDb,
+    house: House,
+    _scratch: Scratch,
+}
+
+/// Late in every order, so that a scan cannot be lucky.
+fn number() -> u32 {
+    rows() / 5 - 7
+}
+
+fn user() -> Uuid {
+    id("user", number())
+}
+
+const SCHEDULE: u32 = 1;
+
+impl Books {
+    async fn open() -> Self {
+        let scratch = Scratch::new().unwrap();
+        let server = MariaDb::start(scratch.path(), MariaDbOptions::default()).unwrap();
+        let small = Layout::try_from(vec![Section {
+            grade: concert::Grade::try_from("ALL".to_owned()).unwrap(),
+            price: concert::Price::try_from(100).unwrap(),
+            from: 1,
+            to: 1,
+        }]);
+        let mut house = House::at(server.create_database(), small.unwrap()).await;
+        (house.concert_id, house.schedule_id) = (id("concert", 1), id("schedule", SCHEDULE));
+        fill::fill(&server, &house, rows());
+        Self {
+            server,
+            house,
+            _scratch: scratch,
+        }
+    }
+
+    /// What the server was asked while `act` ran.
+    async fn written_down<T>(&self, verb: &'static str, act: impl Future<Output = T>) -> Vec<Step> {
+        let run = |statement: &str| self.server.execute(statement).expect("it runs");
+        run("TRUNCATE mysql.general_log; SET GLOBAL log_output = 'TABLE', general_log = 1");
+        act.await;
+        run("SET GLOBAL general_log = 0");
+        plan::steps(verb, &run(plan::LOG))
+    }
+
+    async fn verb<T, E>(
+        &self,
+        verb: &'static str,
+        act: impl Fn(&mut Tx) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Vec<Step>
+    where
+        T: Send + 'static,
+        E: Failure + std::fmt::Debug + Send + 'static,
+    {
+        let done = async { self.house.instances[0].transaction(act).await.expect(verb) };
+        self.written_down(verb, done).await
+    }
+
+    fn wish(&self, number: u32, seats: Wanted) -> Reserve {
+        Reserve {
+            id: id("wanted", number),
+            user_id: user(),
+            schedule_id: self.house.schedule_id,
+            seats,
+            queue: queue("main"),
+        }
+    }
+}
+
+fn page() -> Page {
+    Page {
+        limit: 50,
+        after: Some(id("zzzzzzzz", 0)),
+    }
+}
+
+/// What visitors read.
+async fn reads(books: &Books) -> Vec<Step> {
+    let (house, user, now) = (&books.house, user(), books.house.now);
+    let (concert_id, schedule_id) = (house.concert_id, house.schedule_id);
+    let held = id("reserved", number());
+    [
+        books
+            .verb("list concerts", move |tx| concert::list(tx, page()))
+            .await,
+        books
+            .verb("list dates", move |tx| {
+                concert::schedules(tx, concert_id, true, now)
+            })
+            .await,
+        books
+            .verb("queue of a date", move |tx| {
+                concert::queue_of(tx, schedule_id)
+            })
+            .await,
+        books
+            .verb("list seats", move |tx| seat::list(tx, schedule_id, now))
+            .await,
+        books
+            .verb("list reservations", move |tx| {
+                reservation::list(tx, user, page(), now)
+            })
+            .await,
+        books
+            .verb("show reservation", move |tx| {
+                reservation::find(tx, user, held, now)
+            })
+            .await,
+        books
+            .verb("balance", move |tx| wallet::balance(tx, user))
+            .await,
+        books
+            .verb("list ledger", move |tx| ledger::entries(tx, user, page()))
+            .await,
+    ]
+    .concat()
+}
+
+/// What visitors do.
+async fn sales(books: &Books) -> Vec<Step> {
+    let (limits, now, user_id) = (
+        Limits {
+            seats_per_user: 10,
+            ..Limits::default()
+        },
+        books.house.now,
+        user(),
+    );
+    let numbers = SeatNumbers::parse(&[fill::free_seat()], 4).unwrap();
+    let named = books.wish(1, Wanted::Numbers(numbers));
+    let best = books.wish(2, Wanted::Best(Best::parse(2, None, 4).unwrap()));
+    let pay = Pay {
+        payment_id: id("zpaid", 1),
+        user_id,
+        reservation_id: named.id,
+    };
+    let refund = Refund {
+        refund_id: id("refund", 1),
+        user_id,
+        payment_id: pay.payment_id,
+    };
+    let cancelled = best.id;
+    let charge = Charge {
+        entry_id: id("charge", 1),
+        user_id,
+        amount: Amount::try_from(1_000).unwrap(),
+    };
+    let reserve = |wish: Reserve| move |tx: &mut Tx| reservation::reserve(tx, &wish, &limits, now);
+    let claim = Claim {
+        user_id,
+        route: "POST /api/v1/payments",
+        key: idempotency::IdempotencyKey::try_from("key-1".to_owned()).unwrap(),
+        fingerprint: Fingerprint::of(&json!(1)),
+    };
+    let once = move |tx: &mut Tx| {
+        let answer = Answer {
+            status: 201,
+            body: "{}".to_owned(),
+        };
+        idempotency::once(tx, &claim, now, |_| Ok::<_, DbError>(answer))
+    };
+    [
+        books
+            .verb("charge", move |tx| wallet::charge(tx, &charge, now))
+            .await,
+        books.verb("reserve", reserve(named)).await,
+        books.verb("reserve the best", reserve(best)).await,
+        books
+            .verb("pay", move |tx| payment::pay(tx, &pay, now))
+            .await,
+        books
+            .verb("refund", move |tx| payment::refund(tx, &refund, now))
+            .await,
+        books
+            .verb("cancel", move |tx| {
+                reservation::cancel(tx, user_id, cancelled, now)
+            })
+            .await,
+        books.verb("claim a key", once.clone()).await,
+        books.verb("repeat a key", once).await,
+    ]
+    .concat()
+}
+
+/// What runs in the background.
+async fn steps(books: &Books) -> Vec<Step> {
+    let now: Timestamp = books.house.now;
+    let long_ago = fill::long_ago(now);
+    let owner = id("owner", 1);
+    [
+        books
+            .verb("sweep", move |tx| reservation::expire(tx, now, 100))
+            .await,
+        books
+            .verb("forget keys", move |tx| {
+                idempotency::forget(tx, long_ago, 1_000)
+            })
+            .await,
+        books
+            .verb("claim events", move |tx| {
+                outbox::claim(tx, owner, now, now + chrono::TimeDelta::seconds(30), 100)
+            })
+            .await,
+        books.verb("count events", outbox::backlog).await,
+        books
+            .verb("forget events", move |tx| {
+                outbox::forget(tx, long_ago, 1_000)
+            })
+            .await,
+    ]
+    .concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_of_a_hot_path_finds_its_rows_by_an_index() {
+    let books = Books::open().await;
+    let database = books.house.url.rsplit('/').next().unwrap().to_owned();
+    let all = [
+        reads(&books).await,
+        sales(&books).await,
+        steps(&books).await,
+    ]
+    .concat();
+    assert!(
+        all.len() > 40,
+        "only {} statements were written down",
+        all.len()
+    );
+    println!("Among {} sales:\n", rows());
+    println!("{}", plan::HEAD);
+    let (mut without, mut seen) = (Vec::new(), BTreeSet::new());
+    for step in &all {
+        if !seen.insert(plan::shape(&step.statement)) {
+            continue;
+        }
+        let accesses = plan::explain(&books.server, &database, step);
+        assert!(!accesses.is_empty(), "looks for nothing: {step:?}");
+        for access in accesses {
+            if access.key.is_none() {
+                without.push(format!("{}: {}", step.verb, step.statement));
+            }
+            println!("{}", plan::row(&books.server, &database, step, &access));
+        }
+    }
+    assert!(
+        without.is_empty(),
+        "without an index:\n{}",
+        without.join("\n")
+    );
+}

@@ -1,0 +1,109 @@
+//! The tables as they are after so many sales.
+
+use chassis::time::Timestamp;
+use chrono::TimeDelta;
+use testbed::MariaDb;
+
+use crate::house::House;
+
+/// Seats of one date.
+const HALL: u32 = 8_000;
+/// Sales of one user.
+const EACH: u32 = 5;
+
+/// A seat that nobody has.
+pub fn free_seat() -> i64 {
+    i64::from(HALL) - 500
+}
+
+/// Before this are a thousand keys and a thousand delivered events that may be forgotten.
+pub fn long_ago(now: Timestamp) -> Timestamp {
+    now - TimeDelta::days(100)
+}
+
+/// Fills every table: `rows` seats, reservations, payments, entries, keys and events. One in ten sales is still held.
+pub fn fill(server: &MariaDb, house: &House, rows: u32) {
+    let database = house.url.rsplit('/').next().expect("a name");
+    let instant = |at: Timestamp| at.naive_utc().format("%F %T%.6f").to_string();
+    let (now, old) = (
+        instant(house.now),
+        instant(long_ago(house.now) - TimeDelta::days(1)),
+    );
+    let (open, later) = (
+        instant(house.now - TimeDelta::days(1)),
+        instant(house.now + TimeDelta::days(9)),
+    );
+    let soon = instant(house.now + TimeDelta::minutes(3));
+    // Most dates are not on sale yet and have no seats.
+    let dates = rows.div_ceil(HALL) + 500;
+    let users = rows / EACH + 10;
+    let (schedule, reservation, payment) = (
+        some("schedule", "FLOOR((seq - 1) / 8000) + 1"),
+        some("reserved", "seq"),
+        some("payment", "seq"),
+    );
+    let user = some("user", &format!("seq % {users}"));
+    // Of each hall the first 7,000 seats are gone: nine in ten sold, the tenth held.
+    let number = "(seq - 1) % 8000 + 1";
+    let gone = format!("({number}) <= 7000");
+    let held = "seq % 10 = 0";
+    let state = format!("IF({gone}, IF({held}, 'held', 'sold'), 'available')");
+    let statements = [
+        format!("USE {database}; SET foreign_key_checks = 0, unique_checks = 0, autocommit = 0"),
+        format!(
+            "INSERT INTO concerts SELECT {}, 'A full hall', NULL, 'main', '{open}' FROM seq_1_to_{dates}",
+            some("concert", "seq")
+        ),
+        format!(
+            "INSERT INTO schedules SELECT {}, {}, '{later}', '{open}', '{later}', {HALL}, '{open}' FROM seq_1_to_{dates}",
+            some("schedule", "seq"),
+            some("concert", "FLOOR((seq - 1) / 5) + 1")
+        ),
+        format!(
+            "INSERT INTO seats SELECT {schedule}, {number}, 'ALL', 100, {state}, IF({gone}, {reservation}, NULL), IF({gone}, {user}, NULL), IF({gone} AND {held}, '{soon}', NULL) FROM seq_1_to_{rows}"
+        ),
+        // Some holds are over, for the sweeper.
+        format!(
+            "INSERT INTO reservations SELECT {reservation}, {schedule}, {user}, IF({held}, 'held', 'confirmed'), 1, 100, IF(seq % 1000 = 0, '{open}', '{soon}'), '{old}' FROM seq_1_to_{rows}"
+        ),
+        format!(
+            "INSERT INTO reservation_seats SELECT {reservation}, {number}, {schedule}, 'ALL', 100, IF({held}, NULL, {number}) FROM seq_1_to_{rows}"
+        ),
+        format!(
+            "INSERT INTO buyers SELECT DISTINCT {schedule}, {user}, '{open}' FROM seq_1_to_{rows}"
+        ),
+        format!(
+            "INSERT INTO wallets SELECT {}, 1000000, '{old}' FROM seq_0_to_{}",
+            some("user", "seq"),
+            users - 1
+        ),
+        format!(
+            "INSERT INTO ledger_entries SELECT {}, {user}, 'captured', {payment}, 'wallet', 'revenue', 100, '{open}' FROM seq_1_to_{rows}",
+            some("entry", "seq")
+        ),
+        format!(
+            "INSERT INTO payments SELECT {payment}, {reservation}, {user}, 100, 'captured', '{open}' FROM seq_1_to_{rows}"
+        ),
+        kept(rows, &user, &reservation, [&old, &open, &now]),
+        "COMMIT; SET autocommit = 1".to_owned(),
+        "ANALYZE TABLE concerts, schedules, seats, reservations, reservation_seats, buyers, wallets, ledger_entries, payments, idempotency_keys, outbox".to_owned(),
+    ];
+    server.execute(&statements.join("; ")).expect("full tables");
+}
+
+/// Ids as the log can show them.
+fn some(kind: &str, number: &str) -> String {
+    format!("CONCAT(RPAD('{kind}', 8, '_'), LPAD({number}, 8, '0'))")
+}
+
+/// What is kept for a while: keys and events.
+fn kept(rows: u32, user: &str, reservation: &str, [old, open, now]: [&str; 3]) -> String {
+    let keys = format!(
+        "INSERT INTO idempotency_keys SELECT {user}, 'POST /api/v1/payments', CONCAT('old-', seq), REPEAT('f', 32), 1, 201, '{{}}', IF(seq <= 1000, '{old}', '{open}') FROM seq_1_to_{rows}"
+    );
+    let events = format!(
+        "INSERT INTO outbox (id, aggregate_type, aggregate_id, type, payload, state, next_attempt_at, created_at, delivered_at) SELECT {}, 'reservation', {reservation}, 'payment.captured', '{{}}', IF(seq % 1000 = 0, 'pending', 'delivered'), '{open}', '{open}', IF(seq % 1000 = 0, NULL, IF(seq <= 1000, '{old}', '{now}')) FROM seq_1_to_{rows}",
+        some("event", "seq")
+    );
+    format!("{keys}; {events}")
+}

@@ -1,0 +1,110 @@
+//! A publisher that is killed with -9 after an event was sent and before that was written.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use booking::db::DbError;
+use diesel::{RunQueryDsl, sql_query};
+use testbed::{Program, ProgramOptions, Scratch};
+use uuid::Uuid;
+
+use crate::http_desk::PASS_SECRET;
+use crate::publish_post::{BROKER, Post, TOPIC};
+
+const SOON: Duration = Duration::from_secs(60);
+
+fn serve(post: &Post, scratch: &Scratch, name: &str) -> Program {
+    let port = testbed::free_port();
+    let environment = [
+        ("BOOKING_LISTEN", format!("127.0.0.1:{port}")),
+        ("BOOKING_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
+        ("BOOKING_MYSQL_URL", post.house.url.clone()),
+        ("BOOKING_REDIS_URL", testbed::redis().url()),
+        ("BOOKING_PASS_KEY", URL_SAFE_NO_PAD.encode(PASS_SECRET)),
+        ("BOOKING_KAFKA_BROKERS", post.broker.bootstrap_servers()),
+        ("BOOKING_DB_POOL", "4".to_owned()),
+    ];
+    let options = ProgramOptions {
+        binary: env!("CARGO_BIN_EXE_booking").into(),
+        arguments: Vec::new(),
+        environment: environment
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        port,
+        log: scratch.path().join(format!("{name}.log")),
+    };
+    let mut booking = Program::start(name, options).unwrap();
+    booking.wait_ready(SOON).unwrap();
+    booking
+}
+
+/// Waits while a count is not yet this.
+async fn until(post: &Post, statement: &str, count: i64) {
+    let waited = tokio::time::timeout(SOON, async {
+        while post.house.number(statement).await != count {
+            tokio::task::yield_now().await;
+        }
+    });
+    waited.await.expect(statement);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_publisher_was_killed_between_sending_and_writing_arrives_again_as_the_same()
+{
+    let (post, scratch) = (Post::open().await, Scratch::new().unwrap());
+    let mut killed = serve(&post, &scratch, "killed");
+    post.broker.broker_down(BROKER).unwrap();
+    post.record(Uuid::new_v4(), 0..1).await;
+    until(
+        &post,
+        "SELECT COUNT(*) FROM outbox WHERE claimed_until IS NOT NULL",
+        1,
+    )
+    .await;
+
+    // Whoever holds the row keeps the publisher from writing that the event was sent.
+    let (release, held) = mpsc::channel::<()>();
+    let (locked, is_locked) = tokio::sync::oneshot::channel();
+    let (locked, held) = (
+        std::sync::Mutex::new(Some(locked)),
+        std::sync::Mutex::new(held),
+    );
+    let db = post.db(0);
+    let lock = tokio::spawn(async move {
+        db.transaction(move |tx| {
+            sql_query("SELECT seq FROM outbox FOR UPDATE").execute(tx)?;
+            if let Some(locked) = locked.lock().unwrap().take() {
+                locked.send(()).expect("someone waits");
+            }
+            // Ends when the test says so, or with the test.
+            let _ = held.lock().unwrap().recv();
+            Ok::<_, DbError>(())
+        })
+        .await
+    });
+    is_locked.await.unwrap();
+    post.broker.broker_up(BROKER).unwrap();
+    let sent = post.arrived(TOPIC, 1).await;
+    killed.kill();
+    release.send(()).unwrap();
+    lock.await.unwrap().unwrap();
+    assert_eq!(
+        post.count("pending").await,
+        1,
+        "nobody wrote that it was sent"
+    );
+
+    let mut next = serve(&post, &scratch, "next");
+    until(
+        &post,
+        "SELECT COUNT(*) FROM outbox WHERE state = 'delivered'",
+        1,
+    )
+    .await;
+    let again = post.everything(TOPIC).await;
+    assert_eq!(again.len(), 2);
+    assert!(again.iter().all(|it| it.id() == sent[0].id()), "{again:?}");
+    assert_eq!(next.terminate().unwrap(), 0, "{}", next.log_tail());
+}

@@ -1,0 +1,278 @@
+//! Owns who joins: anybody who names a user id, or whoever an identity provider vouches for.
+//!
+//! With a provider, `sub` of its token is the user: a UUID as it is, any other text by
+//! [`user_of`]. So one person has one place, whatever they claim. Which algorithm verifies a token
+//! is decided by the kind of the key, never by the token: a public key cannot become a secret.
+
+mod jwks;
+mod keys;
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chassis::time::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, crypto};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::queue::UserId;
+use crate::token::{KeyError, secret_bytes};
+
+use jwks::Jwks;
+pub use jwks::{JwksSource, JwksSourceInvalid};
+
+/// Longer than any provider's token; what is longer is not even looked at.
+const LONGEST_TOKEN: usize = 8_192;
+/// Longest `sub` (OpenID Connect Core, section 2).
+const LONGEST_SUB: usize = 255;
+/// Clocks of two houses differ.
+const LEEWAY: Duration = Duration::from_secs(30);
+
+/// How it is known who joins.
+pub enum Identity {
+    /// Whoever names a user id is that user. For demonstrations.
+    Open,
+    /// Whoever shows a token of the provider is its user.
+    Jwt(Box<Provider>),
+}
+
+/// What a provider's token must be.
+#[derive(Clone, Default)]
+pub struct Rules {
+    /// The secret that HS256 is verified with.
+    pub secret: Option<IdentitySecret>,
+    /// The public keys that RS256 and ES256 are verified with.
+    pub jwks: Option<JwksSource>,
+    /// What `iss` must be.
+    pub issuer: Option<String>,
+    /// What `aud` must be or hold.
+    pub audience: Option<String>,
+}
+
+/// A secret that is shared with the provider.
+#[derive(Clone)]
+pub struct IdentitySecret(DecodingKey);
+
+/// The identity provider.
+pub struct Provider {
+    secret: Option<IdentitySecret>,
+    jwks: Option<Jwks>,
+    issuer: Option<String>,
+    audience: Option<String>,
+}
+
+/// Why it is not known who joins.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// There is no token.
+    #[error("no token of the identity provider")]
+    Missing,
+    /// It is not a token of the provider, for us, now.
+    #[error("the token of the identity provider is not good: {0}")]
+    Invalid(&'static str),
+    /// The token is of one user and the place is asked for by another.
+    #[error("the token is of another user")]
+    OtherUser,
+    /// The provider's keys cannot be had.
+    #[error("the keys of the identity provider cannot be had: {0}")]
+    Unavailable(String),
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    crit: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    exp: f64,
+    nbf: Option<f64>,
+    iss: Option<String>,
+    aud: Option<Audience>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Identity {
+    /// Who joins, by what was asked for and by the token that was shown.
+    ///
+    /// # Errors
+    /// `None` where the provider has no say: then the user must be named.
+    pub async fn user(
+        &self,
+        named: Option<UserId>,
+        token: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Option<UserId>, IdentityError> {
+        let Self::Jwt(provider) = self else {
+            return Ok(named);
+        };
+        let user = provider.user(token.ok_or(IdentityError::Missing)?, now);
+        let user = user.await?;
+        if named.is_some_and(|named| named != user) {
+            return Err(IdentityError::OtherUser);
+        }
+        Ok(Some(user))
+    }
+
+    /// Step: reads the provider's keys again when they are old.
+    ///
+    /// # Errors
+    /// `Unavailable`: those that are known stay in use for a while.
+    pub async fn refresh(&self, now: Timestamp) -> Result<(), IdentityError> {
+        if let Self::Jwt(provider) = self
+            && let Some(jwks) = &provider.jwks
+        {
+            jwks.refresh(now).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Provider {
+    /// A provider whose tokens must follow `rules`.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            secret: rules.secret,
+            jwks: rules.jwks.map(Jwks::new),
+            issuer: rules.issuer,
+            audience: rules.audience,
+        }
+    }
+
+    async fn user(&self, token: &str, now: Timestamp) -> Result<UserId, IdentityError> {
+        if token.len() > LONGEST_TOKEN {
+            return Err(IdentityError::Invalid("too long"));
+        }
+        let malformed = IdentityError::Invalid("not a JWT");
+        let Some((message, signature)) = token.rsplit_once('.') else {
+            return Err(malformed);
+        };
+        let Some((header, claims)) = message.split_once('.') else {
+            return Err(malformed);
+        };
+        let header: Header = decoded(header)?;
+        if header.crit.is_some() {
+            return Err(IdentityError::Invalid("an extension that must be known"));
+        }
+        if !self.signed(&header, message, signature, now).await? {
+            return Err(IdentityError::Invalid("the signature"));
+        }
+        let claims: Claims = decoded(claims)?;
+        self.check(&claims, now)?;
+        Ok(user_of(&claims.sub))
+    }
+
+    /// Whether a key that is meant for this algorithm made the signature.
+    async fn signed(
+        &self,
+        header: &Header,
+        message: &str,
+        signature: &str,
+        now: Timestamp,
+    ) -> Result<bool, IdentityError> {
+        let made_by = |key: &DecodingKey, algorithm| {
+            // An error means a signature of another form.
+            crypto::verify(signature, message.as_bytes(), key, algorithm).unwrap_or(false)
+        };
+        let algorithm = match header.alg.as_str() {
+            "HS256" => {
+                let secret = self.secret.as_ref();
+                return Ok(secret.is_some_and(|secret| made_by(&secret.0, Algorithm::HS256)));
+            }
+            "RS256" => Algorithm::RS256,
+            "ES256" => Algorithm::ES256,
+            _ => return Err(IdentityError::Invalid("the algorithm")),
+        };
+        let Some(jwks) = &self.jwks else {
+            return Err(IdentityError::Invalid("the algorithm"));
+        };
+        let keys = jwks.keys(header.kid.as_deref(), algorithm, now).await?;
+        Ok(keys.iter().any(|key| made_by(key, algorithm)))
+    }
+
+    fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), IdentityError> {
+        let now_s = now.timestamp_millis() as f64 / 1_000.0;
+        let leeway_s = LEEWAY.as_secs_f64();
+        if claims.exp.is_nan() || claims.exp + leeway_s <= now_s {
+            return Err(IdentityError::Invalid("past its time"));
+        }
+        if claims.nbf.is_some_and(|nbf| nbf - leeway_s > now_s) {
+            return Err(IdentityError::Invalid("before its time"));
+        }
+        if self.issuer.is_some() && claims.iss != self.issuer {
+            return Err(IdentityError::Invalid("the issuer"));
+        }
+        if let Some(audience) = &self.audience {
+            let fits = match &claims.aud {
+                Some(Audience::One(one)) => one == audience,
+                Some(Audience::Many(many)) => many.contains(audience),
+                None => false,
+            };
+            if !fits {
+                return Err(IdentityError::Invalid("the audience"));
+            }
+        }
+        if claims.sub.is_empty() || claims.sub.len() > LONGEST_SUB {
+            return Err(IdentityError::Invalid("the subject"));
+        }
+        Ok(())
+    }
+}
+
+/// The user whom a `sub` names: a UUID as it is, any other text as the UUID of version 5 (RFC 9562)
+/// that has the name space `6ba7b812-9dad-11d1-80b4-00c04fd430c8` (OID) and that text as its name.
+pub fn user_of(sub: &str) -> UserId {
+    let own = Uuid::parse_str(sub).ok();
+    UserId(own.unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, sub.as_bytes())))
+}
+
+fn decoded<T: DeserializeOwned>(part: &str) -> Result<T, IdentityError> {
+    let malformed = IdentityError::Invalid("not a JWT");
+    let Ok(json) = BASE64_URL_SAFE_NO_PAD.decode(part) else {
+        return Err(malformed);
+    };
+    serde_json::from_slice(&json).map_err(|_| malformed)
+}
+
+impl FromStr for IdentitySecret {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let bytes = secret_bytes(text)?;
+        Ok(Self(DecodingKey::from_secret(&bytes)))
+    }
+}
+
+impl fmt::Debug for IdentitySecret {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("IdentitySecret")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::user_of;
+
+    #[test]
+    fn a_subject_is_one_user_in_every_spelling_of_a_uuid_and_else_by_its_text() {
+        let one = user_of("0199a2b4-c6d8-7e1f-8a3b-5c7d9e0f1a2b");
+        assert_eq!(user_of("0199A2B4C6D87E1F8A3B5C7D9E0F1A2B"), one);
+        let ann = user_of("auth0|ann");
+        assert_eq!(ann, user_of("auth0|ann"));
+        assert_ne!(ann, user_of("auth0|bob"));
+        assert_eq!(ann.0.get_version_num(), 5);
+    }
+}

@@ -1,0 +1,122 @@
+//! Owns how many places one source may ask for in a minute.
+//!
+//! Each gateway counts for itself, so with N of them a source gets at most N times as many. What
+//! is remembered of a source is one instant: when its bucket will be full again (the generic cell
+//! rate algorithm). Bounded: when no more sources fit, a new one is not counted.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chassis::time::Timestamp;
+
+/// About 5 MB.
+const MOST_SOURCES: usize = 100_000;
+const MINUTE_US: i64 = 60_000_000;
+
+/// A bucket for each source, which holds what a minute brings.
+pub struct SourceLimit {
+    per_minute: u32,
+    /// When the bucket is full, in µs.
+    full_at: Mutex<HashMap<IpAddr, i64>>,
+}
+
+/// A source that asked too often, and when it may ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many requests from one source")]
+pub struct TooMany {
+    /// From now.
+    pub retry_after: Duration,
+}
+
+impl SourceLimit {
+    /// So many a minute from one source; 0 is no limit.
+    pub fn new(per_minute: u32) -> Self {
+        Self {
+            per_minute,
+            full_at: Mutex::default(),
+        }
+    }
+
+    /// Takes one from the bucket of `source`.
+    ///
+    /// # Errors
+    /// It is empty.
+    pub fn take(&self, source: IpAddr, now: Timestamp) -> Result<(), TooMany> {
+        if self.per_minute == 0 {
+            return Ok(());
+        }
+        let now_us = now.timestamp_micros();
+        let each_us = MINUTE_US / i64::from(self.per_minute);
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if full_at.len() >= MOST_SOURCES && !full_at.contains_key(&source) {
+            // A full bucket and one that is not remembered are the same.
+            full_at.retain(|_, at| *at > now_us);
+            if full_at.len() >= MOST_SOURCES {
+                return Ok(());
+            }
+        }
+        let at = full_at.entry(source).or_insert(now_us);
+        let next = (*at).max(now_us) + each_us;
+        let late_us = next - now_us - each_us * i64::from(self.per_minute);
+        if late_us > 0 {
+            let retry_after = Duration::from_micros(u64::try_from(late_us).unwrap_or(0));
+            return Err(TooMany { retry_after });
+        }
+        *at = next;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use chassis::time::Timestamp;
+
+    use super::{MOST_SOURCES, SourceLimit};
+
+    fn source(number: usize) -> IpAddr {
+        IpAddr::from(u32::try_from(number).expect("few").to_be_bytes())
+    }
+
+    #[test]
+    fn a_source_has_a_minutes_worth_at_once_and_then_what_time_brings() {
+        let limit = SourceLimit::new(6);
+        let now = Timestamp::default();
+        let granted = |now, tries: usize| {
+            let taken = (0..tries).filter(|_| limit.take(source(1), now).is_ok());
+            taken.count()
+        };
+        assert_eq!(granted(now, 10), 6);
+        let refused = limit.take(source(1), now).expect_err("empty");
+        assert_eq!(refused.retry_after, Duration::from_secs(10));
+        assert!(limit.take(source(2), now).is_ok(), "others are not touched");
+        assert_eq!(granted(now + Duration::from_secs(10), 10), 1);
+        assert_eq!(granted(now + Duration::from_secs(600), 10), 6);
+    }
+
+    #[test]
+    fn without_a_limit_nobody_is_counted() {
+        let limit = SourceLimit::new(0);
+        let taken = (0..1_000).all(|_| limit.take(source(1), Timestamp::default()).is_ok());
+        assert!(taken);
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_forgets_who_has_a_full_bucket() {
+        let limit = SourceLimit::new(1);
+        let now = Timestamp::default();
+        for number in 0..MOST_SOURCES + 10 {
+            assert!(limit.take(source(number), now).is_ok());
+        }
+        let remembered = || limit.full_at.lock().expect("not poisoned").len();
+        assert_eq!(remembered(), MOST_SOURCES);
+        assert!(limit.take(source(0), now).is_err(), "not forgotten by it");
+        let later = now + Duration::from_secs(61);
+        assert!(limit.take(source(MOST_SOURCES + 5), later).is_ok());
+        assert_eq!(remembered(), 1);
+    }
+}

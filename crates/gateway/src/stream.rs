@@ -1,0 +1,262 @@
+//! Owns who watches a place: one hub for each queue, which looks up all that is watched on this
+//! gateway together, once a second, and tells each watcher what is new.
+//!
+//! A watcher has room for one thing only, the latest: however slowly a client reads, nothing
+//! grows, and what it reads next is true. Nothing here knows HTTP.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::watch;
+
+use crate::queue::{Queue, QueueError, QueueId, Snapshot, Standing, Ticket};
+
+/// Streams of one visit at the same time: a few tabs, and one that died unnoticed.
+const MOST_OF_ONE_VISIT: usize = 4;
+/// Visits that are asked for one by one at the same time.
+const ASKED_AT_ONCE: usize = 32;
+
+/// Everybody who watches a place on this gateway.
+pub struct Streams {
+    most: usize,
+    open: Arc<AtomicUsize>,
+    hubs: Mutex<HashMap<QueueId, Hub>>,
+}
+
+/// One stream's view of a visit. Dropping it ends the watching.
+pub struct Watch {
+    sight: watch::Receiver<Sight>,
+    open: Arc<AtomicUsize>,
+}
+
+/// The watchers of one queue. All streams of one visit share a sender.
+struct Hub {
+    queue: Queue,
+    visits: HashMap<Ticket, watch::Sender<Sight>>,
+}
+
+/// What a watcher sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// The visit goes on.
+    Here(View),
+    /// The visit is over; nothing follows.
+    Gone(Gone),
+}
+
+/// A visit that goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Where it stands.
+    pub standing: Standing,
+    /// Whether it waits and nobody is let in.
+    pub paused: bool,
+    /// A word from the operator.
+    pub message: Option<Arc<str>>,
+}
+
+/// Why there is nothing to see any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// The visit is over.
+    Over,
+    /// The queue was removed.
+    Removed,
+}
+
+/// Why nobody more may watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WatchError {
+    /// This gateway has as many streams as it may have.
+    #[error("too many streams are open")]
+    Full,
+    /// This visit has as many streams as it may have.
+    #[error("this visit has too many streams")]
+    Greedy,
+}
+
+impl Watch {
+    /// What is to be seen now.
+    pub fn sight(&mut self) -> Sight {
+        self.sight.borrow_and_update().clone()
+    }
+
+    /// Returns when there is something new to see; `false` when nothing new will come.
+    pub async fn changed(&mut self) -> bool {
+        self.sight.changed().await.is_ok()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl View {
+    fn of(standing: Standing, snapshot: &Snapshot, message: Option<Arc<str>>) -> Self {
+        Self {
+            standing,
+            paused: snapshot.paused() && !matches!(standing, Standing::Active { .. }),
+            message,
+        }
+    }
+}
+
+impl Streams {
+    /// Nobody watches yet; `most` may.
+    pub fn new(most: usize) -> Self {
+        Self {
+            most,
+            open: Arc::default(),
+            hubs: Mutex::default(),
+        }
+    }
+
+    /// Watches a visit, of which `standing` is known, until the watch is dropped.
+    ///
+    /// # Errors
+    /// `Full`, `Greedy`.
+    pub fn watch(
+        &self,
+        queue: &Queue,
+        ticket: Ticket,
+        standing: Standing,
+    ) -> Result<Watch, WatchError> {
+        let mut hubs = self.hubs();
+        if self.open.load(Ordering::Relaxed) >= self.most {
+            return Err(WatchError::Full);
+        }
+        let snapshot = queue.snapshot();
+        let view = View::of(standing, &snapshot, message(&snapshot));
+        let hub = hubs.entry(queue.id().clone()).or_insert_with(|| Hub {
+            queue: queue.clone(),
+            visits: HashMap::new(),
+        });
+        // A queue that was removed and made anew has another memory.
+        hub.queue = queue.clone();
+        let sender = hub
+            .visits
+            .entry(ticket)
+            .or_insert_with(|| watch::Sender::new(Sight::Here(view.clone())));
+        if sender.receiver_count() >= MOST_OF_ONE_VISIT {
+            return Err(WatchError::Greedy);
+        }
+        tell(sender, Sight::Here(view));
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(Watch {
+            sight: sender.subscribe(),
+            open: Arc::clone(&self.open),
+        })
+    }
+
+    /// Open streams by queue.
+    pub fn open(&self) -> Vec<(QueueId, usize)> {
+        let hubs = self.hubs();
+        hubs.iter()
+            .map(|(queue, hub)| (queue.clone(), hub.open()))
+            .collect()
+    }
+
+    /// Step: looks up everybody who is watched and tells what is new.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`: everybody keeps what they saw last.
+    pub async fn look(&self) -> Result<(), QueueError> {
+        for (queue, tickets) in self.watched() {
+            self.look_at(&queue, &tickets).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_at(&self, queue: &Queue, tickets: &[Ticket]) -> Result<(), QueueError> {
+        let standings = queue.ranks(tickets).await?;
+        let (mut seen, mut unclear) = (Vec::new(), Vec::new());
+        for (ticket, standing) in tickets.iter().zip(standings) {
+            match standing {
+                Some(standing) => seen.push((*ticket, Ok(standing))),
+                None => unclear.push(*ticket),
+            }
+        }
+        self.tell_all(queue, seen);
+        let mut asked = stream::iter(unclear)
+            .map(|ticket| async move { (ticket, queue.rank(&ticket).await) })
+            .buffer_unordered(ASKED_AT_ONCE);
+        while let Some((ticket, standing)) = asked.next().await {
+            let standing = match standing {
+                Ok(standing) => Ok(standing),
+                Err(QueueError::Unknown) => Err(Gone::Removed),
+                Err(cause @ QueueError::StoreUnavailable(_)) => return Err(cause),
+                Err(_) => Err(Gone::Over),
+            };
+            self.tell_all(queue, vec![(ticket, standing)]);
+        }
+        Ok(())
+    }
+
+    fn tell_all(&self, queue: &Queue, seen: Vec<(Ticket, Result<Standing, Gone>)>) {
+        let snapshot = queue.snapshot();
+        let message = message(&snapshot);
+        let mut hubs = self.hubs();
+        let Some(hub) = hubs.get_mut(queue.id()) else {
+            return;
+        };
+        for (ticket, standing) in seen {
+            match standing {
+                Ok(standing) => {
+                    let view = View::of(standing, &snapshot, message.clone());
+                    if let Some(sender) = hub.visits.get(&ticket) {
+                        tell(sender, Sight::Here(view));
+                    }
+                }
+                Err(gone) => {
+                    // What was sent last is still received after the sender is gone.
+                    if let Some(sender) = hub.visits.remove(&ticket) {
+                        tell(&sender, Sight::Gone(gone));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Forgets those who watch no more; who is left, by queue.
+    fn watched(&self) -> Vec<(Queue, Vec<Ticket>)> {
+        let mut hubs = self.hubs();
+        hubs.retain(|_, hub| {
+            hub.visits.retain(|_, sender| !sender.is_closed());
+            !hub.visits.is_empty()
+        });
+        hubs.values()
+            .map(|hub| (hub.queue.clone(), hub.visits.keys().copied().collect()))
+            .collect()
+    }
+
+    fn hubs(&self) -> MutexGuard<'_, HashMap<QueueId, Hub>> {
+        self.hubs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hub {
+    fn open(&self) -> usize {
+        self.visits
+            .values()
+            .map(watch::Sender::receiver_count)
+            .sum()
+    }
+}
+
+fn tell(sender: &watch::Sender<Sight>, sight: Sight) {
+    sender.send_if_modified(|last| {
+        let is_new = *last != sight;
+        if is_new {
+            *last = sight;
+        }
+        is_new
+    });
+}
+
+fn message(snapshot: &Snapshot) -> Option<Arc<str>> {
+    snapshot.policy.message.as_deref().map(Arc::from)
+}

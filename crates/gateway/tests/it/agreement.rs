@@ -1,0 +1,109 @@
+//! Random sequences of everything that can happen, over three gateways: the scripts do what the
+//! model says. `USHER_MODEL_CASES` says how many sequences; 2,000 if it does not.
+
+mod act;
+mod pair;
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use testbed::{Redis, RedisOptions, Scratch};
+
+use self::act::act;
+use self::pair::{Pair, Stop};
+use crate::model::{Model, Seen};
+
+const USERS: usize = 7;
+const GATEWAYS: usize = 3;
+/// A sequence that took longer proves nothing: limits could have been crossed.
+const STALLED: Duration = Duration::from_millis(900);
+
+/// Adds up what the sequences brought about.
+#[derive(Default, Debug)]
+struct Tally {
+    sequences: u32,
+    acts: usize,
+    unsure: u32,
+    stalled: u32,
+    seen: Seen,
+}
+
+impl Tally {
+    fn count(&mut self, acts: usize, model: &Model) {
+        self.sequences += 1;
+        self.acts += acts;
+        let (sum, seen) = (&mut self.seen, model.seen);
+        sum.parked += seen.parked;
+        sum.came_back += seen.came_back;
+        sum.restored_in_time += seen.restored_in_time;
+        sum.restored_late += seen.restored_late;
+        sum.draws += seen.draws;
+        sum.sorted += seen.sorted;
+        sum.lost += seen.lost;
+    }
+
+    fn assert_worth(&self) {
+        println!("model: {self:?}");
+        let few = self.sequences / 10;
+        assert!(self.stalled + self.unsure <= few, "{self:?}");
+        let seen = &self.seen;
+        let rarest = [
+            seen.parked,
+            seen.came_back,
+            seen.restored_in_time,
+            seen.restored_late,
+            seen.draws,
+            seen.sorted,
+            seen.lost,
+        ];
+        let enough = rarest
+            .iter()
+            .all(|count| *count >= u64::from(self.sequences) / 40);
+        assert!(enough, "too little happens in these sequences: {self:?}");
+    }
+}
+
+#[test]
+fn any_sequence_of_events_does_what_the_model_says() {
+    let cases = std::env::var("USHER_MODEL_CASES").ok();
+    let cases = cases.map_or(2_000, |cases| cases.parse().expect("a number of sequences"));
+    let scratch = Scratch::new().unwrap();
+    let server = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let client = redis::Client::open(server.url()).unwrap();
+    let connection = runtime
+        .block_on(client.get_multiplexed_async_connection())
+        .unwrap();
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 2_000,
+        ..Config::default()
+    };
+    let tally = RefCell::new(Tally::default());
+    let outcome = TestRunner::new(config).run(&prop::collection::vec(act(), 1..40), |acts| {
+        runtime.block_on(async {
+            let mut pair = Pair::begin(&server.url(), connection.clone()).await;
+            let played = pair.play(&acts).await;
+            let is_stalled = pair.begun.elapsed() > STALLED;
+            let mut tally = tally.borrow_mut();
+            tally.count(acts.len(), &pair.model);
+            tally.stalled += u32::from(is_stalled);
+            tally.unsure += u32::from(matches!(played, Err(Stop::Unsure)));
+            match played {
+                Err(Stop::Differs(how)) if !is_stalled => Err(TestCaseError::fail(how)),
+                _ => Ok(()),
+            }
+        })
+    });
+    match outcome {
+        Ok(()) => tally.into_inner().assert_worth(),
+        Err(TestError::Fail(why, acts)) => panic!("{why}\nafter {acts:#?}"),
+        Err(TestError::Abort(why)) => panic!("{why}"),
+    }
+}

@@ -1,0 +1,235 @@
+//! What a visitor costs Redis: bytes, and time where the line is short and where it is long. Bytes are
+//! promised, times are only printed. `USHER_CAPACITY` says how many wait; 100,000 if it does not.
+
+use std::time::{Duration, Instant};
+
+use chassis::time::Clock;
+use gateway::queue::policy::{Order, PolicyChange, State};
+use gateway::queue::{Queue, Seed, Standing, Ticket};
+use redis::aio::MultiplexedConnection;
+use testbed::{Redis, RedisOptions, Scratch};
+
+use crate::room::{Room, is_active, places, user};
+
+/// What Redis may spend on one visitor, all in all.
+const MOST_BYTES: f64 = 150.0;
+const LOTS: i64 = 1 << 52;
+const STEP: Duration = Duration::from_secs(4);
+
+fn crowd_size() -> u64 {
+    let wanted = std::env::var("USHER_CAPACITY").ok();
+    wanted.map_or(100_000, |wanted| {
+        wanted.parse().expect("a number of visitors")
+    })
+}
+
+struct Scene {
+    room: Room,
+    queue: Queue,
+    redis: MultiplexedConnection,
+    empty: u64,
+    _server: Redis,
+    _scratch: Scratch,
+}
+
+impl Scene {
+    async fn new(rules: PolicyChange) -> Self {
+        let scratch = Scratch::new().unwrap();
+        let server = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+        let room = Room::at(&server.url(), Clock::system());
+        let queue = room.queue("main", rules).await;
+        let client = redis::Client::open(server.url()).unwrap();
+        let redis = client.get_multiplexed_async_connection().await.unwrap();
+        let mut scene = Self {
+            room,
+            queue,
+            redis,
+            empty: 0,
+            _server: server,
+            _scratch: scratch,
+        };
+        // Scripts and connections are there before anybody waits.
+        scene.queue.admit().await.unwrap();
+        scene.room.queues.refresh().await.unwrap();
+        scene.empty = scene.used().await;
+        scene
+    }
+
+    async fn used(&mut self) -> u64 {
+        let section: String = redis::cmd("INFO")
+            .arg("memory")
+            .query_async(&mut self.redis)
+            .await
+            .unwrap();
+        let used = section
+            .lines()
+            .find_map(|line| line.strip_prefix("used_memory:"));
+        used.unwrap().trim().parse().unwrap()
+    }
+
+    /// Puts so many in line as join does, only faster. Tickets are given out from a second ago on.
+    async fn fill(&mut self, size: u64, lots: Option<&Seed>) -> Vec<Ticket> {
+        let now = u64::try_from(self.room.clock.now().timestamp_micros()).unwrap();
+        let (first, epoch) = (now - size, self.queue.snapshot().epoch);
+        let ticket = |number| Ticket {
+            user: user(),
+            number,
+            epoch,
+        };
+        let tickets: Vec<_> = (first..now).map(ticket).collect();
+        for part in tickets.chunks(2_000) {
+            let mut fill = redis::cmd("ZADD");
+            fill.arg("q:{main}:waiting");
+            for ticket in part {
+                let lot = |seed: &Seed| i64::try_from(seed.lot(ticket.number)).unwrap() - LOTS;
+                let plain = i64::try_from(ticket.number).unwrap();
+                fill.arg(lots.map_or(plain, lot))
+                    .arg(ticket.user.0.as_bytes());
+            }
+            fill.exec_async(&mut self.redis).await.unwrap();
+        }
+        let mut last = redis::cmd("HSET");
+        last.arg("q:{main}:meta").arg("last").arg(now - 1);
+        last.exec_async(&mut self.redis).await.unwrap();
+        tickets
+    }
+
+    async fn bytes_each(&mut self, visitors: u64, who: &str) -> f64 {
+        let bytes = (self.used().await - self.empty) as f64 / visitors as f64;
+        println!("capacity: {bytes:.1} bytes each for {visitors} {who}");
+        bytes
+    }
+}
+
+fn state(state: State) -> PolicyChange {
+    PolicyChange {
+        state: Some(state),
+        ..PolicyChange::default()
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_costs_at_most_150_bytes_also_where_many_are_away_or_inside() {
+    let size = crowd_size();
+    let rules = PolicyChange {
+        state: Some(State::Paused),
+        ..places(i64::try_from(size / 20).unwrap())
+    };
+    let mut scene = Scene::new(rules).await;
+    let tickets = scene.fill(size, None).await;
+    let waiting = scene.bytes_each(size, "who wait").await;
+
+    // A tenth of those at the head are there, half of the rest of the near ones never came back.
+    let there: Vec<_> = tickets.iter().step_by(10).take(20_000).copied().collect();
+    for ring in 0..30 {
+        scene.room.pass(STEP);
+        if ring % 5 == 0 {
+            scene.queue.present(&there).await.unwrap();
+        }
+        scene.queue.admit().await.unwrap();
+    }
+    scene.queue.present(&there).await.unwrap();
+    let recorded = scene
+        .bytes_each(size, "with those near who are there")
+        .await;
+    scene.room.change("main", state(State::Open)).await;
+    for _ in 0..size / 1_000 {
+        scene.queue.admit().await.unwrap();
+    }
+    for ticket in &there {
+        if is_active(&scene.queue.rank(ticket).await) {
+            // Showing up takes the visitor out of the set of those who did not.
+            continue;
+        }
+        break;
+    }
+    scene.room.queues.refresh().await.unwrap();
+    let seen = scene.queue.snapshot();
+    let who = format!(
+        "of whom {} wait, {} are parked, {} inside",
+        seen.waiting, seen.parked, seen.active
+    );
+    let mixed = scene.bytes_each(size, &who).await;
+    assert!(
+        seen.active >= 100 && seen.parked > 2 * seen.active,
+        "{seen:?}"
+    );
+    assert!(waiting.max(recorded).max(mixed) <= MOST_BYTES);
+}
+
+/// Lets one in again and again; the time that Redis needed for each, in µs.
+async fn admission_us(size: u64) -> f64 {
+    let mut scene = Scene::new(places(1)).await;
+    scene.fill(size, None).await;
+    let mut redis = scene.redis.clone();
+    redis::cmd("CONFIG")
+        .arg("RESETSTAT")
+        .exec_async(&mut redis)
+        .await
+        .unwrap();
+    let mut admitted = 0;
+    while admitted < 500 {
+        // The lease of the one inside ends.
+        scene.room.pass(Duration::from_secs(60));
+        admitted += scene.queue.admit().await.unwrap().users.len();
+    }
+    let section: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    let scripts = section
+        .lines()
+        .find(|line| line.starts_with("cmdstat_evalsha:"))
+        .unwrap();
+    let each = scripts
+        .split(',')
+        .find_map(|part| part.strip_prefix("usec_per_call="));
+    each.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn to_let_one_in_costs_about_the_same_in_a_short_and_in_a_long_line() {
+    let long = crowd_size() * 2;
+    let (few, many) = (admission_us(1_000).await, admission_us(long).await);
+    println!("capacity: {few:.1} µs per admission with 1000 waiting, {many:.1} µs with {long}");
+}
+
+#[tokio::test]
+async fn the_draw_is_one_step_however_many_wait() {
+    let size = crowd_size();
+    let opens_in = Duration::from_secs(3_600);
+    let rules = PolicyChange {
+        order: Some(Order::Lottery),
+        ..places(100)
+    };
+    let rules = PolicyChange {
+        opens_at: Some(Some(chassis::time::Clock::system().now() + opens_in)),
+        ..rules
+    };
+    let mut scene = Scene::new(rules).await;
+    let seed: String = redis::cmd("HGET")
+        .arg("q:{main}:meta")
+        .arg("seed")
+        .query_async(&mut scene.redis)
+        .await
+        .unwrap();
+    let seed: Seed = seed.parse().unwrap();
+    let mut tickets = scene.fill(size, Some(&seed)).await;
+    scene.room.pass(opens_in);
+    let begin = Instant::now();
+    let admitted = scene.queue.admit().await.unwrap();
+    let took = begin.elapsed();
+    println!("capacity: the draw of {size} and the first 100 admissions took {took:?}");
+    tickets.sort_by_key(|ticket| seed.lot(ticket.number));
+    let drawn: Vec<_> = tickets[..100]
+        .iter()
+        .map(|ticket| (ticket.user, ticket.number))
+        .collect();
+    assert_eq!(admitted.users, drawn);
+    scene.room.queues.refresh().await.unwrap();
+    for (ahead, ticket) in (0..).zip(&tickets[100..]).step_by(997) {
+        let place = scene.queue.rank(ticket).await.unwrap();
+        assert_eq!(place, Standing::Waiting { ahead });
+    }
+}

@@ -1,0 +1,481 @@
+//! The lottery: nobody knows a place before the doors open, and anybody can check it afterwards.
+
+use std::time::Duration;
+
+use chassis::time::Clock;
+use gateway::queue::policy::{Order, PolicyChange, State};
+use gateway::queue::{DrawnPage, Lottery, Queue, QueueError, Seed, Standing, Ticket};
+use sha2::{Digest as _, Sha256};
+use testbed::{Redis, RedisOptions, Scratch};
+
+use crate::room::{RECOVERY, Room, crowd, is_active, is_over, places, redis, user};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Opens in an hour, by lot.
+fn lottery(room: &Room) -> PolicyChange {
+    PolicyChange {
+        order: Some(Order::Lottery),
+        opens_at: Some(Some(room.clock.now() + HOUR)),
+        ..places(1)
+    }
+}
+
+fn order(order: Order) -> PolicyChange {
+    PolicyChange {
+        order: Some(order),
+        ..PolicyChange::default()
+    }
+}
+
+fn state(state: State) -> PolicyChange {
+    PolicyChange {
+        state: Some(state),
+        ..PolicyChange::default()
+    }
+}
+
+async fn public(room: &Room, queue: &Queue) -> Lottery {
+    room.queues.refresh().await.unwrap();
+    queue.snapshot().lottery().unwrap()
+}
+
+async fn seed(room: &Room, queue: &Queue) -> Seed {
+    let drawn = public(room, queue).await.drawn.expect("the doors are open");
+    drawn.seed.parse().unwrap()
+}
+
+/// The tickets in the order that the seed gives them.
+fn by_lot(seed: &Seed, tickets: &[Ticket]) -> Vec<Ticket> {
+    let mut sorted = tickets.to_vec();
+    sorted.sort_by_key(|ticket| seed.lot(ticket.number));
+    sorted
+}
+
+fn is_hidden(standing: &Standing) -> bool {
+    matches!(standing, Standing::Scheduled { ahead: None, .. })
+}
+
+async fn assert_line(queue: &Queue, line: &[Ticket]) {
+    for (ahead, ticket) in (0..).zip(line) {
+        let place = queue.rank(ticket).await.unwrap();
+        assert_eq!(place, Standing::Waiting { ahead }, "{ticket:?}");
+    }
+}
+
+#[tokio::test]
+async fn before_the_draw_nobody_learns_a_place_in_any_way() {
+    let room = Room::new();
+    let stale = room.twin();
+    let queue = room.queue("lottery-secret", places(1)).await;
+    let at_stale = stale.open("lottery-secret").await;
+    room.change("lottery-secret", lottery(&room)).await;
+    let opens_at = queue.snapshot().policy.opens_at.unwrap();
+    let mut tickets = Vec::new();
+    for _ in 0..20 {
+        // One gateway has not heard of the lottery yet.
+        for gateway in [&queue, &at_stale] {
+            let joined = gateway.join(user()).await.unwrap();
+            assert!(is_hidden(&joined.standing), "{joined:?}");
+            assert!(is_hidden(
+                &gateway.join(joined.ticket.user).await.unwrap().standing
+            ));
+            tickets.push(joined.ticket);
+        }
+    }
+    for gateway in [&queue, &at_stale] {
+        for ticket in &tickets {
+            let ways = [gateway.rank(ticket).await, gateway.touch(ticket).await];
+            for told in ways.into_iter().map(Result::unwrap) {
+                assert_eq!(
+                    told,
+                    Standing::Scheduled {
+                        ahead: None,
+                        opens_at
+                    }
+                );
+            }
+        }
+        let together = gateway.ranks(&tickets).await.unwrap();
+        assert!(together.iter().flatten().all(is_hidden));
+        assert_eq!(gateway.present(&tickets).await.unwrap(), 0);
+        let page = DrawnPage {
+            after_lot: None,
+            limit: 100,
+        };
+        assert!(gateway.drawn(page).await.unwrap().is_empty());
+    }
+    let recorded: u64 = redis::cmd("EXISTS")
+        .arg("q:{lottery-secret}:present")
+        .query_async(&mut redis().await)
+        .await
+        .unwrap();
+    assert_eq!(recorded, 0, "who is near is not even recorded");
+    assert_eq!(public(&room, &queue).await.drawn, None);
+}
+
+#[tokio::test]
+async fn the_seed_is_shown_nowhere_before_the_draw() {
+    let room = Room::new();
+    let queue = room.queue("lottery-seed", lottery(&room)).await;
+    crowd(&queue, 3).await;
+    let seed: String = redis::cmd("HGET")
+        .arg("q:{lottery-seed}:meta")
+        .arg("seed")
+        .query_async(&mut redis().await)
+        .await
+        .unwrap();
+    let commitment = public(&room, &queue).await.commitment;
+    let hash = Sha256::digest(&seed);
+    assert_eq!(
+        commitment,
+        hash.iter().map(|b| format!("{b:02x}")).collect::<String>()
+    );
+    let page = gateway::queue::AuditPage {
+        older_than: None,
+        limit: 10,
+    };
+    let audit = room.queues.audit(queue.id(), page).await.unwrap();
+    let shown = format!("{:?} {audit:?}", queue.snapshot());
+    assert!(shown.contains(&commitment) && !shown.contains(&seed));
+}
+
+#[tokio::test]
+async fn when_the_doors_open_all_stand_in_the_order_of_their_lots_and_anybody_can_check_it() {
+    let room = Room::new();
+    let queue = room.queue("lottery-draw", lottery(&room)).await;
+    let commitment = public(&room, &queue).await.commitment;
+    let early = crowd(&queue, 60).await;
+    room.pass(HOUR);
+    let late = queue.join(user()).await.unwrap().ticket;
+    let later = queue.join(user()).await.unwrap().ticket;
+
+    let public = public(&room, &queue).await;
+    let drawn = public.drawn.clone().unwrap();
+    assert_eq!(
+        (public.commitment, drawn.entrants),
+        (commitment.clone(), 60)
+    );
+    let hash = Sha256::digest(&drawn.seed);
+    assert_eq!(
+        commitment,
+        hash.iter().map(|b| format!("{b:02x}")).collect::<String>()
+    );
+    assert!(
+        early
+            .iter()
+            .all(|ticket| ticket.number <= drawn.last_ticket)
+    );
+    assert!(late.number > drawn.last_ticket);
+    let seed: Seed = drawn.seed.parse().unwrap();
+    let mut line = by_lot(&seed, &early);
+    assert_ne!(line, early, "one in 60! draws");
+    // The first joiner after the opening rang, so the first in line is inside.
+    let first = line.remove(0);
+    assert!(is_active(&queue.touch(&first).await));
+    line.extend([late, later]);
+    assert_line(&queue, &line).await;
+
+    let mut listed = Vec::new();
+    let mut page = DrawnPage {
+        after_lot: None,
+        limit: 25,
+    };
+    loop {
+        let places = queue.drawn(page).await.unwrap();
+        let Some(last) = places.last() else { break };
+        page.after_lot = Some(last.lot);
+        listed.extend(places);
+    }
+    let expected: Vec<_> = line[..59].iter().map(|ticket| ticket.number).collect();
+    let numbers: Vec<_> = listed.iter().map(|place| place.ticket).collect();
+    assert_eq!(numbers, expected, "no others and all of them");
+    assert!(
+        listed
+            .iter()
+            .all(|place| seed.lot(place.ticket) == place.lot)
+    );
+
+    let mut entered = vec![first];
+    for next in &line {
+        queue.leave(entered.last().unwrap()).await.unwrap();
+        assert!(is_active(&queue.rank(next).await), "{next:?}");
+        entered.push(*next);
+    }
+}
+
+#[tokio::test]
+async fn after_the_draw_a_position_never_goes_up() {
+    let room = Room::new();
+    let queue = room.queue("lottery-up", lottery(&room)).await;
+    let tickets = crowd(&queue, 30).await;
+    room.pass(HOUR);
+    queue.admit().await.unwrap();
+    let line = by_lot(&seed(&room, &queue).await, &tickets);
+    let mut shown = vec![u64::MAX; 30];
+    for round in 0..29 {
+        queue.join(user()).await.unwrap();
+        for (place, before) in line.iter().zip(&mut shown).skip(round) {
+            let ahead = match queue.rank(place).await.unwrap() {
+                Standing::Waiting { ahead } => ahead + 1,
+                _ => 0,
+            };
+            assert!(ahead <= *before);
+            *before = ahead;
+        }
+        queue.leave(&line[round]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_and_joins_again_has_another_lot_and_knows_neither() {
+    let room = Room::new();
+    let queue = room.queue("lottery-again", lottery(&room)).await;
+    let first = queue.join(user()).await.unwrap().ticket;
+    crowd(&queue, 5).await;
+    queue.leave(&first).await.unwrap();
+    assert!(is_over(&queue.rank(&first).await));
+    let again = queue.join(first.user).await.unwrap();
+    assert!(again.created && is_hidden(&again.standing));
+    assert!(again.ticket.number > first.number);
+    assert!(is_over(&queue.rank(&first).await), "one person, one lot");
+    room.pass(HOUR);
+    queue.admit().await.unwrap();
+    let seed = seed(&room, &queue).await;
+    assert_ne!(seed.lot(first.number), seed.lot(again.ticket.number));
+}
+
+#[tokio::test]
+async fn without_the_lottery_early_ones_stand_in_the_order_of_arrival() {
+    let room = Room::new();
+    let queue = room.queue("lottery-off", lottery(&room)).await;
+    let mut tickets = crowd(&queue, 300).await;
+    room.change("lottery-off", order(Order::Fifo)).await;
+    assert!(
+        is_hidden(&queue.touch(&tickets[0]).await.unwrap()),
+        "still being sorted"
+    );
+    while queue.admit().await.unwrap().more {}
+    room.queues.refresh().await.unwrap();
+    let place = queue.rank(&tickets[299]).await.unwrap();
+    assert!(matches!(
+        place,
+        Standing::Scheduled {
+            ahead: Some(299),
+            ..
+        }
+    ));
+    tickets.extend(crowd(&queue, 2).await);
+    room.pass(HOUR);
+    queue.admit().await.unwrap();
+    room.queues.refresh().await.unwrap();
+    assert!(is_active(&queue.touch(&tickets[0]).await));
+    assert_line(&queue, &tickets[1..]).await;
+    assert_eq!(queue.snapshot().lottery(), None);
+}
+
+#[tokio::test]
+async fn who_was_in_line_before_the_lottery_was_said_is_drawn_too() {
+    let room = Room::new();
+    let queue = room.queue("lottery-said", state(State::Paused)).await;
+    let mut tickets = crowd(&queue, 300).await;
+    room.change("lottery-said", lottery(&room)).await;
+    room.change("lottery-said", state(State::Scheduled)).await;
+    tickets.extend(crowd(&queue, 300).await);
+    // One ring is not enough to sort them, so the doors stay shut until all are.
+    room.pass(HOUR);
+    let first = queue.admit().await.unwrap();
+    assert!(first.more && first.users.is_empty());
+    while queue.admit().await.unwrap().more {}
+    let line = by_lot(&seed(&room, &queue).await, &tickets);
+    assert!(is_active(&queue.touch(&line[0]).await));
+    assert_line(&queue, &line[1..]).await;
+}
+
+#[tokio::test]
+async fn the_instant_may_move_and_the_order_may_turn_twice_and_the_seed_stays() {
+    let room = Room::new();
+    let queue = room.queue("lottery-moved", lottery(&room)).await;
+    let commitment = public(&room, &queue).await.commitment;
+    let tickets = crowd(&queue, 20).await;
+    let later = PolicyChange {
+        opens_at: Some(Some(room.clock.now() + 2 * HOUR)),
+        ..PolicyChange::default()
+    };
+    room.change("lottery-moved", later).await;
+    room.pass(HOUR + HOUR / 2);
+    queue.admit().await.unwrap();
+    assert!(is_hidden(&queue.rank(&tickets[0]).await.unwrap()));
+    room.change("lottery-moved", order(Order::Fifo)).await;
+    queue.admit().await.unwrap();
+    room.change("lottery-moved", order(Order::Lottery)).await;
+    queue.admit().await.unwrap();
+    assert!(is_hidden(&queue.rank(&tickets[0]).await.unwrap()));
+    assert_eq!(public(&room, &queue).await.commitment, commitment);
+    let sooner = PolicyChange {
+        opens_at: Some(Some(room.clock.now() + HOUR / 4)),
+        ..PolicyChange::default()
+    };
+    room.change("lottery-moved", sooner).await;
+    room.pass(HOUR / 4);
+    queue.admit().await.unwrap();
+    let line = by_lot(&seed(&room, &queue).await, &tickets);
+    assert_eq!(public(&room, &queue).await.commitment, commitment);
+    assert_line(&queue, &line[1..]).await;
+}
+
+#[tokio::test]
+async fn an_operator_who_opens_early_draws_early_and_a_pause_draws_nothing() {
+    let room = Room::new();
+    let queue = room.queue("lottery-early", lottery(&room)).await;
+    let tickets = crowd(&queue, 20).await;
+    room.change("lottery-early", state(State::Paused)).await;
+    room.pass(2 * HOUR);
+    queue.admit().await.unwrap();
+    assert!(is_hidden(&queue.rank(&tickets[0]).await.unwrap()));
+    assert_eq!(public(&room, &queue).await.drawn, None);
+    room.change("lottery-early", state(State::Open)).await;
+    let line = by_lot(&seed(&room, &queue).await, &tickets);
+    assert_line(&queue, &line).await;
+    let late = queue.join(user()).await.unwrap().ticket;
+    assert!(is_active(&queue.touch(&line[0]).await));
+    assert_eq!(
+        queue.rank(&late).await.unwrap(),
+        Standing::Waiting { ahead: 19 }
+    );
+}
+
+#[tokio::test]
+async fn a_draw_is_final_and_the_next_one_begins_when_nobody_of_it_is_in_line() {
+    let room = Room::new();
+    let queue = room.queue("lottery-next", lottery(&room)).await;
+    let tickets = crowd(&queue, 5).await;
+    room.pass(HOUR);
+    queue.admit().await.unwrap();
+    let first = public(&room, &queue).await;
+    let line = by_lot(&seed(&room, &queue).await, &tickets);
+    room.change("lottery-next", lottery(&room)).await;
+    let behind = queue.join(user()).await.unwrap();
+    assert!(matches!(
+        behind.standing,
+        Standing::Scheduled { ahead: Some(4), .. }
+    ));
+    assert_eq!(public(&room, &queue).await, first);
+    for ticket in &line {
+        queue.leave(ticket).await.unwrap();
+    }
+    room.change("lottery-next", order(Order::Fifo)).await;
+    room.change("lottery-next", lottery(&room)).await;
+    let second = public(&room, &queue).await;
+    assert!(second.commitment != first.commitment && second.drawn.is_none());
+    while queue.admit().await.unwrap().more {}
+    let mut tickets = crowd(&queue, 5).await;
+    tickets.push(behind.ticket);
+    room.pass(HOUR);
+    queue.admit().await.unwrap();
+    let line = by_lot(&seed(&room, &queue).await, &tickets);
+    assert_line(&queue, &line[1..]).await;
+}
+
+#[tokio::test]
+async fn a_lottery_without_an_instant_is_refused() {
+    let room = Room::new();
+    let queue = room.queue("lottery-refused", places(1)).await;
+    let at_once = room
+        .queues
+        .change(queue.id(), &order(Order::Lottery), "a test")
+        .await;
+    assert!(matches!(at_once, Err(QueueError::Refused(cause)) if cause.field == "opensAt"));
+    room.change("lottery-refused", lottery(&room)).await;
+    let taken_back = PolicyChange {
+        opens_at: Some(None),
+        ..state(State::Paused)
+    };
+    let refused = room.queues.change(queue.id(), &taken_back, "a test").await;
+    assert!(matches!(refused, Err(QueueError::Refused(cause)) if cause.field == "opensAt"));
+}
+
+/// A Redis of its own, because all that it holds will be thrown away.
+async fn lossy(redis: &Redis) -> (Room, Room, Queue) {
+    let clock = Clock::system();
+    let room = Room::at(&redis.url(), clock.clone());
+    let other = Room::at(&redis.url(), clock);
+    let queue = room.queue("main", lottery(&room)).await;
+    other.open("main").await;
+    (room, other, queue)
+}
+
+async fn flush(redis: &Redis) {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_is_lost_before_the_draw_draws_what_it_would_have_drawn() {
+    let scratch = Scratch::new().unwrap();
+    let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+    let (room, other, queue) = lossy(&redis).await;
+    let commitment = public(&room, &queue).await.commitment;
+    let tickets = crowd(&queue, 30).await;
+    flush(&redis).await;
+    other.queues.refresh().await.unwrap();
+    for ticket in &tickets {
+        assert!(is_hidden(&queue.rank(ticket).await.unwrap()));
+    }
+    assert_eq!(public(&room, &queue).await.commitment, commitment);
+    room.pass(HOUR);
+    while queue.admit().await.unwrap().more {}
+    let line = by_lot(&seed(&room, &queue).await, &tickets);
+    assert!(is_active(&queue.touch(&line[0]).await));
+    assert_line(&queue, &line[1..]).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_lost_after_the_draw_gives_everybody_the_place_that_they_were_drawn() {
+    let scratch = Scratch::new().unwrap();
+    let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+    let (room, other, queue) = lossy(&redis).await;
+    let early = crowd(&queue, 30).await;
+    room.pass(HOUR);
+    queue.admit().await.unwrap();
+    let late = crowd(&queue, 3).await;
+    let before = public(&room, &queue).await;
+    let mut line = by_lot(&seed(&room, &queue).await, &early);
+    line.extend(&late);
+    other.queues.refresh().await.unwrap();
+    flush(&redis).await;
+    other.queues.refresh().await.unwrap();
+    assert_eq!(public(&room, &queue).await, before);
+    for ticket in early.iter().chain(late.iter().rev()).skip(1) {
+        queue.rank(ticket).await.unwrap();
+    }
+    room.pass(RECOVERY);
+    while queue.admit().await.unwrap().more {}
+    // One comes back when the pause is over: they enter at their turn, and no number grows.
+    let absent = line.iter().position(|ticket| *ticket == early[0]).unwrap();
+    let last = queue.rank(&late[2]).await.unwrap();
+    queue.rank(&early[0]).await.unwrap();
+    assert_eq!(queue.rank(&late[2]).await.unwrap(), last);
+    let mut entered = Vec::new();
+    while entered.len() < line.len() {
+        queue.admit().await.unwrap();
+        let mut inside = None;
+        for ticket in &line {
+            if !entered.contains(ticket) && is_active(&queue.touch(ticket).await) {
+                inside = Some(*ticket);
+            }
+        }
+        let inside = inside.expect("somebody is let in");
+        entered.push(inside);
+        queue.leave(&inside).await.unwrap();
+    }
+    let first = entered.remove(0);
+    assert_eq!(
+        first,
+        line[usize::from(absent == 0)],
+        "who was there when the pause ended"
+    );
+    line.retain(|ticket| *ticket != first);
+    assert_eq!(entered, line);
+}

@@ -1,0 +1,340 @@
+//! A queue as sorted lists and whole seconds: what the scripts must do, said as simply as possible.
+//!
+//! It is told ticket numbers, the seed, and what a gateway's snapshot says of distances; all else it
+//! knows by itself. One thing it cannot know: how much time really passed. Where that would decide,
+//! it says [`Unsure`].
+
+mod line;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gateway::queue::Seed;
+use gateway::queue::policy::{Order, State};
+
+pub const CLAIM: u64 = 30;
+pub const LEASE: u64 = 50;
+pub const RECOVERY: u64 = 30;
+/// The fastest door there is.
+pub const FAST_MILLI: u64 = 100_000_000;
+const STEADY: u64 = 5;
+const KEPT: u64 = 1_800;
+const LOTS: i64 = 1 << 52;
+const MICRO: u64 = 1_000_000;
+
+pub const WAITING: usize = 0;
+pub const RETURNED: usize = 1;
+const PARKED: usize = 2;
+const PARKED_BEFORE: usize = 3;
+
+/// Who; the driver knows their real ids.
+pub type Who = usize;
+
+/// What a verb is to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    Line { ahead: u64 },
+    Hidden,
+    Active,
+    Over,
+    Closed,
+    Full,
+}
+
+/// The real time that passed decides, and the model does not know it.
+#[derive(Debug)]
+pub struct Unsure;
+
+/// What the gateway that is asked believes of distances.
+#[derive(Debug, Clone, Copy)]
+pub struct Eyes {
+    pub pace_us: u64,
+    /// It has not heard of the draw yet and so tells nothing.
+    pub is_blind: bool,
+    /// It may know that the visitor is recorded already.
+    pub is_lazy: bool,
+}
+
+/// What a ring is to do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rung {
+    pub entered: Vec<(Who, u64)>,
+    pub ended: u64,
+    pub no_shows: u64,
+    pub parked: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Inside {
+    ticket: u64,
+    until_us: u64,
+    showed_up: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Rules {
+    pub state: State,
+    pub order: Order,
+    pub opens_at: Option<u64>,
+    pub max_active: usize,
+    pub rate_milli: u64,
+    pub max_waiting: usize,
+}
+
+/// How often what is worth proving came to pass.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Seen {
+    pub parked: u64,
+    pub came_back: u64,
+    pub restored_in_time: u64,
+    pub restored_late: u64,
+    pub draws: u64,
+    pub sorted: u64,
+    pub lost: u64,
+}
+
+#[derive(Debug)]
+pub struct Model {
+    /// Seconds since the begin.
+    pub now: u64,
+    /// By how much the real time may be ahead of that at most.
+    pub drift_us: u64,
+    pub rules: Rules,
+    pub seen: Seen,
+    pub seed: Option<Seed>,
+    pub epoch: u64,
+    pub lanes: [BTreeMap<i64, Who>; 4],
+    drawn: Option<u64>,
+    is_unsorted: bool,
+    last: u64,
+    recovers_at: u64,
+    inside: BTreeMap<Who, Inside>,
+    ended: BTreeSet<u64>,
+    /// Until when somebody is there for certain, and at most.
+    present: BTreeMap<Who, (u64, u64)>,
+    rung_at: Option<u64>,
+    called: Option<i64>,
+    calling: Option<(i64, u64)>,
+    kept_since: Option<u64>,
+    bucket: Option<(u64, u64)>,
+}
+
+impl Model {
+    pub fn new(rules: Rules, epoch: u64) -> Self {
+        Self {
+            now: 0,
+            drift_us: 0,
+            rules,
+            seen: Seen::default(),
+            seed: None,
+            epoch,
+            lanes: Default::default(),
+            drawn: None,
+            is_unsorted: false,
+            last: 0,
+            recovers_at: 0,
+            inside: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            present: BTreeMap::new(),
+            rung_at: None,
+            called: None,
+            calling: None,
+            kept_since: None,
+            bucket: None,
+        }
+    }
+
+    /// Whether somebody's time inside ends just now.
+    pub fn sure(&self) -> Result<(), Unsure> {
+        let left = |it: &Inside| it.until_us.checked_sub(self.now * MICRO + 1);
+        let is_close = |it| left(it).is_some_and(|left| left <= self.drift_us);
+        if self.inside.values().any(is_close) {
+            return Err(Unsure);
+        }
+        Ok(())
+    }
+
+    /// `issued` is the number that the real queue gave out, if it did.
+    pub fn join(&mut self, who: Who, issued: Option<u64>, eyes: Eyes) -> Result<Told, Unsure> {
+        self.draw();
+        if self.is_inside(who) {
+            return Ok(self.show_up_inside(who));
+        }
+        if let Some((lane, key)) = self.find(who) {
+            return self.stand(who, lane, key, eyes, true);
+        }
+        if self.rules.state == State::Closed {
+            return Ok(Told::Closed);
+        }
+        if self.lanes[WAITING].len() + self.lanes[RETURNED].len() >= self.rules.max_waiting {
+            return Ok(Told::Full);
+        }
+        self.end_visit(who);
+        let number = issued.expect("the model gives out a ticket and the queue does not");
+        assert!(number > self.last, "ticket numbers grow");
+        self.last = number;
+        let key = self.key(number);
+        self.lanes[WAITING].insert(key, who);
+        self.stand(who, WAITING, key, eyes, true)
+    }
+
+    /// Poll and touch: also brings back what was lost.
+    pub fn look(&mut self, who: Who, ticket: u64, epoch: u64, eyes: Eyes) -> Result<Told, Unsure> {
+        if self.inside.get(&who).is_some_and(|it| it.ticket == ticket) {
+            return Ok(if self.is_inside(who) {
+                self.show_up_inside(who)
+            } else {
+                Told::Over
+            });
+        }
+        if let Some((lane, key)) = self.find(who) {
+            if key != self.key(ticket) && key != self.other_key(ticket) {
+                return Ok(Told::Over);
+            }
+            if eyes.is_blind && lane == WAITING && !self.is_undrawn() {
+                return Ok(Told::Hidden);
+            }
+            return self.stand(who, lane, key, eyes, false);
+        }
+        let is_lost = !self.is_inside(who)
+            && !self.ended.contains(&ticket)
+            && (epoch < self.epoch || ticket > self.last);
+        if !is_lost {
+            return Ok(Told::Over);
+        }
+        self.draw();
+        self.end_visit(who);
+        let key = self.key(ticket);
+        let in_time = self.now < self.recovers_at || ticket > self.last || self.is_undrawn();
+        let lane = if in_time { WAITING } else { RETURNED };
+        self.seen.restored_in_time += u64::from(in_time);
+        self.seen.restored_late += u64::from(!in_time);
+        self.lanes[lane].insert(key, who);
+        self.last = self.last.max(ticket);
+        self.stand(who, lane, key, eyes, false)
+    }
+
+    /// Who watches is there.
+    pub fn present(&mut self, who: Who, ticket: u64, eyes: Eyes) {
+        if self.is_undrawn() {
+            return;
+        }
+        for lane in [WAITING, RETURNED] {
+            let key = self.lanes[lane].iter().find(|(_, it)| **it == who);
+            if let Some(key) = key.map(|(key, _)| *key)
+                && key == self.key(ticket)
+            {
+                self.show_up(who, key, eyes);
+            }
+        }
+    }
+
+    /// Whether a place inside is freed.
+    pub fn leave(&mut self, who: Who, ticket: u64) -> Result<bool, Unsure> {
+        self.forget(ticket);
+        if let Some((lane, key)) = self.find(who)
+            && (key == self.key(ticket) || key == self.other_key(ticket))
+        {
+            self.lanes[lane].remove(&key);
+            self.present.remove(&who);
+            return Ok(false);
+        }
+        if self.inside.get(&who).is_none_or(|it| it.ticket != ticket) {
+            return Ok(false);
+        }
+        let freed = self.is_inside(who);
+        self.end_visit(who);
+        if freed {
+            self.ring()?;
+        }
+        Ok(freed)
+    }
+
+    pub fn ring(&mut self) -> Result<Rung, Unsure> {
+        self.sure()?;
+        let mut rung = Rung::default();
+        for who in self.inside.keys().copied().collect::<Vec<_>>() {
+            if !self.is_inside(who) {
+                rung.ended += 1;
+                rung.no_shows += u64::from(!self.inside[&who].showed_up);
+                self.end_visit(who);
+            }
+        }
+        self.draw();
+        self.sort_out();
+        self.tidy();
+        self.call_near();
+        let level = self.level();
+        let free = self.rules.max_active.saturating_sub(self.inside.len());
+        let places = match self.in_force() {
+            State::Bypass => 1_000,
+            State::Open => free.min(usize::try_from(level / 1_000).unwrap()),
+            _ => 0,
+        };
+        if places > 0 {
+            self.pass(places, &mut rung)?;
+            if !rung.entered.is_empty() && self.in_force() == State::Open {
+                let spent = rung.entered.len() as u64 * 1_000;
+                self.bucket = Some((level - spent, self.now));
+            }
+        }
+        Ok(rung)
+    }
+
+    /// `seed` is what the real queue has afterwards.
+    pub fn change(&mut self, rules: Rules, seed: Option<Seed>) {
+        self.bucket = Some((self.level(), self.now));
+        self.draw();
+        let is_turned = self.rules.order != rules.order;
+        self.rules = rules;
+        let begins = self.rules.order == Order::Lottery
+            && self.rules.state == State::Scheduled
+            && self.rules.opens_at.is_some_and(|at| self.now < at);
+        let has_lots = self
+            .lanes
+            .iter()
+            .any(|lane| lane.range(..0).next().is_some());
+        if begins && self.drawn.is_some() && !has_lots {
+            (self.seed, self.drawn) = (None, None);
+        }
+        if begins && self.seed.is_none() {
+            self.seed = seed;
+        }
+        let is_empty = self.lanes.iter().all(BTreeMap::is_empty);
+        if (begins || is_turned) && self.seed.is_some() && self.drawn.is_none() && !is_empty {
+            self.is_unsorted = true;
+        }
+        self.draw();
+    }
+
+    /// All that the store held is lost; gateways know all rules, and the last ticket.
+    pub fn lose(&mut self) {
+        if self.rules.order == Order::Lottery {
+            self.draw();
+        }
+        let (rules, epoch) = (self.rules.clone(), self.epoch);
+        *self = Self {
+            now: self.now,
+            seed: self.seed.take(),
+            drawn: self.drawn,
+            last: self.last,
+            recovers_at: self.now + RECOVERY,
+            seen: self.seen,
+            ..Self::new(rules, epoch)
+        };
+        self.is_unsorted = self.seed.is_some();
+        self.seen.lost += 1;
+    }
+
+    pub fn inside(&self) -> BTreeSet<Who> {
+        self.inside.keys().copied().collect()
+    }
+
+    pub fn is_unsorted(&self) -> bool {
+        self.is_unsorted
+    }
+
+    pub fn is_undrawn(&self) -> bool {
+        let is_to_come = self.drawn.is_none() && self.rules.order == Order::Lottery;
+        self.seed.is_some() && (self.is_unsorted || (is_to_come && !self.is_opened()))
+    }
+}

@@ -1,0 +1,107 @@
+//! Watching many places on one gateway, without HTTP.
+
+use futures_util::FutureExt as _;
+use gateway::queue::Standing;
+use gateway::stream::{Gone, Sight, Streams, Watch, WatchError};
+
+use crate::room::{Room, crowd, places};
+
+fn ahead(watch: &mut Watch) -> Option<u64> {
+    match watch.sight() {
+        Sight::Here(view) => match view.standing {
+            Standing::Waiting { ahead } => Some(ahead),
+            _ => None,
+        },
+        Sight::Gone(_) => None,
+    }
+}
+
+#[tokio::test]
+async fn who_reads_slowly_is_told_the_latest_and_not_all_that_was_before() {
+    let room = Room::new();
+    let queue = room.queue("watch-slow", places(1)).await;
+    let tickets = crowd(&queue, 6).await;
+    let streams = Streams::new(10);
+    let standing = queue.rank(&tickets[5]).await.unwrap();
+    let mut watch = streams.watch(&queue, tickets[5], standing).unwrap();
+    assert_eq!(ahead(&mut watch), Some(4));
+    for gone in [1, 2, 3] {
+        queue.leave(&tickets[gone]).await.unwrap();
+        streams.look().await.unwrap();
+    }
+    assert!(watch.changed().await);
+    assert_eq!(ahead(&mut watch), Some(1));
+    assert!(
+        watch.changed().now_or_never().is_none(),
+        "one thing, not three"
+    );
+    streams.look().await.unwrap();
+    assert!(watch.changed().now_or_never().is_none(), "nothing is new");
+}
+
+#[tokio::test]
+async fn watching_changes_nothing_and_shows_nobody_up() {
+    let room = Room::new();
+    let queue = room.queue("watch-claim", places(1)).await;
+    let tickets = crowd(&queue, 2).await;
+    let streams = Streams::new(10);
+    let standing = queue.rank(&tickets[1]).await.unwrap();
+    let mut watch = streams.watch(&queue, tickets[1], standing).unwrap();
+    queue.leave(&tickets[0]).await.unwrap();
+    streams.look().await.unwrap();
+    let Sight::Here(view) = watch.sight() else {
+        panic!("inside");
+    };
+    let Standing::Active { until } = view.standing else {
+        panic!("let in");
+    };
+    let left = until - room.clock.now();
+    assert!(left.num_seconds() <= 60, "the claim, not the lease: {left}");
+    room.pass(std::time::Duration::from_secs(61));
+    streams.look().await.unwrap();
+    assert_eq!(watch.sight(), Sight::Gone(Gone::Over));
+    assert!(!watch.changed().await, "nothing follows");
+}
+
+#[tokio::test]
+async fn a_watch_that_is_dropped_makes_room_for_another() {
+    let room = Room::new();
+    let queue = room.queue("watch-room", places(1)).await;
+    let tickets = crowd(&queue, 2).await;
+    let streams = Streams::new(1);
+    let standing = queue.rank(&tickets[1]).await.unwrap();
+    let watch = streams.watch(&queue, tickets[1], standing);
+    assert!(matches!(
+        streams.watch(&queue, tickets[0], standing),
+        Err(WatchError::Full)
+    ));
+    assert_eq!(streams.open()[0].1, 1);
+    drop(watch);
+    streams.look().await.unwrap();
+    assert!(streams.open().is_empty());
+    assert!(streams.watch(&queue, tickets[0], standing).is_ok());
+}
+
+#[tokio::test]
+async fn a_listener_comes_back_to_their_place_after_a_loss_without_asking() {
+    let scratch = testbed::Scratch::new().unwrap();
+    let redis = testbed::Redis::start(scratch.path(), Default::default()).unwrap();
+    let room = Room::at(&redis.url(), chassis::time::Clock::system());
+    let queue = room.queue("main", places(1)).await;
+    let tickets = crowd(&queue, 300).await;
+    let streams = Streams::new(1_000);
+    let mut watches = Vec::new();
+    for ticket in &tickets {
+        let standing = queue.rank(ticket).await.unwrap();
+        watches.push(streams.watch(&queue, *ticket, standing).unwrap());
+    }
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let flush = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
+    flush.unwrap();
+    streams.look().await.unwrap();
+    streams.look().await.unwrap();
+    for (watch, turn) in watches.iter_mut().zip(0..) {
+        assert_eq!(ahead(watch), Some(turn), "who was inside is first");
+    }
+}
