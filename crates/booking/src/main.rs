@@ -13,6 +13,11 @@ use chassis::logging::{self, LogInvalid};
 use chassis::server::{self, StartError};
 use chassis::time::Clock;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// Crowds come in bursts of small pieces of memory, which this one gives out with less waiting than that of the system.
+#[global_allocator]
+static MEMORY: MiMalloc = MiMalloc;
 
 /// Sells every seat exactly once. It is configured by its environment.
 #[derive(Parser)]
@@ -100,7 +105,9 @@ where
         Ok(runtime) => runtime,
         Err(cause) => return end(EXIT_UNAVAILABLE, &cause),
     };
-    match runtime.block_on(act(config)) {
+    let outcome = runtime.block_on(act(config));
+    log::logger().flush();
+    match outcome {
         Ok(code) => code,
         Err(cause) => end(EXIT_UNAVAILABLE, &cause),
     }

@@ -4,6 +4,8 @@
 //! An access line has method, route pattern, status, milliseconds and request id. It never has a
 //! token, a key, a query or a body, and the pattern in place of the path keeps ids out too.
 
+mod gathered;
+
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
@@ -13,12 +15,12 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpRequest, web};
 use log::LevelFilter;
-use log4rs::append::console::ConsoleAppender;
-use log4rs::config::{Appender, Config, Logger, Root};
+use log4rs::config::{Appender, Config, Deserializers, Logger, Root};
 use log4rs::encode::pattern::PatternEncoder;
 
 use crate::metrics::HttpMetrics;
 use crate::request_id;
+use gathered::{Gathered, GatheredDeserializer};
 
 /// Time in UTC, level, module, message.
 const PATTERN: &str = "{d(%Y-%m-%dT%H:%M:%S%.3fZ)(utc)} {l:<5} {t} {m}{n}";
@@ -47,14 +49,13 @@ pub enum LogInvalid {
 /// Sets up the log of this process: from `file` when given, to standard output otherwise.
 pub fn init(file: Option<&Path>, level: LevelFilter) -> Result<(), LogInvalid> {
     if let Some(path) = file {
-        return log4rs::init_file(path, Default::default()).map_err(|cause| LogInvalid::File {
+        return log4rs::init_file(path, deserializers()).map_err(|cause| LogInvalid::File {
             path: path.display().to_string(),
             cause: cause.to_string(),
         });
     }
-    let stdout = ConsoleAppender::builder()
-        .encoder(Box::new(PatternEncoder::new(PATTERN)))
-        .build();
+    let stdout = Gathered::stdout(Box::new(PatternEncoder::new(PATTERN)))
+        .map_err(|cause| LogInvalid::Default(cause.to_string()))?;
     let config = Config::builder()
         .appender(Appender::builder().build("stdout", Box::new(stdout)))
         .loggers(QUIET.map(|name| Logger::builder().build(name, level.min(LevelFilter::Warn))))
@@ -64,6 +65,13 @@ pub fn init(file: Option<&Path>, level: LevelFilter) -> Result<(), LogInvalid> {
         Ok(_) => Ok(()),
         Err(cause) => Err(LogInvalid::Default(cause.to_string())),
     }
+}
+
+/// What a log4rs file may use: all that log4rs has, and `gathered`.
+fn deserializers() -> Deserializers {
+    let mut kinds = Deserializers::default();
+    kinds.insert("gathered", GatheredDeserializer);
+    kinds
 }
 
 /// A pattern that a handler sets for its requests where the route table has none, as a proxy does.
