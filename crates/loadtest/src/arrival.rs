@@ -28,7 +28,9 @@ impl Segment {
         }
         let slope = (self.to - self.from) / self.seconds;
         // This form of the root divides by no slope that may be 0.
-        let root = (self.from * self.from + 2.0 * slope * count).max(0.0).sqrt();
+        let root = (self.from * self.from + 2.0 * slope * count)
+            .max(0.0)
+            .sqrt();
         2.0 * count / (self.from + root)
     }
 }
@@ -49,7 +51,9 @@ impl Profile {
     pub fn burst(count: u64, length: Duration) -> Self {
         let peak = 2.0 * count as f64 / length.as_secs_f64();
         let up = length / 5;
-        Self::default().then(0.0, peak, up).then(peak, 0.0, length - up)
+        Self::default()
+            .then(0.0, peak, up)
+            .then(peak, 0.0, length - up)
     }
 
     /// Goes on with a rate that changes from `from` to `to`.
@@ -163,14 +167,21 @@ mod tests {
         let due = seconds(Profile::default().then(0.0, 8.0, Duration::from_secs(2)));
         assert_eq!(due.len(), 8);
         for (n, due) in due.iter().enumerate() {
-            assert!((due - 2.0 * (n as f64 / 8.0).sqrt()).abs() < 1e-6, "{n}: {due}");
+            assert!(
+                (due - 2.0 * (n as f64 / 8.0).sqrt()).abs() < 1e-6,
+                "{n}: {due}"
+            );
         }
     }
 
     #[test]
     fn segments_follow_each_other_without_a_gap() {
-        let profile = Profile::steady(1.0, Duration::from_secs(2)).then(10.0, 10.0, Duration::from_secs(1));
-        assert_eq!((profile.total(), profile.length()), (12, Duration::from_secs(3)));
+        let profile =
+            Profile::steady(1.0, Duration::from_secs(2)).then(10.0, 10.0, Duration::from_secs(1));
+        assert_eq!(
+            (profile.total(), profile.length()),
+            (12, Duration::from_secs(3))
+        );
         let due = seconds(profile);
         assert_eq!(due.len(), 12);
         assert_eq!(due[..3], [0.0, 1.0, 2.0]);
@@ -190,7 +201,11 @@ mod tests {
 
     #[test]
     fn a_random_stream_keeps_its_rate_and_repeats_with_its_seed() {
-        let stream = |seed| -> Vec<_> { Profile::steady(1_000.0, Duration::from_secs(10)).random(seed).collect() };
+        let stream = |seed| -> Vec<_> {
+            Profile::steady(1_000.0, Duration::from_secs(10))
+                .random(seed)
+                .collect()
+        };
         let due = stream(7);
         // Four standard deviations of a Poisson count of 10,000; and the seed is fixed.
         assert!((9_600..10_400).contains(&due.len()), "{}", due.len());
@@ -202,6 +217,9 @@ mod tests {
     #[test]
     fn nothing_is_due_without_a_rate() {
         assert_eq!(seconds(Profile::default()), [0.0; 0]);
-        assert_eq!(seconds(Profile::steady(0.0, Duration::from_secs(5))), [0.0; 0]);
+        assert_eq!(
+            seconds(Profile::steady(0.0, Duration::from_secs(5))),
+            [0.0; 0]
+        );
     }
 }

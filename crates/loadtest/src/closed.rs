@@ -66,7 +66,9 @@ impl Closed {
                 })
                 .collect();
             for handle in running {
-                let measured = handle.join().map_err(|_| io::Error::other("a thread of the load panicked"))??;
+                let measured = handle
+                    .join()
+                    .map_err(|_| io::Error::other("a thread of the load panicked"))??;
                 all.merge(&measured);
             }
             Ok::<_, io::Error>(())
@@ -75,7 +77,12 @@ impl Closed {
         Ok(all)
     }
 
-    fn one_thread<M, W>(&self, target: &Target, (thread, threads): (usize, usize), make: &M) -> io::Result<Measured>
+    fn one_thread<M, W>(
+        &self,
+        target: &Target,
+        (thread, threads): (usize, usize),
+        make: &M,
+    ) -> io::Result<Measured>
     where
         M: Fn(usize) -> W,
         W: FnMut(&mut Vec<u8>) + 'static,
@@ -90,7 +97,12 @@ impl Closed {
         let end = begin + self.duration;
         for number in (thread..self.connections).step_by(threads) {
             let connection = Connection::new(target.clone(), self.limit);
-            tasks.spawn_local(ask_again(connection, make(number), (begin, end), Rc::clone(&measured)));
+            tasks.spawn_local(ask_again(
+                connection,
+                make(number),
+                (begin, end),
+                Rc::clone(&measured),
+            ));
         }
         runtime.block_on(tasks);
         Ok(measured.take())

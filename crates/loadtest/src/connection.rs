@@ -123,7 +123,11 @@ impl Connection {
         let mut outcome = self.once(request).await;
         // The server closed it while the request was on its way: not one byte of an answer came, so a client sends
         // it again (RFC 9110, 9.2.2; the requests here carry keys). Only once, and never on a fresh connection.
-        if idle && reused && outcome.as_ref().is_err_and(|it| *it == Fault::Broken) && self.buffer.is_empty() {
+        if idle
+            && reused
+            && outcome.as_ref().is_err_and(|it| *it == Fault::Broken)
+            && self.buffer.is_empty()
+        {
             self.stream = None;
             outcome = self.once(request).await;
         }
@@ -233,16 +237,17 @@ async fn read_chunks(
 ) -> Result<usize, Fault> {
     let (mut end, mut next) = (head, head);
     loop {
-        let size = match httparse::parse_chunk_size(&buffer[next..]).map_err(|_| Fault::Malformed)? {
-            httparse::Status::Partial => {
-                more(stream, buffer).await?;
-                continue;
-            }
-            httparse::Status::Complete((line, size)) => {
-                next += line;
-                usize::try_from(size).map_err(|_| Fault::Malformed)?
-            }
-        };
+        let size =
+            match httparse::parse_chunk_size(&buffer[next..]).map_err(|_| Fault::Malformed)? {
+                httparse::Status::Partial => {
+                    more(stream, buffer).await?;
+                    continue;
+                }
+                httparse::Status::Complete((line, size)) => {
+                    next += line;
+                    usize::try_from(size).map_err(|_| Fault::Malformed)?
+                }
+            };
         // The line end behind the chunk is part of it.
         let rest = size.checked_add(next + 2).ok_or(Fault::Malformed)?;
         while buffer.len() < rest {

@@ -10,14 +10,30 @@
 //! * [`Open`]: arrivals by the clock, whatever the server does. For waiting; latency counts from the instant at
 //!   which a request was due.
 //! * [`Measured`]: what came of it.
+//!
+//! On top of it the scenarios: [`settings::read`] → [`run()`] → [`table::lines`] and [`report::page`].
 
 mod arrival;
+mod chance;
+pub mod check;
 mod closed;
 mod connection;
+mod crowd;
+pub mod machine;
 mod measured;
 mod open;
 mod outcome;
+mod pacer;
+mod progress;
+mod recorder;
+pub mod report;
+mod run;
+mod scenario;
+pub mod settings;
+mod shop;
+pub mod table;
 mod target;
+mod visitor;
 
 pub use arrival::{Arrivals, Profile};
 pub use closed::Closed;
@@ -25,4 +41,9 @@ pub use connection::{Answer, Connection};
 pub use measured::Measured;
 pub use open::Open;
 pub use outcome::{Class, Fault};
+pub use progress::Tell;
+pub use recorder::{Record, Recorder, Second, Step};
+pub use run::{Outcome, run};
+pub use scenario::Scenario;
+pub use shop::Trouble;
 pub use target::{Target, TargetError};

@@ -26,7 +26,10 @@ pub struct Measured {
 
 impl Default for Measured {
     fn default() -> Self {
-        let empty = || Histogram::new_with_bounds(1, LONGEST_US, DIGITS).expect("bounds that a histogram takes");
+        let empty = || {
+            Histogram::new_with_bounds(1, LONGEST_US, DIGITS)
+                .expect("bounds that a histogram takes")
+        };
         Self {
             latency_us: empty(),
             late_us: empty(),
@@ -79,6 +82,25 @@ impl Measured {
             *mine += theirs;
         }
         self.elapsed = self.elapsed.max(other.elapsed);
+    }
+
+    /// What came after `earlier`, which is a copy of this one at an earlier time, within `elapsed`.
+    pub fn since(&self, earlier: &Measured, elapsed: Duration) -> Measured {
+        let mut rest = self.clone();
+        // Both have the same bounds, and no count was taken back.
+        let _ = rest.latency_us.subtract(&earlier.latency_us);
+        let _ = rest.late_us.subtract(&earlier.late_us);
+        for (status, count) in &earlier.statuses {
+            *rest.statuses.entry(*status).or_default() -= count;
+        }
+        for (fault, count) in &earlier.faults {
+            *rest.faults.entry(*fault).or_default() -= count;
+        }
+        for (mine, theirs) in rest.classes.iter_mut().zip(earlier.classes) {
+            *mine -= theirs;
+        }
+        rest.elapsed = elapsed;
+        rest
     }
 
     /// How many requests.
@@ -135,10 +157,38 @@ impl Measured {
         self.late_us.value_at_percentile(percent) as f64 / 1e3
     }
 
+    /// How many answers took how long: the upper end of each bucket in milliseconds and its count. The ends grow by
+    /// the same factor; empty buckets stand only between others.
+    pub fn counts_by_latency(&self) -> Vec<(f64, u64)> {
+        const FIRST_US: u64 = 100;
+        const GROWTH: f64 = 1.5;
+        let mut counts: Vec<(f64, u64)> = self
+            .latency_us
+            .iter_log(FIRST_US, GROWTH)
+            .map(|bucket| {
+                (
+                    bucket.value_iterated_to() as f64 / 1e3,
+                    bucket.count_since_last_iteration(),
+                )
+            })
+            .collect();
+        let empty = counts.iter().take_while(|(_, count)| *count == 0).count();
+        counts.drain(..empty);
+        counts
+    }
+
     /// Everything as JSON.
     pub fn to_json(&self) -> Value {
-        let statuses: BTreeMap<_, _> = self.statuses.iter().map(|(it, n)| (it.to_string(), n)).collect();
-        let faults: BTreeMap<_, _> = self.faults.iter().map(|(it, n)| (it.to_string(), n)).collect();
+        let statuses: BTreeMap<_, _> = self
+            .statuses
+            .iter()
+            .map(|(it, n)| (it.to_string(), n))
+            .collect();
+        let faults: BTreeMap<_, _> = self
+            .faults
+            .iter()
+            .map(|(it, n)| (it.to_string(), n))
+            .collect();
         json!({
             "count": self.count(),
             "success": self.of(Class::Success),
@@ -163,7 +213,9 @@ impl Measured {
 }
 
 fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(LONGEST_US).max(1)
+    u64::try_from(duration.as_micros())
+        .unwrap_or(LONGEST_US)
+        .max(1)
 }
 
 #[cfg(test)]
@@ -180,7 +232,10 @@ mod tests {
     }
 
     fn near(found: f64, wanted: f64) {
-        assert!((found - wanted).abs() <= wanted * 0.002, "{found}, not {wanted}");
+        assert!(
+            (found - wanted).abs() <= wanted * 0.002,
+            "{found}, not {wanted}"
+        );
     }
 
     #[test]
@@ -208,6 +263,17 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_run_is_what_came_after_its_begin() {
+        let mut whole = of_ms(1..=500);
+        let before = whole.clone();
+        whole.merge(&of_ms(501..=1_000));
+        let part = whole.since(&before, Duration::from_secs(1));
+        assert_eq!((part.count(), part.statuses()[&200]), (500, 500));
+        near(part.percentile_ms(1.0), 505.0);
+        assert_eq!(part.throughput(), 500.0);
+    }
+
+    #[test]
     fn answers_are_counted_by_class_status_and_fault() {
         let mut measured = Measured::default();
         for outcome in [Ok(201), Ok(409), Ok(409), Ok(503), Err(Fault::Timeout)] {
@@ -226,6 +292,9 @@ mod tests {
     #[test]
     fn an_empty_run_has_zeros_and_no_division_by_nothing() {
         let measured = Measured::default();
-        assert_eq!((measured.throughput(), measured.percentile_ms(99.0)), (0.0, 0.0));
+        assert_eq!(
+            (measured.throughput(), measured.percentile_ms(99.0)),
+            (0.0, 0.0)
+        );
     }
 }

@@ -7,9 +7,10 @@ use std::fmt;
 pub enum Class {
     /// 2xx and 304.
     Success,
-    /// The state of the sale says no: 403, 404, 409, 410, 429.
+    /// The state of the sale says no: 403, 409, 410, 429.
     Refusal,
-    /// Everything else, and no answer at all. Requests here are well formed, so 400 or 422 is a mistake too.
+    /// Everything else, and no answer at all. Requests here are well formed and go to what
+    /// exists, so 400, 404 or 422 is a mistake too.
     Error,
 }
 
@@ -18,7 +19,7 @@ impl Class {
     pub fn of(status: u16) -> Self {
         match status {
             200..=299 | 304 => Class::Success,
-            403 | 404 | 409 | 410 | 429 => Class::Refusal,
+            403 | 409 | 410 | 429 => Class::Refusal,
             _ => Class::Error,
         }
     }
@@ -62,10 +63,10 @@ mod tests {
         for status in [200, 201, 204, 304] {
             assert_eq!(Class::of(status), Class::Success, "{status}");
         }
-        for status in [403, 404, 409, 410, 429] {
+        for status in [403, 409, 410, 429] {
             assert_eq!(Class::of(status), Class::Refusal, "{status}");
         }
-        for status in [0, 301, 400, 401, 405, 413, 422, 500, 502, 503, 504] {
+        for status in [0, 301, 400, 401, 404, 405, 413, 422, 500, 502, 503, 504] {
             assert_eq!(Class::of(status), Class::Error, "{status}");
         }
     }

@@ -140,7 +140,11 @@ mod tests {
             "http://127.0.0.1.shop.example:80",
             "http://[2001:db8::1]:80",
         ] {
-            assert_eq!(Target::parse(url), Err(TargetError::NotThisMachine), "{url}");
+            assert_eq!(
+                Target::parse(url),
+                Err(TargetError::NotThisMachine),
+                "{url}"
+            );
         }
         for url in [
             "127.0.0.1:8080",
@@ -160,10 +164,16 @@ mod tests {
         let (target, mut buffer) = (Target::local(80), Vec::new());
         target.request(&mut buffer, "GET", "/a", &[("X-B", "c")], b"");
         let told = String::from_utf8_lossy(&buffer);
-        assert_eq!(told, "GET /a HTTP/1.1\r\nHost: 127.0.0.1:80\r\nX-B: c\r\n\r\n");
+        assert_eq!(
+            told,
+            "GET /a HTTP/1.1\r\nHost: 127.0.0.1:80\r\nX-B: c\r\n\r\n"
+        );
         buffer.clear();
         target.request(&mut buffer, "POST", "/a", &[], b"{}");
         let told = String::from_utf8_lossy(&buffer);
-        assert!(told.ends_with("Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"), "{told}");
+        assert!(
+            told.ends_with("Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"),
+            "{told}"
+        );
     }
 }
