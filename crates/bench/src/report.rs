@@ -7,7 +7,7 @@ mod spread;
 
 use serde_json::{Value, json};
 
-pub use spread::{Spread, ratios};
+pub use spread::{Spread, count, ratios};
 
 /// A figure that was to be reached.
 #[derive(Debug, Clone, PartialEq)]

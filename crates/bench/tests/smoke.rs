@@ -90,6 +90,25 @@ fn what_is_not_understood_is_refused() {
 }
 
 #[test]
+fn the_command_knows_every_benchmark_by_its_name() {
+    let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap();
+    let command = std::fs::read_to_string(workspace.join("xtask/src/bench.rs")).unwrap();
+    let list = command.split("const NAMES").nth(1).unwrap();
+    let list = list.split(']').nth(1).unwrap();
+    let known: Vec<_> = list.split('"').skip(1).step_by(2).collect();
+    let output = bench(&["--help"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    let (_, told) = told.split_once("unless named:").unwrap();
+    let told: Vec<_> = told
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(known, told[..told.len() - 2]);
+}
+
+#[test]
 fn help_names_every_benchmark() {
     let output = bench(&["--help"]);
     let told = String::from_utf8(output.stdout).unwrap();

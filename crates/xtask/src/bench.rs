@@ -2,8 +2,9 @@
 //!
 //! It knows the benchmarks as a program only: depending on them would make every command wait for their build.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::ops::RangeInclusive;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
@@ -46,7 +47,22 @@ measured in the same run; a missed goal is told and is no failure.
 /// What the benchmarks say to a command line that they do not understand.
 const MISUSED: i32 = 64;
 /// What the page is about.
-const ROWS: u32 = 1_000_000;
+const PAGE_ROWS: u32 = 1_000_000;
+/// How many sales the report may be made among.
+pub const ROWS: RangeInclusive<u32> = 1_000..=10_000_000;
+const NAMES: [&str; 11] = [
+    "poll",
+    "join",
+    "admit",
+    "charge",
+    "reserve",
+    "pay",
+    "proxy",
+    "one-seat",
+    "availability",
+    "streams",
+    "memory",
+];
 const PAGE: &str = "docs/INDEXES.md";
 
 /// What the command line asks for.
@@ -65,6 +81,11 @@ pub enum What {
     Indexes { rows: Option<u32>, write: bool },
 }
 
+/// Whether there is a benchmark of this name. A test of the benchmarks keeps the list in step.
+pub fn is_known(name: &OsStr) -> bool {
+    NAMES.iter().any(|known| name == *known)
+}
+
 impl Bench {
     /// Builds and measures, or is stopped.
     pub fn run(self) -> Result<(), Failure> {
@@ -81,7 +102,7 @@ impl Bench {
         packages::ensure(self.yes || packages::is_unattended())?;
         match self.what {
             What::Measure(arguments) => measure(&arguments, &stop),
-            What::Indexes { rows, write } => indexes(rows.unwrap_or(ROWS), write, &stop),
+            What::Indexes { rows, write } => indexes(rows.unwrap_or(PAGE_ROWS), write, &stop),
         }
     }
 }

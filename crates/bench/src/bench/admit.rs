@@ -10,14 +10,16 @@ use serde_json::{Value, json};
 
 use crate::house::House;
 use crate::process::Process;
-use crate::report::{Goal, Row, Spread, ratios};
+use crate::report::{Goal, Row, Spread, count, ratios};
 
 const FEW: &str = "admit-few";
 const MANY: &str = "admit-many";
 /// Visitors a second, as the goal says; fewer where the line would not last.
 const FAST: usize = 1_000;
-/// Slow enough for a short line to last a turn.
-const SLOW: usize = 100;
+/// The highest rate there is: only room decides.
+const MOST: usize = 100_000;
+/// How often a crowd enters in a round.
+const OPENINGS: usize = 3;
 /// What enters at once when a queue opens, and what follows, is at most this share of a line in a second.
 const SHARE: usize = 10;
 /// For the next ring of the scheduler.
@@ -29,14 +31,14 @@ const STEADY: Duration = Duration::from_millis(1_500);
 pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
     let plan = house.plan.clone();
     let time = plan.turn.max(Duration::from_millis(1_000));
-    let (fast, slow) = (FAST.min(plan.many / SHARE), SLOW.min(plan.few / SHARE));
+    let fast = FAST.min(plan.many / SHARE);
     for queue in [FEW, MANY] {
         house.rule(queue, &rules("paused", fast))?;
     }
-    let seconds = (time + 4 * STEADY).as_secs_f64() * plan.rounds as f64;
-    let present = (fast + slow) * seconds.ceil() as usize;
+    let seconds = (time + 4 * STEADY).as_secs_f64().ceil() as usize;
+    let present = plan.rounds * (fast * seconds + OPENINGS * plan.few);
     house.line.append(MANY, plan.many, present)?;
-    let rows = vec![share(house, fast, time)?, each(house, slow, time)?];
+    let rows = vec![share(house, fast, time)?, each(house)?];
     house.remove(FEW)?;
     house.remove(MANY)?;
     let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
@@ -63,7 +65,8 @@ fn share(house: &mut House, fast: usize, time: Duration) -> io::Result<Vec<Row>>
         let idle = redis.share_of_core(time)?;
         house.rule(MANY, &rules("open", fast))?;
         thread::sleep(STEADY);
-        let (began, before) = (Instant::now(), ring(house, MANY)?);
+        let before = ring(house, MANY)?;
+        let began = Instant::now();
         let busy = redis.share_of_core(time)?;
         let entered = ring(house, MANY)? - before;
         rates.push(entered as f64 / began.elapsed().as_secs_f64());
@@ -105,20 +108,26 @@ fn ring(house: &mut House, queue: &str) -> io::Result<u64> {
     })
 }
 
-/// Time inside scripts for each who enters, beyond what runs while nobody does.
-fn each(house: &mut House, slow: usize, time: Duration) -> io::Result<Vec<Row>> {
+/// Time inside scripts for each who enters, when a crowd enters at once: in one script, as far as a batch reaches.
+fn each(house: &mut House) -> io::Result<Vec<Row>> {
+    let crowd = house.plan.few;
     let (mut few, mut many) = (Vec::new(), Vec::new());
     for _ in 0..house.plan.rounds {
-        let waiting = house.line.count(FEW, "waiting")? as usize;
-        let missing = house.plan.few.saturating_sub(waiting);
-        house.line.append(FEW, missing, missing)?;
-        few.push(per_visitor_us(house, (FEW, slow), time)?);
-        many.push(per_visitor_us(house, (MANY, slow), time)?);
+        for (queue, found) in [(FEW, &mut few), (MANY, &mut many)] {
+            let mut sum_us = 0;
+            for _ in 0..OPENINGS {
+                let missing = crowd.saturating_sub(house.line.count(queue, "waiting")? as usize);
+                house.line.append(queue, missing, missing)?;
+                sum_us += open_for(house, queue, crowd)?;
+            }
+            found.push(sum_us as f64 / (OPENINGS * crowd) as f64);
+        }
     }
     let ratio = ratios(&many, &few);
     let what = format!(
         "each visitor from {} waiting, against {}",
-        house.plan.many, house.plan.few
+        count(house.plan.many),
+        count(crowd)
     );
     let row = Row {
         what,
@@ -131,21 +140,17 @@ fn each(house: &mut House, slow: usize, time: Duration) -> io::Result<Vec<Row>> 
     Ok(vec![row.goal(Goal::below("", ratio.median, 2.0, "times"))])
 }
 
-fn per_visitor_us(
-    house: &mut House,
-    (queue, slow): (&str, usize),
-    time: Duration,
-) -> io::Result<f64> {
-    thread::sleep(STEADY);
+/// Makes room for exactly so many; returns what scripts ran for until all of them were inside, in µs.
+fn open_for(house: &mut House, queue: &str, crowd: usize) -> io::Result<u64> {
+    let target = house.line.count(queue, "active")? as usize + crowd;
+    let mut open = rules("open", MOST);
+    open["maxActive"] = json!(target);
     let before = house.line.script_us()?;
-    thread::sleep(time);
-    let idle = house.line.script_us()? - before;
-    house.rule(queue, &rules("open", slow))?;
-    let inside = ring(house, queue)?;
-    let before = house.line.script_us()?;
-    thread::sleep(time);
-    let busy = house.line.script_us()? - before;
-    let entered = house.line.count(queue, "active")? - inside;
-    house.rule(queue, &rules("paused", slow))?;
-    Ok(busy.saturating_sub(idle) as f64 / (entered as f64).max(1.0))
+    house.rule(queue, &open)?;
+    testbed::wait_for("a crowd to enter", RING, || {
+        (house.line.count(queue, "active").ok()? as usize >= target).then_some(())
+    })?;
+    let us = house.line.script_us()? - before;
+    house.rule(queue, &rules("paused", MOST))?;
+    Ok(us)
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use testbed::wait_for;
 
 use crate::house::House;
-use crate::report::{Goal, Row};
+use crate::report::{self, Goal, Row};
 
 const WAITING: &str = "memory-waiting";
 const MOVED: &str = "memory-moved";
@@ -29,9 +29,14 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
     let key = house.line.bytes(WAITING, &["waiting"])?;
     house.remove(WAITING)?;
     let mib = used as f64 / MIB;
-    let all = Row::figure("memory", &format!("{many} waiting"), mib, "MiB")
-        .goal(Goal::below("", used as f64 / 1e6, 150.0, "MB"))
-        .note("the difference of used_memory");
+    let all = Row::figure(
+        "memory",
+        &format!("{} waiting", report::count(many)),
+        mib,
+        "MiB",
+    )
+    .goal(Goal::below("", used as f64 / 1e6, 150.0, "MB"))
+    .note("the difference of used_memory");
     let mut rows = vec![all, each("waiting", key, many as u64)];
     rows.extend(moved(house)?);
     Ok(rows)

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::poll::get;
 use super::proxy::roomy;
 use crate::house::{House, QUEUE, Visitor};
-use crate::report::{Goal, Row, Spread};
+use crate::report::{Goal, Row, Spread, count};
 use crate::turns;
 
 /// A seat for each round. Connections stand before the moment comes; each buyer has one.
@@ -32,23 +32,23 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
             turns::at_once(&gateway, &hello, wants)
         })
         .collect::<io::Result<Vec<_>>>()?;
-    Ok(vec![row(buyers as u64, &measured)])
+    Ok(vec![row(buyers, &measured)])
 }
 
-fn row(buyers: u64, rounds: &[Measured]) -> Row {
+fn row(buyers: usize, rounds: &[Measured]) -> Row {
     let of = |status: u16| {
         rounds
             .iter()
             .map(move |it| it.statuses().get(&status).copied())
     };
     let one = of(201).all(|winners| winners == Some(1));
-    let others = of(409).all(|losers| losers == Some(buyers - 1));
+    let others = of(409).all(|losers| losers == Some(buyers as u64 - 1));
     let errors = rounds.iter().map(|it| it.of(Class::Error)).sum();
     let p95: Vec<_> = rounds.iter().map(|it| it.percentile_ms(95.0)).collect();
     let p95 = Spread::of(&p95);
     Row {
         bench: "one-seat",
-        what: format!("{buyers} buyers, p95"),
+        what: format!("{} buyers at once, p95", count(buyers)),
         measured: p95,
         unit: "ms",
         p50_ms: Some(turns::percentile_ms(rounds, 50.0)),
@@ -58,7 +58,7 @@ fn row(buyers: u64, rounds: &[Measured]) -> Row {
         ..Row::default()
     }
     .goal(Goal::is("1 × 201", one))
-    .goal(Goal::is(&format!("{} × 409", buyers - 1), others))
+    .goal(Goal::is(&format!("{} × 409", count(buyers - 1)), others))
     .goal(Goal::below("p95", p95.median, 250.0, "ms"))
     .goal(Goal::is("0 errors", errors == 0))
 }

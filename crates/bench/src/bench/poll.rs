@@ -7,7 +7,7 @@ use loadtest::Target;
 use serde_json::json;
 
 use crate::house::{House, Visitor};
-use crate::report::{Goal, Row};
+use crate::report::{Goal, Row, count};
 use crate::turns;
 
 const CONNECTIONS: usize = 64;
@@ -47,7 +47,7 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
     )?;
     house.remove(FEW)?;
     house.remove(MANY)?;
-    let name = |size: usize| format!("{size} waiting, {CONNECTIONS} connections");
+    let name = |size| format!("{} waiting, {CONNECTIONS} connections", count(size));
     let few = turns::row(
         "poll",
         &name(plan.few),
@@ -56,7 +56,7 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
     );
     let against = turns::row(
         "poll",
-        &format!("{}, against {}", name(plan.many), plan.few),
+        &format!("{}, against {}", name(plan.many), count(plan.few)),
         (&rounds[2], 200),
         Some((&rounds[1], 200)),
     );

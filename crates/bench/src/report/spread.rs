@@ -66,6 +66,11 @@ pub fn ratios(measured: &[f64], limits: &[f64]) -> Spread {
     Spread::of(&each)
 }
 
+/// A whole number, thousands apart by commas.
+pub fn count(value: usize) -> String {
+    parted(&value.to_string())
+}
+
 /// Three digits that count, thousands apart by commas.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
@@ -78,14 +83,7 @@ fn number(value: f64) -> String {
         Some((whole, fraction)) => (whole, fraction.trim_end_matches('0')),
         None => (text.as_str(), ""),
     };
-    let mut parted = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        let left = whole.len() - index;
-        if index > 0 && left % 3 == 0 && !parted.ends_with('-') {
-            parted.push(',');
-        }
-        parted.push(digit);
-    }
+    let parted = parted(whole);
     if fraction.is_empty() {
         parted
     } else {
@@ -93,9 +91,21 @@ fn number(value: f64) -> String {
     }
 }
 
+fn parted(whole: &str) -> String {
+    let mut parted = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        let left = whole.len() - index;
+        if index > 0 && left.is_multiple_of(3) && !parted.ends_with('-') {
+            parted.push(',');
+        }
+        parted.push(digit);
+    }
+    parted
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Spread, number, ratios};
+    use super::{Spread, count, number, ratios};
 
     #[test]
     fn the_median_is_the_middle_one_whatever_the_order() {
@@ -127,6 +137,7 @@ mod tests {
         ] {
             assert_eq!(number(value), text);
         }
+        assert_eq!(count(1_000_000), "1,000,000");
         assert_eq!(Spread::of(&[0.5]).percent(), "50 %");
         assert_eq!(Spread::of(&[2.0, 4.0]).text("ms"), "3 ms (2–4)");
     }
