@@ -9,19 +9,16 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 use testbed::{Brokers, Profile, Stack, StackOptions};
 
 use crate::demo::Demo;
 use crate::failure::Failure;
 use crate::sheet::Sheet;
-use crate::{demo, packages, say, workspace};
+use crate::{demo, packages, say, stop, workspace};
 
 pub const HELP: &str = "\
 Starts Redis, MariaDB, a stand-in for Kafka, booking, the gateways, and the forwarder and a
@@ -102,7 +99,7 @@ impl Default for Up {
 impl Up {
     /// Runs until somebody stops it or a part of it ends.
     pub fn run(self) -> Result<(), Failure> {
-        let stop = listen_for_stop()?;
+        let stop = stop::listen()?;
         let began = Instant::now();
         let progress = |what: &str| {
             if stop.load(Ordering::Relaxed) {
@@ -176,17 +173,6 @@ impl Up {
             _ => Brokers::StandIn,
         }
     }
-}
-
-/// True after Ctrl-C or SIGTERM. A second one ends this process at once, and with it all that it started.
-fn listen_for_stop() -> io::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The order matters: the first signal finds the flag still down.
-        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))?;
-        flag::register(signal, Arc::clone(&stop))?;
-    }
-    Ok(stop)
 }
 
 /// Held while this process lives.

@@ -1,16 +1,12 @@
 //! Cargo as this workspace uses it.
 
 use std::env;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use crate::failure::Failure;
-
-const LOOK_PAUSE: Duration = Duration::from_millis(50);
+use crate::stop;
 
 /// The folder of the checkout.
 pub fn root() -> PathBuf {
@@ -37,29 +33,28 @@ pub fn cargo(arguments: &[&str]) -> Command {
 /// Builds the two services, with the stand-in for Kafka if it is wanted; cargo's own output is shown. `stop` ends the
 /// build early.
 pub fn build_services(release: bool, stand_in: bool, stop: &AtomicBool) -> Result<(), Failure> {
+    if release {
+        return build_all(true, stop);
+    }
     let mut arguments = vec!["build", "-p", "gateway", "-p", "booking", "--bins"];
     if stand_in {
         arguments.extend(["-p", "kafka-stand-in"]);
     }
+    build(&arguments, stop)
+}
+
+/// Builds every program. With optimisation this is the one build for all commands that want it: cargo chooses features
+/// for all packages of a build together, so that another choice of packages would build much of it again.
+pub fn build_all(release: bool, stop: &AtomicBool) -> Result<(), Failure> {
+    let mut arguments = vec!["build", "--workspace", "--bins"];
     if release {
         arguments.push("--release");
     }
-    // A group of its own, so that the compilers which cargo runs can be stopped with it.
-    let mut build = cargo(&arguments).process_group(0).spawn()?;
-    let status = loop {
-        if let Some(status) = build.try_wait()? {
-            break status;
-        }
-        if stop.load(Ordering::Relaxed) {
-            Command::new("sh")
-                .args(["-c", &format!("kill -TERM -{}", build.id())])
-                .status()?;
-            build.wait()?;
-            return Err(Failure::Stopped);
-        }
-        thread::sleep(LOOK_PAUSE);
-    };
-    if status.success() {
+    build(&arguments, stop)
+}
+
+fn build(arguments: &[&str], stop: &AtomicBool) -> Result<(), Failure> {
+    if stop::run(&mut cargo(arguments), stop)?.success() {
         return Ok(());
     }
     Err(Failure::Failed(

@@ -33,6 +33,14 @@ fn what_is_not_understood_is_refused_and_named() {
     check_refused("up now", "\"now\"");
     check_refused("test --fast", "'--fast'");
     check_refused("openapi --fast", "'--fast'");
+    check_refused("bench dance", "`dance`");
+    check_refused("bench poll --fast", "'--fast'");
+    check_refused("bench --write", "'--write'");
+    check_refused("bench indexes poll", "`poll`");
+    check_refused("bench indexes --rows 1", "from 1000 to 10000000");
+    check_refused("bench indexes --rows 5000 --write", "leave --rows out");
+    check_refused("load story --gateways 0", "from 1 to 50");
+    check_refused("load story --target", "--target takes a value");
     check_refused("up --gateways", "'--gateways'");
     check_refused("up --gateways 0", "from 1 to 50");
     check_refused("up --gateways many", "`many`");
@@ -51,4 +59,9 @@ fn help_lists_commands_and_flags() {
     check_help("up --help", "--no-kafka");
     check_help("test --help", "--yes");
     check_help("openapi --help", "--check");
+    check_help("bench --help", "--json FILE");
+    check_help("bench --help", "indexes");
+    check_help("load", "sell-out");
+    check_help("load --help", "--p99-ms MS");
+    check_help("load story --help", "--target URL");
 }

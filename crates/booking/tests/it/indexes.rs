@@ -1,8 +1,9 @@
 //! Every statement of a hot path finds its rows by an index, also among a million.
 //!
 //! Each verb runs once while the server writes down what it is asked. Then every statement that it wrote down is
-//! explained, and run with and without the index that it uses. `USHER_INDEX_ROWS=1000000` fills the tables as they are
-//! after a million sales; `docs/INDEXES.md` shows what a release build then prints.
+//! explained, and run with and without the index that it uses. `cargo xtask bench indexes` runs this with
+//! `USHER_INDEX_ROWS=1000000`, so that the tables are as they are after a million sales, and `--write` puts what it
+//! prints into `docs/INDEXES.md`.
 
 mod fill;
 mod plan;

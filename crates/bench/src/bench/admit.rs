@@ -1,0 +1,156 @@
+//! `admit`: what letting in costs Redis, from a short and from a long line.
+//!
+//! The visitors of these lines are recorded as present, so that all of them are let in and nobody is parked.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::house::House;
+use crate::process::Process;
+use crate::report::{Goal, Row, Spread, count, ratios};
+
+const FEW: &str = "admit-few";
+const MANY: &str = "admit-many";
+/// Visitors a second, as the goal says; fewer where the line would not last.
+const FAST: usize = 1_000;
+/// The highest rate there is: only room decides.
+const MOST: usize = 100_000;
+/// How often a crowd enters in a round.
+const OPENINGS: usize = 3;
+/// What enters at once when a queue opens, and what follows, is at most this share of a line in a second.
+const SHARE: usize = 10;
+/// For the next ring of the scheduler.
+const RING: Duration = Duration::from_secs(10);
+/// Scheduler and bucket work by the second.
+const STEADY: Duration = Duration::from_millis(1_500);
+
+/// Measures the server process, then the scripts.
+pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
+    let plan = house.plan.clone();
+    let time = plan.turn.max(Duration::from_millis(1_000));
+    let fast = FAST.min(plan.many / SHARE);
+    for queue in [FEW, MANY] {
+        house.rule(queue, &rules("paused", fast))?;
+    }
+    let seconds = (time + 4 * STEADY).as_secs_f64().ceil() as usize;
+    let present = plan.rounds * (fast * seconds + OPENINGS * plan.few);
+    house.line.append(MANY, plan.many, present)?;
+    let rows = vec![share(house, fast, time)?, each(house)?];
+    house.remove(FEW)?;
+    house.remove(MANY)?;
+    let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
+    for row in &mut rows {
+        row.bench = "admit";
+    }
+    Ok(rows)
+}
+
+fn rules(state: &str, rate: usize) -> Value {
+    json!({
+        "state": state, "maxActive": 1_000_000, "admitPerSecond": rate,
+        "leaseSeconds": 86_400, "claimSeconds": 3_600, "maxWaiting": 10_000_000,
+    })
+}
+
+/// The share of a core that the server uses beyond what it uses while nobody enters.
+fn share(house: &mut House, fast: usize, time: Duration) -> io::Result<Vec<Row>> {
+    let redis = Process::of(house.stack.redis.pid());
+    let (mut shares, mut rates) = (Vec::new(), Vec::new());
+    for _ in 0..house.plan.rounds {
+        house.rule(MANY, &rules("paused", fast))?;
+        thread::sleep(STEADY);
+        let idle = redis.share_of_core(time)?;
+        house.rule(MANY, &rules("open", fast))?;
+        thread::sleep(STEADY);
+        let before = ring(house, MANY)?;
+        let began = Instant::now();
+        let busy = redis.share_of_core(time)?;
+        let entered = ring(house, MANY)? - before;
+        rates.push(entered as f64 / began.elapsed().as_secs_f64());
+        shares.push((busy - idle) * 100.0);
+    }
+    house.rule(MANY, &rules("paused", fast))?;
+    let (share, rate) = (Spread::of(&shares), Spread::of(&rates));
+    let what = format!(
+        "Redis beyond idle, {fast} a second from {} waiting",
+        house.plan.many
+    );
+    let cost = Row {
+        what,
+        measured: share,
+        unit: "% of a core",
+        ..Row::default()
+    };
+    let speed = Row {
+        what: "let in".into(),
+        measured: rate,
+        limit: Some(Spread::of(&[fast as f64])),
+        ratio: Some(ratios(&rates, &vec![fast as f64; rates.len()])),
+        unit: "/s",
+        ..Row::default()
+    };
+    let parked = house.line.count(MANY, "parked")?;
+    Ok(vec![
+        cost.goal(Goal::below("", share.median, 5.0, "%")),
+        speed.goal(Goal::is("nobody parked", parked == 0)),
+    ])
+}
+
+/// Waits until the scheduler has let in somebody, so that what is counted begins and ends with a ring.
+fn ring(house: &mut House, queue: &str) -> io::Result<u64> {
+    let before = house.line.count(queue, "active")?;
+    testbed::wait_for("somebody to enter", RING, || {
+        let now = house.line.count(queue, "active").ok()?;
+        (now != before).then_some(now)
+    })
+}
+
+/// Time inside scripts for each who enters, when a crowd enters at once: in one script, as far as a batch reaches.
+fn each(house: &mut House) -> io::Result<Vec<Row>> {
+    let crowd = house.plan.few;
+    let (mut few, mut many) = (Vec::new(), Vec::new());
+    for _ in 0..house.plan.rounds {
+        for (queue, found) in [(FEW, &mut few), (MANY, &mut many)] {
+            let mut sum_us = 0;
+            for _ in 0..OPENINGS {
+                let missing = crowd.saturating_sub(house.line.count(queue, "waiting")? as usize);
+                house.line.append(queue, missing, missing)?;
+                sum_us += open_for(house, queue, crowd)?;
+            }
+            found.push(sum_us as f64 / (OPENINGS * crowd) as f64);
+        }
+    }
+    let ratio = ratios(&many, &few);
+    let what = format!(
+        "each visitor from {} waiting, against {}",
+        count(house.plan.many),
+        count(crowd)
+    );
+    let row = Row {
+        what,
+        measured: Spread::of(&many),
+        limit: Some(Spread::of(&few)),
+        ratio: Some(ratio),
+        unit: "µs in scripts",
+        ..Row::default()
+    };
+    Ok(vec![row.goal(Goal::below("", ratio.median, 2.0, "times"))])
+}
+
+/// Makes room for exactly so many; returns what scripts ran for until all of them were inside, in µs.
+fn open_for(house: &mut House, queue: &str, crowd: usize) -> io::Result<u64> {
+    let target = house.line.count(queue, "active")? as usize + crowd;
+    let mut open = rules("open", MOST);
+    open["maxActive"] = json!(target);
+    let before = house.line.script_us()?;
+    house.rule(queue, &open)?;
+    testbed::wait_for("a crowd to enter", RING, || {
+        (house.line.count(queue, "active").ok()? as usize >= target).then_some(())
+    })?;
+    let us = house.line.script_us()? - before;
+    house.rule(queue, &rules("paused", MOST))?;
+    Ok(us)
+}

@@ -1,0 +1,58 @@
+//! `join`: new places, against the smallest server that does one ZADD.
+
+use std::io;
+
+use loadtest::Target;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::poll::full;
+use crate::house::House;
+use crate::report::{Goal, Row};
+use crate::turns;
+
+const CONNECTIONS: usize = 64;
+const QUEUE: &str = "join";
+const LIMIT_QUEUE: &str = "join-limit";
+
+/// Nobody leaves and nobody enters: both lines grow by what is measured.
+pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
+    let plan = house.plan.clone();
+    house.rule(QUEUE, &full())?;
+    house.join(QUEUE, 1)?;
+    let (gateway, limit) = (house.gateway(), house.limit());
+    let closed = turns::closed(&plan, CONNECTIONS);
+    let rounds = turns::take(
+        plan.rounds,
+        &mut [&mut || closed.run(&limit, |_| add(&limit)), &mut || {
+            closed.run(&gateway, |_| join(&gateway))
+        }],
+    )?;
+    let joined = house.line.count(QUEUE, "waiting")?;
+    house.remove(QUEUE)?;
+    let what = format!("new visitors, {CONNECTIONS} connections");
+    let row = turns::row("join", &what, (&rounds[1], 201), Some((&rounds[0], 201)));
+    let p99 = row.p99_ms.unwrap_or_default();
+    let share = row.ratio.map(|ratio| Goal::share(&ratio, 60.0));
+    let row = share.into_iter().fold(row, Row::goal);
+    Ok(vec![
+        row.goal(Goal::below("p99", p99, 7.5, "ms"))
+            .note(format!("{joined} waited at the end")),
+    ])
+}
+
+fn add(limit: &Target) -> impl FnMut(&mut Vec<u8>) + 'static {
+    let limit = limit.clone();
+    move |buffer| {
+        let path = format!("/join/{LIMIT_QUEUE}/{}", Uuid::new_v4());
+        limit.request(buffer, "POST", &path, &[], b"");
+    }
+}
+
+fn join(gateway: &Target) -> impl FnMut(&mut Vec<u8>) + 'static {
+    let (gateway, path) = (gateway.clone(), format!("/api/v1/queues/{QUEUE}/tokens"));
+    move |buffer| {
+        let body = json!({ "userId": Uuid::new_v4() }).to_string();
+        gateway.request(buffer, "POST", &path, &[], body.as_bytes());
+    }
+}

@@ -1,0 +1,211 @@
+//! Owns what is sold: dates with free seats, dates with held seats, wallets with money.
+//!
+//! Seats and wallets are written with statements of many rows: through the API it would take longer than what is
+//! measured.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use uuid::Uuid;
+
+use crate::house::House;
+
+/// Seats a second that nobody sells here, before anything is known.
+const FIRST_GUESS: f64 = 6_000.0;
+/// How much more than at the last turn may be sold.
+const RESERVE: f64 = 1.6;
+
+/// Counts what was written, so that ids never meet.
+static BATCH: AtomicU32 = AtomicU32::new(0);
+
+/// How much one side sells.
+#[derive(Default)]
+pub struct Hall {
+    per_s: Option<f64>,
+}
+
+/// Free seats.
+pub struct Seats {
+    dates: Vec<Uuid>,
+    each: usize,
+    next: AtomicUsize,
+}
+
+/// Reservations that can be paid.
+pub struct Reservations {
+    dates: Vec<(Uuid, u32)>,
+    each: usize,
+    next: AtomicUsize,
+}
+
+/// A reservation that can be paid.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Held {
+    /// Its id.
+    pub reservation: Uuid,
+    /// Who pays.
+    pub user: Uuid,
+    /// Of which date.
+    pub date: Uuid,
+    /// Which seat.
+    pub seat: u16,
+}
+
+impl Hall {
+    /// Remembers how fast it went.
+    pub fn learn(&mut self, per_s: f64) {
+        self.per_s = Some(per_s);
+    }
+
+    fn dates(&self, house: &House) -> usize {
+        let per_s = self.per_s.unwrap_or(FIRST_GUESS) * RESERVE;
+        let seats = per_s * house.plan.whole_turn().as_secs_f64();
+        (seats / house.plan.hall as f64).ceil().max(1.0) as usize
+    }
+
+    /// Enough free seats for a turn.
+    pub fn provide(&self, house: &House) -> io::Result<Seats> {
+        let each = house.plan.hall;
+        let dates = (0..self.dates(house)).map(|_| house.date(each));
+        Ok(Seats {
+            dates: dates.collect::<io::Result<_>>()?,
+            each,
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    /// Enough reservations for a turn.
+    pub fn provide_held(&self, house: &House) -> io::Result<Reservations> {
+        let each = house.plan.hall;
+        let dates = (0..self.dates(house)).map(|_| held_date(house, each));
+        Ok(Reservations {
+            dates: dates.collect::<io::Result<_>>()?,
+            each,
+            next: AtomicUsize::new(0),
+        })
+    }
+}
+
+impl Seats {
+    /// The next free one.
+    pub fn next(&self) -> Option<(Uuid, u16)> {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        let date = self.dates.get(next / self.each)?;
+        Some((*date, u16::try_from(next % self.each + 1).ok()?))
+    }
+}
+
+impl Reservations {
+    /// The next that nobody has paid.
+    pub fn next(&self) -> Option<Held> {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        let (date, batch) = *self.dates.get(next / self.each)?;
+        let seat = u16::try_from(next % self.each + 1).ok()?;
+        Some(Held {
+            reservation: id('r', batch, seat.into()),
+            user: id('u', batch, seat.into()),
+            date,
+            seat,
+        })
+    }
+}
+
+/// Users with an empty wallet.
+pub fn wallets(house: &House, count: usize) -> io::Result<Vec<Uuid>> {
+    let batch = BATCH.fetch_add(1, Ordering::Relaxed);
+    let user = sql_id('w', batch, "seq");
+    let write = format!(
+        "INSERT INTO wallets (user_id, balance, created_at) \
+         SELECT {user}, 0, UTC_TIMESTAMP(6) FROM seq_1_to_{count}"
+    );
+    run(house, &write)?;
+    let numbers = 1..=u32::try_from(count).map_err(io::Error::other)?;
+    Ok(numbers.map(|number| id('w', batch, number)).collect())
+}
+
+/// A date of which each seat is held by a user of its own who can pay for it.
+fn held_date(house: &House, seats: usize) -> io::Result<(Uuid, u32)> {
+    let (date, batch) = (house.date(seats)?, BATCH.fetch_add(1, Ordering::Relaxed));
+    let (reservation, user) = (sql_id('r', batch, "number"), sql_id('u', batch, "number"));
+    let of_date = format!("schedule_id = UNHEX('{}')", date.simple());
+    let end = "UTC_TIMESTAMP(6) + INTERVAL 1 HOUR";
+    let statements = [
+        format!(
+            "UPDATE seats SET state = 'held', reservation_id = {reservation}, holder_id = {user}, \
+             hold_expires_at = {end} WHERE {of_date}"
+        ),
+        format!(
+            "INSERT INTO reservations (id, schedule_id, user_id, state, seat_count, amount, \
+             hold_expires_at, created_at) SELECT {reservation}, schedule_id, {user}, 'held', 1, price, \
+             hold_expires_at, UTC_TIMESTAMP(6) FROM seats WHERE {of_date}"
+        ),
+        format!(
+            "INSERT INTO reservation_seats (reservation_id, seat_number, schedule_id, grade, price) \
+             SELECT {reservation}, number, schedule_id, grade, price FROM seats WHERE {of_date}"
+        ),
+        format!(
+            "INSERT INTO wallets (user_id, balance, created_at) \
+             SELECT {user}, 1000000, UTC_TIMESTAMP(6) FROM seats WHERE {of_date}"
+        ),
+    ];
+    run(house, &statements.join("; "))?;
+    Ok((date, batch))
+}
+
+fn run(house: &House, statements: &str) -> io::Result<()> {
+    let database = house
+        .stack
+        .mysql_url()
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
+    let script = format!("USE {database}; START TRANSACTION; {statements}; COMMIT");
+    house.stack.mariadb.execute(&script).map(|_| ())
+}
+
+/// Sixteen letters and digits.
+fn id(kind: char, batch: u32, number: u32) -> Uuid {
+    let text = format!("{kind}{batch:07}{number:08}");
+    Uuid::from_slice(text.as_bytes()).unwrap_or_default()
+}
+
+/// The same in SQL.
+fn sql_id(kind: char, batch: u32, number: &str) -> String {
+    format!("CONCAT('{kind}{batch:07}', LPAD({number}, 8, '0'))")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use uuid::Uuid;
+
+    use super::{Reservations, Seats, id};
+
+    #[test]
+    fn seats_are_given_out_once_date_by_date() {
+        let dates = vec![Uuid::from_u128(1), Uuid::from_u128(2)];
+        let next = AtomicUsize::new(0);
+        let seats = Seats {
+            dates: dates.clone(),
+            each: 2,
+            next,
+        };
+        let all: Vec<_> = std::iter::from_fn(|| seats.next()).collect();
+        let [first, second] = [dates[0], dates[1]];
+        assert_eq!(all, [(first, 1), (first, 2), (second, 1), (second, 2)]);
+        assert_eq!(seats.next(), None);
+    }
+
+    #[test]
+    fn who_pays_is_the_user_of_the_seat() {
+        let held = Reservations {
+            dates: vec![(Uuid::nil(), 7)],
+            each: 10,
+            next: AtomicUsize::new(3),
+        };
+        let held = held.next().expect("a reservation");
+        assert_eq!(held.reservation.as_bytes(), b"r000000700000004");
+        assert_eq!((held.user, held.seat), (id('u', 7, 4), 4));
+    }
+}

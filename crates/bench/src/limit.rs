@@ -1,0 +1,89 @@
+//! Owns the limit: the smallest server of the same kind that does the one thing that cannot be left out.
+//!
+//! It runs as a process of its own with as many workers as a gateway, one multiplexed connection to Redis for each.
+//! It checks nothing, writes no log and knows no error but failing.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ETAG, HeaderValue};
+use actix_web::web::{Data, Path, get, post};
+use actix_web::{App, HttpResponse, HttpServer, error};
+use redis::AsyncCommands as _;
+use redis::aio::MultiplexedConnection;
+use uuid::Uuid;
+
+use crate::line;
+
+/// What a small answer is.
+pub const TINY: &str = r#"{"ok":true}"#;
+/// The version that nobody has to send again.
+pub const TAG: &str = "\"1\"";
+
+static TICKET: AtomicU64 = AtomicU64::new(1);
+
+/// Serves until it is killed.
+pub fn serve(port: u16, redis_url: &str, workers: usize) -> io::Result<()> {
+    let client = redis::Client::open(redis_url).map_err(io::Error::other)?;
+    actix_web::rt::System::new().block_on(async move {
+        let app = move || {
+            let client = client.clone();
+            App::new()
+                .data_factory(move || {
+                    let client = client.clone();
+                    async move { client.get_multiplexed_async_connection().await }
+                })
+                .route("/ready", get().to(HttpResponse::Ok))
+                .route("/tiny", get().to(tiny))
+                .route("/known", get().to(known))
+                .route("/rank/{queue}/{user}", get().to(rank))
+                .route("/join/{queue}/{user}", post().to(join))
+        };
+        let server = HttpServer::new(app).workers(workers);
+        server.bind(("127.0.0.1", port))?.run().await
+    })
+}
+
+async fn tiny() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(TINY)
+}
+
+async fn known() -> HttpResponse {
+    let mut answer = HttpResponse::new(StatusCode::NOT_MODIFIED);
+    let tag = HeaderValue::from_static(TAG);
+    answer.headers_mut().insert(ETAG, tag);
+    answer
+}
+
+async fn rank(
+    redis: Data<MultiplexedConnection>,
+    path: Path<(String, Uuid)>,
+) -> Result<HttpResponse, error::Error> {
+    let (queue, user) = path.into_inner();
+    let mut redis = MultiplexedConnection::clone(&redis);
+    let rank: Option<u64> = redis
+        .zrank(line::key(&queue, "waiting"), user.as_bytes())
+        .await
+        .map_err(error::ErrorServiceUnavailable)?;
+    match rank {
+        Some(rank) => Ok(HttpResponse::Ok().body(rank.to_string())),
+        None => Ok(HttpResponse::NotFound().finish()),
+    }
+}
+
+async fn join(
+    redis: Data<MultiplexedConnection>,
+    path: Path<(String, Uuid)>,
+) -> Result<HttpResponse, error::Error> {
+    let (queue, user) = path.into_inner();
+    let ticket = TICKET.fetch_add(1, Ordering::Relaxed);
+    let mut redis = MultiplexedConnection::clone(&redis);
+    let added: u64 = redis
+        .zadd(line::key(&queue, "waiting"), user.as_bytes(), ticket)
+        .await
+        .map_err(error::ErrorServiceUnavailable)?;
+    Ok(HttpResponse::Created().body(added.to_string()))
+}

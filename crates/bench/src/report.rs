@@ -1,0 +1,262 @@
+//! Owns what a benchmark says: rows with figures, a limit and goals, as a table and as JSON.
+//!
+//! A figure is the median of several rounds, with the least and the most. A missed goal is told and is no failure:
+//! whoever reads the table decides. It measures nothing.
+
+mod spread;
+
+use serde_json::{Value, json};
+
+pub use spread::{Spread, count, ratios};
+
+/// A figure that was to be reached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Goal {
+    /// The bound in words, such as `≥ 70 %`.
+    pub words: String,
+    /// Whether it was.
+    pub met: bool,
+}
+
+impl Goal {
+    /// At least this share of the limit, in percent.
+    pub fn share(ratio: &Spread, percent: f64) -> Self {
+        Self {
+            words: format!("≥ {percent} %"),
+            met: ratio.median * 100.0 >= percent,
+        }
+    }
+
+    /// Less than this; `what` names the figure.
+    pub fn below(what: &str, figure: f64, most: f64, unit: &str) -> Self {
+        let what = if what.is_empty() {
+            String::new()
+        } else {
+            format!("{what} ")
+        };
+        Self {
+            words: format!("{what}< {most} {unit}"),
+            met: figure < most,
+        }
+    }
+
+    /// Something that is so or not.
+    pub fn is(words: &str, met: bool) -> Self {
+        Self {
+            words: words.to_owned(),
+            met,
+        }
+    }
+}
+
+/// What was measured of one thing.
+#[derive(Debug, Clone, Default)]
+pub struct Row {
+    /// The name of the benchmark.
+    pub bench: &'static str,
+    /// What, in a few words.
+    pub what: String,
+    /// The figure.
+    pub measured: Spread,
+    /// Of the figure and of the limit.
+    pub unit: &'static str,
+    /// The same of the limit, if there is one.
+    pub limit: Option<Spread>,
+    /// Measured by limit, round by round.
+    pub ratio: Option<Spread>,
+    /// Milliseconds; the median over rounds.
+    pub p50_ms: Option<f64>,
+    /// Milliseconds; the median over rounds.
+    pub p95_ms: Option<f64>,
+    /// Milliseconds; the median over rounds.
+    pub p99_ms: Option<f64>,
+    /// Answers that were not what they should be, over all rounds.
+    pub errors: u64,
+    /// What was to be reached.
+    pub goals: Vec<Goal>,
+    /// What one must know to read the figure.
+    pub notes: Vec<String>,
+}
+
+impl Row {
+    /// A single figure without a limit.
+    pub fn figure(bench: &'static str, what: &str, value: f64, unit: &'static str) -> Self {
+        Self {
+            bench,
+            what: what.to_owned(),
+            measured: Spread::of(&[value]),
+            unit,
+            ..Self::default()
+        }
+    }
+
+    /// With a goal.
+    #[must_use]
+    pub fn goal(mut self, goal: Goal) -> Self {
+        self.goals.push(goal);
+        self
+    }
+
+    /// With a remark.
+    #[must_use]
+    pub fn note(mut self, words: impl Into<String>) -> Self {
+        self.notes.push(words.into());
+        self
+    }
+
+    fn cells(&self) -> [String; 9] {
+        let ms = |figure: Option<f64>| figure.map_or(String::new(), |it| format!("{it:.2}"));
+        let goals: Vec<_> = self.goals.iter().map(|goal| goal.words.as_str()).collect();
+        let met: Vec<_> = self.goals.iter().map(|goal| yes(goal.met)).collect();
+        let limit = |limit: &Spread| limit.text(self.unit);
+        [
+            format!("{}: {}", self.bench, self.what),
+            self.measured.text(self.unit),
+            self.limit.as_ref().map_or(String::new(), limit),
+            self.ratio.as_ref().map_or(String::new(), Spread::percent),
+            ms(self.p50_ms),
+            ms(self.p95_ms),
+            ms(self.p99_ms),
+            goals.join(", "),
+            met.join(", "),
+        ]
+    }
+
+    fn json(&self) -> Value {
+        let goal = |goal: &Goal| json!({ "words": goal.words, "met": goal.met });
+        json!({
+            "bench": self.bench,
+            "what": self.what,
+            "measured": self.measured.json(),
+            "unit": self.unit,
+            "limit": self.limit.as_ref().map(Spread::json),
+            "ratio": self.ratio.as_ref().map(Spread::json),
+            "p50Ms": self.p50_ms,
+            "p95Ms": self.p95_ms,
+            "p99Ms": self.p99_ms,
+            "errors": self.errors,
+            "goals": self.goals.iter().map(goal).collect::<Vec<_>>(),
+            "notes": self.notes,
+        })
+    }
+}
+
+fn yes(met: bool) -> &'static str {
+    if met { "yes" } else { "no" }
+}
+
+const HEAD: [&str; 9] = [
+    "what", "measured", "limit", "ratio", "p50 ms", "p95 ms", "p99 ms", "goal", "met?",
+];
+
+/// The rows as a Markdown table, and the remarks below it. A row with errors says so.
+pub fn table(rows: &[Row]) -> String {
+    let mut lines = vec![HEAD.map(str::to_owned)];
+    lines.extend(rows.iter().map(Row::cells));
+    let mut widths = [3; HEAD.len()];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        for (width, cell) in widths.iter().zip(line) {
+            text += &format!("| {cell:<width$} ");
+        }
+        text += "|\n";
+        if number == 0 {
+            let rule = widths.map(|width| format!("|{}", "-".repeat(width + 2)));
+            text += &format!("{}|\n", rule.concat());
+        }
+    }
+    for row in rows {
+        let name = format!("{}, {}", row.bench, row.what);
+        if row.errors > 0 {
+            text += &format!("\n* {name}: {} answers were wrong or missing", row.errors);
+        }
+        for note in &row.notes {
+            text += &format!("\n* {name}: {note}");
+        }
+    }
+    text
+}
+
+/// All of it for programs.
+pub fn json(machine: &[(&'static str, String)], rows: &[Row]) -> Value {
+    let machine: serde_json::Map<_, _> = machine
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())))
+        .collect();
+    json!({
+        "machine": machine,
+        "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Goal, Row, Spread, json, table};
+
+    fn row() -> Row {
+        let ratio = Spread::of(&[0.8, 0.5, 0.75]);
+        Row {
+            bench: "poll",
+            what: "1 k waiting".into(),
+            measured: Spread::of(&[900.0, 1_000.0, 1_200.0]),
+            unit: "/s",
+            limit: Some(Spread::of(&[2_000.0])),
+            p99_ms: Some(5.9),
+            goals: vec![
+                Goal::share(&ratio, 70.0),
+                Goal::below("p99", 6.0, 6.0, "ms"),
+            ],
+            ratio: Some(ratio),
+            ..Row::default()
+        }
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_row_and_says_whether_goals_are_met() {
+        let text = table(&[row().note("a remark")]);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 5, "{text}");
+        assert!(lines[0].starts_with("| what"), "{text}");
+        assert!(lines[2].contains("| 1,000 /s (900–1,200)"), "{text}");
+        assert!(lines[2].contains("| 75 % (50–80) |"), "{text}");
+        assert!(
+            lines[2].contains("| ≥ 70 %, p99 < 6 ms | yes, no |"),
+            "{text}"
+        );
+        assert!(lines[4].ends_with("1 k waiting: a remark"), "{text}");
+        let widths: Vec<_> = lines[..3].iter().map(|it| it.chars().count()).collect();
+        assert!(widths.iter().all(|it| *it == widths[0]), "{text}");
+    }
+
+    #[test]
+    fn errors_are_told() {
+        let text = table(&[Row { errors: 3, ..row() }]);
+        assert!(text.contains("3 answers were wrong"), "{text}");
+        assert!(!table(&[row()]).contains("wrong"));
+    }
+
+    #[test]
+    fn a_goal_is_met_at_its_bound_and_not_short_of_it() {
+        let ratio = |it| Spread::of(&[it]);
+        assert!(Goal::share(&ratio(0.7), 70.0).met);
+        assert!(!Goal::share(&ratio(0.699), 70.0).met);
+        assert!(Goal::below("", 5.9, 6.0, "ms").met);
+        assert_eq!(Goal::below("", 5.9, 6.0, "ms").words, "< 6 ms");
+    }
+
+    #[test]
+    fn programs_read_the_same() {
+        let told = json(&[("cores", "2".into())], &[row()]);
+        assert_eq!(told["machine"]["cores"], "2");
+        let row = &told["rows"][0];
+        assert_eq!(row["measured"]["median"], 1_000.0);
+        assert_eq!(row["ratio"]["median"], 0.75);
+        assert_eq!(row["goals"][1]["met"], false);
+        assert_eq!(row["p50Ms"], serde_json::Value::Null);
+    }
+}

@@ -1,0 +1,90 @@
+//! The command `loadtest SCENARIO`: environment and command line in, table, report and exit code out.
+//!
+//! Exit codes: 0 everything held, 1 an objective was missed or the run could not be made, 64 not understood.
+
+use std::env;
+use std::fs;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use loadtest::settings::{self, Command, Run};
+use loadtest::{Outcome, Target, Tell, machine, report, table};
+use serde_json::Value;
+
+const MISUSED: u8 = 64;
+
+fn main() -> ExitCode {
+    let run = match settings::read(lexopt::Parser::from_env()) {
+        Ok(Command::Help(text)) => {
+            say(text.trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Run(run)) => run,
+        Err(words) => {
+            eprintln!("error: {words}\n`loadtest --help` lists what there is.");
+            return ExitCode::from(MISUSED);
+        }
+    };
+    if run.check {
+        say(&format!(
+            "{}: {}",
+            run.settings.scenario.name(),
+            run.settings.line()
+        ));
+        return ExitCode::SUCCESS;
+    }
+    match act(&run) {
+        Ok(outcome) if outcome.kept() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(words) => {
+            eprintln!("error: {words}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(run: &Run) -> Result<Outcome, String> {
+    let variable = |name: &str| env::var(name).map_err(|_| format!("{name} is not set"));
+    let urls = variable("USHER_URLS")?;
+    let key = variable("USHER_OPERATOR_KEY")?;
+    let gateways: Result<Vec<_>, _> = urls.split(',').map(Target::parse).collect();
+    let gateways = gateways.map_err(|error| format!("{error}; USHER_URLS is {urls}"))?;
+    // Before the run: a commit that is made meanwhile is not what was measured.
+    let machine = machine::facts();
+    let outcome = loadtest::run(&run.settings, gateways, &key, Tell::Stderr)?;
+    say(&table::lines(&outcome).join("\n"));
+    write(run, &outcome, &machine)
+        .map_err(|error| format!("the report could not be written: {error}"))?;
+    Ok(outcome)
+}
+
+fn write(run: &Run, outcome: &Outcome, machine: &[(&'static str, String)]) -> io::Result<()> {
+    let (date, time) = machine::now();
+    fs::create_dir_all(&run.report)?;
+    let name = format!("{}-{date}T{time}.html", outcome.settings.scenario.name());
+    let path = run.report.join(name);
+    fs::write(
+        &path,
+        report::page(
+            outcome,
+            machine,
+            &format!("{date} {} UTC", time.replace('-', ":")),
+        ),
+    )?;
+    say(&format!("\nreport  {}", path.display()));
+    if let Some(path) = &run.json {
+        let mut json = outcome.to_json();
+        let machine = machine
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())));
+        json["machine"] = machine.collect();
+        fs::write(path, format!("{json:#}\n"))?;
+        say(&format!("figures {}", path.display()));
+    }
+    Ok(())
+}
+
+fn say(text: &str) {
+    // Nobody reading any more is no reason to fail.
+    let _ = writeln!(io::stdout(), "{text}");
+}

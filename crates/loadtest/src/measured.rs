@@ -1,0 +1,300 @@
+//! Owns what a run gave: counts by class, status and fault, and how long answers took.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+
+use crate::{Class, Fault};
+
+/// In µs: five minutes, far above every time limit.
+const LONGEST_US: u64 = 300_000_000;
+/// Three digits of each figure are right.
+const DIGITS: u8 = 3;
+
+/// Figures of many requests. Those of several threads are put together with [`Measured::merge`].
+#[derive(Debug, Clone)]
+pub struct Measured {
+    latency_us: Histogram<u64>,
+    late_us: Histogram<u64>,
+    statuses: BTreeMap<u16, u64>,
+    faults: BTreeMap<Fault, u64>,
+    classes: [u64; 3],
+    elapsed: Duration,
+}
+
+impl Default for Measured {
+    fn default() -> Self {
+        let empty = || {
+            Histogram::new_with_bounds(1, LONGEST_US, DIGITS)
+                .expect("bounds that a histogram takes")
+        };
+        Self {
+            latency_us: empty(),
+            late_us: empty(),
+            statuses: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            classes: [0; 3],
+            elapsed: Duration::ZERO,
+        }
+    }
+}
+
+impl Measured {
+    /// Counts one request: its status or why there was none, and how long that took.
+    pub fn record(&mut self, outcome: Result<u16, Fault>, latency: Duration) {
+        self.record_as(outcome.map_or(Class::Error, Class::of), outcome, latency);
+    }
+
+    /// The same where the caller knows better what the answer counts as.
+    pub fn record_as(&mut self, class: Class, outcome: Result<u16, Fault>, latency: Duration) {
+        match outcome {
+            Ok(status) => *self.statuses.entry(status).or_default() += 1,
+            Err(fault) => *self.faults.entry(fault).or_default() += 1,
+        }
+        self.classes[class as usize] += 1;
+        self.latency_us.saturating_record(micros(latency));
+    }
+
+    /// Notes how much later than due a request was sent: what the generator itself added.
+    pub fn record_late(&mut self, late: Duration) {
+        self.late_us.saturating_record(micros(late));
+    }
+
+    /// Says how long the run took, for [`Measured::throughput`].
+    pub fn set_elapsed(&mut self, elapsed: Duration) {
+        self.elapsed = elapsed;
+    }
+
+    /// Adds what another thread measured at the same time.
+    pub fn merge(&mut self, other: &Measured) {
+        // Both have the same bounds, so neither can fail.
+        let _ = self.latency_us.add(&other.latency_us);
+        let _ = self.late_us.add(&other.late_us);
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        for (fault, count) in &other.faults {
+            *self.faults.entry(*fault).or_default() += count;
+        }
+        for (mine, theirs) in self.classes.iter_mut().zip(other.classes) {
+            *mine += theirs;
+        }
+        self.elapsed = self.elapsed.max(other.elapsed);
+    }
+
+    /// What came after `earlier`, which is a copy of this one at an earlier time, within `elapsed`.
+    pub fn since(&self, earlier: &Measured, elapsed: Duration) -> Measured {
+        let mut rest = self.clone();
+        // Both have the same bounds, and no count was taken back.
+        let _ = rest.latency_us.subtract(&earlier.latency_us);
+        let _ = rest.late_us.subtract(&earlier.late_us);
+        for (status, count) in &earlier.statuses {
+            *rest.statuses.entry(*status).or_default() -= count;
+        }
+        for (fault, count) in &earlier.faults {
+            *rest.faults.entry(*fault).or_default() -= count;
+        }
+        for (mine, theirs) in rest.classes.iter_mut().zip(earlier.classes) {
+            *mine -= theirs;
+        }
+        rest.elapsed = elapsed;
+        rest
+    }
+
+    /// How many requests.
+    pub fn count(&self) -> u64 {
+        self.classes.iter().sum()
+    }
+
+    /// How many of this class.
+    pub fn of(&self, class: Class) -> u64 {
+        self.classes[class as usize]
+    }
+
+    /// How many by status.
+    pub fn statuses(&self) -> &BTreeMap<u16, u64> {
+        &self.statuses
+    }
+
+    /// How many without an answer, and why.
+    pub fn faults(&self) -> &BTreeMap<Fault, u64> {
+        &self.faults
+    }
+
+    /// How long the run took, without its warm-up.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// Requests per second.
+    pub fn throughput(&self) -> f64 {
+        if self.elapsed.is_zero() {
+            return 0.0;
+        }
+        self.count() as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// The latency in milliseconds that so many of a hundred requests did not exceed; 0 when there were none.
+    pub fn percentile_ms(&self, percent: f64) -> f64 {
+        self.latency_us.value_at_percentile(percent) as f64 / 1e3
+    }
+
+    /// The longest latency in milliseconds.
+    pub fn max_ms(&self) -> f64 {
+        self.latency_us.max() as f64 / 1e3
+    }
+
+    /// The mean latency in milliseconds.
+    pub fn mean_ms(&self) -> f64 {
+        self.latency_us.mean() / 1e3
+    }
+
+    /// How late the generator itself was, in milliseconds, in so many of a hundred requests. When this is near the
+    /// latency, the generator was measured and not the server.
+    pub fn late_percentile_ms(&self, percent: f64) -> f64 {
+        self.late_us.value_at_percentile(percent) as f64 / 1e3
+    }
+
+    /// How many answers took how long: the upper end of each bucket in milliseconds and its count. The ends grow by
+    /// the same factor; empty buckets stand only between others.
+    pub fn counts_by_latency(&self) -> Vec<(f64, u64)> {
+        const FIRST_US: u64 = 100;
+        const GROWTH: f64 = 1.5;
+        let mut counts: Vec<(f64, u64)> = self
+            .latency_us
+            .iter_log(FIRST_US, GROWTH)
+            .map(|bucket| {
+                (
+                    bucket.value_iterated_to() as f64 / 1e3,
+                    bucket.count_since_last_iteration(),
+                )
+            })
+            .collect();
+        let empty = counts.iter().take_while(|(_, count)| *count == 0).count();
+        counts.drain(..empty);
+        counts
+    }
+
+    /// Everything as JSON.
+    pub fn to_json(&self) -> Value {
+        let statuses: BTreeMap<_, _> = self
+            .statuses
+            .iter()
+            .map(|(it, n)| (it.to_string(), n))
+            .collect();
+        let faults: BTreeMap<_, _> = self
+            .faults
+            .iter()
+            .map(|(it, n)| (it.to_string(), n))
+            .collect();
+        json!({
+            "count": self.count(),
+            "success": self.of(Class::Success),
+            "refusal": self.of(Class::Refusal),
+            "error": self.of(Class::Error),
+            "statuses": statuses,
+            "faults": faults,
+            "seconds": self.elapsed.as_secs_f64(),
+            "perSecond": self.throughput(),
+            "latencyMs": {
+                "mean": self.mean_ms(),
+                "p50": self.percentile_ms(50.0),
+                "p90": self.percentile_ms(90.0),
+                "p95": self.percentile_ms(95.0),
+                "p99": self.percentile_ms(99.0),
+                "p999": self.percentile_ms(99.9),
+                "max": self.max_ms(),
+            },
+            "lateMsP99": self.late_percentile_ms(99.0),
+        })
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros())
+        .unwrap_or(LONGEST_US)
+        .max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_ms(values: impl Iterator<Item = u64>) -> Measured {
+        let mut measured = Measured::default();
+        for ms in values {
+            measured.record(Ok(200), Duration::from_millis(ms));
+        }
+        measured.set_elapsed(Duration::from_secs(2));
+        measured
+    }
+
+    fn near(found: f64, wanted: f64) {
+        assert!(
+            (found - wanted).abs() <= wanted * 0.002,
+            "{found}, not {wanted}"
+        );
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_values() {
+        let measured = of_ms(1..=1_000);
+        near(measured.percentile_ms(50.0), 500.0);
+        near(measured.percentile_ms(99.0), 990.0);
+        near(measured.percentile_ms(99.9), 999.0);
+        near(measured.max_ms(), 1_000.0);
+        near(measured.mean_ms(), 500.5);
+        assert_eq!(measured.throughput(), 500.0);
+    }
+
+    #[test]
+    fn merging_gives_what_one_thread_would_have_measured() {
+        let mut merged = of_ms(1..=500);
+        merged.merge(&of_ms(501..=1_000));
+        let whole = of_ms(1..=1_000);
+        for percent in [1.0, 50.0, 99.0, 100.0] {
+            assert_eq!(merged.percentile_ms(percent), whole.percentile_ms(percent));
+        }
+        assert_eq!(merged.count(), 1_000);
+        // At the same time, not one after the other.
+        assert_eq!(merged.elapsed(), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_part_of_a_run_is_what_came_after_its_begin() {
+        let mut whole = of_ms(1..=500);
+        let before = whole.clone();
+        whole.merge(&of_ms(501..=1_000));
+        let part = whole.since(&before, Duration::from_secs(1));
+        assert_eq!((part.count(), part.statuses()[&200]), (500, 500));
+        near(part.percentile_ms(1.0), 505.0);
+        assert_eq!(part.throughput(), 500.0);
+    }
+
+    #[test]
+    fn answers_are_counted_by_class_status_and_fault() {
+        let mut measured = Measured::default();
+        for outcome in [Ok(201), Ok(409), Ok(409), Ok(503), Err(Fault::Timeout)] {
+            measured.record(outcome, Duration::from_millis(1));
+        }
+        assert_eq!(measured.of(Class::Success), 1);
+        assert_eq!(measured.of(Class::Refusal), 2);
+        assert_eq!(measured.of(Class::Error), 2);
+        assert_eq!(measured.statuses()[&409], 2);
+        assert_eq!(measured.faults()[&Fault::Timeout], 1);
+        let json = measured.to_json();
+        assert_eq!(json["statuses"]["409"], 2);
+        assert_eq!(json["faults"]["timeout"], 1);
+    }
+
+    #[test]
+    fn an_empty_run_has_zeros_and_no_division_by_nothing() {
+        let measured = Measured::default();
+        assert_eq!(
+            (measured.throughput(), measured.percentile_ms(99.0)),
+            (0.0, 0.0)
+        );
+    }
+}

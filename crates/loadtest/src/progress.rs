@@ -1,0 +1,95 @@
+//! Owns the line that says how a run goes: once a second on a terminal, each five seconds in a pipe.
+
+use std::io::{IsTerminal as _, Write as _, stderr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::recorder::Second;
+use crate::visitor::Stage;
+
+const IN_A_PIPE: usize = 5;
+
+/// Whether somebody wants to see how a run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tell {
+    /// On stderr.
+    Stderr,
+    /// Nobody does.
+    Nobody,
+}
+
+impl Tell {
+    /// Says a line that stays.
+    pub fn say(self, line: &str) {
+        if self == Tell::Stderr {
+            let clear = if stderr().is_terminal() {
+                "\r\x1b[K"
+            } else {
+                ""
+            };
+            // Nobody reading any more is no reason to fail.
+            let _ = writeln!(stderr(), "{clear}{line}");
+        }
+    }
+
+    /// Says how it goes until it is dropped.
+    pub async fn follow(self, stage: Rc<Stage>) {
+        let redraw = stderr().is_terminal();
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            stage.recorder.roll();
+            let (at, second) = stage.recorder.last();
+            let line = line(at, &second, stage.recorder.sold.get());
+            if self == Tell::Nobody {
+                continue;
+            }
+            if redraw {
+                let _ = write!(stderr(), "\r\x1b[K{line}");
+                let _ = stderr().flush();
+            } else if at.is_multiple_of(IN_A_PIPE) {
+                let _ = writeln!(stderr(), "{line}");
+            }
+        }
+    }
+}
+
+fn line(at: usize, second: &Second, sold: u64) -> String {
+    let [success, refusal, error] = second.counts;
+    let mut line = format!(
+        "[{at:4} s] {:6}/s  p50 {:7.1} ms  p99 {:7.1} ms  yes {success}  no {refusal}  errors {error}",
+        success + refusal + error,
+        second.p50_ms,
+        second.p99_ms,
+    );
+    if second.visitors > 0 {
+        line.push_str(&format!("  visitors {}", second.visitors));
+    }
+    if sold > 0 {
+        line.push_str(&format!("  sold {sold}"));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_classes_apart() {
+        let second = Second {
+            counts: [7, 2, 1],
+            p50_ms: 1.25,
+            p95_ms: 0.0,
+            p99_ms: 30.0,
+            visitors: 4,
+        };
+        let told = line(12, &second, 0);
+        assert!(told.starts_with("[  12 s]     10/s"), "{told}");
+        assert!(
+            told.ends_with("yes 7  no 2  errors 1  visitors 4"),
+            "{told}"
+        );
+    }
+}

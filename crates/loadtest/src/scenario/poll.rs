@@ -1,0 +1,256 @@
+//! Those who wait: a line of any length, whose visitors ask for their place as they are told or at a fixed rate.
+//!
+//! Nobody is let in. A poller is a token and the position that it heard last; connections are shared, since a thousand
+//! idle ones of each would measure the kernel.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::check::{self, Check, Kind};
+use crate::pacer::{self, Call};
+use crate::progress::Tell;
+use crate::recorder::Step;
+use crate::run::Verdict;
+use crate::settings::Settings;
+use crate::shop::{Shop, Trouble};
+use crate::visitor::Stage;
+use crate::{Class, Connection, Fault, Profile};
+
+const LIMIT: Duration = Duration::from_secs(10);
+/// Tokens that are kept, 400 bytes each; of a longer line every n-th visitor polls.
+const MOST_POLLERS: u64 = 100_000;
+/// A long filling says how far it is.
+const TOLD_EACH: u64 = 100_000;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Place {
+    position: Option<u64>,
+    poll_after_ms: u64,
+    token: Option<String>,
+}
+
+/// Somebody who waits and asks.
+#[derive(Debug)]
+struct Poller {
+    bearer: String,
+    position: u64,
+    pause: Duration,
+}
+
+/// What the connections share.
+struct Shared {
+    pollers: RefCell<Vec<Poller>>,
+    due: Mutex<UnboundedReceiver<Call>>,
+    /// Where the next call of a poller is told; none at a fixed rate.
+    next: Option<Sender<Call>>,
+    start: Instant,
+    give_up: Instant,
+    went_up: Cell<u64>,
+}
+
+/// Runs it.
+pub(crate) async fn run(settings: &Settings, shop: Shop, tell: Tell) -> Result<Verdict, Trouble> {
+    let began = Instant::now();
+    let pollers = fill(&shop, settings, tell).await?;
+    let filled = began.elapsed();
+    let (polling, seconds) = (pollers.len(), filled.as_secs_f64());
+    tell.say(&format!(
+        "{} wait after {seconds:.1} s; {polling} of them poll",
+        settings.waiting
+    ));
+
+    let stage = Stage::new(settings, shop);
+    let follow = tokio::task::spawn_local(tell.follow(Rc::clone(&stage)));
+    stage.recorder.visitors.set(polling as u64);
+    let shared = Shared::begin(settings, pollers);
+    let mut connections = JoinSet::new();
+    for number in 0..settings.connections {
+        let (stage, shared) = (Rc::clone(&stage), Rc::clone(&shared));
+        connections.spawn_local(poll_what_is_due(stage, number, shared));
+    }
+    connections.join_all().await;
+    let record = stage.recorder.finish();
+    follow.abort();
+
+    let poll = record.step(Step::Poll);
+    let went_up = shared.went_up.get();
+    let mut checks = vec![
+        Check::at_most(Kind::Correct, "positions that went up", 0, went_up),
+        check::errors(&settings.objective, &record),
+    ];
+    let what = "polls, from when they were due";
+    checks.extend(check::speed(&settings.objective, what, &poll));
+    let late = poll.late_percentile_ms(99.0);
+    let rate = settings.waiting as f64 / seconds;
+    Ok(Verdict {
+        record,
+        checks,
+        notes: vec![
+            format!("the line was filled at {rate:.0} joins/s"),
+            format!("99 of 100 were sent within {late:.1} ms of when they were due"),
+        ],
+    })
+}
+
+/// A line that is being filled.
+struct Filling {
+    shop: Shop,
+    all: u64,
+    /// How many shall still join.
+    left: Cell<u64>,
+    /// Each of so many is kept as a poller.
+    every: u64,
+    tell: Tell,
+    pollers: RefCell<Vec<Poller>>,
+}
+
+/// Lets all join, as fast as the connections can.
+async fn fill(shop: &Shop, settings: &Settings, tell: Tell) -> Result<Vec<Poller>, Trouble> {
+    let filling = Rc::new(Filling {
+        shop: shop.clone(),
+        all: settings.waiting,
+        left: Cell::new(settings.waiting),
+        every: settings.waiting.div_ceil(MOST_POLLERS),
+        tell,
+        pollers: RefCell::default(),
+    });
+    let mut connections = JoinSet::new();
+    for number in 0..settings.connections {
+        connections.spawn_local(join_those_left(Rc::clone(&filling), number));
+    }
+    while let Some(ended) = connections.join_next().await {
+        ended.unwrap_or_else(|_| Err("a connection panicked".to_owned()))?;
+    }
+    Ok(filling.pollers.take())
+}
+
+async fn join_those_left(filling: Rc<Filling>, number: usize) -> Result<(), Trouble> {
+    let gateways = &filling.shop.gateways;
+    let target = gateways[number % gateways.len()].clone();
+    let path = format!("/api/v1/queues/{}/tokens", filling.shop.queue);
+    let (mut connection, mut request) = (Connection::new(target.clone(), LIMIT), Vec::new());
+    while let Some(left) = filling.left.get().checked_sub(1) {
+        filling.left.set(left);
+        request.clear();
+        let body = json!({ "userId": Uuid::new_v4() }).to_string();
+        target.request(&mut request, "POST", &path, &[], body.as_bytes());
+        let answer = connection.send(&request).await;
+        let answer = answer.map_err(|fault| format!("join: {fault}"))?;
+        let place: Option<Place> = serde_json::from_slice(answer.body).ok();
+        let refused = || format!("join answered {}", answer.status);
+        let place = place.ok_or_else(refused)?;
+        let token = place.token.as_ref().ok_or_else(refused)?;
+        if left.is_multiple_of(filling.every) {
+            filling.pollers.borrow_mut().push(Poller {
+                bearer: format!("Bearer {token}"),
+                position: place.position.unwrap_or(u64::MAX),
+                pause: Duration::from_millis(place.poll_after_ms),
+            });
+        }
+        if left > 0 && left.is_multiple_of(TOLD_EACH) {
+            let joined = filling.all - left;
+            filling
+                .tell
+                .say(&format!("{joined} of {} joined", filling.all));
+        }
+    }
+    Ok(())
+}
+
+async fn poll_what_is_due(stage: Rc<Stage>, number: usize, shared: Rc<Shared>) {
+    let gateways = &stage.shop.gateways;
+    let target = gateways[number % gateways.len()].clone();
+    let path = format!("/api/v1/queues/{}/tokens/me", stage.shop.queue);
+    let (mut connection, mut request) = (Connection::new(target.clone(), LIMIT), Vec::new());
+    loop {
+        let Some(call) = shared.due.lock().await.recv().await else {
+            return;
+        };
+        let (due, asked) = (shared.start + call.due, Instant::now());
+        stage.recorder.late(Step::Poll, asked.duration_since(due));
+        if asked > shared.give_up {
+            stage
+                .recorder
+                .record(Step::Poll, Class::Error, Err(Fault::Unsent), due);
+            continue;
+        }
+        request.clear();
+        {
+            let pollers = shared.pollers.borrow();
+            let headers = [("Authorization", pollers[call.who].bearer.as_str())];
+            target.request(&mut request, "GET", &path, &headers, b"");
+        }
+        let mut pause = Duration::from_secs(1);
+        match connection.send(&request).await {
+            Ok(answer) => {
+                let class = Class::of(answer.status);
+                stage
+                    .recorder
+                    .record(Step::Poll, class, Ok(answer.status), due);
+                match serde_json::from_slice::<Place>(answer.body) {
+                    Ok(place) if class == Class::Success => {
+                        pause = Duration::from_millis(place.poll_after_ms);
+                        shared.heard(call.who, place.position);
+                    }
+                    _ => stage
+                        .recorder
+                        .error(|| String::from_utf8_lossy(answer.body).into_owned()),
+                }
+            }
+            Err(fault) => {
+                stage
+                    .recorder
+                    .record(Step::Poll, Class::Error, Err(fault), due);
+                stage.recorder.error(|| format!("poll: {fault}"));
+            }
+        }
+        if let Some(next) = &shared.next {
+            let due = shared.start.elapsed() + pause;
+            // The pacer is gone when the time is over.
+            let _ = next.send(Call { due, who: call.who });
+        }
+    }
+}
+
+impl Shared {
+    /// Lets the pacer begin.
+    fn begin(settings: &Settings, pollers: Vec<Poller>) -> Rc<Self> {
+        let start = Instant::now();
+        let (length, seed) = (settings.duration, settings.seed);
+        let (due, next) = if settings.rate > 0.0 {
+            let arrivals = Profile::steady(settings.rate, length).random(seed);
+            (pacer::at_rate(start, arrivals, pollers.len(), seed), None)
+        } else {
+            let pauses = pollers.iter().map(|it| it.pause).collect();
+            let (due, next) = pacer::as_told(start, length, pauses, seed);
+            (due, Some(next))
+        };
+        Rc::new(Self {
+            pollers: RefCell::new(pollers),
+            due: Mutex::new(due),
+            next,
+            start,
+            give_up: start + length + LIMIT,
+            went_up: Cell::new(0),
+        })
+    }
+
+    fn heard(&self, who: usize, position: Option<u64>) {
+        let mut pollers = self.pollers.borrow_mut();
+        let (last, now) = (pollers[who].position, position.unwrap_or(0));
+        if now > last {
+            self.went_up.set(self.went_up.get() + 1);
+        }
+        pollers[who].position = now;
+    }
+}

@@ -1,0 +1,49 @@
+//! A crowd that is much larger than the house buys every seat, and then finds that nothing is left.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::Profile;
+use crate::check::{self, Check};
+use crate::crowd;
+use crate::progress::Tell;
+use crate::run::Verdict;
+use crate::scenario::story::{PATIENCE, books, judge, visit};
+use crate::settings::Settings;
+use crate::shop::{Shop, Trouble};
+use crate::visitor::Stage;
+
+/// Seats of one date.
+const HOUSE: u32 = 50;
+
+/// Runs it.
+pub(crate) async fn run(
+    settings: &Settings,
+    mut shop: Shop,
+    tell: Tell,
+) -> Result<Verdict, Trouble> {
+    shop.sell(settings.seats, HOUSE).await?;
+    let stage = Stage::new(settings, shop);
+    let follow = tokio::task::spawn_local(tell.follow(Rc::clone(&stage)));
+    let until = Instant::now() + settings.ramp + PATIENCE;
+    let arrivals = Profile::burst(settings.users, settings.ramp).even();
+    let live = |number, due| visit(Rc::clone(&stage), number, due, until);
+    let endings = crowd::come(&stage, arrivals, PATIENCE, &Cell::new(false), live).await;
+    let record = stage.recorder.finish();
+    follow.abort();
+
+    let books = books(&stage, settings).await?;
+    let mut checks = vec![
+        Check::same("seats paid for", u64::from(settings.seats), endings.seats),
+        Check::same("seats of the house", u64::from(settings.seats), books.seats),
+    ];
+    checks.extend(judge(&endings, &books));
+    checks.push(check::errors(&settings.objective, &record));
+    checks.extend(check::speed(&settings.objective, "all calls", &record.all));
+    Ok(Verdict {
+        record,
+        checks,
+        notes: vec![endings.line()],
+    })
+}

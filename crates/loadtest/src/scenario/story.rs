@@ -1,0 +1,185 @@
+//! The whole way of a visitor, at a rate: join, wait as told, look at dates and seats, think, hold, charge, pay.
+//!
+//! `soak` is the same for long, `spike` with ten times as many for a while.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::check::{self, Check, Kind};
+use crate::crowd::{self, Endings};
+use crate::progress::Tell;
+use crate::run::Verdict;
+use crate::settings::Settings;
+use crate::shop::{Books, Rules, Shop, Trouble};
+use crate::visitor::{Ending, Stage, Visitor};
+use crate::{Class, Profile, Recorder, Scenario};
+
+/// Seats of one date: a small hall.
+pub(crate) const HALL: u32 = 200;
+/// After the last has come, all others have this long to end their visits.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// How often somebody chooses again when others were faster.
+const TRIES: usize = 20;
+const SPIKE: f64 = 10.0;
+
+/// Runs it.
+pub(crate) async fn run(
+    settings: &Settings,
+    mut shop: Shop,
+    tell: Tell,
+) -> Result<Verdict, Trouble> {
+    shop.sell(settings.seats, HALL).await?;
+    let stage = Stage::new(settings, shop);
+    let follow = tokio::task::spawn_local(tell.follow(Rc::clone(&stage)));
+    let until = Instant::now() + settings.duration + PATIENCE;
+    let arrivals = profile(settings).random(settings.seed);
+    let live = |number, due| visit(Rc::clone(&stage), number, due, until);
+    let endings = crowd::come(&stage, arrivals, PATIENCE, &Cell::new(false), live).await;
+    let record = stage.recorder.finish();
+    follow.abort();
+
+    let books = books(&stage, settings).await?;
+    let mut checks = judge(&endings, &books);
+    checks.push(check::errors(&settings.objective, &record));
+    checks.extend(check::speed(&settings.objective, "all calls", &record.all));
+    if settings.scenario == Scenario::Soak {
+        let skip = settings.ramp.as_secs() as usize;
+        checks.push(check::drift(&settings.objective, &record, skip));
+    }
+    Ok(Verdict {
+        record,
+        checks,
+        notes: vec![endings.line()],
+    })
+}
+
+/// Arrivals over time.
+fn profile(settings: &Settings) -> Profile {
+    let (rate, ramp) = (settings.rate, settings.ramp.min(settings.duration));
+    let up = Profile::default().then(0.0, rate, ramp);
+    let rest = settings.duration - ramp;
+    if settings.scenario != Scenario::Spike {
+        return up.then(rate, rate, rest);
+    }
+    let peak = (settings.duration / 6).min(rest);
+    let before = (rest - peak) / 3;
+    up.then(rate, rate, before)
+        .then(rate * SPIKE, rate * SPIKE, peak)
+        .then(rate, rate, rest - peak - before)
+}
+
+/// One visitor, from the wish to the seat.
+pub(crate) async fn visit(stage: Rc<Stage>, number: usize, due: Instant, until: Instant) -> Ending {
+    let mut visitor = Visitor::new(&stage, number);
+    if !visitor.enter(due, until).await {
+        return Ending::Failed;
+    }
+    let ending = shop_around(&mut visitor).await;
+    // A payment ends the visit by itself.
+    if matches!(ending, Ending::SoldOut | Ending::Refused) {
+        visitor.leave().await;
+    }
+    ending
+}
+
+async fn shop_around(visitor: &mut Visitor) -> Ending {
+    for try_number in 0..TRIES {
+        let Some(dates) = visitor.dates().await else {
+            return Ending::Failed;
+        };
+        if dates.is_empty() {
+            return Ending::SoldOut;
+        }
+        let date = &dates[visitor.chance.index(dates.len())];
+        let Some(free) = visitor.free_seats(date).await else {
+            return Ending::Failed;
+        };
+        visitor.pause().await;
+        if free.is_empty() {
+            continue;
+        }
+        let wish = visitor.chance.wish();
+        let seats = visitor.chance.choose(&free, wish);
+        let (said, held) = visitor
+            .reserve(date, &seats, try_number, Instant::now())
+            .await;
+        if let Some(held) = held {
+            visitor.pause().await;
+            return visitor.pay(&held).await;
+        }
+        if said.class != Some(Class::Refusal) {
+            return Ending::Failed;
+        }
+    }
+    Ending::Refused
+}
+
+/// What the books say, and the seats as one more visitor sees them. What that visitor asks is in nobody's figures.
+pub(crate) async fn books(stage: &Rc<Stage>, settings: &Settings) -> Result<Books, Trouble> {
+    let wide = Rules {
+        paused: false,
+        max_active: 1_000_000,
+        admit_per_second: 100_000.0,
+    };
+    stage.shop.rule(wide).await?;
+    let aside = Rc::new(Stage {
+        shop: stage.shop.clone(),
+        recorder: Recorder::default(),
+        think: settings.think,
+        seed: settings.seed,
+    });
+    let mut auditor = Visitor::new(&aside, 0);
+    let now = Instant::now();
+    if !auditor.enter(now, now + PATIENCE).await {
+        return Err("nobody came in to look at the seats".to_owned());
+    }
+    stage.shop.books(&auditor.token).await
+}
+
+/// Every visit came to an end, everybody who paid has their seats, and nobody else has any.
+pub(crate) fn judge(endings: &Endings, books: &Books) -> Vec<Check> {
+    let mut checks = check::books(books, endings.seats);
+    checks.push(Check::same("seats held and not paid for", 0, books.held));
+    checks.push(Check::at_most(
+        Kind::Correct,
+        "visits that failed",
+        0,
+        endings.failed,
+    ));
+    checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spike_is_ten_times_as_high_for_a_sixth_of_the_time() {
+        let settings = Settings {
+            rate: 2.0,
+            duration: Duration::from_secs(60),
+            ramp: Duration::ZERO,
+            ..Scenario::Spike.defaults()
+        };
+        let profile = profile(&settings);
+        assert_eq!(profile.length(), settings.duration);
+        assert_eq!(profile.total(), 2 * 50 + 20 * 10);
+    }
+
+    #[test]
+    fn a_ramp_longer_than_the_run_is_the_run() {
+        let settings = Settings {
+            rate: 2.0,
+            duration: Duration::from_secs(10),
+            ramp: Duration::from_secs(60),
+            ..Scenario::Story.defaults()
+        };
+        assert_eq!(profile(&settings).total(), 10);
+        let spike = Settings {
+            scenario: Scenario::Spike,
+            ..settings
+        };
+        assert_eq!(super::profile(&spike).length(), Duration::from_secs(10));
+    }
+}

@@ -1,0 +1,178 @@
+//! The story without pauses, at a rate that grows step by step until an objective breaks. What counts is the last step
+//! that was good.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::check::{self, Check, Kind};
+use crate::crowd;
+use crate::progress::Tell;
+use crate::run::Verdict;
+use crate::scenario::story::{HALL, PATIENCE, books, visit};
+use crate::settings::Settings;
+use crate::shop::{Shop, Trouble};
+use crate::visitor::Stage;
+use crate::{Class, Measured, Profile};
+
+const GROWTH: f64 = 1.5;
+const STEPS: u32 = 12;
+
+/// One step that is over.
+#[derive(Debug)]
+struct Rung {
+    rate: f64,
+    measured: Measured,
+    good: bool,
+}
+
+impl Rung {
+    fn line(&self) -> String {
+        format!(
+            "{:7.1} visitors/s: {:8.1} calls/s, p99 {:7.1} ms, {} errors: {}",
+            self.rate,
+            self.measured.throughput(),
+            self.measured.percentile_ms(99.0),
+            self.measured.of(Class::Error),
+            if self.good { "good" } else { "broken" },
+        )
+    }
+}
+
+/// Runs it.
+pub(crate) async fn run(
+    settings: &Settings,
+    mut shop: Shop,
+    tell: Tell,
+) -> Result<Verdict, Trouble> {
+    shop.sell(settings.seats, HALL).await?;
+    let stage = Stage::new(settings, shop);
+    let follow = tokio::task::spawn_local(tell.follow(Rc::clone(&stage)));
+    let (stop, rungs) = (Rc::new(Cell::new(false)), Rc::new(RefCell::new(Vec::new())));
+    let climb = tokio::task::spawn_local(climb(
+        settings.clone(),
+        Rc::clone(&stage),
+        tell,
+        (Rc::clone(&stop), Rc::clone(&rungs)),
+    ));
+    let until = Instant::now() + settings.duration * STEPS + PATIENCE;
+    let live = |number, due| visit(Rc::clone(&stage), number, due, until);
+    let arrivals = profile(settings).random(settings.seed);
+    let endings = crowd::come(&stage, arrivals, PATIENCE, &stop, live).await;
+    // The figures of the last step are taken when its time is over, also when its visitors were faster.
+    let _ = climb.await;
+    let record = stage.recorder.finish();
+    follow.abort();
+
+    let books = books(&stage, settings).await?;
+    // Beyond the last good step a visitor may not hear of their own payment; the books must agree all the same.
+    let mut checks = vec![check::agree(&books)];
+    let rungs = rungs.take();
+    let good = rungs.iter().take_while(|rung: &&Rung| rung.good).last();
+    checks.push(Check {
+        kind: Kind::Fast,
+        what: "the last good step".to_owned(),
+        wanted: format!("≥ {} visitors/s", settings.rate),
+        found: good.map_or("none".to_owned(), |rung| {
+            format!("{:.1} visitors/s", rung.rate)
+        }),
+        kept: good.is_some(),
+    });
+    let mut notes: Vec<_> = rungs.iter().map(Rung::line).collect();
+    notes.push(endings.line());
+    Ok(Verdict {
+        record,
+        checks,
+        notes,
+    })
+}
+
+fn rate(settings: &Settings, step: u32) -> f64 {
+    settings.rate * GROWTH.powi(i32::try_from(step).unwrap_or(i32::MAX))
+}
+
+fn profile(settings: &Settings) -> Profile {
+    (0..STEPS).fold(Profile::default(), |profile, step| {
+        let rate = rate(settings, step);
+        profile.then(rate, rate, settings.duration)
+    })
+}
+
+/// Looks at each step when its time is over, and stops at the first that broke.
+async fn climb(
+    settings: Settings,
+    stage: Rc<Stage>,
+    tell: Tell,
+    (stop, rungs): (Rc<Cell<bool>>, Rc<RefCell<Vec<Rung>>>),
+) {
+    let mut before = stage.recorder.all();
+    let mut next = tokio::time::Instant::now();
+    for step in 0..STEPS {
+        next += settings.duration;
+        tokio::time::sleep_until(next).await;
+        let now = stage.recorder.all();
+        let measured = now.since(&before, settings.duration);
+        before = now;
+        let rung = Rung {
+            rate: rate(&settings, step),
+            good: is_good(&settings, &measured),
+            measured,
+        };
+        tell.say(&rung.line());
+        let broken = !rung.good;
+        rungs.borrow_mut().push(rung);
+        if broken {
+            stop.set(true);
+            return;
+        }
+    }
+}
+
+fn is_good(settings: &Settings, measured: &Measured) -> bool {
+    let objective = &settings.objective;
+    let within =
+        |limit: Option<f64>, percent| limit.is_none_or(|ms| measured.percentile_ms(percent) <= ms);
+    measured.count() > 0
+        && measured.of(Class::Error) <= objective.errors
+        && within(objective.p95_ms, 95.0)
+        && within(objective.p99_ms, 99.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Scenario;
+
+    #[test]
+    fn a_step_is_good_while_it_keeps_the_objective() {
+        let settings = Scenario::Stress.defaults();
+        let of = |ms, status| {
+            let mut measured = Measured::default();
+            measured.record(Ok(status), Duration::from_millis(ms));
+            measured
+        };
+        assert!(is_good(&settings, &of(100, 200)));
+        assert!(is_good(&settings, &of(100, 409)));
+        assert!(!is_good(&settings, &of(300, 200)));
+        assert!(!is_good(&settings, &of(100, 503)));
+        assert!(
+            !is_good(&settings, &Measured::default()),
+            "a server that answers nobody"
+        );
+    }
+
+    #[test]
+    fn steps_grow_by_half() {
+        let settings = Settings {
+            rate: 8.0,
+            ..Scenario::Stress.defaults()
+        };
+        assert_eq!(
+            [rate(&settings, 0), rate(&settings, 1), rate(&settings, 2)],
+            [8.0, 12.0, 18.0]
+        );
+        assert_eq!(profile(&settings).length(), settings.duration * STEPS);
+    }
+}

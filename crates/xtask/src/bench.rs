@@ -1,0 +1,198 @@
+//! `cargo xtask bench`: the benchmarks, built with optimisation, and the report on indexes.
+//!
+//! It knows the benchmarks as a program only: depending on them would make every command wait for their build.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::ops::RangeInclusive;
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+
+use testbed::{Profile, binary};
+
+use crate::failure::Failure;
+use crate::{packages, say, stop, workspace};
+
+pub const HELP: &str = "\
+Measures what the services do, as a share of what this machine can do.
+
+  cargo xtask bench [NAMES…] [--seconds N] [--rounds N] [--json FILE] [--yes]
+  cargo xtask bench indexes [--rows N] [--write] [--yes]
+
+  poll          a place in a short and in a long line, against one ZRANK
+  join          new places, against one ZADD
+  admit         what letting in costs Redis
+  charge, reserve, pay
+                direct to booking, against the same SQL
+  proxy         through the gateway, against asking directly
+  one-seat      a crowd that wants one seat
+  availability  the seats of a date, read by a crowd
+  streams       visitors who watch their place
+  memory        what a visitor costs in Redis
+
+  --seconds N   how long each turn of limit and subject is, 4 unless said
+  --rounds N    how often they take turns, 3 unless said
+  --json FILE   writes every figure there, for programs
+  --yes         install missing packages without asking
+
+Without names all of them run, in some minutes. Each figure stands beside a limit that is
+measured in the same run; a missed goal is told and is no failure.
+
+  indexes       every statement of a hot path, explained, with and without its index, among a
+                million rows; some minutes
+  --rows N      among so many sales, 1000 to 10000000
+  --write       puts the table into docs/INDEXES.md
+";
+
+/// What the benchmarks say to a command line that they do not understand.
+const MISUSED: i32 = 64;
+/// What the page is about.
+const PAGE_ROWS: u32 = 1_000_000;
+/// How many sales the report may be made among.
+pub const ROWS: RangeInclusive<u32> = 1_000..=10_000_000;
+const NAMES: [&str; 11] = [
+    "poll",
+    "join",
+    "admit",
+    "charge",
+    "reserve",
+    "pay",
+    "proxy",
+    "one-seat",
+    "availability",
+    "streams",
+    "memory",
+];
+const PAGE: &str = "docs/INDEXES.md";
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub struct Bench {
+    pub yes: bool,
+    pub what: What,
+}
+
+/// Which of the two.
+#[derive(Debug)]
+pub enum What {
+    /// Names and flags, for the program.
+    Measure(Vec<OsString>),
+    /// The report on indexes.
+    Indexes { rows: Option<u32>, write: bool },
+}
+
+/// Whether there is a benchmark of this name. A test of the benchmarks keeps the list in step.
+pub fn is_known(name: &OsStr) -> bool {
+    NAMES.iter().any(|known| name == *known)
+}
+
+impl Bench {
+    /// Builds and measures, or is stopped.
+    pub fn run(self) -> Result<(), Failure> {
+        let stop = stop::listen()?;
+        if let What::Indexes {
+            rows: Some(_),
+            write: true,
+        } = self.what
+        {
+            return Err(Failure::Usage(
+                "--write is for the page, which is about a million rows; leave --rows out".into(),
+            ));
+        }
+        packages::ensure(self.yes || packages::is_unattended())?;
+        match self.what {
+            What::Measure(arguments) => measure(&arguments, &stop),
+            What::Indexes { rows, write } => indexes(rows.unwrap_or(PAGE_ROWS), write, &stop),
+        }
+    }
+}
+
+fn measure(arguments: &[OsString], stop: &AtomicBool) -> Result<(), Failure> {
+    workspace::build_all(true, stop)?;
+    // As many open files as may be: streams need one each, in the client and in the gateway.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"ulimit -n "$(ulimit -Hn)"; exec "$0" "$@""#])
+        .arg(binary("bench", Profile::Release)?)
+        .args(arguments);
+    let status = stop::run(&mut command, stop)?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(MISUSED) => Err(Failure::Usage("the benchmarks were not started".into())),
+        _ => Err(Failure::Failed("not everything could be measured".into())),
+    }
+}
+
+/// The test that guards the indexes prints the table; how long it takes is the server's own time, so that this build
+/// needs no optimisation.
+fn indexes(rows: u32, write: bool, stop: &AtomicBool) -> Result<(), Failure> {
+    let folder = workspace::root().join("target/usher");
+    fs::create_dir_all(&folder)?;
+    let file = folder.join("indexes.txt");
+    let mut test = workspace::cargo(&[
+        "test",
+        "-p",
+        "booking",
+        "--test",
+        "it",
+        "--",
+        "indexes::",
+        "--nocapture",
+    ]);
+    test.env("USHER_INDEX_ROWS", rows.to_string())
+        .stdout(File::create(&file)?);
+    let passed = stop::run(&mut test, stop)?.success();
+    let told = fs::read_to_string(&file)?;
+    let table = table(&told);
+    say(&table);
+    if !passed || table.is_empty() {
+        return Err(Failure::Failed(format!(
+            "a statement has no index, or the report could not be made; see {}",
+            file.display()
+        )));
+    }
+    if write {
+        let page = workspace::root().join(PAGE);
+        let text = replaced(&fs::read_to_string(&page)?, &table).ok_or_else(|| {
+            Failure::Failed(format!("{PAGE} holds no table that could be replaced"))
+        })?;
+        fs::write(page, text)?;
+        say(&format!("{PAGE} is written."));
+    }
+    Ok(())
+}
+
+/// The lines of a table, one below the other.
+fn table(told: &str) -> String {
+    let lines: Vec<_> = told.lines().filter(|line| line.starts_with('|')).collect();
+    lines.join("\n")
+}
+
+/// The page with its first table exchanged.
+fn replaced(page: &str, table: &str) -> Option<String> {
+    let lines: Vec<_> = page.lines().collect();
+    let first = lines.iter().position(|line| line.starts_with('|'))?;
+    let length = lines[first..]
+        .iter()
+        .take_while(|line| line.starts_with('|'))
+        .count();
+    let before = lines[..first].iter().copied();
+    let after = lines[first + length..].iter().copied();
+    let all: Vec<_> = before.chain(table.lines()).chain(after).collect();
+    Some(all.join("\n") + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{replaced, table};
+
+    #[test]
+    fn only_the_table_of_the_page_changes() {
+        let page = "# Head\n\n| a |\n|---|\n| old |\n\nAfter\n";
+        let told = "running 1 test\n| a |\n|---|\n| new |\n| newer |\nok\n";
+        let written = replaced(page, &table(told));
+        let wanted = "# Head\n\n| a |\n|---|\n| new |\n| newer |\n\nAfter\n";
+        assert_eq!(written.as_deref(), Some(wanted));
+        assert_eq!(replaced("no table\n", "| a |"), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! `cargo xtask load`: servers of its own, or a given target, and the load tool against them.
+//!
+//! It knows the tool as a program only. What a scenario is and what it takes stands there; a test keeps the list in the
+//! help here the same.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use testbed::{Profile, Scratch, Stack, StackOptions, binary};
+
+use crate::failure::Failure;
+use crate::{packages, say, stop, workspace};
+
+pub const HELP: &str = "\
+Puts load on servers that it starts itself, built with optimisation, and says what they bear.
+
+  cargo xtask load SCENARIO [--gateways N] [--durable] [--target URL] [--debug] [--yes] [flags]
+
+  join-burst  --users join within --duration, most of them at the start
+  poll        --waiting stand in the line; they ask as they are told, or at --rate
+  story       visitors come at --rate: join, wait, look, think, hold, charge, pay
+  one-seat    --users want the same seat at the same instant
+  sell-out    a crowd of --users comes within --ramp, until all --seats are sold
+  soak        the story at a constant --rate for --duration; first tenth against last
+  stress      the story in steps of --duration at a growing --rate, until p99 or errors break
+  spike       the story at --rate, ten times as many for a sixth of --duration, and back
+
+  --gateways N     how many gateways are started, 1 to 50; 1 unless said
+  --durable        stores keep what they promise through a loss of power, on disk
+  --target URL     servers that run already, as those of `cargo xtask up`; this machine only:
+                   127.0.0.1, localhost or [::1]; several with commas between.
+                   USHER_OPERATOR_KEY is their operator key
+  --debug          built without optimisation: quick to build, its figures mean nothing
+  --yes            install missing packages without asking
+
+For the scenario, where it has use for them:
+  --users N --waiting N --rate R --duration TIME --ramp TIME --seats N --think TIME
+  --connections N --max-active N --admit R --seed N
+Objectives: --p95-ms MS --p99-ms MS --errors N --drift F
+What it writes: --report DIR (target/usher/reports unless said), --json FILE
+
+docs/LOAD.md says what each means. Exit code 1 when an objective is missed. Ctrl-C stops
+everything.
+";
+
+/// What the load tool says to a command line that it does not understand.
+const MISUSED: i32 = 64;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub struct Load {
+    pub gateways: u16,
+    pub durable: bool,
+    pub target: Option<OsString>,
+    pub debug: bool,
+    pub yes: bool,
+    /// The scenario and its flags, for the tool.
+    pub arguments: Vec<OsString>,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Load {
+            gateways: 1,
+            durable: false,
+            target: None,
+            debug: false,
+            yes: false,
+            arguments: Vec::new(),
+        }
+    }
+}
+
+impl Load {
+    /// Runs the scenario to its end, or until somebody stops it.
+    pub fn run(self) -> Result<(), Failure> {
+        let stop = stop::listen()?;
+        if self.target.is_some() && env::var_os("USHER_OPERATOR_KEY").is_none() {
+            return Err(Failure::Usage(
+                "--target needs the operator key in USHER_OPERATOR_KEY; that of `cargo xtask up` is in target/usher/up.env".into(),
+            ));
+        }
+        packages::ensure(self.yes || packages::is_unattended())?;
+        workspace::build_all(!self.debug, &stop)?;
+        let profile = if self.debug {
+            Profile::Debug
+        } else {
+            Profile::Release
+        };
+        // Before any server starts: a typing error is told at once.
+        judge(&mut self.tool(profile, &["--check"])?, &stop)?;
+        match &self.target {
+            Some(target) => judge(self.tool(profile, &[])?.env("USHER_URLS", target), &stop),
+            None => self.with_servers(profile, &stop),
+        }
+    }
+
+    fn tool(&self, profile: Profile, more: &[&str]) -> io::Result<Command> {
+        let mut tool = Command::new(binary("loadtest", profile)?);
+        tool.args(&self.arguments)
+            .args(more)
+            .current_dir(workspace::root());
+        Ok(tool)
+    }
+
+    fn with_servers(&self, profile: Profile, stop: &AtomicBool) -> Result<(), Failure> {
+        let scratch = Scratch::new()?;
+        // A scratch folder is in RAM where there is room, and what is in RAM survives nothing.
+        let folder = match self.durable {
+            true => workspace::root().join("target/usher/load"),
+            false => scratch.path().to_owned(),
+        };
+        let progress = |what: &str| match stop.load(Ordering::Relaxed) {
+            true => Err(io::ErrorKind::Interrupted.into()),
+            false => {
+                say(what);
+                Ok(())
+            }
+        };
+        let mut options = StackOptions::new(folder);
+        options.gateways = self.gateways;
+        options.durable = self.durable;
+        options.fresh = true;
+        options.profile = profile;
+        options.progress = &progress;
+        let mut stack = Stack::start(options)?;
+        let mut tool = self.tool(profile, &[])?;
+        tool.env("USHER_URLS", stack.gateway_urls().join(","))
+            .env("USHER_OPERATOR_KEY", stack.operator_key());
+        let outcome = judge(&mut tool, stop);
+        let stopped = stack.stop();
+        outcome?;
+        Ok(stopped?)
+    }
+}
+
+/// Runs the tool; its exit code is the verdict.
+fn judge(tool: &mut Command, stop: &AtomicBool) -> Result<(), Failure> {
+    match stop::run(tool, stop)?.code() {
+        Some(0) => Ok(()),
+        Some(MISUSED) => Err(Failure::Usage(
+            "the load tool did not understand that; it says above what".into(),
+        )),
+        _ => Err(Failure::Failed(
+            "an objective was missed, or the run could not be made; it stands above".into(),
+        )),
+    }
+}
