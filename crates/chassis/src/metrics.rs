@@ -110,7 +110,9 @@ impl HttpMetrics {
             .expect("registered once");
         let metrics = Self { duration };
         // The first request of any process is that of whoever waits for it.
-        metrics.duration.with_label_values(&["GET", "/ready", "200"]);
+        metrics
+            .duration
+            .with_label_values(&["GET", "/ready", "200"]);
         metrics
     }
 

@@ -185,7 +185,11 @@ mod tests {
         super::PoolMetrics::register(&registry, pool);
         let text = TextEncoder::new().encode_to_string(&registry.gather());
         let text = text.expect("text");
-        for line in ["redis_pool_max 3", "redis_pool_in_use 0", "redis_pool_waiting 0"] {
+        for line in [
+            "redis_pool_max 3",
+            "redis_pool_in_use 0",
+            "redis_pool_waiting 0",
+        ] {
             assert!(text.contains(line), "{line} in {text}");
         }
     }

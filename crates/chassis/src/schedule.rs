@@ -242,7 +242,10 @@ mod tests {
         rung.notified().await;
         assert!(runs.load(Ordering::SeqCst) >= 2);
         schedule.stop().await;
-        assert!(!shown(&registry, r#"cron_step_failures_total{step="step"} 0"#));
+        assert!(!shown(
+            &registry,
+            r#"cron_step_failures_total{step="step"} 0"#
+        ));
     }
 
     #[tokio::test]
@@ -310,7 +313,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_that_is_not_cron_is_refused() {
-        let schedule = super::Schedule::new(&Registry::new()).await.expect("a scheduler");
+        let schedule = super::Schedule::new(&Registry::new())
+            .await
+            .expect("a scheduler");
         let refused = schedule
             .ring("step", "now and then", async || Ok::<(), String>(()))
             .await;
