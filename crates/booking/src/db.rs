@@ -12,9 +12,9 @@ mod session;
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chassis::metrics::IntGauge;
 use diesel::connection::Connection;
 use diesel::mysql::MysqlConnection;
 use diesel::r2d2::{NopErrorHandler, Pool};
@@ -28,6 +28,8 @@ pub use columns::{At, Id, Page, new_id};
 pub(crate) use error::fails_with_db;
 pub use error::{DbError, Failure, UrlInvalid};
 use session::{Session, Sessions};
+
+use crate::metrics::DbMetrics;
 
 /// A connection that is inside a transaction: whoever takes one may write.
 pub type Tx = MysqlConnection;
@@ -72,7 +74,7 @@ pub struct Db {
     pool: Pool<Sessions>,
     permits: Arc<Semaphore>,
     options: DbOptions,
-    deadlocks: Arc<AtomicU64>,
+    metrics: Arc<DbMetrics>,
 }
 
 impl Db {
@@ -92,7 +94,7 @@ impl Db {
             permits: Arc::new(Semaphore::new(pool.max_size() as usize)),
             pool,
             options,
-            deadlocks: Arc::default(),
+            metrics: Arc::new(DbMetrics::new()),
         })
     }
 
@@ -117,14 +119,17 @@ impl Db {
         let mut retries = 0;
         loop {
             let act = Arc::clone(&act);
-            let outcome = self.on_session(move |session| begin(session, &*act)).await;
-            match outcome.map_err(Failure::into_db) {
+            let outcome = self.on_session("transaction", move |session| begin(session, &*act));
+            match outcome.await.map_err(Failure::into_db) {
                 Ok(done) => return Ok(done),
                 Err(Err(refusal)) => return Err(refusal),
                 Err(Ok(DbError::Deadlock)) if retries < DEADLOCK_RETRIES => retries += 1,
-                Err(Ok(cause)) => return Err(cause.into()),
+                Err(Ok(cause)) => {
+                    self.metrics.failed(&cause);
+                    return Err(cause.into());
+                }
             }
-            self.deadlocks.fetch_add(1, Ordering::Relaxed);
+            self.metrics.deadlocks.inc();
             let pause_ms = rand::rng().random_range(1..=DEADLOCK_PAUSE_MS * u64::from(retries));
             sleep(Duration::from_millis(pause_ms)).await;
         }
@@ -137,11 +142,17 @@ impl Db {
         E: Failure + Send + 'static,
         F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
     {
-        self.on_session(move |session| match look(&mut session.mysql) {
+        let seen = self.on_session("read", move |session| match look(&mut session.mysql) {
             Ok(seen) => Attempt::Done(Ok(seen)),
             Err(error) => Attempt::of(error, false),
+        });
+        seen.await.map_err(|error: E| match error.into_db() {
+            Ok(cause) => {
+                self.metrics.failed(&cause);
+                cause.into()
+            }
+            Err(refusal) => refusal,
         })
-        .await
     }
 
     /// Whether the server answers.
@@ -151,7 +162,12 @@ impl Db {
 
     /// Transactions that were run again after a deadlock, since the start.
     pub fn deadlocks(&self) -> u64 {
-        self.deadlocks.load(Ordering::Relaxed)
+        self.metrics.deadlocks.get()
+    }
+
+    /// What is counted and timed here.
+    pub fn metrics(&self) -> &DbMetrics {
+        &self.metrics
     }
 
     /// Connections that are in use at this moment, of [`DbOptions::pool_size`].
@@ -159,14 +175,29 @@ impl Db {
         self.pool.max_size() - self.permits.available_permits() as u32
     }
 
+    /// Connections that there are, in use or idle.
+    pub fn open(&self) -> u32 {
+        self.pool.state().connections
+    }
+
+    /// Connections that there may be.
+    pub fn most(&self) -> u32 {
+        self.pool.max_size()
+    }
+
     /// Runs `act` on a connection of the pool, on another one when the first turns out to have died while idle.
-    async fn on_session<T, E, F>(&self, act: F) -> Result<T, E>
+    async fn on_session<T, E, F>(&self, kind: &str, act: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: Failure + Send + 'static,
         F: Fn(&mut Session) -> Attempt<T, E> + Send + 'static,
     {
-        let free = timeout(self.options.wait, Arc::clone(&self.permits).acquire_owned()).await;
+        let free = timeout(self.options.wait, Arc::clone(&self.permits).acquire_owned());
+        let (asked, waiter) = (Instant::now(), Waiter::of(&self.metrics.waiting));
+        let free = free.await;
+        drop(waiter);
+        let begun = Instant::now();
+        self.metrics.wait.observe((begun - asked).as_secs_f64());
         let Ok(Ok(permit)) = free else {
             return Err(DbError::Busy.into());
         };
@@ -190,11 +221,30 @@ impl Db {
             }
             Err(DbError::Unreachable("every connection was lost".into()).into())
         });
-        match timeout(self.options.deadline, work).await {
+        let done = timeout(self.options.deadline, work).await;
+        let duration = self.metrics.duration.with_label_values(&[kind]);
+        duration.observe(begun.elapsed().as_secs_f64());
+        match done {
             Ok(outcome) => joined(outcome)?,
             // The thread keeps its permit until the server answers or the connection breaks.
             Err(_) => Err(DbError::Unreachable("no answer before the deadline".into()).into()),
         }
+    }
+}
+
+/// Somebody who waits for a connection, also one who gives up before there is one.
+struct Waiter<'a>(&'a IntGauge);
+
+impl<'a> Waiter<'a> {
+    fn of(waiting: &'a IntGauge) -> Self {
+        waiting.inc();
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -38,6 +38,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use chassis::health::Health;
 use chassis::metrics::HttpMetrics;
+use chassis::redis::PoolMetrics;
 use chassis::schedule::Bell;
 use chassis::server::{self, Listening, Running, StartError};
 use chassis::time::Clock;
@@ -51,7 +52,7 @@ use crate::api::Lists;
 use crate::config::{Config, Forwarding, MysqlUrl};
 use crate::db::{Db, DbError, DbOptions};
 use crate::kafka::Producer;
-use crate::metrics::{DbMetrics, ForwardMetrics, Metrics};
+use crate::metrics::{ForwardMetrics, Metrics};
 use crate::outbox::{Publisher, PublisherOptions};
 use crate::pass::PassKeys;
 use crate::reconciliation::Report;
@@ -115,10 +116,12 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let redis = chassis::redis::pool(&config.redis_url, config.redis_pool);
     let redis = redis.map_err(|cause| StartError::Store(cause.to_string()))?;
     let registry = Registry::new();
-    DbMetrics::register(&registry, db.clone());
+    PoolMetrics::register(&registry, redis.clone());
     let publisher = publisher(&config, &db, &clock)?;
+    let seat_lock = SeatLock::new(redis, clock.clone());
     let app = web::Data::new(Booking {
-        seat_lock: SeatLock::new(redis, clock.clone()),
+        metrics: Metrics::of_service(&registry, &db, &seat_lock),
+        seat_lock,
         lists: Lists::new(config.cache_age, clock.clone()),
         publisher,
         events: Bell::default(),
@@ -130,7 +133,6 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
             hold: TimeDelta::seconds(config.hold_s),
         },
         sweep_batch: config.sweep_batch,
-        metrics: Metrics::register(&registry),
         db: db.clone(),
     });
     let http_metrics = web::Data::new(HttpMetrics::register(&registry));
@@ -141,7 +143,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         |cause: std::io::Error| StartError::Store(format!("the server did not start: {cause}"));
     let address = listener.local_addr().map_err(failed)?;
     let admin_address = admin_listener.local_addr().map_err(failed)?;
-    let ringing = scheduler::start(&Arc::clone(&app)).await?;
+    let ringing = scheduler::start(&Arc::clone(&app), &registry).await?;
     let admin = server::admin(admin_listener, registry, health.clone()).map_err(failed)?;
     let public = serve(listener, app, http_metrics, health.clone(), &config).map_err(failed)?;
     log::info!("serving on {address}, operators on {admin_address}");
@@ -177,8 +179,7 @@ pub async fn forward<T>(
 ) -> Result<T, StartError> {
     let db = migrate(&config.mysql_url, FORWARDER_POOL, config.start_wait).await?;
     let registry = Registry::new();
-    DbMetrics::register(&registry, db.clone());
-    let metrics = ForwardMetrics::register(&registry);
+    let metrics = ForwardMetrics::of_forwarder(&registry, &db);
     let forwarder = forwarder::open(&config, db.clone(), clock.clone(), metrics)
         .map_err(|cause| StartError::Store(cause.to_string()))?;
     let checked = db.clone();
@@ -187,9 +188,9 @@ pub async fn forward<T>(
         |cause: std::io::Error| StartError::Store(format!("the server did not start: {cause}"));
     let listener = server::bind("operators", config.listen)?;
     let address = listener.local_addr().map_err(failed)?;
+    let ringing = scheduler::start_forwarder(db, clock, config.keep, &registry).await?;
     let admin = server::admin(listener, registry, health.clone()).map_err(failed)?;
     let admin = Listening::spawn(admin, address);
-    let ringing = scheduler::start_forwarder(db, clock, config.keep).await?;
     log::info!("forwarding events, operators on {address}");
     let (ending, stopping) = watch::channel(false);
     let running = tokio::spawn(forwarder.run(stopping));

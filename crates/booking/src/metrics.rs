@@ -1,54 +1,41 @@
-//! Every metric of this service; the HTTP ones come from chassis. The doc of a field is its help text.
+//! Every metric of this service beside those of chassis. The doc of a field is its help text.
+//!
+//! Counters are of this instance alone. What is said to be over all instances is asked of MySQL, so
+//! each instance shows the same, and sums over instances would be wrong.
 
+use chassis::metrics::{ProcessMetrics, STORE_S};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{IntGauge, Registry};
 
-use crate::db::Db;
+use crate::db::{Db, DbError};
+use crate::seat_lock::SeatLock;
 
-macro_rules! catalogue {
-    ($(#[doc = $about:literal])+ $name_of_all:ident; $($(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal,)+) => {
-        $(#[doc = $about])+
-        #[derive(Clone)]
-        pub struct $name_of_all {
-            $($(#[doc = $help])+ pub $field: $kind,)+
-        }
-
-        impl $name_of_all {
-            /// Registers all of them.
-            ///
-            /// # Panics
-            /// When the registry already has one of them: that is a mistake in the program.
-            pub fn register(registry: &Registry) -> Self {
-                Self {
-                    $($field: {
-                        let metric = $kind::new($name, concat!($($help),+).trim()).expect("a sound name");
-                        registry.register(Box::new(metric.clone())).expect("registered once");
-                        metric
-                    },)+
-                }
-            }
-        }
-    };
-}
-
-catalogue! {
+chassis::catalogue! {
     /// What has happened since the start, and how the books stand.
     Metrics;
     /// Reservations that were made
     holds: IntCounter = "booking_holds_total",
-    /// Reservations that were refused because a seat was taken
-    conflicts: IntCounter = "booking_conflicts_total",
-    /// Reservations that were given back by their users
+    /// Reservations that were refused because a seat was taken, by who said so: the locks in Redis, or MySQL
+    conflicts: IntCounterVec = "booking_conflicts_total" by "judge" ["lock", "database"],
+    /// Reservations that were given back by their users, held or paid
     cancellations: IntCounter = "booking_cancellations_total",
     /// Holds that the sweeper of this instance has ended
     expired: IntCounter = "booking_expired_total",
     /// Reservations that were paid
     payments: IntCounter = "booking_payments_total",
-    /// Payments that were given back
+    /// Money that was captured for them, in won
+    captured: IntCounter = "booking_captured_won_total",
+    /// Seats that were sold by them
+    sold: IntCounter = "booking_seats_sold_total",
+    /// Payments that were given back, also by giving back a paid reservation
     refunds: IntCounter = "booking_refunds_total",
+    /// Money that went back into wallets by them, in won
+    refunded: IntCounter = "booking_refunded_won_total",
     /// Charges of wallets
     charges: IntCounter = "booking_charges_total",
+    /// Money that came into wallets by them, in won
+    charged: IntCounter = "booking_charged_won_total",
     /// Events that this instance has delivered to the topic
     published: IntCounter = "booking_outbox_delivered_total",
     /// Tries of this instance to deliver an event that failed
@@ -65,7 +52,7 @@ catalogue! {
     differences: IntGauge = "booking_reconciliation_differences",
 }
 
-catalogue! {
+chassis::catalogue! {
     /// What the forwarder has done since the start.
     ForwardMetrics;
     /// Events that the receiver has taken
@@ -80,50 +67,113 @@ catalogue! {
     in_hand: IntGauge = "booking_forward_in_hand",
 }
 
-/// How the database does, asked when the metrics are read.
-pub struct DbMetrics {
-    db: Db,
-    in_use: IntGauge,
-    deadlocks: IntCounter,
+chassis::catalogue! {
+    /// How the locks of seats thin the crowd.
+    SeatLockMetrics;
+    /// Times that locks were asked for: all were taken (passed), others had one (taken), Redis did not say (unthinned)
+    asked: IntCounterVec = "booking_seat_locks_total" by "outcome" ["passed", "taken", "unthinned"],
+    /// Time until Redis answered, or was given up
+    duration: HistogramVec = "booking_seat_lock_duration_seconds" by "verb" ["take", "release"] in STORE_S,
+    /// Questions that Redis did not answer in time or refused; everybody then passes to MySQL
+    failures: IntCounter = "booking_seat_lock_failures_total",
+    /// 1 while Redis is left alone because it did not answer
+    off: IntGauge = "booking_seat_locks_off",
+}
+
+chassis::catalogue! {
+    /// How the door to MySQL is used.
+    DbMetrics;
+    /// How long callers waited for a connection, also in vain
+    wait: Histogram = "booking_db_wait_seconds" in STORE_S,
+    /// Callers who wait for a connection
+    waiting: IntGauge = "booking_db_waiting",
+    /// Time on a connection, of each read and of each try of a transaction
+    duration: HistogramVec = "booking_db_duration_seconds" by "kind" ["read", "transaction"] in STORE_S,
+    /// Transactions that ran again after a deadlock
+    deadlocks: IntCounter = "booking_db_deadlocks_total",
+    /// Reads and transactions that MySQL, or the lack of a connection, made fail
+    failures: IntCounterVec = "booking_db_failures_total" by "reason" ["busy", "lock_wait", "deadlock", "unreachable", "other"],
 }
 
 impl DbMetrics {
-    /// Registers both.
-    ///
-    /// # Panics
-    /// When the registry already has them: that is a mistake in the program.
-    pub fn register(registry: &Registry, db: Db) {
-        let in_use = IntGauge::new(
-            "booking_db_connections_in_use",
-            "Connections to MySQL that are in use",
-        );
-        let deadlocks = IntCounter::new(
-            "booking_db_deadlocks_total",
-            "Transactions that ran again after a deadlock",
-        );
-        let (in_use, deadlocks) = (
-            in_use.expect("a sound name"),
-            deadlocks.expect("a sound name"),
-        );
-        registry
-            .register(Box::new(Self {
-                db,
-                in_use,
-                deadlocks,
-            }))
-            .expect("registered once");
+    /// Counts a failure, unless it may be one that the caller asked for: a constraint that says no.
+    pub fn failed(&self, cause: &DbError) {
+        let reason = match cause {
+            DbError::Busy => "busy",
+            DbError::LockWait => "lock_wait",
+            DbError::Deadlock => "deadlock",
+            DbError::Unreachable(_) => "unreachable",
+            DbError::Migration(_) | DbError::Unexpected(_) | DbError::Query(_) => "other",
+            DbError::Check(_) | DbError::Duplicate(_) => return,
+        };
+        self.failures.with_label_values(&[reason]).inc();
     }
 }
 
-impl Collector for DbMetrics {
+impl Metrics {
+    /// Shows everything that a process which serves the API knows.
+    ///
+    /// # Panics
+    /// When the registry already has one of them: that is a mistake in the program.
+    pub fn of_service(registry: &Registry, db: &Db, seat_lock: &SeatLock) -> Self {
+        ProcessMetrics::register(registry, "booking", env!("CARGO_PKG_VERSION"));
+        show_db(registry, db);
+        seat_lock.metrics().enrol(registry);
+        Self::register(registry)
+    }
+}
+
+impl ForwardMetrics {
+    /// Shows everything that a forwarder knows.
+    ///
+    /// # Panics
+    /// As [`Metrics::of_service`].
+    pub fn of_forwarder(registry: &Registry, db: &Db) -> Self {
+        ProcessMetrics::register(registry, "forwarder", env!("CARGO_PKG_VERSION"));
+        show_db(registry, db);
+        Self::register(registry)
+    }
+}
+
+fn show_db(registry: &Registry, db: &Db) {
+    db.metrics().enrol(registry);
+    let gauges = [
+        (
+            "booking_db_connections_in_use",
+            "Connections to MySQL that are in use",
+        ),
+        (
+            "booking_db_connections_open",
+            "Connections to MySQL, in use or idle",
+        ),
+        (
+            "booking_db_connections_max",
+            "Connections to MySQL that there may be",
+        ),
+    ];
+    let gauges = gauges.map(|(name, help)| IntGauge::new(name, help).expect("a sound name"));
+    let db = db.clone();
+    registry
+        .register(Box::new(DbPool { db, gauges }))
+        .expect("registered once");
+}
+
+/// The pool, asked when the metrics are read.
+struct DbPool {
+    db: Db,
+    gauges: [IntGauge; 3],
+}
+
+impl Collector for DbPool {
     fn desc(&self) -> Vec<&Desc> {
-        [self.in_use.desc(), self.deadlocks.desc()].concat()
+        self.gauges.iter().flat_map(Collector::desc).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        self.in_use.set(self.db.in_use().into());
-        self.deadlocks
-            .inc_by(self.db.deadlocks().saturating_sub(self.deadlocks.get()));
-        [self.in_use.collect(), self.deadlocks.collect()].concat()
+        let values = [self.db.in_use(), self.db.open(), self.db.most()];
+        for (gauge, value) in self.gauges.iter().zip(values) {
+            gauge.set(value.into());
+        }
+        self.gauges.iter().flat_map(Collector::collect).collect()
     }
 }

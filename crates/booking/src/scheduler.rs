@@ -7,6 +7,7 @@ use chassis::schedule::{Ringing, Schedule};
 use chassis::server::StartError;
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
+use prometheus::Registry;
 use tokio::time::sleep;
 
 use crate::Booking;
@@ -23,10 +24,10 @@ const FORGET_BATCH: u32 = 1_000;
 const GATHER: Duration = Duration::from_millis(10);
 
 /// Begins to ring. Every instance rings; the steps skip each other's rows.
-pub async fn start(app: &Arc<Booking>) -> Result<Ringing, StartError> {
+pub async fn start(app: &Arc<Booking>, registry: &Registry) -> Result<Ringing, StartError> {
     let [sweeper, forgetter, auditor, publisher, gauge, remover] =
         [(); 6].map(|()| Arc::clone(app));
-    let schedule = Schedule::new()
+    let schedule = Schedule::new(registry)
         .await?
         .ring("sweep", "* * * * * *", move || sweep(Arc::clone(&sweeper)))
         .await?
@@ -42,11 +43,11 @@ pub async fn start(app: &Arc<Booking>) -> Result<Ringing, StartError> {
             publish(Arc::clone(&publisher))
         })
         .await?
-        .ring("measure the outbox", "*/5 * * * * *", move || {
+        .ring("measure_outbox", "*/5 * * * * *", move || {
             measure_outbox(Arc::clone(&gauge))
         })
         .await?
-        .ring("forget events", "45 * * * * *", move || {
+        .ring("forget_events", "45 * * * * *", move || {
             forget_events(Arc::clone(&remover))
         })
         .await?;
@@ -54,11 +55,16 @@ pub async fn start(app: &Arc<Booking>) -> Result<Ringing, StartError> {
 }
 
 /// Begins to ring for a forwarder.
-pub async fn start_forwarder(db: Db, clock: Clock, keep: TimeDelta) -> Result<Ringing, StartError> {
+pub async fn start_forwarder(
+    db: Db,
+    clock: Clock,
+    keep: TimeDelta,
+    registry: &Registry,
+) -> Result<Ringing, StartError> {
     let forget = move || forget_receipts(db.clone(), clock.now() - keep);
-    let schedule = Schedule::new()
+    let schedule = Schedule::new(registry)
         .await?
-        .ring("forget receipts", "45 * * * * *", forget)
+        .ring("forget_receipts", "45 * * * * *", forget)
         .await?;
     Ok(schedule.start().await?)
 }

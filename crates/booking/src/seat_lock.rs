@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chassis::time::Clock;
 use deadpool_redis::{Pool, PoolError};
@@ -16,6 +16,7 @@ use redis::Script;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::metrics::SeatLockMetrics;
 use crate::reservation::SeatNumbers;
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("seat_lock/take.lua")));
@@ -49,6 +50,7 @@ pub struct SeatLock {
     clock: Clock,
     /// Until when Redis is left alone, in microseconds of the clock; [`WELL`] while it answers.
     broken_until_us: Arc<AtomicI64>,
+    metrics: SeatLockMetrics,
 }
 
 impl SeatLock {
@@ -58,7 +60,13 @@ impl SeatLock {
             pool,
             clock,
             broken_until_us: Arc::new(AtomicI64::new(WELL)),
+            metrics: SeatLockMetrics::new(),
         }
+    }
+
+    /// What is counted and timed here.
+    pub fn metrics(&self) -> &SeatLockMetrics {
+        &self.metrics
     }
 
     /// Takes the locks of all these seats for `owner`, or says which of them others have.
@@ -79,15 +87,18 @@ impl SeatLock {
         }
         call.arg(owner.as_bytes().as_slice())
             .arg(lives_ms.to_string());
-        let answer: Option<Vec<usize>> = self.ask(&call).await;
-        match answer {
-            None => Thinned::NotThinned,
-            Some(others) if others.is_empty() => Thinned::Passed,
+        let answer: Option<Vec<usize>> = self.ask("take", &call).await;
+        let (thinned, outcome) = match answer {
+            None => (Thinned::NotThinned, "unthinned"),
+            Some(others) if others.is_empty() => (Thinned::Passed, "passed"),
             Some(others) => {
                 let numbered = |position: usize| seats.as_slice().get(position - 1).copied();
-                Thinned::Taken(others.into_iter().filter_map(numbered).collect())
+                let taken = others.into_iter().filter_map(numbered).collect();
+                (Thinned::Taken(taken), "taken")
             }
-        }
+        };
+        self.metrics.asked.with_label_values(&[outcome]).inc();
+        thinned
     }
 
     /// Gives back those of the locks that are still `owner`'s: after a transaction that failed, or a hold that was given
@@ -101,11 +112,15 @@ impl SeatLock {
             call.key(key);
         }
         call.arg(owner.as_bytes().as_slice());
-        let _: Option<u32> = self.ask(&call).await;
+        let _: Option<u32> = self.ask("release", &call).await;
     }
 
     /// Runs a script, unless Redis is being left alone.
-    async fn ask<T: redis::FromRedisValue>(&self, call: &redis::ScriptInvocation<'_>) -> Option<T> {
+    async fn ask<T: redis::FromRedisValue>(
+        &self,
+        verb: &str,
+        call: &redis::ScriptInvocation<'_>,
+    ) -> Option<T> {
         if !self.may_ask() {
             return None;
         }
@@ -113,8 +128,13 @@ impl SeatLock {
             let mut connection = self.pool.get().await?;
             Ok::<T, PoolError>(call.invoke_async(&mut connection).await?)
         });
-        match asked.await {
+        let began = Instant::now();
+        let asked = asked.await;
+        let duration = self.metrics.duration.with_label_values(&[verb]);
+        duration.observe(began.elapsed().as_secs_f64());
+        match asked {
             Ok(Ok(answer)) => {
+                self.metrics.off.set(0);
                 self.broken_until_us.store(WELL, Ordering::Relaxed);
                 Some(answer)
             }
@@ -143,6 +163,8 @@ impl SeatLock {
     }
 
     fn leave_alone<T>(&self, cause: &str) -> Option<T> {
+        self.metrics.failures.inc();
+        self.metrics.off.set(1);
         let until_us = self.clock.now().timestamp_micros() + BREAK_US;
         if self.broken_until_us.swap(until_us, Ordering::Relaxed) == WELL {
             log::warn!("seat locks are off until Redis answers again: {cause}");

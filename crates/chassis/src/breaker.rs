@@ -97,6 +97,11 @@ impl Breaker {
         })
     }
 
+    /// Whether the store is left alone, but for one call at a time.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.memory().state, State::Closed)
+    }
+
     /// How many calls are under way.
     pub fn under_way(&self) -> usize {
         self.under_way.load(Ordering::Relaxed)
@@ -154,11 +159,13 @@ mod tests {
         assert_eq!(breaker.pass().err(), Some(Refused::Open));
         tokio::time::advance(PAUSE).await;
         let trial = breaker.pass().expect("one may try");
+        assert!(breaker.is_open());
         assert_eq!(breaker.pass().err(), Some(Refused::Open), "one alone");
         trial.in_vain();
         assert_eq!(breaker.pass().err(), Some(Refused::Open));
         tokio::time::advance(PAUSE).await;
         breaker.pass().expect("the next may try").answered();
+        assert!(!breaker.is_open());
         assert!(breaker.pass().is_ok() && breaker.pass().is_ok());
     }
 

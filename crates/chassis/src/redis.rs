@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_redis::{PoolConfig, Runtime, Timeouts};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntGauge, Registry};
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 
@@ -58,6 +61,11 @@ pub fn connection(url: &str) -> Result<Connection, RedisUrlInvalid> {
 }
 
 impl Connection {
+    /// Whether Redis is left alone because it did not answer.
+    pub fn is_left_alone(&self) -> bool {
+        self.breaker.is_open()
+    }
+
     /// Commands that have no answer yet.
     pub fn under_way(&self) -> usize {
         self.breaker.under_way()
@@ -118,8 +126,74 @@ pub fn pool(url: &str, size: usize) -> Result<deadpool_redis::Pool, RedisUrlInva
         .map_err(|cause| RedisUrlInvalid(cause.to_string()))
 }
 
+/// How a pool is used, asked of it when the metrics are read.
+pub struct PoolMetrics {
+    pool: deadpool_redis::Pool,
+    gauges: [IntGauge; 4],
+}
+
+impl PoolMetrics {
+    /// Registers the metrics of the pool of this process.
+    ///
+    /// # Panics
+    /// When the registry already has them: that is a mistake in the program.
+    pub fn register(registry: &Registry, pool: deadpool_redis::Pool) {
+        let gauges = [
+            (
+                "redis_pool_in_use",
+                "Connections of the pool to Redis that are in use",
+            ),
+            ("redis_pool_idle", "Connections of the pool that are idle"),
+            ("redis_pool_max", "Connections that the pool may have"),
+            ("redis_pool_waiting", "Callers who wait for a connection"),
+        ];
+        let gauges = gauges.map(|(name, help)| IntGauge::new(name, help).expect("a sound name"));
+        registry
+            .register(Box::new(Self { pool, gauges }))
+            .expect("registered once");
+    }
+}
+
+impl Collector for PoolMetrics {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauges.iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let status = self.pool.status();
+        let values = [
+            status.size.saturating_sub(status.available),
+            status.available,
+            status.max_size,
+            status.waiting,
+        ];
+        for (gauge, value) in self.gauges.iter().zip(values) {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        self.gauges.iter().flat_map(Collector::collect).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use prometheus::{Registry, TextEncoder};
+
+    #[test]
+    fn a_pool_shows_its_size_before_it_is_used() {
+        let registry = Registry::new();
+        let pool = super::pool("redis://127.0.0.1:1/0", 3).expect("a pool");
+        super::PoolMetrics::register(&registry, pool);
+        let text = TextEncoder::new().encode_to_string(&registry.gather());
+        let text = text.expect("text");
+        for line in [
+            "redis_pool_max 3",
+            "redis_pool_in_use 0",
+            "redis_pool_waiting 0",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+
     #[test]
     fn a_url_of_another_kind_is_refused_and_not_shown() {
         let refused = super::pool("http://user:secret@host", 1).expect_err("not Redis");

@@ -2,17 +2,78 @@
 //!
 //! A step that still runs when its line rings again is skipped, not doubled. The next ring is the
 //! retry, so a step logs its failure and ends. Lines are cron, never "repeated" jobs: the
-//! scheduler does not ring those again after a stall that is longer than their period.
+//! scheduler does not ring those again after a stall that is longer than their period. How each step
+//! does is shown by its name.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use prometheus::Registry;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+
+use crate::metrics::{Histogram, IntCounter, IntGauge};
+use crate::time::Clock;
+
+/// Seconds; from a step that finds nothing to do to one that reads whole tables.
+const STEP_S: &[f64] = &[
+    0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+
+crate::catalogue! {
+    /// What became of the steps, by their names.
+    CronMetrics;
+    /// How long each run of a step took, also one that failed
+    duration: HistogramVec = "cron_step_duration_seconds" by "step" [] in STEP_S,
+    /// Rings that were skipped because the step still ran
+    skips: IntCounterVec = "cron_step_skips_total" by "step" [],
+    /// Runs of a step that failed
+    failures: IntCounterVec = "cron_step_failures_total" by "step" [],
+    /// When the step last ended well, in seconds since 1970; before the first time, when the process started
+    last_success: IntGaugeVec = "cron_step_last_success_timestamp_seconds" by "step" [],
+}
+
+/// The metrics of one step.
+struct Watched {
+    name: &'static str,
+    duration: Histogram,
+    skips: IntCounter,
+    failures: IntCounter,
+    last_success: IntGauge,
+    clock: Clock,
+}
+
+impl Watched {
+    fn of(metrics: &CronMetrics, name: &'static str) -> Self {
+        let watched = Self {
+            name,
+            duration: metrics.duration.with_label_values(&[name]),
+            skips: metrics.skips.with_label_values(&[name]),
+            failures: metrics.failures.with_label_values(&[name]),
+            last_success: metrics.last_success.with_label_values(&[name]),
+            clock: Clock::system(),
+        };
+        watched.last_success.set(watched.clock.now().timestamp());
+        watched
+    }
+
+    async fn run<E: std::fmt::Display>(&self, step: impl Future<Output = Result<(), E>>) {
+        let began = Instant::now();
+        let outcome = step.await;
+        self.duration.observe(began.elapsed().as_secs_f64());
+        match outcome {
+            Ok(()) => self.last_success.set(self.clock.now().timestamp()),
+            Err(cause) => {
+                self.failures.inc();
+                log::error!("{}: {cause}", self.name);
+            }
+        }
+    }
+}
 
 /// How long a step that a bell rang may take to end when the table is stopped.
 const LAST_STEP: Duration = Duration::from_secs(2);
@@ -33,15 +94,17 @@ type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A table of cron lines, each with the step it rings. Seconds come first in a line.
 pub struct Schedule {
     scheduler: JobScheduler,
+    metrics: CronMetrics,
     stopping: watch::Sender<bool>,
     waiting: Vec<Waiting>,
 }
 
 impl Schedule {
-    /// A table without lines.
-    pub async fn new() -> Result<Self, JobSchedulerError> {
+    /// A table without lines, whose steps are shown in `registry`.
+    pub async fn new(registry: &Registry) -> Result<Self, JobSchedulerError> {
         Ok(Self {
             scheduler: JobScheduler::new().await?,
+            metrics: CronMetrics::register(registry),
             stopping: watch::Sender::new(false),
             waiting: Vec::new(),
         })
@@ -61,16 +124,16 @@ impl Schedule {
     {
         let running = Arc::new(Mutex::new(()));
         let step = Arc::new(step);
+        let watched = Arc::new(Watched::of(&self.metrics, name));
         let job = Job::new_async(cron, move |_, _| {
-            let (running, step) = (running.clone(), step.clone());
+            let (running, step, watched) = (running.clone(), step.clone(), watched.clone());
             Box::pin(async move {
                 let Ok(_guard) = running.try_lock() else {
+                    watched.skips.inc();
                     log::warn!("{name} still runs; this ring is skipped");
                     return;
                 };
-                if let Err(cause) = step().await {
-                    log::error!("{name}: {cause}");
-                }
+                watched.run(step()).await;
             })
         })?;
         self.scheduler.add(job).await?;
@@ -94,6 +157,7 @@ impl Schedule {
         let job = Job::new(cron, move |_, _| line.ring())?;
         self.scheduler.add(job).await?;
         let mut stopping = self.stopping.subscribe();
+        let watched = Watched::of(&self.metrics, name);
         self.waiting.push(Box::pin(async move {
             loop {
                 tokio::select! {
@@ -101,9 +165,7 @@ impl Schedule {
                     _ = stopping.wait_for(|it| *it) => return,
                     () = bell.0.notified() => {}
                 }
-                if let Err(cause) = step().await {
-                    log::error!("{name}: {cause}");
-                }
+                watched.run(step()).await;
             }
         }));
         Ok(self)
@@ -147,13 +209,20 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use prometheus::{Registry, TextEncoder};
     use tokio::sync::Notify;
+
+    fn shown(registry: &Registry, line: &str) -> bool {
+        let text = TextEncoder::new().encode_to_string(&registry.gather());
+        text.expect("text").lines().any(|it| it == line)
+    }
 
     #[tokio::test]
     async fn a_step_rings_again_after_it_failed_and_never_twice_at_once() {
         let (runs, rung) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
         let (seen, told) = (runs.clone(), rung.clone());
-        let schedule = super::Schedule::new()
+        let registry = Registry::new();
+        let schedule = super::Schedule::new(&registry)
             .await
             .expect("a scheduler")
             .ring("step", "* * * * * *", move || {
@@ -173,6 +242,36 @@ mod tests {
         rung.notified().await;
         assert!(runs.load(Ordering::SeqCst) >= 2);
         schedule.stop().await;
+        assert!(!shown(
+            &registry,
+            r#"cron_step_failures_total{step="step"} 0"#
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_ring_while_the_step_runs_is_skipped_and_counted() {
+        let (registry, begun) = (Registry::new(), Arc::new(Notify::new()));
+        let told = begun.clone();
+        let schedule = super::Schedule::new(&registry)
+            .await
+            .expect("a scheduler")
+            .ring("long", "* * * * * *", move || {
+                told.notify_one();
+                std::future::pending::<Result<(), String>>()
+            })
+            .await
+            .expect("a cron line")
+            .start()
+            .await
+            .expect("started");
+        assert!(shown(&registry, r#"cron_step_skips_total{step="long"} 0"#));
+        begun.notified().await;
+        while shown(&registry, r#"cron_step_skips_total{step="long"} 0"#) {
+            tokio::task::yield_now().await;
+        }
+        let none = r#"cron_step_duration_seconds_count{step="long"} 0"#;
+        assert!(shown(&registry, none), "it never ended");
+        schedule.stop().await;
     }
 
     #[tokio::test]
@@ -180,8 +279,9 @@ mod tests {
         let (runs, begun) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
         let (go_on, bell) = (Arc::new(Notify::new()), super::Bell::default());
         let (seen, told, held) = (runs.clone(), begun.clone(), go_on.clone());
+        let registry = Registry::new();
         let never = "0 0 0 29 2 *";
-        let schedule = super::Schedule::new()
+        let schedule = super::Schedule::new(&registry)
             .await
             .expect("a scheduler")
             .ring_with("step", never, bell.clone(), move || {
@@ -206,11 +306,16 @@ mod tests {
         go_on.notify_one();
         schedule.stop().await;
         assert_eq!(runs.load(Ordering::SeqCst), 2);
+        let twice = r#"cron_step_duration_seconds_count{step="step"} 2"#;
+        assert!(shown(&registry, twice));
+        assert!(shown(&registry, r#"cron_step_skips_total{step="step"} 0"#));
     }
 
     #[tokio::test]
     async fn a_line_that_is_not_cron_is_refused() {
-        let schedule = super::Schedule::new().await.expect("a scheduler");
+        let schedule = super::Schedule::new(&Registry::new())
+            .await
+            .expect("a scheduler");
         let refused = schedule
             .ring("step", "now and then", async || Ok::<(), String>(()))
             .await;

@@ -43,7 +43,6 @@ use crate::config::{Config, Origins, Upstream};
 use crate::identity::{Identity, JwksSource, Provider};
 use crate::inside::Inside;
 use crate::limit::SourceLimit;
-use crate::metrics::Metrics;
 use crate::operator::Operators;
 use crate::queue::{Queue, QueueError, QueueId, Queues, Standing, Ticket};
 use crate::stream::Streams;
@@ -81,7 +80,6 @@ pub struct Gateway {
     trusted_hops: usize,
     cookie_secure: bool,
     max_body_bytes: usize,
-    metrics: Metrics,
     clock: Clock,
 }
 
@@ -91,6 +89,11 @@ impl Gateway {
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
         self.turns.acquire().await.ok()
+    }
+
+    /// Requests whose turn it is.
+    fn turns_in_use(&self) -> usize {
+        TURNS - self.turns.available_permits()
     }
 
     /// A fresh token for a place.
@@ -136,15 +139,10 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let redis_url_invalid = |cause| StartError::Store(format!("GATEWAY_REDIS_URL: {cause}"));
     let hot = chassis::redis::connection(&config.redis_url).map_err(redis_url_invalid)?;
     let pool = chassis::redis::pool(&config.redis_url, config.redis_pool);
-    let queues = Queues::new(
-        hot.clone(),
-        pool.map_err(redis_url_invalid)?,
-        clock.clone(),
-        config.recovery,
-    );
+    let pool = pool.map_err(redis_url_invalid)?;
+    let queues = Queues::new(hot.clone(), pool.clone(), clock.clone(), config.recovery);
     define(&queues, &config).await?;
     let identity = identity(&config, &clock).await?;
-    let registry = Registry::new();
     let app = web::Data::new(Gateway {
         queues,
         store: hot.clone(),
@@ -163,12 +161,13 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         trusted_hops: config.proxy.trusted_hops,
         cookie_secure: config.trust.cookie_secure,
         max_body_bytes: config.proxy.max_body_bytes,
-        metrics: Metrics::register(&registry),
         clock,
     });
     let health = web::Data::new(Health::default().check("redis", move || ping(hot.clone())));
+    let registry = Registry::new();
+    metrics::register(&registry, &app.clone().into_inner(), pool);
     let http = HttpMetrics::register(&registry);
-    let ringing = scheduler::start(app.clone().into_inner()).await?;
+    let ringing = scheduler::start(app.clone().into_inner(), &registry).await?;
     let (address, admin_address) = (address_of(&public)?, address_of(&admin)?);
     let public = serve(public, &config, app, http, health.clone())?;
     let admin = server::admin(admin, registry, health.clone()).map_err(not_served)?;

@@ -1,124 +1,261 @@
-//! Every metric of the gateway beside those of HTTP; a metric's help is its documentation.
+//! Every metric of the gateway beside those of chassis; a metric's help is its documentation.
+//!
+//! What begins with `usher_queue_` is told by Redis of the whole queue, so every gateway shows the
+//! same and sums over gateways would be wrong. Everything else is of this gateway alone.
 
-use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
+use std::sync::Arc;
 
-use crate::queue::{Queue, QueueId, Snapshot};
+use chassis::metrics::{Histogram, ProcessMetrics, STORE_S};
+use chassis::redis::PoolMetrics;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{CounterVec, Gauge, GaugeVec, Opts, Registry};
 
-/// What an operator watches during a sale.
-#[derive(Clone)]
-pub struct Metrics {
-    of_queues: Vec<(IntGaugeVec, Value)>,
-    streams: IntGaugeVec,
-    store_calls: IntGauge,
+use crate::Gateway;
+use crate::queue::policy::State;
+use crate::queue::{Queue, QueueId, Snapshot, StoreError, VERBS};
+
+/// Seconds; from somebody who found room to hours in a line of a million.
+const WAIT_S: &[f64] = &[
+    0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 28_800.0,
+];
+
+chassis::catalogue! {
+    /// What this gateway asked of Redis, and whom it let in.
+    StoreMetrics;
+    /// Time until Redis answered, by what was asked: a script, "rank" for the plain commands of a poll, "command" for rare ones
+    duration: HistogramVec = "usher_redis_duration_seconds" by "verb" [] in STORE_S,
+    /// Calls without a usable answer: refused or unreachable (redis), no connection of the pool (pool), no answer in time (late), not as it should be (odd)
+    failures: IntCounterVec = "usher_redis_failures_total" by "reason" [],
+    /// How long those whom this gateway let in had waited since they joined
+    admission_wait: HistogramVec = "usher_admission_wait_seconds" by "queue" [] in WAIT_S,
 }
 
-type Value = fn(&Snapshot) -> u64;
-/// Name, help and value of each metric of a queue.
-type OfQueue = (&'static str, &'static str, Value);
+impl StoreMetrics {
+    /// Of one queue, from now on.
+    pub fn admission_wait(&self, queue: &QueueId) -> Histogram {
+        self.admission_wait.with_label_values(&[queue.as_str()])
+    }
 
-const OF_QUEUES: [OfQueue; 10] = [
-    ("usher_queue_waiting", "Visitors in the line", |it| {
-        it.waiting
-    }),
+    /// A queue that was removed is shown no more.
+    pub fn forget(&self, queue: &QueueId) {
+        // It may never have been shown.
+        let _ = self.admission_wait.remove_label_values(&[queue.as_str()]);
+    }
+
+    fn begin(&self) {
+        for verb in VERBS {
+            self.duration.with_label_values(&[verb]);
+        }
+        for reason in StoreError::REASONS {
+            self.failures.with_label_values(&[reason]);
+        }
+    }
+}
+
+/// A metric of each queue: name, help, value.
+type OfQueue = (&'static str, &'static str, fn(&Snapshot) -> f64);
+
+const GAUGES: [OfQueue; 8] = [
+    (
+        "usher_queue_waiting",
+        "Visitors in the line, with those who returned",
+        |it| it.waiting as f64,
+    ),
     (
         "usher_queue_returned",
         "Visitors in the line whose turn came while they were away; they enter first",
-        |it| it.returned,
+        |it| it.returned as f64,
     ),
     (
         "usher_queue_parked",
         "Visitors whose turn came while they were away, and who are away still",
-        |it| it.parked,
+        |it| it.parked as f64,
     ),
-    ("usher_queue_active", "Visitors inside", |it| it.active),
+    ("usher_queue_active", "Visitors inside", |it| {
+        it.active as f64
+    }),
     (
         "usher_queue_max_active",
-        "Most visitors inside at once",
-        |it| u64::from(it.policy.max_active),
+        "Most visitors inside at once, as the operator allows",
+        |it| f64::from(it.policy.max_active),
     ),
     (
-        "usher_queue_joined_total",
-        "Tickets given out since the queue began, by all gateways",
-        |it| it.joined,
+        "usher_queue_admit_rate",
+        "Most visitors let in per second, as the operator allows",
+        |it| it.policy.admit_per_second,
     ),
     (
-        "usher_queue_admitted_total",
-        "Visitors let in since the queue began, by all gateways",
-        |it| it.admitted,
-    ),
-    (
-        "usher_queue_no_shows_total",
-        "Visitors who were let in and did not show up in time",
-        |it| it.no_shows,
-    ),
-    (
-        "usher_queue_early_polls_total",
-        "Polls at this gateway that came before the time that was told",
-        |it| it.early_polls,
+        "usher_queue_open",
+        "1 while visitors are let in, 0 while the queue is paused, closed, before its time or recovering",
+        |it| flag(matches!(it.state, State::Open | State::Bypass)),
     ),
     (
         "usher_queue_recovering",
         "1 while nobody is let in because the store was lost",
-        |it| u64::from(it.recovering),
+        |it| flag(it.recovering),
     ),
 ];
 
-impl Metrics {
-    /// Registers every metric.
-    ///
-    /// # Panics
-    /// When the registry already has one: that is a mistake in the program.
-    pub fn register(registry: &Registry) -> Self {
-        let of_queue = |(name, help, value): OfQueue| (by_queue(registry, name, help), value);
-        let store_calls = IntGauge::new(
-            "usher_store_calls_under_way",
-            "Calls of visitors to Redis that have no answer yet",
-        )
-        .expect("the options are constant");
-        registry
-            .register(Box::new(store_calls.clone()))
-            .expect("registered once");
-        Self {
-            of_queues: OF_QUEUES.map(of_queue).into(),
-            streams: by_queue(
-                registry,
-                "usher_streams_open",
-                "Visitors who watch their place on this gateway",
-            ),
-            store_calls,
-        }
-    }
+const COUNTERS: [OfQueue; 5] = [
+    (
+        "usher_queue_joined_total",
+        "Tickets given out in this life of the queue, by all gateways",
+        |it| it.joined as f64,
+    ),
+    (
+        "usher_queue_admitted_total",
+        "Visitors let in during this life of the queue, by all gateways",
+        |it| it.admitted as f64,
+    ),
+    (
+        "usher_queue_no_shows_total",
+        "Visitors who were let in and did not show up in time",
+        |it| it.no_shows as f64,
+    ),
+    (
+        "usher_queue_inversions_total",
+        "Visitors let in from the line after one with a higher ticket number had been let in from it; without \
+         those who were away at their turn, who have a lot, or whose ticket is from an older life of the queue. \
+         Anything but 0 is a mistake",
+        |it| it.inversions as f64,
+    ),
+    (
+        "usher_early_polls_total",
+        "Polls at this gateway that came before the time that was told",
+        |it| it.early_polls as f64,
+    ),
+];
 
-    /// Shows the last snapshots, how many watch, and how busy Redis is.
-    pub fn show(&self, queues: &[Queue], streams: &[(QueueId, usize)], store_calls: usize) {
-        for (gauge, value) in &self.of_queues {
-            // A queue that was removed is shown no more.
-            gauge.reset();
-            for queue in queues {
-                let value = value(&queue.snapshot());
-                let value = i64::try_from(value).unwrap_or(i64::MAX);
-                gauge.with_label_values(&[queue.id().as_str()]).set(value);
-            }
-        }
-        self.streams.reset();
-        for (queue, open) in streams {
-            self.streams
-                .with_label_values(&[queue.as_str()])
-                .set(whole(*open));
-        }
-        self.store_calls.set(whole(store_calls));
-    }
-}
+const LAG: (&str, &str) = (
+    "usher_admission_lag_seconds",
+    "Time since Redis last answered this gateway's ring of the queue; nobody was let in by it since",
+);
+const STREAMS: (&str, &str) = (
+    "usher_streams_open",
+    "Visitors who watch their place on this gateway",
+);
 
-fn by_queue(registry: &Registry, name: &str, help: &str) -> IntGaugeVec {
-    let gauge =
-        IntGaugeVec::new(Opts::new(name, help), &["queue"]).expect("the options are constant");
+/// Name, help and value of each metric that has no label.
+type OfGateway = (&'static str, &'static str, fn(&Gateway) -> f64);
+
+const PLAIN: [OfGateway; 3] = [
+    (
+        "usher_redis_calls_under_way",
+        "Calls of visitors to Redis that have no answer yet",
+        |it| it.store.under_way() as f64,
+    ),
+    (
+        "usher_redis_breaker_open",
+        "1 while Redis is left alone because it did not answer, but for one call at a time",
+        |it| flag(it.store.is_left_alone()),
+    ),
+    (
+        "usher_redis_turns_in_use",
+        "Requests whose turn it is to ask Redis; 256 at most, the others wait",
+        |it| it.turns_in_use() as f64,
+    ),
+];
+
+/// Shows everything that this process knows.
+///
+/// # Panics
+/// When the registry already has one of them: that is a mistake in the program.
+pub fn register(registry: &Registry, app: &Arc<Gateway>, pool: deadpool_redis::Pool) {
+    ProcessMetrics::register(registry, "gateway", env!("CARGO_PKG_VERSION"));
+    PoolMetrics::register(registry, pool);
+    let store = app.queues.metrics();
+    store.begin();
+    store.enrol(registry);
     registry
-        .register(Box::new(gauge.clone()))
+        .register(Box::new(Looked::new(Arc::clone(app))))
         .expect("registered once");
-    gauge
 }
 
-fn whole(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+/// Metrics that are looked up when somebody reads them, so that they cost nothing until then.
+struct Looked {
+    app: Arc<Gateway>,
+    descriptions: Vec<Desc>,
+}
+
+impl Looked {
+    fn new(app: Arc<Gateway>) -> Self {
+        let families = families(&[], &[]);
+        let of_queues = families.iter().flat_map(|family| family.desc());
+        let gauges: Vec<_> = PLAIN
+            .iter()
+            .map(|(name, help, _)| plain(name, help))
+            .collect();
+        let of_gateway = gauges.iter().flat_map(Collector::desc);
+        Self {
+            descriptions: of_queues.chain(of_gateway).cloned().collect(),
+            app,
+        }
+    }
+}
+
+impl Collector for Looked {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let families = families(&self.app.queues.list(), &self.app.streams.open());
+        let mut all: Vec<_> = families.iter().flat_map(|it| it.collect()).collect();
+        for (name, help, value) in PLAIN {
+            let gauge = plain(name, help);
+            gauge.set(value(&self.app));
+            all.extend(gauge.collect());
+        }
+        all
+    }
+}
+
+/// Made anew for each reading: a queue that was removed is shown no more, and what Redis counts may
+/// begin anew, which a counter of this process could not.
+fn families(queues: &[Queue], streams: &[(QueueId, usize)]) -> Vec<Box<dyn Collector>> {
+    let mut all: Vec<Box<dyn Collector>> = Vec::new();
+    for (name, help, value) in GAUGES {
+        all.push(gauges(name, help, queues, |it| value(&it.snapshot())));
+    }
+    for (name, help, value) in COUNTERS {
+        let family = CounterVec::new(Opts::new(name, help), &["queue"]);
+        let family = family.expect("the options are constant");
+        for queue in queues {
+            let counter = family.with_label_values(&[queue.id().as_str()]);
+            counter.inc_by(value(&queue.snapshot()));
+        }
+        all.push(Box::new(family));
+    }
+    all.push(gauges(LAG.0, LAG.1, queues, |it| {
+        it.admission_lag().as_secs_f64()
+    }));
+    all.push(gauges(STREAMS.0, STREAMS.1, queues, |it| {
+        let of_queue = streams.iter().find(|(queue, _)| queue == it.id());
+        of_queue.map_or(0.0, |(_, open)| *open as f64)
+    }));
+    all
+}
+
+fn gauges(
+    name: &str,
+    help: &str,
+    queues: &[Queue],
+    value: impl Fn(&Queue) -> f64,
+) -> Box<dyn Collector> {
+    let family = GaugeVec::new(Opts::new(name, help), &["queue"]);
+    let family = family.expect("the options are constant");
+    for queue in queues {
+        let gauge = family.with_label_values(&[queue.id().as_str()]);
+        gauge.set(value(queue));
+    }
+    Box::new(family)
+}
+
+fn plain(name: &str, help: &str) -> Gauge {
+    Gauge::new(name, help).expect("the options are constant")
+}
+
+fn flag(is_so: bool) -> f64 {
+    f64::from(u8::from(is_so))
 }

@@ -18,6 +18,7 @@ mod script;
 mod snapshot;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chassis::time::Timestamp;
@@ -28,8 +29,8 @@ pub use operator::{AuditEntry, AuditPage, Changed, Defined};
 use policy::{PolicyError, State};
 pub use queues::Queues;
 use queues::Slot;
-pub use script::StoreError;
-use script::{Store, Way};
+use script::{Store, Verb, Way};
+pub use script::{StoreError, VERBS};
 pub use snapshot::Snapshot;
 
 /// One queue, as this gateway sees it. Cheap to clone.
@@ -149,6 +150,12 @@ impl Queue {
     /// What this gateway knows of it, about a second old at most.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.slot.snapshot()
+    }
+
+    /// For how long no ring of this gateway was answered: nobody was let in by it since.
+    pub fn admission_lag(&self) -> Duration {
+        let rung_at_ms = self.slot.rung_at_ms.load(Ordering::Relaxed);
+        Duration::from_millis(self.store().now_ms().saturating_sub(rung_at_ms))
     }
 
     /// Takes a place for `user`, or finds the one they have. They are there by it.
@@ -294,6 +301,7 @@ impl Queue {
             "active" => Some(active(number)),
             _ => None,
         };
+        self.note_ring(at, &entered);
         let user = |(member, number): (Vec<u8>, u64)| Some((UserId::from_member(&member)?, number));
         let users: Option<Vec<_>> = entered.into_iter().map(user).collect();
         let admitted = Admitted {
@@ -307,14 +315,24 @@ impl Queue {
         Ok((admitted, standing))
     }
 
+    /// A ticket number is the instant of joining in µs, so the time that somebody waited follows from it.
+    fn note_ring(&self, at_us: u64, entered: &[(Vec<u8>, u64)]) {
+        for (_, ticket) in entered {
+            let waited_us = at_us.saturating_sub(*ticket);
+            self.slot.admission_wait.observe(waited_us as f64 / 1e6);
+        }
+        let now_ms = self.store().now_ms();
+        self.slot.rung_at_ms.store(now_ms, Ordering::Relaxed);
+    }
+
     async fn join_once(&self, user: UserId) -> Result<JoinReply, StoreError> {
         let mut call = self.visitors_call(&script::JOIN);
         call.arg(user.member());
         self.store().run(Way::Hot, &call).await
     }
 
-    async fn ask(&self, script: &redis::Script, ticket: &Ticket) -> Result<Verdict, StoreError> {
-        let mut call = self.visitors_call(script);
+    async fn ask(&self, verb: &'static Verb, ticket: &Ticket) -> Result<Verdict, StoreError> {
+        let mut call = self.visitors_call(verb);
         call.arg(ticket.user.member())
             .arg(ticket.number)
             .arg(ticket.epoch);

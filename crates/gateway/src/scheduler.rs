@@ -5,6 +5,8 @@ use std::sync::Arc;
 use chassis::schedule::{Ringing, Schedule};
 use chassis::server::StartError;
 
+use prometheus::Registry;
+
 use crate::Gateway;
 use crate::identity::IdentityError;
 use crate::queue::QueueError;
@@ -13,10 +15,10 @@ use crate::queue::QueueError;
 const MOST_BATCHES: usize = 20;
 
 /// Begins to ring.
-pub async fn start(app: Arc<Gateway>) -> Result<Ringing, StartError> {
+pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<Ringing, StartError> {
     let identifying = app.clone();
     let (admitting, settling, telling) = (app.clone(), app.clone(), app.clone());
-    let schedule = Schedule::new()
+    let schedule = Schedule::new(registry)
         .await?
         .ring("admit", "* * * * * *", move || admit(admitting.clone()))
         .await?
@@ -65,9 +67,5 @@ pub async fn tell(app: Arc<Gateway>) -> Result<(), QueueError> {
 
 /// Step: takes the snapshots that all visitors of this gateway are answered from.
 pub async fn refresh(app: Arc<Gateway>) -> Result<(), QueueError> {
-    let outcome = app.queues.refresh().await;
-    let store_calls = app.store.under_way();
-    app.metrics
-        .show(&app.queues.list(), &app.streams.open(), store_calls);
-    outcome
+    app.queues.refresh().await
 }

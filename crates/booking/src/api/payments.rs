@@ -21,6 +21,7 @@ use crate::Booking;
 use crate::db::{Failure, Tx, new_id};
 use crate::idempotency::{Claim, OnceError, Outcome};
 use crate::ledger::CURRENCY;
+use crate::metrics::Metrics;
 use crate::payment::{self, RefundError};
 use crate::reservation::Reservation;
 
@@ -101,8 +102,15 @@ pub async fn pay(
     let pay = move |tx: &mut Tx| {
         payment::pay(tx, &wish, now).map(|paid| (Payment::from(paid.payment), paid.reservation))
     };
-    let outcome = settle(&app, claim, now, pay).await?;
-    repeat::count(&app.metrics.payments, &outcome);
+    let (outcome, settled) = settle(&app, claim, now, pay).await?;
+    let Metrics {
+        payments,
+        captured,
+        sold,
+        ..
+    } = &app.metrics;
+    let Settled { won, seats } = settled;
+    repeat::count(&outcome, &[(payments, 1), (captured, won), (sold, seats)]);
     let mut answer = repeat::answer_at(PAYMENTS, outcome)?;
     answer.headers_mut().insert(ADMISSION, RELEASE);
     Ok(answer)
@@ -185,9 +193,17 @@ pub async fn refund(
     let refund = move |tx: &mut Tx| {
         payment::refund(tx, &wish, now).map(|done| (Refund::from(&done), done.reservation))
     };
-    let outcome = settle(&app, claim, now, refund).await?;
-    repeat::count(&app.metrics.refunds, &outcome);
+    let (outcome, settled) = settle(&app, claim, now, refund).await?;
+    let (refunds, refunded) = (&app.metrics.refunds, &app.metrics.refunded);
+    repeat::count(&outcome, &[(refunds, 1), (refunded, settled.won)]);
     repeat::answer(outcome)
+}
+
+/// What changed hands.
+#[derive(Default)]
+struct Settled {
+    won: u64,
+    seats: u64,
 }
 
 /// Lets `act` have its effect once; afterwards the seats of the reservation that it names have changed hands.
@@ -196,7 +212,7 @@ async fn settle<Body, E>(
     claim: Claim,
     now: Timestamp,
     act: impl Fn(&mut Tx) -> Result<(Body, Reservation), E> + Send + Sync + 'static,
-) -> Result<Outcome<E>, OnceError>
+) -> Result<(Outcome<E>, Settled), OnceError>
 where
     Body: Serialize,
     E: Failure + Send + 'static,
@@ -209,8 +225,13 @@ where
         Ok(answer)
     };
     let outcome = repeat::once(app, claim, now, act).await?;
-    if let Some(reservation) = changed.get() {
-        app.settled(reservation).await;
-    }
-    Ok(outcome)
+    let Some(reservation) = changed.get() else {
+        return Ok((outcome, Settled::default()));
+    };
+    app.settled(reservation).await;
+    let settled = Settled {
+        won: reservation.amount.unsigned_abs(),
+        seats: reservation.seats.len() as u64,
+    };
+    Ok((outcome, settled))
 }

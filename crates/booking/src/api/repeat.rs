@@ -95,10 +95,12 @@ pub fn created(body: &impl Serialize) -> Answer {
     }
 }
 
-/// Counts a request that had its effect now; repetitions are not counted again.
-pub fn count<E>(counter: &IntCounter, outcome: &Outcome<E>) {
+/// Counts what a request did that had its effect now; repetitions are not counted again.
+pub fn count<E>(outcome: &Outcome<E>, counters: &[(&IntCounter, u64)]) {
     if let Outcome::Fresh(_) = outcome {
-        counter.inc();
+        counters
+            .iter()
+            .for_each(|(counter, by)| counter.inc_by(*by));
     }
 }
 

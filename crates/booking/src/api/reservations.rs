@@ -21,7 +21,8 @@ use crate::db::{Tx, new_id};
 use crate::idempotency::{Claim, OnceError, Outcome};
 use crate::ledger::CURRENCY;
 use crate::reservation::{
-    self, Best, Conflict, Reason, ReservationState, ReserveError, ReservedSeat, SeatNumbers, Wanted,
+    self, Best, Cancelled, Conflict, Reason, ReservationState, ReserveError, ReservedSeat,
+    SeatNumbers, Wanted,
 };
 use crate::seat_lock::Thinned;
 
@@ -216,7 +217,6 @@ pub async fn reserve(
     if let Ok(Outcome::Fresh(_)) = outcome {
         app.lists.changed(schedule_id);
     }
-    count(&app, &outcome);
     repeat::answer_at(RESERVATIONS, outcome?)
 }
 
@@ -246,6 +246,7 @@ async fn hold_numbers(
     let lives = app.limits.hold.to_std().unwrap_or_default();
     let owner = claim.as_ref().map_or(id, Claim::lock_owner);
     if let Thinned::Taken(numbers) = app.seat_lock.take(schedule_id, seats, owner, lives).await {
+        app.metrics.conflicts.with_label_values(&["lock"]).inc();
         return Ok(Outcome::Refused(being_held(numbers)));
     }
     crash::point("reserve.locked");
@@ -289,20 +290,22 @@ async fn judge(
         let held = reservation::reserve(tx, &wanted, &limits, now)?;
         Ok(Reservation::at(now, held))
     };
-    match claim {
+    let outcome = match claim {
         Some(claim) => repeat::once(app, claim, now, act).await,
         None => Ok(match app.db.transaction(act).await {
             Ok(held) => Outcome::Fresh(repeat::created(&held)),
             Err(refusal) => Outcome::Refused(refusal),
         }),
-    }
+    };
+    count(app, &outcome);
+    outcome
 }
 
 fn count(app: &Booking, outcome: &Result<Outcome<ReserveError>, OnceError>) {
     match outcome {
         Ok(Outcome::Fresh(_)) => app.metrics.holds.inc(),
         Ok(Outcome::Refused(ReserveError::SeatTaken(_) | ReserveError::SoldOut { .. })) => {
-            app.metrics.conflicts.inc()
+            app.metrics.conflicts.with_label_values(&["database"]).inc();
         }
         Ok(Outcome::Replayed(_) | Outcome::Refused(_)) | Err(_) => {}
     }
@@ -375,7 +378,22 @@ pub async fn cancel(
         .db
         .transaction(move |tx| reservation::cancel(tx, admitted.user_id, id, now))
         .await?;
-    app.metrics.cancellations.inc_by(cancelled.changed.into());
+    count_cancelled(&app, &cancelled);
     app.settled(&cancelled.reservation).await;
     Ok(answer::gone())
+}
+
+/// A paid reservation that is given back is a refund too.
+fn count_cancelled(app: &Booking, cancelled: &Cancelled) {
+    let Cancelled {
+        reservation,
+        changed,
+    } = cancelled;
+    app.metrics.cancellations.inc_by((*changed).into());
+    if *changed && reservation.state == ReservationState::Refunded {
+        app.metrics.refunds.inc();
+        app.metrics
+            .refunded
+            .inc_by(reservation.amount.unsigned_abs());
+    }
 }

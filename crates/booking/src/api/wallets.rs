@@ -84,10 +84,12 @@ pub async fn charge(
 ) -> Result<HttpResponse, Problem> {
     let (user_id, now) = (visitor.must_be(*user_id)?, app.clock.now());
     let wanted = body.wanted(user_id, now)?;
+    let won = wanted.amount.minor().unsigned_abs();
     let claim = key.claim(user_id, CHARGES, &*body);
     let charge = move |tx: &mut Tx| wallet::charge(tx, &wanted, now).map(Charged::from);
     let outcome = repeat::once(&app, claim, now, charge).await?;
-    repeat::count(&app.metrics.charges, &outcome);
+    let (charges, charged) = (&app.metrics.charges, &app.metrics.charged);
+    repeat::count(&outcome, &[(charges, 1), (charged, won)]);
     repeat::answer(outcome)
 }
 

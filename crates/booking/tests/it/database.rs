@@ -65,6 +65,10 @@ async fn a_server_that_hangs_is_unreachable_after_the_deadline_and_not_for_ever(
         matches!(answers(&db).await, Err(DbError::Busy)),
         "its thread still waits for the server"
     );
+    let failures = &db.metrics().failures;
+    for reason in ["unreachable", "busy"] {
+        assert_eq!(failures.with_label_values(&[reason]).get(), 1, "{reason}");
+    }
     server.thaw();
     testbed::wait_for("a free connection", Duration::from_secs(10), || {
         (db.in_use() == 0).then_some(())
@@ -103,6 +107,17 @@ async fn who_finds_every_connection_in_use_is_told_so_and_the_others_go_on() {
     assert!(matches!(short, Err(DbError::Busy)));
     assert!(long.is_ok());
     answers(&db).await.expect("a free connection again");
+    let metrics = db.metrics();
+    let busy = metrics.failures.with_label_values(&["busy"]);
+    assert_eq!((busy.get(), metrics.waiting.get()), (1, 0));
+    assert_eq!(
+        metrics.wait.get_sample_count(),
+        3,
+        "also who waited in vain"
+    );
+    let tries = metrics.duration.with_label_values(&["transaction"]);
+    assert_eq!(tries.get_sample_count(), 2);
+    assert_eq!((db.open(), db.most()), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

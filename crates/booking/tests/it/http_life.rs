@@ -25,8 +25,19 @@ async fn it_is_ready_when_its_database_answers_and_shows_its_metrics_to_operator
             );
         }
     }
-    desk.visitor().buy(&[1]).await;
+    let buyer = desk.visitor();
+    buyer.buy(&[1]).await;
     desk.visitor().reserve(&[1]).await;
+    let given_back = desk.visitor();
+    given_back.buy(&[2]).await;
+    let own = given_back.get("/api/v1/reservations").await;
+    let path = format!(
+        "/api/v1/reservations/{}",
+        own.body["items"][0]["id"].as_str().unwrap()
+    );
+    for _ in 0..2 {
+        assert_eq!(given_back.delete(&path).await.status, 204);
+    }
     desk.visitor().get(&desk.seats_path()).await;
     let metrics = desk
         .client
@@ -36,11 +47,27 @@ async fn it_is_ready_when_its_database_answers_and_shows_its_metrics_to_operator
         .unwrap();
     let metrics = metrics.text().await.unwrap();
     for line in [
-        "booking_holds_total 1",
-        "booking_conflicts_total 1",
-        "booking_payments_total 1",
-        "booking_charges_total 1",
+        "booking_holds_total 2",
+        r#"booking_conflicts_total{judge="database"} 1"#,
+        r#"booking_conflicts_total{judge="lock"} 0"#,
+        "booking_payments_total 2",
+        "booking_seats_sold_total 2",
+        "booking_captured_won_total 300000",
+        "booking_cancellations_total 1",
+        "booking_refunds_total 1",
+        "booking_refunded_won_total 150000",
+        "booking_charges_total 2",
+        "booking_charged_won_total 2000000",
+        r#"booking_seat_locks_total{outcome="passed"}"#,
+        r#"booking_seat_locks_total{outcome="unthinned"} 0"#,
+        r#"booking_seat_lock_duration_seconds_count{verb="take"} 3"#,
+        "booking_seat_locks_off 0",
         "booking_db_connections_in_use",
+        "booking_db_connections_max",
+        r#"booking_db_failures_total{reason="busy"} 0"#,
+        r#"cron_step_skips_total{step="sweep"} 0"#,
+        r#"build_info{program="booking""#,
+        "redis_pool_max",
         r#"route="/api/v1/schedules/{scheduleId}/seats",status="200""#,
         r#"route="/api/v1/payments",status="201""#,
     ] {

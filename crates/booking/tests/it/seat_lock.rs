@@ -110,6 +110,8 @@ async fn without_redis_everybody_passes_and_only_one_in_a_second_waits() {
             .await,
         Thinned::NotThinned
     );
+    let seen = lock.metrics();
+    assert_eq!((seen.failures.get(), seen.off.get()), (1, 1));
     let alone = all_at_once((0..200).map(|_| {
         let lock = lock.clone();
         async move {
@@ -130,6 +132,8 @@ async fn without_redis_everybody_passes_and_only_one_in_a_second_waits() {
         Thinned::NotThinned,
         "Redis is asked again"
     );
+    let unthinned = seen.asked.with_label_values(&["unthinned"]);
+    assert_eq!((unthinned.get(), seen.off.get()), (201, 0));
 
     server.kill();
     assert_eq!(

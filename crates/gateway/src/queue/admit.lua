@@ -36,8 +36,10 @@ end
 -- The key up to which visitors have been near for half a silence, so that those of them who are
 -- there have been recorded. Nobody beyond it is absent.
 local function call_near()
-  local field = redis.call('HMGET', META, 'rung_at', 'called', 'calling', 'calling_at', 'kept_since')
-  for i = 1, 5 do field[i] = tonumber(field[i]) end
+  local field = redis.call('HMGET', META, 'rung_at', 'called', 'calling', 'calling_at', 'kept_since',
+    'admitted', 'highest', 'inversions')
+  for i = 1, 8 do field[i] = tonumber(field[i]) end
+  meta.admitted, meta.highest, meta.inversions = field[6] or 0, field[7] or 0, field[8] or 0
   local rung_at, called, calling, calling_at = unpack(field, 1, 4)
   tidy(field[5])
   redis.call('HSET', META, 'rung_at', int(now))
@@ -84,6 +86,15 @@ local function peek(head, piece)
   return head.keys[head.at]
 end
 
+-- Observes the order in which visitors enter from the line: an inversion is one whose ticket is lower
+-- than one that entered from it before. Left out are those who came back to their turn (they enter
+-- from the other lane), those who have a lot, and tickets of an older life, which were brought back.
+local function observe(key)
+  if key < meta.epoch then return end
+  if key < meta.highest then meta.inversions = meta.inversions + 1 end
+  meta.highest = math.max(meta.highest, key)
+end
+
 -- Goes along both lanes in the order of keys until the places are filled or the batch is full.
 -- Returns those who enter as users, keys and the ends of their claims, how many are absent, and how
 -- many both are.
@@ -106,6 +117,7 @@ local function pass(places, called)
       -- Who was told a long pause when nobody could know better has the time to end it.
       local due = (until_us or now) - silence(policy)
       enter.users[at], enter.keys[at] = user, key
+      if head == waiting then observe(key) end
       enter.ends[at] = math.max(now + policy.claim, due + policy.claim / 2)
     end
     passed[#passed + 1] = user
@@ -158,7 +170,8 @@ if places > 0 then
 end
 if passed > 0 or #over > 0 then
   count(let, passed, #over, now)
-  redis.call('HINCRBY', META, 'admitted', let)
+  redis.call('HSET', META, 'admitted', int(meta.admitted + let), 'highest', int(meta.highest),
+    'inversions', int(meta.inversions))
 end
 
 local standing, number = 'none', 0

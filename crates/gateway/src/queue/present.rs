@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::script::{self, Way};
+use super::script::{self, Call, Verb, Way};
 use super::{Queue, QueueError, Ticket, eta};
 
 /// Visits that one script records: it stands in the way of others for about a millisecond.
@@ -112,12 +112,9 @@ impl Queue {
     }
 
     /// A call of a script that records who is there.
-    pub(super) fn visitors_call<'script>(
-        &self,
-        script: &'script redis::Script,
-    ) -> redis::ScriptInvocation<'script> {
+    pub(super) fn visitors_call(&self, verb: &'static Verb) -> Call<'static> {
         let snapshot = self.snapshot();
-        let mut call = self.store().call(script, &self.slot.keys);
+        let mut call = self.store().call(verb, &self.slot.keys);
         call.arg(snapshot.near).arg(eta::pace_us(&snapshot));
         call
     }

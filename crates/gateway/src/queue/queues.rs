@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use chassis::metrics::Histogram;
 use chassis::redis::Connection;
 use chassis::time::Clock;
 
@@ -16,6 +17,7 @@ use super::present::Marks;
 use super::script::{self, Store, Way};
 use super::snapshot::{self, Seen};
 use super::{Queue, QueueError, QueueId, Snapshot, StoreError, operator};
+use crate::metrics::StoreMetrics;
 
 /// Names without a queue that are remembered until the next refresh. More are asked for anew.
 const MISSING_AT_MOST: usize = 10_000;
@@ -28,6 +30,7 @@ pub struct Queues(Arc<Inner>);
 
 struct Inner {
     store: Store,
+    metrics: StoreMetrics,
     recovery: Duration,
     slots: RwLock<HashMap<QueueId, Arc<Slot>>>,
     missing: Mutex<HashSet<QueueId>>,
@@ -44,6 +47,10 @@ pub(super) struct Slot {
     pub keys: Keys,
     /// Polls at this gateway that came before their time.
     pub early_polls: AtomicU64,
+    /// How long those whom this gateway let in had waited, in seconds.
+    pub admission_wait: Histogram,
+    /// When a ring of this gateway was last answered, in ms since 1970.
+    pub rung_at_ms: AtomicU64,
     snapshot: RwLock<Arc<Snapshot>>,
 }
 
@@ -77,8 +84,10 @@ impl Queues {
         clock: Clock,
         recovery: Duration,
     ) -> Self {
+        let metrics = StoreMetrics::new();
         Self(Arc::new(Inner {
-            store: Store::new(hot, pool, clock),
+            store: Store::new(hot, pool, clock, &metrics),
+            metrics,
             recovery,
             slots: RwLock::default(),
             missing: Mutex::default(),
@@ -142,6 +151,11 @@ impl Queues {
         outcome
     }
 
+    /// What is counted and timed here.
+    pub fn metrics(&self) -> &StoreMetrics {
+        &self.0.metrics
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.0.store
     }
@@ -195,6 +209,8 @@ impl Queues {
                 id: id.clone(),
                 keys: Keys::of(id),
                 early_polls: AtomicU64::new(0),
+                admission_wait: self.0.metrics.admission_wait(id),
+                rung_at_ms: AtomicU64::new(self.store().now_ms()),
                 snapshot: RwLock::new(Arc::new(seen.clone())),
             })
         });
@@ -208,7 +224,9 @@ impl Queues {
     /// From now on this gateway does not know the queue.
     pub(super) fn forget(&self, id: &QueueId) {
         let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
-        slots.remove(id);
+        if slots.remove(id).is_some() {
+            self.0.metrics.forget(id);
+        }
     }
 
     /// The queue, if this gateway knows it.

@@ -4,42 +4,68 @@
 //! by digest; a Redis that does not know one (after a restart or failover) is given it again.
 
 use std::future::Future;
-use std::sync::LazyLock;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
+use chassis::metrics::{Histogram, IntCounter};
 use chassis::redis::Connection;
 use chassis::time::{Clock, Timestamp};
-use redis::{FromRedisValue, Script, ScriptInvocation};
+use redis::{FromRedisValue, Script, ScriptInvocation, ToRedisArgs};
 
 use super::keys::Keys;
+use crate::metrics::StoreMetrics;
 
 /// The visitor waits for it; together with the way there and back it stays within a second.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(900);
 
-macro_rules! verb {
-    ($name:ident, $file:literal) => {
-        pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!(
-                include_str!("prelude.lua"),
-                include_str!("draw.lua"),
-                include_str!("lanes.lua"),
-                include_str!($file)
-            ))
-        });
+/// A script, and under which name its calls are timed.
+pub(super) struct Verb {
+    script: LazyLock<Script>,
+    timer: usize,
+}
+
+/// Plain commands of a poll, and those of the scheduler and of operators.
+const RANK: usize = 0;
+const COMMAND: usize = 1;
+
+macro_rules! verbs {
+    ($($name:ident = $label:literal $file:literal,)+) => {
+        /// Where each script's timer stands: behind those of plain commands.
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        enum Timer {
+            $($name,)+
+        }
+
+        /// The names under which calls are timed, in the order of their timers.
+        pub const VERBS: &[&str] = &["rank", "command", $($label,)+];
+
+        $(pub(super) static $name: Verb = Verb {
+            script: LazyLock::new(|| {
+                Script::new(concat!(
+                    include_str!("prelude.lua"),
+                    include_str!("draw.lua"),
+                    include_str!("lanes.lua"),
+                    include_str!($file)
+                ))
+            }),
+            timer: COMMAND + 1 + Timer::$name as usize,
+        };)+
     };
 }
 
-verb!(JOIN, "join.lua");
-verb!(TOUCH, "touch.lua");
-verb!(RESTORE, "restore.lua");
-verb!(LEAVE, "leave.lua");
-verb!(PRESENT, "present.lua");
-verb!(RANKS, "ranks.lua");
-verb!(ADMIT, "admit.lua");
-verb!(SNAPSHOT, "snapshot.lua");
-verb!(CHANGE, "change.lua");
-verb!(REMOVE, "remove.lua");
-verb!(REVIVE, "revive.lua");
+verbs! {
+    JOIN = "join" "join.lua",
+    TOUCH = "touch" "touch.lua",
+    RESTORE = "restore" "restore.lua",
+    LEAVE = "leave" "leave.lua",
+    PRESENT = "present" "present.lua",
+    RANKS = "ranks" "ranks.lua",
+    ADMIT = "admit" "admit.lua",
+    SNAPSHOT = "snapshot" "snapshot.lua",
+    CHANGE = "change" "change.lua",
+    REMOVE = "remove" "remove.lua",
+    REVIVE = "revive" "revive.lua",
+}
 
 /// Why Redis gave no usable answer. For the log; visitors are told to come back.
 #[derive(Debug, thiserror::Error)]
@@ -58,12 +84,43 @@ pub enum StoreError {
     Odd(&'static str),
 }
 
+impl StoreError {
+    /// The reasons under which failures are counted.
+    pub const REASONS: [&'static str; 4] = ["redis", "pool", "late", "odd"];
+
+    fn reason(&self) -> usize {
+        match self {
+            Self::Redis(_) => 0,
+            Self::Pool(_) => 1,
+            Self::Late => 2,
+            Self::Odd(_) => 3,
+        }
+    }
+}
+
 /// The ways to Redis. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Store {
     hot: Connection,
     pool: deadpool_redis::Pool,
     clock: Clock,
+    // Looked up once, so that timing a call takes no lock and no memory.
+    timers: Arc<[Histogram]>,
+    failures: [IntCounter; StoreError::REASONS.len()],
+}
+
+/// A call that is being put together.
+pub(super) struct Call<'verb> {
+    invocation: ScriptInvocation<'verb>,
+    timer: usize,
+}
+
+impl Call<'_> {
+    /// Adds one argument, or several.
+    pub fn arg<T: ToRedisArgs>(&mut self, argument: T) -> &mut Self {
+        self.invocation.arg(argument);
+        self
+    }
 }
 
 /// Which way a call takes.
@@ -76,8 +133,21 @@ pub(super) enum Way {
 }
 
 impl Store {
-    pub fn new(hot: Connection, pool: deadpool_redis::Pool, clock: Clock) -> Self {
-        Self { hot, pool, clock }
+    pub fn new(
+        hot: Connection,
+        pool: deadpool_redis::Pool,
+        clock: Clock,
+        metrics: &StoreMetrics,
+    ) -> Self {
+        let timer = |verb: &&str| metrics.duration.with_label_values(&[verb]);
+        Self {
+            hot,
+            pool,
+            clock,
+            timers: VERBS.iter().map(timer).collect(),
+            failures: StoreError::REASONS
+                .map(|reason| metrics.failures.with_label_values(&[reason])),
+        }
     }
 
     /// The time of this gateway: for what it notes for itself alone.
@@ -90,36 +160,52 @@ impl Store {
         u64::try_from(self.now().timestamp_millis()).unwrap_or(0)
     }
 
-    /// A call of `script` for the queue with `keys`, which begins with the offset of the clock.
-    pub fn call<'script>(&self, script: &'script Script, keys: &Keys) -> ScriptInvocation<'script> {
-        let mut call = script.key(keys);
-        call.arg(self.clock.offset_us());
-        call
+    /// A call of `verb` for the queue with `keys`, which begins with the offset of the clock.
+    pub fn call(&self, verb: &'static Verb, keys: &Keys) -> Call<'static> {
+        let mut invocation = verb.script.key(keys);
+        invocation.arg(self.clock.offset_us());
+        Call {
+            invocation,
+            timer: verb.timer,
+        }
     }
 
     /// Runs a script.
-    pub async fn run<T: FromRedisValue>(
-        &self,
-        way: Way,
-        call: &ScriptInvocation<'_>,
-    ) -> Result<T, StoreError> {
-        in_time(async {
+    pub async fn run<T: FromRedisValue>(&self, way: Way, call: &Call<'_>) -> Result<T, StoreError> {
+        let answer = async {
+            let invocation = &call.invocation;
             match way {
-                Way::Hot => Ok(call.invoke_async(&mut self.hot.clone()).await?),
-                Way::Rare => Ok(call.invoke_async(&mut self.pool.get().await?).await?),
+                Way::Hot => Ok(invocation.invoke_async(&mut self.hot.clone()).await?),
+                Way::Rare => Ok(invocation.invoke_async(&mut self.pool.get().await?).await?),
             }
-        })
-        .await
+        };
+        self.timed(call.timer, answer).await
     }
 
-    /// Runs plain commands in one round trip on the hot way.
+    /// Runs the plain commands of a poll in one round trip on the hot way.
     pub async fn ask<T: FromRedisValue>(&self, pipe: &redis::Pipeline) -> Result<T, StoreError> {
-        in_time(async { Ok(pipe.query_async(&mut self.hot.clone()).await?) }).await
+        let answer = async { Ok(pipe.query_async(&mut self.hot.clone()).await?) };
+        self.timed(RANK, answer).await
     }
 
     /// Runs one plain command on the rare way.
     pub async fn command<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, StoreError> {
-        in_time(async { Ok(command.query_async(&mut self.pool.get().await?).await?) }).await
+        let answer = async { Ok(command.query_async(&mut self.pool.get().await?).await?) };
+        self.timed(COMMAND, answer).await
+    }
+
+    async fn timed<T>(
+        &self,
+        timer: usize,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let began = Instant::now();
+        let answer = in_time(answer).await;
+        self.timers[timer].observe(began.elapsed().as_secs_f64());
+        if let Err(cause) = &answer {
+            self.failures[cause.reason()].inc();
+        }
+        answer
     }
 }
 
@@ -130,5 +216,19 @@ pub(super) async fn in_time<T>(
     match tokio::time::timeout(ANSWER_WITHIN, answer).await {
         Ok(answer) => answer,
         Err(_) => Err(StoreError::Late),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ADMIT, COMMAND, JOIN, RANK, REVIVE, VERBS};
+
+    #[test]
+    fn every_verb_is_timed_under_its_own_name() {
+        for (verb, name) in [(&JOIN, "join"), (&ADMIT, "admit"), (&REVIVE, "revive")] {
+            assert_eq!(VERBS[verb.timer], name);
+        }
+        assert_eq!((VERBS[RANK], VERBS[COMMAND]), ("rank", "command"));
+        assert_eq!(VERBS.len(), REVIVE.timer + 1);
     }
 }

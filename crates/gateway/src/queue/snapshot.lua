@@ -12,7 +12,7 @@ assert(#ARGV == 1, 'snapshot takes 1 argument')
 local now = now_us()
 local policy, meta = read_policy(), read_meta()
 local counters = redis.call('HMGET', META, 'version', 'epoch', 'born', 'last', 'recovers_at',
-  'joined', 'admitted', 'no_shows')
+  'joined', 'admitted', 'no_shows', 'inversions')
 for i = 1, #counters do counters[i] = tonumber(counters[i]) or 0 end
 local nothing, none = { 0, 0, 0, 0, 0 }, { 0, 0, 0, 0 }
 if not policy then

@@ -56,6 +56,9 @@ pub struct Snapshot {
     pub admitted: u64,
     /// Visitors let in during this life who did not show up.
     pub no_shows: u64,
+    /// Visitors let in during this life although one who came later had been let in from the same
+    /// line before them: it is never more than 0.
+    pub inversions: u64,
     /// Polls at this gateway that came before their time.
     pub early_polls: u64,
     pub(super) draw: Option<Draw>,
@@ -94,7 +97,7 @@ type PolicyFields = (
     Option<u32>,
     Option<String>,
 );
-type Counters = (u64, u64, u64, u64, u64, u64, u64, u64);
+type Counters = (u64, u64, u64, u64, u64, u64, u64, u64, u64);
 type Lengths = (u64, u64, u64, u64, u64);
 /// Admitted, passed by, places given back, seconds since the first of them.
 type Counts = (u64, u64, u64, u64);
@@ -144,6 +147,7 @@ impl Snapshot {
             joined: 0,
             admitted: 0,
             no_shows: 0,
+            inversions: 0,
             early_polls: 0,
             draw: None,
             policy,
@@ -216,7 +220,8 @@ fn present(reply: Reply) -> Result<Snapshot, redis::ParsingError> {
     let (_, now, state, fields, counters, lengths, minute, quarter, draw) = reply;
     let (waiting, returned, parked, active, near) = lengths;
     let flow = Flow::seen(minute, quarter);
-    let (version, epoch, born, last_ticket, recovers_at, joined, admitted, no_shows) = counters;
+    let (version, epoch, born, last_ticket, recovers_at, joined, admitted, no_shows, inversions) =
+        counters;
     Ok(Snapshot {
         at: instant(now),
         policy: policy(redis::from_redis_value(fields)?)?,
@@ -237,6 +242,7 @@ fn present(reply: Reply) -> Result<Snapshot, redis::ParsingError> {
         joined,
         admitted,
         no_shows,
+        inversions,
         early_polls: 0,
         draw: Draw::read(&draw)?,
     })

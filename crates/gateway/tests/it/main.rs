@@ -20,6 +20,7 @@ mod leave;
 mod listener;
 mod loss;
 mod lottery;
+mod metrics;
 mod model;
 mod operator;
 mod policy;

@@ -101,12 +101,14 @@ async fn a_thousand_ghosts_are_passed_in_one_ring_and_no_more() {
 
 #[tokio::test]
 async fn whoever_returns_enters_before_all_who_came_later() {
-    let (_room, queue, tickets) = with_one_parked("presence-return").await;
+    let (room, queue, tickets) = with_one_parked("presence-return").await;
     let place = queue.rank(&tickets[1]).await.unwrap();
     assert_eq!(place, Standing::Waiting { ahead: 0 });
     queue.leave(&tickets[2]).await.unwrap();
     assert!(is_active(&queue.rank(&tickets[1]).await));
     assert!(!is_active(&queue.rank(&tickets[3]).await));
+    room.queues.refresh().await.unwrap();
+    assert_eq!(queue.snapshot().inversions, 0, "a return is none");
 }
 
 #[tokio::test]
