@@ -23,6 +23,9 @@ const POLL_PART: f64 = 0.075;
 const NINE_IN_TEN: f64 = 1.645;
 /// Stays change while one waits: a standard deviation that no count can tell, as a part.
 const DRIFT: f64 = 0.12;
+/// Until every place inside has changed hands once, those who stay long have not been seen: another
+/// such deviation, as its square, when none has.
+const YOUNG: f64 = 0.15;
 /// The door is exact but for the seconds in which it is rung.
 const DOOR_DRIFT: f64 = 0.1;
 
@@ -73,12 +76,13 @@ fn forecast(ahead: u64, snapshot: &Snapshot) -> Option<Forecast> {
     let luck = (1.0 - share) * (1.0 / entrants + 1.0 / flow.admitted.max(1) as f64);
     let for_places = entrants - free;
     let stays = if for_places > 0.0 {
-        for_places / flow.freed_per_second()?
+        for_places / freed_per_second(snapshot)?
     } else {
         0.0
     };
     let variance = if stays > door {
-        luck + DRIFT.powi(2) + 1.0 / for_places.max(1.0) + 1.0 / flow.freed.max(1) as f64
+        let seen = 1.0 / for_places.max(1.0) + 1.0 / flow.freed.max(1) as f64;
+        luck + DRIFT.powi(2) + seen + YOUNG * unseen(snapshot)
     } else {
         luck + DOOR_DRIFT.powi(2)
     };
@@ -86,6 +90,23 @@ fn forecast(ahead: u64, snapshot: &Snapshot) -> Option<Forecast> {
         expected: stays.max(door),
         variance,
     })
+}
+
+/// Places given back per second; `None` before the first.
+///
+/// Whoever leaves first is quicker than most. So it is as if one more place had been given back, by
+/// somebody who stayed for half a lease: with the first this counts a lot, with a hundred nothing.
+fn freed_per_second(snapshot: &Snapshot) -> Option<f64> {
+    let (policy, flow) = (&snapshot.policy, &snapshot.flow);
+    let half_a_lease = f64::from(policy.lease_seconds) / 2.0;
+    let seconds = flow.seconds as f64 + half_a_lease / f64::from(policy.max_active);
+    (flow.freed > 0).then(|| (flow.freed as f64 + 1.0) / seconds)
+}
+
+/// The part of the places inside that have not changed hands yet.
+fn unseen(snapshot: &Snapshot) -> f64 {
+    let freed = snapshot.admitted.saturating_sub(snapshot.active) as f64;
+    (1.0 - freed / f64::from(snapshot.policy.max_active)).max(0.0)
 }
 
 /// Counted from 1, with those who returned: they enter first without being ahead in the line.
@@ -126,7 +147,7 @@ pub fn poll_after_ms(standing: &Standing, snapshot: &Snapshot, now: Timestamp, j
 pub fn pace_us(snapshot: &Snapshot) -> u64 {
     let flow = &snapshot.flow;
     let door = 1.0 / snapshot.policy.admit_per_second;
-    let stay = flow.freed_per_second().map_or(0.0, |rate| 1.0 / rate);
+    let stay = freed_per_second(snapshot).map_or(0.0, |rate| 1.0 / rate);
     let expected_s = stay.max(door) * flow.share();
     let pause_s = (expected_s * POLL_PART).max(BLIND_MS / 1_000.0) * (1.0 + JITTER);
     (pause_s * 1e6) as u64
