@@ -5,6 +5,7 @@ mod admit;
 mod agreement;
 mod capacity;
 mod churn;
+mod costs;
 mod house;
 mod http_abuse;
 mod http_events;
