@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use serde_json::Value;
 use syn::spanned::Spanned as _;
 use syn::visit::Visit;
 
@@ -74,12 +75,13 @@ fn none(broken: &[String], rule: &str) {
     assert!(broken.is_empty(), "{rule}:\n  {}", broken.join("\n  "));
 }
 
-fn metadata() -> Metadata {
-    MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .unwrap()
+/// What cargo says, in the checkout and without asking anybody.
+fn cargo(arguments: &[&str]) -> String {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(arguments).args(["--offline", "--locked"]);
+    let output = cargo.current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
@@ -95,31 +97,44 @@ fn crates_know_each_other_one_way_only() {
         ("bench", BTreeSet::from(["loadtest", "testbed"])),
         ("e2e", BTreeSet::from(["loadtest", "testbed"])),
     ]);
-    let metadata = metadata();
-    let members: BTreeSet<_> = metadata
-        .packages
-        .iter()
-        .map(|it| it.name.as_str())
-        .collect();
-    assert_eq!(
-        members,
-        allowed.keys().copied().collect(),
-        "a crate has no rule"
+    let metadata = cargo(&["metadata", "--no-deps", "--format-version=1"]);
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let name = |it: &Value| it["name"].as_str().unwrap().to_owned();
+    let members: BTreeSet<_> = packages.iter().map(name).collect();
+    assert!(
+        members.iter().eq(allowed.keys()),
+        "a crate has no rule: {members:?}"
     );
     let mut broken = Vec::new();
-    for package in &metadata.packages {
-        for dependency in &package.dependencies {
-            let name = dependency.name.as_str();
-            let for_tests = dependency.kind == DependencyKind::Development && name == "testbed";
-            if members.contains(name)
-                && !for_tests
-                && !allowed[package.name.as_str()].contains(name)
-            {
-                broken.push(format!("{} depends on {name}", package.name));
+    for package in packages {
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let (from, to) = (name(package), name(dependency));
+            let for_tests = dependency["kind"] == "dev" && to == "testbed";
+            let is_allowed = for_tests || allowed[from.as_str()].contains(to.as_str());
+            if members.contains(&to) && !is_allowed {
+                broken.push(format!("{from} depends on {to}"));
             }
         }
     }
     none(&broken, "dependencies against the one-way rules");
+}
+
+/// Otherwise `cargo xtask up` after `cargo xtask test` builds for minutes what is built already.
+#[test]
+fn services_are_built_with_the_same_dependencies_alone_and_with_all_tests() {
+    let features = |selection: &[&str]| {
+        let form = ["tree", "--prefix=none", "--format={p} {f}"];
+        let tree = cargo(&[&form, selection].concat());
+        let shared = tree.lines().filter(|line| !line.contains("(/"));
+        let shared = shared.map(|line| line.trim_end_matches(" (*)").to_owned());
+        shared.collect::<BTreeSet<_>>()
+    };
+    let services = ["-pgateway", "-pbooking", "-pkafka-stand-in"];
+    let alone = features(&[&services[..], &["--edges=no-dev"]].concat());
+    let with_tests = features(&["--workspace"]);
+    let other: Vec<_> = alone.difference(&with_tests).cloned().collect();
+    none(&other, "dependencies with other features than in tests");
 }
 
 #[test]

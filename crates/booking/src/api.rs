@@ -16,18 +16,20 @@ mod repeat;
 mod reservations;
 mod wallets;
 
-use actix_web::web::ServiceConfig;
+use actix_web::middleware::from_fn;
+use actix_web::web::{ServiceConfig, scope};
 use chassis::routes::at;
 use utoipa::OpenApi;
 
 use document::Refusals;
 pub use lists::Lists;
-pub use outbox::ring;
 
-/// The whole service on one screen. Who may ask is the first argument of each handler.
+/// The whole service on one screen. Who may ask is the first argument of each handler. What is written here is told
+/// to other systems at once.
 #[rustfmt::skip]
 pub fn routes(app: &mut ServiceConfig) {
-    app.service(at("/api/v1/concerts").get(concerts::list).done())
+    app.service(scope("").wrap(from_fn(outbox::ring))
+        .service(at("/api/v1/concerts").get(concerts::list).done())
         .service(at("/api/v1/concerts/{concertId}").get(concerts::show).done())
         .service(at("/api/v1/concerts/{concertId}/schedules").get(concerts::schedules).done())
         .service(at("/api/v1/schedules/{scheduleId}/seats").get(concerts::seats).done())
@@ -43,7 +45,7 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(at("/api/v1/admin/concerts/{concertId}/schedules").post(admin::add_schedule).done())
         .service(at("/api/v1/admin/reconciliation").get(admin::reconcile).done())
         .service(at("/api/v1/admin/outbox").get(outbox::show).done())
-        .service(at("/api/v1/admin/outbox/{eventId}/redeliveries").post(outbox::redeliver).done());
+        .service(at("/api/v1/admin/outbox/{eventId}/redeliveries").post(outbox::redeliver).done()));
 }
 
 #[derive(OpenApi)]

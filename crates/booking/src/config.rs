@@ -63,18 +63,12 @@ pub struct Config {
 impl Config {
     /// The configuration that `lookup` gives, or everything that is wrong with it.
     pub fn from(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigInvalid> {
-        let mut env = Env::new(lookup);
-        let config = Self::read(&mut env);
-        env.finish()?;
-        // A secret that is missing was noted as a mistake, so `finish` has told it already.
-        config.ok_or_else(|| ConfigInvalid(vec!["a variable that must be set is not".to_owned()]))
+        read_all(lookup, Self::read)
     }
 
     /// The page of all variables, for `--help`.
     pub fn page() -> String {
-        let mut env = Env::new(&|_| None);
-        Self::read(&mut env);
-        env.page()
+        page_of(Self::read)
     }
 
     fn read(env: &mut Env) -> Option<Self> {
@@ -134,6 +128,25 @@ impl Config {
             log_level,
         })
     }
+}
+
+/// What `read` finds, or everything that is wrong with it.
+fn read_all<T>(
+    lookup: &dyn Fn(&str) -> Option<String>,
+    read: impl FnOnce(&mut Env) -> Option<T>,
+) -> Result<T, ConfigInvalid> {
+    let mut env = Env::new(lookup);
+    let found = read(&mut env);
+    env.finish()?;
+    // What is missing was noted as a mistake, so `finish` has told it already.
+    found.ok_or_else(|| ConfigInvalid(vec!["a variable that must be set is not".to_owned()]))
+}
+
+/// The page of all variables that `read` asks for.
+fn page_of<T>(read: impl FnOnce(&mut Env) -> Option<T>) -> String {
+    let mut env = Env::new(&|_| None);
+    read(&mut env);
+    env.page()
 }
 
 const LISTEN: &str =

@@ -67,8 +67,9 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The same id for each repetition of the request: a repetition must not be kept out by the locks of the first.
-    pub fn lock_owner(&self) -> Uuid {
+    /// The same id for each repetition of the request, for ever: a repetition must not be kept out by the locks of the
+    /// first, and money must not move again when the key has long been forgotten.
+    pub fn request_id(&self) -> Uuid {
         let mut hash = Sha256::new();
         for part in [
             self.user_id.as_bytes().as_slice(),

@@ -60,7 +60,7 @@ pub struct Entry {
     pub user_id: Uuid,
     /// Why.
     pub cause: Cause,
-    /// The charge, or the payment.
+    /// The request that charged, or the payment.
     #[diesel(deserialize_as = Id)]
     pub reference_id: Uuid,
     /// The account that gives.
@@ -85,11 +85,7 @@ impl Entry {
     ) -> Self {
         let (debit_account, credit_account) = cause.accounts();
         Self {
-            id: if cause == Cause::Charged {
-                reference_id
-            } else {
-                new_id(now)
-            },
+            id: new_id(now),
             user_id,
             cause,
             reference_id,

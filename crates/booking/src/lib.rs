@@ -21,7 +21,7 @@ pub mod payment;
 pub mod receiver;
 pub mod reconciliation;
 pub mod reservation;
-mod scheduler;
+pub mod scheduler;
 mod schema;
 pub mod seat;
 pub mod seat_lock;
@@ -40,13 +40,13 @@ use chassis::health::Health;
 use chassis::metrics::HttpMetrics;
 use chassis::redis::PoolMetrics;
 use chassis::schedule::Bell;
-use chassis::server::{self, Listening, Running, StartError};
+use chassis::server::{self, Listeners, Listening, Running, StartError};
+use chassis::store::{Needed, Unusable};
 use chassis::time::Clock;
 use chassis::{json, logging, problem, request_id, routes};
 use chrono::TimeDelta;
 use prometheus::Registry;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
 
 use crate::api::Lists;
 use crate::config::{Config, Forwarding, MysqlUrl};
@@ -59,8 +59,6 @@ use crate::reconciliation::Report;
 use crate::reservation::{Limits, Reservation};
 use crate::seat_lock::SeatLock;
 
-/// Between two tries to reach MySQL at the start.
-const START_PAUSE: Duration = Duration::from_millis(500);
 /// Connections of a forwarder: each event needs one for a moment, twice.
 const FORWARDER_POOL: u32 = 8;
 /// The head of a request comes from the gateway, at once or never.
@@ -137,22 +135,11 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     });
     let http_metrics = web::Data::new(HttpMetrics::register(&registry));
     let health = web::Data::new(Health::default().check("mysql", move || answers(db.clone())));
-    let listener = server::bind("the API", config.listen)?;
-    let admin_listener = server::bind("operators", config.admin_listen)?;
-    let failed =
-        |cause: std::io::Error| StartError::Store(format!("the server did not start: {cause}"));
-    let address = listener.local_addr().map_err(failed)?;
-    let admin_address = admin_listener.local_addr().map_err(failed)?;
+    let listeners = Listeners::bind(config.listen, config.admin_listen)?;
     let ringing = scheduler::start(&Arc::clone(&app), &registry).await?;
-    let admin = server::admin(admin_listener, registry, health.clone()).map_err(failed)?;
-    let public = serve(listener, app, http_metrics, health.clone(), &config).map_err(failed)?;
-    log::info!("serving on {address}, operators on {admin_address}");
-    Ok(Running::spawn(
-        (public, address),
-        (admin, admin_address),
-        health,
-        ringing,
-    ))
+    let own = health.clone();
+    let serve = |listener| serve(listener, app, http_metrics, own, &config);
+    listeners.run(serve, registry, health, ringing)
 }
 
 fn publisher(config: &Config, db: &Db, clock: &Clock) -> Result<Option<Publisher>, StartError> {
@@ -184,12 +171,10 @@ pub async fn forward<T>(
         .map_err(|cause| StartError::Store(cause.to_string()))?;
     let checked = db.clone();
     let health = web::Data::new(Health::default().check("mysql", move || answers(checked.clone())));
-    let failed =
-        |cause: std::io::Error| StartError::Store(format!("the server did not start: {cause}"));
     let listener = server::bind("operators", config.listen)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let address = listener.local_addr()?;
     let ringing = scheduler::start_forwarder(db, clock, config.keep, &registry).await?;
-    let admin = server::admin(listener, registry, health.clone()).map_err(failed)?;
+    let admin = server::admin(listener, registry, health.clone())?;
     let admin = Listening::spawn(admin, address);
     log::info!("forwarding events, operators on {address}");
     let (ending, stopping) = watch::channel(false);
@@ -214,28 +199,24 @@ pub async fn migrate(url: &MysqlUrl, pool_size: u32, wait: Duration) -> Result<D
     };
     let db = Db::connect(url.as_str(), options);
     let db = db.map_err(|cause| StartError::Store(cause.to_string()))?;
-    let began = Instant::now();
-    let mut told = false;
-    loop {
+    let mysql = Needed {
+        store: "MySQL",
+        variable: "BOOKING_MYSQL_URL",
+        within: wait,
+    };
+    let up_to_date = async || {
         // The first question has a time limit of its own, which a migration has not.
-        let outcome = match db.ping().await {
-            Ok(()) => db.migrate().await,
-            Err(cause) => Err(cause),
-        };
-        match outcome {
-            Ok(()) => return Ok(db),
-            Err(DbError::Unreachable(cause)) if began.elapsed() < wait => {
-                if !told {
-                    log::warn!(
-                        "MySQL does not answer yet, waiting up to {} s: {cause}",
-                        wait.as_secs()
-                    );
-                }
-                told = true;
-                sleep(START_PAUSE).await;
-            }
-            Err(cause) => return Err(StartError::Store(format!("MySQL cannot be used: {cause}"))),
-        }
+        db.ping().await.map_err(unusable)?;
+        db.migrate().await.map_err(unusable)
+    };
+    mysql.wait(up_to_date).await?;
+    Ok(db)
+}
+
+fn unusable(cause: DbError) -> Unusable {
+    match cause {
+        DbError::Unreachable(cause) => Unusable::Away(cause),
+        other => Unusable::Odd(format!("MySQL cannot be used: {other}")),
     }
 }
 
@@ -277,7 +258,6 @@ fn serve(
             .wrap(from_fn(problem::edge))
             .wrap(from_fn(logging::access))
             .wrap(from_fn(server::close_when_draining))
-            .wrap(from_fn(api::ring))
             .wrap(from_fn(request_id::assign))
             .configure(json::configure)
             .configure(server::health_routes)

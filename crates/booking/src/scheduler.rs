@@ -70,7 +70,10 @@ pub async fn start_forwarder(
 }
 
 /// Ends holds that are over, batch by batch.
-async fn sweep(app: Arc<Booking>) -> Result<(), DbError> {
+///
+/// # Errors
+/// When the database fails; the next ring goes on.
+pub async fn sweep(app: Arc<Booking>) -> Result<(), DbError> {
     for _ in 0..BATCHES_AT_MOST {
         let (now, batch) = (app.clock.now(), app.sweep_batch);
         let expired = app

@@ -71,7 +71,7 @@ impl SeatLock {
 
     /// Takes the locks of all these seats for `owner`, or says which of them others have.
     ///
-    /// `owner` is the reservation's id; for a request that may be repeated it is `Claim::lock_owner`. The locks live no
+    /// `owner` is the reservation's id; for a request that may be repeated it is `Claim::request_id`. The locks live no
     /// longer than `hold`, for which the seats will be held.
     pub async fn take(
         &self,

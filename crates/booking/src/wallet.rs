@@ -53,8 +53,8 @@ impl TryFrom<i64> for Amount {
 /// Money to put into a wallet.
 #[derive(Debug, Clone, Copy)]
 pub struct Charge {
-    /// Id of the ledger entry that it becomes.
-    pub entry_id: Uuid,
+    /// Id of the request: it charges once, for ever.
+    pub request_id: Uuid,
     /// Whose wallet.
     pub user_id: Uuid,
     /// How much.
@@ -76,6 +76,9 @@ pub enum ChargeError {
     /// The wallet would hold more than [`BALANCE_LIMIT`].
     #[error("the wallet would hold more than {BALANCE_LIMIT}")]
     BalanceLimit,
+    /// This very request charged the wallet before.
+    #[error("charged before")]
+    Repeated,
     /// The database failed.
     #[error(transparent)]
     Db(DbError),
@@ -86,16 +89,20 @@ fails_with_db!(ChargeError);
 /// Puts money in; the wallet comes into being with the first. Five statements: wallet, balance, ledger, audit, outbox.
 pub fn charge(tx: &mut Tx, charge: &Charge, now: Timestamp) -> Result<Charged, ChargeError> {
     let Charge {
-        entry_id,
+        request_id,
         user_id,
         amount,
     } = *charge;
     put_in(tx, user_id, amount.minor(), now)?;
     let balance = balance(tx, user_id)?;
-    ledger::record(
-        tx,
-        &Entry::new(user_id, Cause::Charged, entry_id, amount.minor(), now),
-    )?;
+    let entry = Entry::new(user_id, Cause::Charged, request_id, amount.minor(), now);
+    let entry_id = entry.id;
+    match ledger::record(tx, &entry) {
+        Err(DbError::Duplicate(name)) if name == "ledger_entries_once" => {
+            return Err(ChargeError::Repeated);
+        }
+        recorded => recorded?,
+    }
     let detail = json!({ "entryId": entry_id, "amount": amount.minor(), "balance": balance });
     let change = Change {
         entity: Entity::Wallet,

@@ -17,4 +17,5 @@ pub mod request_id;
 pub mod routes;
 pub mod schedule;
 pub mod server;
+pub mod store;
 pub mod time;

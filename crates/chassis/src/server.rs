@@ -1,7 +1,7 @@
 //! Owns the life of a process: bind, run, finish what runs, end.
 //!
-//! A service builds its own `HttpServer` on a listener from [`bind`]; this module runs it beside
-//! the admin listener until a signal, then stops in order: not ready, no new rings, no new
+//! A service builds its own `HttpServer`; this module gives it a listener and runs it beside the
+//! admin listener until a signal, then stops in order: not ready, no new rings, no new
 //! connections, what runs is finished within the grace period, admin listener last.
 
 use std::any::Any;
@@ -42,6 +42,9 @@ pub enum StartError {
     /// The scheduler refused a line.
     #[error("the scheduler did not start: {0}")]
     Schedule(#[from] tokio_cron_scheduler::JobSchedulerError),
+    /// A listener is bound and cannot be served.
+    #[error("cannot serve: {0}")]
+    Serve(#[from] io::Error),
     /// A store that is needed from the start does not answer.
     #[error("{0}")]
     Store(String),
@@ -195,6 +198,49 @@ pub async fn limit_head<B: MessageBody + 'static>(
     Ok(next.call(request).await?.map_into_left_body())
 }
 
+/// Both listeners of a service, bound before it starts anything.
+pub struct Listeners {
+    public: (TcpListener, SocketAddr),
+    admin: (TcpListener, SocketAddr),
+}
+
+impl Listeners {
+    /// Binds both; port 0 takes any free port.
+    pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, StartError> {
+        let bound = |what, address| {
+            let listener = bind(what, address)?;
+            let address = listener.local_addr()?;
+            Ok::<_, StartError>((listener, address))
+        };
+        Ok(Self {
+            public: bound("requests", public)?,
+            admin: bound("health and metrics", admin)?,
+        })
+    }
+
+    /// Serves on both until it is stopped; `serve` builds the server of the service itself.
+    pub fn run(
+        self,
+        serve: impl FnOnce(TcpListener) -> io::Result<Server>,
+        registry: Registry,
+        health: web::Data<Health>,
+        ringing: Ringing,
+    ) -> Result<Running, StartError> {
+        let (public, address) = self.public;
+        let (admin_listener, admin_address) = self.admin;
+        let running = Running {
+            address,
+            admin_address,
+            public: Spawned::of(serve(public)?),
+            admin: Spawned::of(admin(admin_listener, registry, health.clone())?),
+            health,
+            ringing,
+        };
+        log::info!("serving on {address}, operators on {admin_address}");
+        Ok(running)
+    }
+}
+
 /// A service that runs. Stop it, or wait for the signal that does.
 pub struct Running {
     /// Where the service listens.
@@ -231,23 +277,6 @@ impl Spawned {
 }
 
 impl Running {
-    /// Runs both servers; `address` and `admin_address` are those of their listeners.
-    pub fn spawn(
-        (public, address): (Server, SocketAddr),
-        (admin, admin_address): (Server, SocketAddr),
-        health: web::Data<Health>,
-        ringing: Ringing,
-    ) -> Self {
-        Self {
-            address,
-            admin_address,
-            health,
-            ringing,
-            public: Spawned::of(public),
-            admin: Spawned::of(admin),
-        }
-    }
-
     /// Serves until SIGTERM or SIGINT, then stops in order.
     pub async fn until_signal(self) -> io::Result<()> {
         signalled().await?;

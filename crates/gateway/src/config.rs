@@ -165,7 +165,7 @@ impl Trust {
         let operators = env
             .optional_secret(
                 "GATEWAY_OPERATOR_KEYS",
-                "Who may steer: name:key[,name:key]. Without it nobody may.",
+                "Who may steer: name:key or name:sha256=HASH of the key, apart by commas. Without it nobody may.",
             )
             .unwrap_or_default();
         let cors_origins = env.or(

@@ -15,13 +15,15 @@ mod metrics;
 pub mod operator;
 pub mod proxy;
 pub mod queue;
+pub mod recount;
 mod scheduler;
 mod source;
 pub mod stream;
 pub mod token;
 pub mod work;
 
-use std::net::{SocketAddr, TcpListener};
+use std::io;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use actix_cors::Cors;
@@ -31,7 +33,8 @@ use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, web};
 use chassis::health::Health;
 use chassis::metrics::HttpMetrics;
-use chassis::server::{self, Running, StartError};
+use chassis::server::{self, Listeners, Running, StartError};
+use chassis::store::{Needed, Unusable};
 use chassis::time::Clock;
 use chassis::{logging, problem, request_id};
 use deadpool_redis::redis;
@@ -53,8 +56,6 @@ use crate::work::Work;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time between two requests of one connection: longer than the longest usual poll.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Between two tries to reach Redis at start.
-const START_PAUSE: Duration = Duration::from_millis(500);
 
 /// Requests that ask Redis at the same time. More would not be answered sooner, and the time that an
 /// answer may take would run while they wait for each other.
@@ -134,8 +135,7 @@ impl Gateway {
 
 /// Binds, reaches Redis, defines the queues of the configuration, and serves.
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
-    let public = server::bind("visitors", config.listen)?;
-    let admin = server::bind("health and metrics", config.admin_listen)?;
+    let listeners = Listeners::bind(config.listen, config.admin_listen)?;
     let redis_url_invalid = |cause| StartError::Store(format!("GATEWAY_REDIS_URL: {cause}"));
     let hot = chassis::redis::connection(&config.redis_url).map_err(redis_url_invalid)?;
     let pool = chassis::redis::pool(&config.redis_url, config.redis_pool);
@@ -168,34 +168,26 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     metrics::register(&registry, &app.clone().into_inner(), pool);
     let http = HttpMetrics::register(&registry);
     let ringing = scheduler::start(app.clone().into_inner(), &registry).await?;
-    let (address, admin_address) = (address_of(&public)?, address_of(&admin)?);
-    let public = serve(public, &config, app, http, health.clone())?;
-    let admin = server::admin(admin, registry, health.clone()).map_err(not_served)?;
-    log::info!("the gateway serves on {address}, its operator on {admin_address}");
-    Ok(Running::spawn(
-        (public, address),
-        (admin, admin_address),
-        health,
-        ringing,
-    ))
+    let own = health.clone();
+    let serve = |listener| serve(listener, &config, app, http, own);
+    listeners.run(serve, registry, health, ringing)
 }
 
 /// Puts the queues of the configuration in place, waiting for Redis as long as the operator said.
 async fn define(queues: &Queues, config: &Config) -> Result<(), StartError> {
-    let deadline = tokio::time::Instant::now() + config.process.start_wait;
-    loop {
-        let cause = match define_all(queues, config).await {
-            Ok(()) => return Ok(()),
-            Err(QueueError::StoreUnavailable(cause)) => cause,
-            Err(other) => return Err(StartError::Store(format!("GATEWAY_QUEUES: {other}"))),
-        };
-        if tokio::time::Instant::now() >= deadline {
-            return Err(StartError::Store(format!(
-                "Redis does not answer: {cause}. Start it, or set GATEWAY_REDIS_URL to where it is."
-            )));
-        }
-        log::warn!("waiting for Redis: {cause}");
-        tokio::time::sleep(START_PAUSE).await;
+    let redis = Needed {
+        store: "Redis",
+        variable: "GATEWAY_REDIS_URL",
+        within: config.process.start_wait,
+    };
+    let defined = async || define_all(queues, config).await.map_err(unusable);
+    redis.wait(defined).await
+}
+
+fn unusable(cause: QueueError) -> Unusable {
+    match cause {
+        QueueError::StoreUnavailable(cause) => Unusable::Away(cause.to_string()),
+        other => Unusable::Odd(format!("GATEWAY_QUEUES: {other}")),
     }
 }
 
@@ -236,7 +228,7 @@ fn serve(
     app: web::Data<Gateway>,
     http: HttpMetrics,
     health: web::Data<Health>,
-) -> Result<Server, StartError> {
+) -> io::Result<Server> {
     let (workers, grace) = (config.process.workers, config.process.grace);
     let config = config.clone();
     let http = web::Data::new(http);
@@ -268,8 +260,7 @@ fn serve(
         .on_connect(server::cut_off_unread)
         .shutdown_timeout(grace.as_secs())
         .disable_signals()
-        .listen(listener)
-        .map_err(not_served)?
+        .listen(listener)?
         .run())
 }
 
@@ -298,12 +289,4 @@ fn cors(origins: &Origins) -> Cors {
         .0
         .iter()
         .fold(cors, |cors, origin| cors.allowed_origin(origin))
-}
-
-fn address_of(listener: &TcpListener) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(not_served)
-}
-
-fn not_served(cause: std::io::Error) -> StartError {
-    StartError::Store(format!("cannot serve: {cause}"))
 }

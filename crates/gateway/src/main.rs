@@ -8,6 +8,7 @@ use chassis::time::Clock;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use gateway::api::GatewayApi;
 use gateway::config::Config;
+use gateway::recount::{Published, Source};
 use mimalloc::MiMalloc;
 use utoipa::OpenApi as _;
 
@@ -29,6 +30,18 @@ enum Command {
     Serve,
     /// Print the OpenAPI document.
     Openapi,
+    /// Compute a lottery again from what is published, and print the place of a ticket. Ends with 1
+    /// when what is published does not agree.
+    Recount {
+        /// Address of the queue, as http://HOST/api/v1/queues/NAME, or a file with its status and all
+        /// pages of its list, one answer after the other.
+        source: Source,
+        /// Number of the ticket.
+        ticket: u64,
+        /// The commitment that was noted before the doors opened.
+        #[arg(long)]
+        commitment: Option<String>,
+    },
 }
 
 #[actix_web::main]
@@ -53,8 +66,14 @@ async fn main() -> ExitCode {
             };
         }
     };
-    if let Some(Command::Openapi) = arguments.command {
-        return print_document();
+    match arguments.command {
+        Some(Command::Openapi) => return print_document(),
+        Some(Command::Recount {
+            source,
+            ticket,
+            commitment,
+        }) => return recount(&source, ticket, commitment.as_deref()).await,
+        Some(Command::Serve) | None => {}
     }
     let checked = env.finish();
     match (checked, config) {
@@ -88,6 +107,26 @@ async fn serve(config: Config) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
             eprintln!("signals cannot be received: {cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn recount(source: &Source, ticket: u64, commitment: Option<&str>) -> ExitCode {
+    let published = match Published::read(source).await {
+        Ok(published) => published,
+        Err(cause) => {
+            eprintln!("{cause}");
+            return ExitCode::from(EXIT_UNAVAILABLE);
+        }
+    };
+    match published.recount(ticket, commitment) {
+        Ok(counted) => {
+            println!("{counted}");
+            ExitCode::SUCCESS
+        }
+        Err(disagreement) => {
+            eprintln!("{disagreement}");
             ExitCode::FAILURE
         }
     }

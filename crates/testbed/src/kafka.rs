@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::files::{Profile, binary};
-use crate::leash::{Ending, Launch, Leash};
+use crate::leash::{Ending, Launch, Leash, on_a_leash};
 
 const READY: Duration = Duration::from_secs(30);
 /// Its output, in its folder.
@@ -21,6 +21,8 @@ pub struct Kafka {
     leash: Leash,
     address: String,
 }
+
+on_a_leash!(Kafka);
 
 impl Kafka {
     /// Starts one whose log is in `folder`, and waits until it listens.
@@ -51,34 +53,10 @@ impl Kafka {
         &self.address
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.leash.pid()
-    }
-
-    /// SIGKILL: everything that it held is lost.
-    pub fn kill(&mut self) {
-        self.leash.kill();
-    }
-
     /// Stops it if it runs and starts it again: empty, and on another port.
     pub fn restart(&mut self) -> io::Result<()> {
         self.leash.restart()?;
         self.wait_ready()
-    }
-
-    /// SIGSTOP: connections stay open and nothing answers.
-    pub fn freeze(&self) {
-        self.leash.signal("STOP");
-    }
-
-    /// SIGCONT: ends a freeze.
-    pub fn thaw(&self) {
-        self.leash.signal("CONT");
-    }
-
-    pub(crate) fn leash(&mut self) -> &mut Leash {
-        &mut self.leash
     }
 
     /// It says by itself where it listens.

@@ -49,6 +49,38 @@ const TAIL_LINES: usize = 20;
 /// Enough for the last lines of a log; the rest need not be read.
 const TAIL_BYTES: u64 = 32 * 1024;
 
+/// What can be done to everything that has a `leash`.
+macro_rules! on_a_leash {
+    ($what:ty) => {
+        impl $what {
+            /// Its process id.
+            pub fn pid(&self) -> u32 {
+                self.leash.pid()
+            }
+
+            /// SIGKILL.
+            pub fn kill(&mut self) {
+                self.leash.kill();
+            }
+
+            /// SIGSTOP: connections stay open and nothing answers.
+            pub fn freeze(&self) {
+                self.leash.signal("STOP");
+            }
+
+            /// SIGCONT: ends a freeze.
+            pub fn thaw(&self) {
+                self.leash.signal("CONT");
+            }
+
+            pub(crate) fn leash(&mut self) -> &mut Leash {
+                &mut self.leash
+            }
+        }
+    };
+}
+pub(crate) use on_a_leash;
+
 /// How a program ends when its starter is gone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ending {

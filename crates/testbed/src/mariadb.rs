@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::files::{find_program, is_root};
 use crate::keys::random_hex;
-use crate::leash::{Ending, Launch, Leash};
+use crate::leash::{Ending, Launch, Leash, on_a_leash};
 use crate::port;
 
 /// A slow disk and the repair after a kill are included.
@@ -40,6 +40,8 @@ pub struct MariaDb {
     client: PathBuf,
     databases: AtomicU32,
 }
+
+on_a_leash!(MariaDb);
 
 impl MariaDb {
     /// Starts one that keeps its data in `folder`, installing it on first use, and waits until it answers.
@@ -109,39 +111,15 @@ impl MariaDb {
         self.port
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.leash.pid()
-    }
-
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        self.leash.kill();
-    }
-
     /// Stops it if it runs, starts it again on the same port and waits until it answers.
     pub fn restart(&mut self) -> io::Result<()> {
         self.leash.restart()?;
         self.wait_ready()
     }
 
-    /// SIGSTOP: connections stay open and nothing answers.
-    pub fn freeze(&self) {
-        self.leash.signal("STOP");
-    }
-
-    /// SIGCONT: ends a freeze.
-    pub fn thaw(&self) {
-        self.leash.signal("CONT");
-    }
-
     /// Stops it in order.
     pub fn stop(&mut self) -> io::Result<()> {
         self.leash.end().map(|_| ())
-    }
-
-    pub(crate) fn leash(&mut self) -> &mut Leash {
-        &mut self.leash
     }
 
     fn wait_ready(&mut self) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use crate::leash::{Ending, Launch, Leash};
+use crate::leash::{Ending, Launch, Leash, on_a_leash};
 
 const PROBE: Duration = Duration::from_secs(2);
 /// Asking again at once would fill the log with its refusals.
@@ -34,6 +34,8 @@ pub struct Program {
     leash: Leash,
     port: u16,
 }
+
+on_a_leash!(Program);
 
 impl Program {
     /// Starts it and does not wait for anything.
@@ -82,11 +84,6 @@ impl Program {
         self.port
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.leash.pid()
-    }
-
     /// Where its output goes.
     pub fn log(&self) -> &Path {
         self.leash.log()
@@ -117,11 +114,6 @@ impl Program {
         self.leash.end()
     }
 
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        self.leash.kill();
-    }
-
     /// Stops it if it runs, starts it again as before and waits until it is ready.
     pub fn restart(&mut self) -> io::Result<()> {
         self.leash.restart()?;
@@ -131,20 +123,6 @@ impl Program {
     /// Changes a variable for the next start.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.leash.set(name, value);
-    }
-
-    /// SIGSTOP: connections stay open and nothing answers.
-    pub fn freeze(&self) {
-        self.leash.signal("STOP");
-    }
-
-    /// SIGCONT: ends a freeze.
-    pub fn thaw(&self) {
-        self.leash.signal("CONT");
-    }
-
-    pub(crate) fn leash(&mut self) -> &mut Leash {
-        &mut self.leash
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::files::find_program;
-use crate::leash::{Ending, Launch, Leash};
+use crate::leash::{Ending, Launch, Leash, on_a_leash};
 use crate::port;
 
 const READY: Duration = Duration::from_secs(30);
@@ -34,6 +34,8 @@ pub struct Redis {
     port: u16,
 }
 
+on_a_leash!(Redis);
+
 impl Redis {
     /// Starts one that keeps its files in `folder`, and waits until it answers.
     pub fn start(folder: &Path, options: RedisOptions) -> io::Result<Redis> {
@@ -56,39 +58,15 @@ impl Redis {
         self.port
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.leash.pid()
-    }
-
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        self.leash.kill();
-    }
-
     /// Stops it if it runs, starts it again on the same port and waits until it answers.
     pub fn restart(&mut self) -> io::Result<()> {
         self.leash.restart()?;
         self.wait_ready()
     }
 
-    /// SIGSTOP: connections stay open and nothing answers.
-    pub fn freeze(&self) {
-        self.leash.signal("STOP");
-    }
-
-    /// SIGCONT: ends a freeze.
-    pub fn thaw(&self) {
-        self.leash.signal("CONT");
-    }
-
     /// Stops it in order: what it holds is on disk afterwards if it is durable.
     pub fn stop(&mut self) -> io::Result<()> {
         self.leash.end().map(|_| ())
-    }
-
-    pub(crate) fn leash(&mut self) -> &mut Leash {
-        &mut self.leash
     }
 
     fn wait_ready(&mut self) -> io::Result<()> {

@@ -171,6 +171,9 @@ impl From<ChargeError> for Problem {
     fn from(error: ChargeError) -> Self {
         match error {
             ChargeError::BalanceLimit => balance_limit(),
+            ChargeError::Repeated => IDEMPOTENCY_KEY_REUSED.because(
+                "This Idempotency-Key charged the wallet long ago, as the ledger shows; take a new one.",
+            ),
             ChargeError::Db(cause) => cause.into(),
         }
     }

@@ -20,7 +20,8 @@ use crate::Booking;
 use crate::db::DbError;
 use crate::outbox;
 
-/// Middleware: what was just written is published at once and does not wait for the next second.
+/// Middleware: what was just written is published at once and does not wait for the next second. It stands around all
+/// routes, so none can forget it; an event whose request was given up meanwhile waits for the line of the schedule.
 pub async fn ring<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,

@@ -244,7 +244,7 @@ async fn hold_numbers(
         id, schedule_id, ..
     } = wanted;
     let lives = app.limits.hold.to_std().unwrap_or_default();
-    let owner = claim.as_ref().map_or(id, Claim::lock_owner);
+    let owner = claim.as_ref().map_or(id, Claim::request_id);
     if let Thinned::Taken(numbers) = app.seat_lock.take(schedule_id, seats, owner, lives).await {
         app.metrics.conflicts.with_label_values(&["lock"]).inc();
         return Ok(Outcome::Refused(being_held(numbers)));

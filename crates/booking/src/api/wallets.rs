@@ -5,7 +5,6 @@ use actix_web::web::{Data, Path, Query};
 use chassis::json::Body;
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
-use chassis::time::Timestamp;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,7 +15,7 @@ use super::caller::Visitor;
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
 use super::{answer, paging};
 use crate::Booking;
-use crate::db::{Tx, new_id};
+use crate::db::Tx;
 use crate::ledger::{self, CURRENCY, Cause};
 use crate::wallet::{self, Amount, AmountInvalid};
 
@@ -34,13 +33,8 @@ pub struct Charge {
 }
 
 impl Charge {
-    fn wanted(&self, user_id: Uuid, now: Timestamp) -> Result<wallet::Charge, AmountInvalid> {
-        let amount = Amount::try_from(self.amount.as_i64().ok_or(AmountInvalid)?)?;
-        Ok(wallet::Charge {
-            entry_id: new_id(now),
-            user_id,
-            amount,
-        })
+    fn amount(&self) -> Result<Amount, AmountInvalid> {
+        Amount::try_from(self.amount.as_i64().ok_or(AmountInvalid)?)
     }
 }
 
@@ -83,9 +77,14 @@ pub async fn charge(
     body: Body<Charge>,
 ) -> Result<HttpResponse, Problem> {
     let (user_id, now) = (visitor.must_be(*user_id)?, app.clock.now());
-    let wanted = body.wanted(user_id, now)?;
-    let won = wanted.amount.minor().unsigned_abs();
+    let amount = body.amount()?;
+    let won = amount.minor().unsigned_abs();
     let claim = key.claim(user_id, CHARGES, &*body);
+    let wanted = wallet::Charge {
+        request_id: claim.request_id(),
+        user_id,
+        amount,
+    };
     let charge = move |tx: &mut Tx| wallet::charge(tx, &wanted, now).map(Charged::from);
     let outcome = repeat::once(&app, claim, now, charge).await?;
     let (charges, charged) = (&app.metrics.charges, &app.metrics.charged);
@@ -140,7 +139,7 @@ pub struct LedgerEntry {
     amount: i64,
     #[schema(example = "KRW")]
     currency: &'static str,
-    /// The charge or the payment.
+    /// The request that charged, or the payment.
     reference_id: Uuid,
     #[serde(with = "chassis::time::wire")]
     created_at: DateTime<Utc>,

@@ -8,7 +8,7 @@ use chassis::env::{ConfigInvalid, Env};
 use chrono::TimeDelta;
 use log::LevelFilter;
 
-use super::{MYSQL_URL, MysqlUrl, START_WAIT_S, kafka, log, within};
+use super::{MYSQL_URL, MysqlUrl, START_WAIT_S, kafka, log, page_of, read_all, within};
 use crate::forwarder::{Secrets, WebhookUrl};
 use crate::kafka::Cluster;
 
@@ -43,18 +43,12 @@ pub struct Forwarding {
 impl Forwarding {
     /// The configuration that `lookup` gives, or everything that is wrong with it.
     pub fn from(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigInvalid> {
-        let mut env = Env::new(lookup);
-        let config = Self::read(&mut env);
-        env.finish()?;
-        // What is missing was noted as a mistake, so `finish` has told it already.
-        config.ok_or_else(|| ConfigInvalid(vec!["a variable that must be set is not".to_owned()]))
+        read_all(lookup, Self::read)
     }
 
     /// The page of all variables, for `forward --help`.
     pub fn page() -> String {
-        let mut env = Env::new(&|_| None);
-        Self::read(&mut env);
-        env.page()
+        page_of(Self::read)
     }
 
     fn read(env: &mut Env) -> Option<Self> {
@@ -123,17 +117,12 @@ pub struct Receiving {
 impl Receiving {
     /// The configuration that `lookup` gives, or everything that is wrong with it.
     pub fn from(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigInvalid> {
-        let mut env = Env::new(lookup);
-        let config = Self::read(&mut env);
-        env.finish()?;
-        config.ok_or_else(|| ConfigInvalid(vec!["a variable that must be set is not".to_owned()]))
+        read_all(lookup, Self::read)
     }
 
     /// The page of all variables, for `receive --help`.
     pub fn page() -> String {
-        let mut env = Env::new(&|_| None);
-        Self::read(&mut env);
-        env.page()
+        page_of(Self::read)
     }
 
     fn read(env: &mut Env) -> Option<Self> {

@@ -22,7 +22,7 @@ async fn charge_once(
         fingerprint: Fingerprint::of(&json!({ "amount": minor })),
     };
     let charge = Charge {
-        entry_id: booking::db::new_id(now),
+        request_id: claim.request_id(),
         user_id,
         amount: Amount::try_from(minor).unwrap(),
     };
@@ -67,6 +67,24 @@ async fn of_two_hundred_repetitions_of_a_charge_one_is_booked_and_all_get_its_an
     assert!(answers.iter().all(|answer| *answer == answers[0]));
     assert_eq!(house.number("SELECT COUNT(*) FROM ledger_entries").await, 1);
     assert_eq!(house.balance(user).await, 5_000);
+}
+
+#[tokio::test]
+async fn a_charge_is_not_booked_again_when_its_key_was_forgotten() {
+    let house = House::open().await;
+    let user = Uuid::new_v4();
+    let fresh = charge_once(&house, 0, user, 5_000).await.unwrap();
+    assert!(matches!(fresh, Outcome::Fresh(_)));
+    let later = house.now + chrono::TimeDelta::hours(25);
+    let forgotten = house.db(0).transaction(move |tx| idempotency::forget(tx, later, 10));
+    assert_eq!(forgotten.await.unwrap(), 1);
+    let again = charge_once(&house, 1, user, 5_000).await.unwrap();
+    assert!(
+        matches!(again, Outcome::Refused(ChargeError::Repeated)),
+        "{again:?}"
+    );
+    assert_eq!(house.balance(user).await, 5_000);
+    house.reconciled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

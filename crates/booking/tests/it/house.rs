@@ -200,7 +200,7 @@ impl House {
     ) -> Result<Charged, ChargeError> {
         let (now, amount) = (self.now, Amount::try_from(minor).expect("an amount"));
         let charge = Charge {
-            entry_id: new_id(now),
+            request_id: Uuid::new_v4(),
             user_id,
             amount,
         };

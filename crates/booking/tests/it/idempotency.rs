@@ -33,7 +33,7 @@ fn act(
     answer: Option<Answer>,
 ) -> Result<Answer, ChargeError> {
     let charge = Charge {
-        entry_id: Uuid::new_v4(),
+        request_id: Uuid::new_v4(),
         user_id,
         amount: Amount::try_from(1).unwrap(),
     };

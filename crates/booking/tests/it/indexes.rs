@@ -182,7 +182,7 @@ async fn sales(books: &Books) -> Vec<Step> {
     };
     let cancelled = best.id;
     let charge = Charge {
-        entry_id: id("charge", 1),
+        request_id: id("request", 1),
         user_id,
         amount: Amount::try_from(1_000).unwrap(),
     };

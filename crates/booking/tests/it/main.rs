@@ -4,6 +4,7 @@
 
 mod house;
 
+mod bell;
 mod best;
 mod cancel;
 mod charge;

@@ -77,7 +77,7 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
     assert_eq!(refunded, 13, "refund");
 
     let charge = Charge {
-        entry_id: Uuid::new_v4(),
+        request_id: Uuid::new_v4(),
         user_id: user,
         amount: Amount::try_from(1).unwrap(),
     };

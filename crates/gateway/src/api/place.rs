@@ -52,7 +52,7 @@ pub struct Place {
     pub expires_in_seconds: Option<u64>,
 }
 
-/// Where a visit stands.
+/// Where a visit stands. One that is over has no place: it is answered with 410 `TOKEN_EXPIRED`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PlaceState {
@@ -62,8 +62,6 @@ pub enum PlaceState {
     Active,
     /// In the line of a queue that has not opened.
     Scheduled,
-    /// The visit is over.
-    Expired,
 }
 
 /// A range of seconds.

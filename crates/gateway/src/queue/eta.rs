@@ -23,6 +23,9 @@ const POLL_PART: f64 = 0.075;
 const NINE_IN_TEN: f64 = 1.645;
 /// Stays change while one waits: a standard deviation that no count can tell, as a part.
 const DRIFT: f64 = 0.12;
+/// Until every place inside has changed hands once, those who stay long have not been seen: another
+/// such deviation, as its square, when none has.
+const YOUNG: f64 = 0.15;
 /// The door is exact but for the seconds in which it is rung.
 const DOOR_DRIFT: f64 = 0.1;
 
@@ -67,18 +70,20 @@ fn forecast(ahead: u64, snapshot: &Snapshot) -> Option<Forecast> {
     let (policy, flow) = (&snapshot.policy, &snapshot.flow);
     let share = flow.share();
     let entrants = (turn(ahead, snapshot) * share).max(1.0);
-    let free = u64::from(policy.max_active).saturating_sub(snapshot.active) as f64;
+    // Below nothing when the rules were changed and more are inside than may be.
+    let free = f64::from(policy.max_active) - snapshot.active as f64;
     let door = entrants / policy.admit_per_second;
     // Who of those ahead is there is as a throw of coins.
     let luck = (1.0 - share) * (1.0 / entrants + 1.0 / flow.admitted.max(1) as f64);
     let for_places = entrants - free;
     let stays = if for_places > 0.0 {
-        for_places / flow.freed_per_second()?
+        for_places / freed_per_second(snapshot)?
     } else {
         0.0
     };
     let variance = if stays > door {
-        luck + DRIFT.powi(2) + 1.0 / for_places.max(1.0) + 1.0 / flow.freed.max(1) as f64
+        let seen = 1.0 / for_places.max(1.0) + 1.0 / flow.freed.max(1) as f64;
+        luck + DRIFT.powi(2) + seen + YOUNG * unseen(snapshot)
     } else {
         luck + DOOR_DRIFT.powi(2)
     };
@@ -86,6 +91,28 @@ fn forecast(ahead: u64, snapshot: &Snapshot) -> Option<Forecast> {
         expected: stays.max(door),
         variance,
     })
+}
+
+/// Places that a full house gives back per second; `None` before the first was given back.
+///
+/// Counted by the time that visitors spent inside, since fewer can leave while the house fills. Whoever
+/// leaves first is quicker than most. So it is as if one more had left, after half a lease: with the
+/// first this says a lot, with a hundred nothing.
+fn freed_per_second(snapshot: &Snapshot) -> Option<f64> {
+    let (policy, flow) = (&snapshot.policy, &snapshot.flow);
+    let (seconds, active) = (flow.seconds as f64, snapshot.active as f64);
+    let came = flow.admitted.saturating_sub(flow.freed) as f64;
+    let filling = (came / policy.admit_per_second).min(seconds);
+    let stayed = (active * seconds - came * filling / 2.0).max(0.0);
+    let half_a_lease = f64::from(policy.lease_seconds) / 2.0;
+    let by_each = (flow.freed as f64 + 1.0) / (stayed + half_a_lease);
+    (flow.freed > 0).then(|| by_each * f64::from(policy.max_active))
+}
+
+/// The part of the places inside that have not changed hands yet.
+fn unseen(snapshot: &Snapshot) -> f64 {
+    let freed = snapshot.admitted.saturating_sub(snapshot.active) as f64;
+    (1.0 - freed / f64::from(snapshot.policy.max_active)).max(0.0)
 }
 
 /// Counted from 1, with those who returned: they enter first without being ahead in the line.
@@ -126,7 +153,7 @@ pub fn poll_after_ms(standing: &Standing, snapshot: &Snapshot, now: Timestamp, j
 pub fn pace_us(snapshot: &Snapshot) -> u64 {
     let flow = &snapshot.flow;
     let door = 1.0 / snapshot.policy.admit_per_second;
-    let stay = flow.freed_per_second().map_or(0.0, |rate| 1.0 / rate);
+    let stay = freed_per_second(snapshot).map_or(0.0, |rate| 1.0 / rate);
     let expected_s = stay.max(door) * flow.share();
     let pause_s = (expected_s * POLL_PART).max(BLIND_MS / 1_000.0) * (1.0 + JITTER);
     (pause_s * 1e6) as u64
@@ -226,6 +253,44 @@ mod tests {
             ..busy(0)
         };
         assert_eq!(range(99, &snapshot), Some((1, 3)));
+    }
+
+    #[test]
+    fn a_house_that_is_too_full_empties_first() {
+        let told = |active| range(0, &Snapshot { active, ..busy(60) }).expect("a rate is known");
+        assert!(told(100).1 < 30, "the next place is theirs");
+        assert!(told(200).0 > 30, "a hundred leave before");
+    }
+
+    #[test]
+    fn the_first_to_leave_says_little_of_the_others() {
+        let alone = Policy {
+            max_active: 1,
+            ..Policy::default()
+        };
+        let told = |freed, seconds| {
+            let flow = Flow::new(freed + 1, freed + 1, freed, seconds);
+            range(4, &Snapshot::of_flow(alone.clone(), flow)).expect("a rate is known")
+        };
+        assert!(told(1, 10).1 > 600, "{:?}", told(1, 10));
+        assert!(told(40, 400).1 < 150, "{:?}", told(40, 400));
+    }
+
+    #[test]
+    fn a_house_that_fills_is_not_taken_for_one_that_nobody_leaves() {
+        let policy = Policy {
+            max_active: 2_000,
+            lease_seconds: 86_400,
+            ..Policy::default()
+        };
+        // 50 came in each second, and stay for a minute: nobody is to be blamed for who has just come.
+        let flow = Flow::new(2_050, 2_050, 450, 41);
+        let filling = Snapshot {
+            active: 1_600,
+            ..Snapshot::of_flow(policy, flow)
+        };
+        let (least, most) = range(2_000, &filling).expect("a rate is known");
+        assert!(least < 120 && most > 50, "{least} to {most}");
     }
 
     #[test]

@@ -140,7 +140,8 @@ local function last_minutes(now)
       sum, oldest = long, newest - MINUTES + 2
     end
     at = tonumber(at)
-    if at >= oldest and at <= newest then
+    -- Older gateways counted admissions only, in another form: what they counted is not known here.
+    if at and at >= oldest and at <= newest then
       sum[1], sum[2], sum[3] = sum[1] + a, sum[2] + p, sum[3] + f
       sum[4] = math.min(sum[4], tonumber(first))
     end

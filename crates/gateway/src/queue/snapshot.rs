@@ -125,7 +125,7 @@ impl Snapshot {
         same_life && self.version >= known.version
     }
 
-    /// A full house of which only the flow is known.
+    /// A full house in which all places have changed hands, and of which only the flow is known.
     #[cfg(test)]
     pub(super) fn of_flow(policy: Policy, flow: Flow) -> Self {
         Self {
@@ -145,7 +145,7 @@ impl Snapshot {
             born: 1,
             last_ticket: 1,
             joined: 0,
-            admitted: 0,
+            admitted: 2 * u64::from(policy.max_active),
             no_shows: 0,
             inversions: 0,
             early_polls: 0,
@@ -190,11 +190,6 @@ impl Flow {
     /// By how many per second the line got shorter.
     pub fn rate(&self) -> Option<f64> {
         (self.passed > 0).then(|| self.passed as f64 / self.seconds as f64)
-    }
-
-    /// Places given back per second.
-    pub fn freed_per_second(&self) -> Option<f64> {
-        (self.freed > 0).then(|| self.freed as f64 / self.seconds as f64)
     }
 
     /// The part of those in line who are there when their turn comes.
@@ -254,7 +249,7 @@ fn policy(fields: PolicyFields) -> Result<Policy, redis::ParsingError> {
     let kept = Policy::default();
     Ok(Policy {
         state: state.unwrap_or_default().parse()?,
-        order: order.unwrap_or_default().parse()?,
+        order: order.map_or(Ok(kept.order), |order| order.parse())?,
         opens_at: opens_at.and_then(Timestamp::from_timestamp_micros),
         max_active: max_active.unwrap_or(kept.max_active),
         admit_per_second: admit_milli.map_or(kept.admit_per_second, |milli| milli as f64 / 1_000.0),

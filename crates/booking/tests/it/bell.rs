@@ -1,0 +1,174 @@
+//! Every change that other systems hear of rings the publisher at once, after its commit. No line of a schedule rings
+//! here before the next first of January, so an event is found only if its own change rang.
+
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use booking::Booking;
+use booking::api::{self, Lists};
+use booking::db::DbError;
+use booking::metrics::Metrics;
+use booking::reservation::Limits;
+use booking::scheduler;
+use booking::seat_lock::SeatLock;
+use chassis::schedule::{Bell, Ringing, Schedule};
+use chassis::time::Clock;
+use chrono::TimeDelta;
+use diesel::{RunQueryDsl as _, sql_query};
+use prometheus::Registry;
+use reqwest::Client;
+use serde_json::json;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
+
+use crate::house::House;
+use crate::http_desk::{Caller, Desk, config};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+const ONLY_ON_NEW_YEARS_DAY: &str = "0 0 0 1 1 *";
+/// Takes what is pending; its row count says how much that is.
+const TAKE: &str = "UPDATE outbox SET state = 'delivered', delivered_at = NOW(6) WHERE state = 'pending'";
+
+/// The routes of booking without its schedule.
+struct Quiet {
+    desk: Desk,
+    app: Data<Booking>,
+    /// After each ring, how many events were found.
+    found: UnboundedReceiver<usize>,
+    ringing: Ringing,
+    server: ServerHandle,
+}
+
+impl Quiet {
+    async fn open() -> Self {
+        let (house, clock) = (House::open().await, Clock::system());
+        let app = Data::new(booking_of(&house, &clock));
+        let (tell, found) = unbounded_channel();
+        let db = app.db.clone();
+        let step = move || {
+            let (db, tell) = (db.clone(), tell.clone());
+            async move {
+                let taken = db
+                    .transaction(|tx| Ok::<_, DbError>(sql_query(TAKE).execute(tx)?))
+                    .await?;
+                tell.send(taken).expect("somebody listens");
+                Ok::<_, DbError>(())
+            }
+        };
+        let schedule = Schedule::new().await.unwrap();
+        let schedule = schedule.ring_with("tests", ONLY_ON_NEW_YEARS_DAY, app.events.clone(), step);
+        let ringing = schedule.await.unwrap().start().await.unwrap();
+        let shared = app.clone();
+        let routes = move || {
+            App::new()
+                .app_data(shared.clone())
+                .configure(chassis::json::configure)
+                .configure(api::routes)
+        };
+        let server = HttpServer::new(routes).workers(1).disable_signals();
+        let server = server.bind(("127.0.0.1", 0)).unwrap();
+        let base = format!("http://{}", server.addrs()[0]);
+        let running = server.run();
+        let handle = running.handle();
+        tokio::spawn(running);
+        Self {
+            desk: Desk {
+                house,
+                clock,
+                admin_base: base.clone(),
+                base,
+                client: Client::new(),
+                running: None,
+            },
+            app,
+            found,
+            ringing,
+            server: handle,
+        }
+    }
+
+    fn visitor(&self, sub: &str) -> Caller<'_> {
+        Caller {
+            sub: sub.to_owned(),
+            ..self.desk.visitor()
+        }
+    }
+
+    /// One event was committed before the publisher was rung.
+    async fn one_event(&mut self, change: &str) {
+        let found = timeout(DEADLINE, self.found.recv()).await;
+        let found = found.unwrap_or_else(|_| panic!("{change} did not ring"));
+        assert_eq!(found, Some(1), "{change}");
+    }
+
+    async fn close(self) {
+        self.server.stop(true).await;
+        self.ringing.stop().await;
+    }
+}
+
+fn booking_of(house: &House, clock: &Clock) -> Booking {
+    let config = config(&house.url, &[]);
+    let redis = chassis::redis::pool(&testbed::redis().url(), 2).unwrap();
+    Booking {
+        db: house.db(0).clone(),
+        seat_lock: SeatLock::new(redis, clock.clone()),
+        clock: clock.clone(),
+        pass_keys: config.pass_keys,
+        limits: Limits::default(),
+        sweep_batch: 10,
+        publisher: None,
+        events: Bell::default(),
+        outbox_keep: TimeDelta::days(7),
+        lists: Lists::new(config.cache_age, clock.clone()),
+        metrics: Metrics::register(&Registry::new()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_that_makes_an_event_rings_the_publisher_after_its_commit() {
+    let mut quiet = Quiet::open().await;
+    let sub = quiet.desk.visitor().sub;
+    quiet.visitor(&sub).charge(1_000_000).await;
+    quiet.one_event("a charge").await;
+    let held = quiet.visitor(&sub).hold(&[1]).await;
+    quiet.one_event("a reservation").await;
+    let paid = quiet.visitor(&sub).pay(&held, "first").await.id();
+    quiet.one_event("a payment").await;
+    let refunds = format!("/api/v1/payments/{paid}/refunds");
+    let refunded = quiet.visitor(&sub).post_once(&refunds, "back", &json!({})).await;
+    assert_eq!(refunded.status, 201, "{refunded:?}");
+    quiet.one_event("a refund").await;
+
+    let best = json!({ "scheduleId": quiet.desk.house.schedule_id, "count": 2 });
+    let held = quiet.visitor(&sub).post("/api/v1/reservations", &best).await.id();
+    quiet.one_event("a reservation of the best seats").await;
+    let given_back = quiet.visitor(&sub).delete(&format!("/api/v1/reservations/{held}")).await;
+    assert_eq!(given_back.status, 204, "{given_back:?}");
+    quiet.one_event("a hold that is given back").await;
+
+    let held = quiet.visitor(&sub).hold(&[2]).await;
+    quiet.one_event("a reservation").await;
+    quiet.visitor(&sub).pay(&held, "second").await;
+    quiet.one_event("a payment").await;
+    quiet.visitor(&sub).delete(&format!("/api/v1/reservations/{held}")).await;
+    quiet.one_event("a paid reservation that is cancelled").await;
+
+    let gone = "UPDATE outbox SET state = 'dead' WHERE type = 'wallet.charged'";
+    quiet.desk.house.raw(gone).await.unwrap();
+    let letters = quiet.desk.operator().get("/api/v1/admin/outbox").await;
+    let id = letters.body["items"][0]["id"].as_str().unwrap().to_owned();
+    let again = format!("/api/v1/admin/outbox/{id}/redeliveries");
+    let again = quiet.desk.operator().post(&again, &json!({})).await;
+    assert_eq!(again.status, 202, "{again:?}");
+    quiet.one_event("a dead letter that is sent again").await;
+
+    quiet.visitor(&sub).hold(&[3]).await;
+    quiet.one_event("a reservation").await;
+    quiet.desk.clock.advance(Duration::from_secs(301));
+    scheduler::sweep(quiet.app.clone().into_inner()).await.unwrap();
+    quiet.one_event("a hold that is over").await;
+    quiet.close().await;
+}

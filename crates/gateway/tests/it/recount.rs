@@ -1,0 +1,123 @@
+//! A real draw, computed again from what a gateway publishes.
+
+use std::fs;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use gateway::recount::{Disagreement, Published, Source};
+use serde_json::{Value, json};
+use testbed::Scratch;
+
+use crate::house::{House, said, until};
+
+const MAIN: &str = "/api/v1/queues/main";
+
+/// A draw among nine, of whom one is inside since. Gives the places of all, and the commitment that
+/// was shown before.
+async fn draw(house: &House) -> (Vec<Value>, String) {
+    let opens_at = chassis::time::rfc3339(house.clock.now() + TimeDelta::seconds(60));
+    let rule = json!({ "order": "lottery", "opensAt": opens_at, "maxActive": 1 });
+    house.rule(rule).await;
+    let mut places = Vec::new();
+    for _ in 0..9 {
+        places.push(house.join().await);
+    }
+    let (_, before) = said(house.get(MAIN)).await;
+    let commitment = before["lottery"]["commitment"].as_str().unwrap().to_owned();
+    house.clock.advance(Duration::from_secs(61));
+    until(async || {
+        let (_, status) = said(house.get(MAIN)).await;
+        status["lottery"]["seed"].is_string() && status["active"] == 1
+    })
+    .await;
+    (places, commitment)
+}
+
+fn source(house: &House) -> Source {
+    format!("{}{MAIN}", house.url).parse().unwrap()
+}
+
+fn number(place: &Value) -> u64 {
+    place["ticketNumber"].as_u64().unwrap()
+}
+
+fn command(arguments: &[&str]) -> Output {
+    let mut gateway = Command::new(env!("CARGO_BIN_EXE_gateway"));
+    gateway.arg("recount").args(arguments).output().unwrap()
+}
+
+#[actix_web::test]
+async fn everybody_can_compute_the_place_that_the_gateway_tells() {
+    let house = House::open().await;
+    let (places, commitment) = draw(&house).await;
+    let published = Published::read(&source(&house)).await.unwrap();
+    let mut in_line = 0;
+    for place in &places {
+        let (_, told) = said(
+            house
+                .get(&format!("{MAIN}/tokens/me"))
+                .bearer_auth(place["token"].as_str().unwrap()),
+        )
+        .await;
+        let counted = published.recount(number(place), Some(&commitment));
+        let counted = counted.unwrap().to_string();
+        if told["state"] == "waiting" {
+            in_line += 1;
+            let place = format!("and place {}.", told["position"]);
+            assert!(counted.ends_with(&place), "{counted} {told}");
+        } else {
+            assert!(counted.contains("is not in line; 0 of those"), "{counted}");
+        }
+    }
+    assert_eq!(in_line, 8);
+    let late = number(&house.join().await);
+    let counted = published.recount(late, None).unwrap().to_string();
+    assert!(counted.contains("came after the doors had opened"), "{counted}");
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn before_the_doors_open_there_is_nothing_to_compute() {
+    let house = House::open().await;
+    let nothing = Published::read(&source(&house)).await.unwrap();
+    assert_eq!(nothing.recount(1, None), Err(Disagreement::NoLottery));
+    let opens_at = chassis::time::rfc3339(house.clock.now() + TimeDelta::seconds(60));
+    let rule = json!({ "order": "lottery", "opensAt": opens_at });
+    house.rule(rule).await;
+    let ticket = number(&house.join().await);
+    let early = Published::read(&source(&house)).await.unwrap();
+    let told = early.recount(ticket, None);
+    assert!(matches!(told, Err(Disagreement::NotDrawn(_))), "{told:?}");
+    house.close().await;
+}
+
+#[actix_web::test]
+async fn the_command_says_by_its_exit_code_whether_what_was_kept_agrees() {
+    let house = House::open().await;
+    let (places, commitment) = draw(&house).await;
+    let ticket = number(&places[0]).to_string();
+    let (_, status) = said(house.get(MAIN)).await;
+    let (_, list) = said(house.get(&format!("{MAIN}/lottery?limit=200"))).await;
+    let scratch = Scratch::new().unwrap();
+    let file = scratch.path().join("draw.json");
+    fs::write(&file, format!("{status}\n{list}\n")).unwrap();
+    let file = file.to_str().unwrap();
+    let agreed = command(&[file, &ticket, "--commitment", &commitment]);
+    assert_eq!(agreed.status.code(), Some(0), "{agreed:?}");
+    let told = String::from_utf8(agreed.stdout).unwrap();
+    assert!(told.contains(&commitment) && told.contains(&ticket), "{told}");
+
+    let other = command(&[file, &ticket, "--commitment", "00"]);
+    assert_eq!(other.status.code(), Some(1), "{other:?}");
+    let mut swapped = list.clone();
+    swapped["items"].as_array_mut().unwrap().swap(0, 1);
+    fs::write(file, format!("{status}{swapped}")).unwrap();
+    let tampered = command(&[file, &ticket]);
+    assert_eq!(tampered.status.code(), Some(1), "{tampered:?}");
+    let told = String::from_utf8(tampered.stderr).unwrap();
+    assert!(told.contains("not listed in the order of lots"), "{told}");
+    assert_eq!(command(&["no-such-file", &ticket]).status.code(), Some(69));
+    assert_eq!(command(&[file, "my ticket"]).status.code(), Some(64));
+    house.close().await;
+}
