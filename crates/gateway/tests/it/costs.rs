@@ -19,6 +19,7 @@ const ASIDE: [&str; 8] = [
     "ping",
     "script|load",
     "config|resetstat",
+    "unwatch",
 ];
 
 struct Meter {
@@ -126,6 +127,10 @@ async fn a_verb_costs_as_many_commands_as_the_page_says() {
         near, poll, touch, join, second, leave, idle, swap, snapshot, many, ranks,
     ];
     println!("costs: {counted:?}");
+    assert_eq!(
+        [near, poll, touch, join, second, leave],
+        [10, 7, 5, 15, 7, 5]
+    );
     assert!(
         many <= idle + 20,
         "one entering or a hundred: the same commands"
