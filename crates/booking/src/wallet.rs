@@ -93,7 +93,9 @@ pub fn charge(tx: &mut Tx, charge: &Charge, now: Timestamp) -> Result<Charged, C
         user_id,
         amount,
     } = *charge;
-    put_in(tx, user_id, amount.minor(), now)?;
+    if !put_in(tx, user_id, amount.minor(), now)? {
+        return Err(ChargeError::BalanceLimit);
+    }
     let balance = balance(tx, user_id)?;
     let entry = Entry::new(user_id, Cause::Charged, request_id, amount.minor(), now);
     let entry_id = entry.id;
@@ -134,13 +136,14 @@ pub fn balance(conn: &mut Conn, user_id: Uuid) -> Result<i64, DbError> {
     Ok(found.unwrap_or(0))
 }
 
-/// Adds to the balance, making the wallet if needed. One statement, which locks the wallet.
+/// Adds to the balance if there is room, making the wallet if needed, and says whether there was. One statement, which
+/// locks the wallet.
 pub(crate) fn put_in(
     tx: &mut Tx,
     user_id: Uuid,
     minor: i64,
     now: Timestamp,
-) -> Result<(), ChargeError> {
+) -> Result<bool, DbError> {
     let put = diesel::insert_into(wallets::table)
         .values((
             wallets::user_id.eq(Id(user_id)),
@@ -152,9 +155,9 @@ pub(crate) fn put_in(
         .set(wallets::balance.eq(wallets::balance + minor))
         .execute(tx);
     match put.map_err(DbError::from) {
-        Ok(_) => Ok(()),
-        Err(DbError::Check(name)) if name == "wallets_balance" => Err(ChargeError::BalanceLimit),
-        Err(cause) => Err(cause.into()),
+        Ok(_) => Ok(true),
+        Err(DbError::Check(name)) if name == "wallets_balance" => Ok(false),
+        Err(cause) => Err(cause),
     }
 }
 

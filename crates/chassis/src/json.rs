@@ -133,7 +133,12 @@ fn malformed(detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "BODY_MALFORMED", detail)
 }
 
+// Without the framework's own words, which tell a client nothing.
 fn of_path(cause: &error::PathError) -> Problem {
+    let cause = match cause {
+        error::PathError::Deserialize(cause) => cause.to_string(),
+        other => other.to_string(),
+    };
     Problem::new(
         StatusCode::BAD_REQUEST,
         "PATH_INVALID",
@@ -142,6 +147,10 @@ fn of_path(cause: &error::PathError) -> Problem {
 }
 
 fn of_query(cause: &error::QueryPayloadError) -> Problem {
+    let cause = match cause {
+        error::QueryPayloadError::Deserialize(cause) => cause.to_string(),
+        other => other.to_string(),
+    };
     Problem::new(
         StatusCode::BAD_REQUEST,
         "QUERY_INVALID",

@@ -1,6 +1,7 @@
 //! Owns where a visitor or operator carries what proves them: a bearer or the queue's cookie.
 //!
-//! Never the URL. A bearer wins over cookies.
+//! Never the URL. A bearer wins over cookies. Whoever has cookies of several queues may say which
+//! of them is meant.
 
 use actix_web::HttpRequest;
 use actix_web::cookie::{Cookie, SameSite};
@@ -10,6 +11,9 @@ use crate::queue::QueueId;
 
 /// Every queue's cookie is named by this and the queue.
 const COOKIE: &str = "usher_token_";
+
+/// Which queue's cookie is meant, where the path does not say it.
+const QUEUE: &str = "x-usher-queue";
 
 /// The text behind `Authorization: Bearer`.
 pub fn bearer(request: &HttpRequest) -> Option<&str> {
@@ -40,9 +44,11 @@ pub fn all(request: &HttpRequest) -> Vec<String> {
     let Ok(cookies) = request.cookies() else {
         return Vec::new();
     };
+    let meant = request.headers().get(QUEUE).map(|it| it.as_bytes());
+    let is_meant = |queue: &str| meant.is_none_or(|meant| meant == queue.as_bytes());
     cookies
         .iter()
-        .filter(|cookie| cookie.name().starts_with(COOKIE))
+        .filter(|cookie| cookie.name().strip_prefix(COOKIE).is_some_and(is_meant))
         .map(|cookie| cookie.value().to_owned())
         .collect()
 }

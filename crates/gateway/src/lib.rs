@@ -275,6 +275,7 @@ fn cors(origins: &Origins) -> Cors {
             "if-none-match",
             "last-event-id",
             "x-request-id",
+            "x-usher-queue",
         ])
         .expose_headers([
             header::ETAG.as_str(),

@@ -26,7 +26,9 @@ struct Operator {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OperatorsInvalid {
     /// Not `name:key` pairs.
-    #[error("must read name:key or name:sha256=HASH, apart by commas, names of letters, digits, '-' and '_'")]
+    #[error(
+        "must read name:key or name:sha256=HASH, apart by commas, names of letters, digits, '-' and '_'"
+    )]
     Form,
     /// A key that could be guessed.
     #[error("has a key of fewer than 16 characters")]

@@ -359,7 +359,10 @@ mod tests {
     }
 
     fn example() -> Published {
-        let pages = [list(&DRAWN[..2], Some("2831292943081933")), list(&DRAWN[2..], None)];
+        let pages = [
+            list(&DRAWN[..2], Some("2831292943081933")),
+            list(&DRAWN[2..], None),
+        ];
         published(&[status(), pages[0].clone(), pages[1].clone()])
     }
 
@@ -378,7 +381,11 @@ mod tests {
         assert_eq!(place(1_764_000_000_000_002), Place::NotInLine(1));
         assert_eq!(place(1_764_000_600_000_001), Place::NotDrawn);
         let counted = example().recount(DRAWN[2].0, None).expect("all agrees");
-        assert!(counted.to_string().ends_with("lot 3721224979469575 and place 3."));
+        assert!(
+            counted
+                .to_string()
+                .ends_with("lot 3721224979469575 and place 3.")
+        );
     }
 
     #[test]
@@ -398,9 +405,15 @@ mod tests {
     fn a_list_that_was_tampered_with_is_told() {
         let [(first, lot), second, third] = DRAWN;
         let listed = |drawn: &[(u64, u64)]| refused(&[status(), list(drawn, None)]);
-        assert!(matches!(listed(&[(first, lot + 1)]), Disagreement::LotChanged { .. }));
+        assert!(matches!(
+            listed(&[(first, lot + 1)]),
+            Disagreement::LotChanged { .. }
+        ));
         assert_eq!(listed(&[third, second]), Disagreement::OutOfOrder(second.0));
-        assert_eq!(listed(&[second, second]), Disagreement::OutOfOrder(second.0));
+        assert_eq!(
+            listed(&[second, second]),
+            Disagreement::OutOfOrder(second.0)
+        );
         let mut earlier = status();
         earlier["lottery"]["lastTicket"] = second.0.into();
         let told = refused(&[earlier, list(&[third], None)]);
@@ -412,7 +425,10 @@ mod tests {
     #[test]
     fn without_a_draw_there_is_no_place() {
         assert_eq!(refused(&[]), Disagreement::NoLottery);
-        assert_eq!(refused(&[json!({ "lottery": null })]), Disagreement::NoLottery);
+        assert_eq!(
+            refused(&[json!({ "lottery": null })]),
+            Disagreement::NoLottery
+        );
         let mut closed = status();
         closed["lottery"]["seed"] = Value::Null;
         closed["lottery"]["lastTicket"] = Value::Null;

@@ -11,7 +11,7 @@ use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, EventType};
 use crate::reservation::{self, Reservation, ReservationState};
 use crate::schema::{payments, refunds, reservations, schedules};
-use crate::wallet::{self, ChargeError};
+use crate::wallet;
 
 /// A wish to have a payment back.
 #[derive(Debug, Clone, Copy)]
@@ -141,10 +141,9 @@ fn credit(tx: &mut Tx, payment: &Payment, now: Timestamp) -> Result<(), RefundEr
     if amount == 0 {
         return Ok(());
     }
-    wallet::put_in(tx, user_id, amount, now).map_err(|error| match error {
-        ChargeError::BalanceLimit => RefundError::BalanceLimit,
-        ChargeError::Db(cause) => cause.into(),
-    })?;
+    if !wallet::put_in(tx, user_id, amount, now)? {
+        return Err(RefundError::BalanceLimit);
+    }
     ledger::record(tx, &Entry::new(user_id, Cause::Refunded, id, amount, now))?;
     Ok(())
 }

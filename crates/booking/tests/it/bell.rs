@@ -29,7 +29,8 @@ use crate::http_desk::{Caller, Desk, config};
 const DEADLINE: Duration = Duration::from_secs(60);
 const ONLY_ON_NEW_YEARS_DAY: &str = "0 0 0 1 1 *";
 /// Takes what is pending; its row count says how much that is.
-const TAKE: &str = "UPDATE outbox SET state = 'delivered', delivered_at = NOW(6) WHERE state = 'pending'";
+const TAKE: &str =
+    "UPDATE outbox SET state = 'delivered', delivered_at = NOW(6) WHERE state = 'pending'";
 
 /// The routes of booking without its schedule.
 struct Quiet {
@@ -138,14 +139,24 @@ async fn every_change_that_makes_an_event_rings_the_publisher_after_its_commit()
     let paid = quiet.visitor(&sub).pay(&held, "first").await.id();
     quiet.one_event("a payment").await;
     let refunds = format!("/api/v1/payments/{paid}/refunds");
-    let refunded = quiet.visitor(&sub).post_once(&refunds, "back", &json!({})).await;
+    let refunded = quiet
+        .visitor(&sub)
+        .post_once(&refunds, "back", &json!({}))
+        .await;
     assert_eq!(refunded.status, 201, "{refunded:?}");
     quiet.one_event("a refund").await;
 
     let best = json!({ "scheduleId": quiet.desk.house.schedule_id, "count": 2 });
-    let held = quiet.visitor(&sub).post("/api/v1/reservations", &best).await.id();
+    let held = quiet
+        .visitor(&sub)
+        .post("/api/v1/reservations", &best)
+        .await
+        .id();
     quiet.one_event("a reservation of the best seats").await;
-    let given_back = quiet.visitor(&sub).delete(&format!("/api/v1/reservations/{held}")).await;
+    let given_back = quiet
+        .visitor(&sub)
+        .delete(&format!("/api/v1/reservations/{held}"))
+        .await;
     assert_eq!(given_back.status, 204, "{given_back:?}");
     quiet.one_event("a hold that is given back").await;
 
@@ -153,10 +164,16 @@ async fn every_change_that_makes_an_event_rings_the_publisher_after_its_commit()
     quiet.one_event("a reservation").await;
     quiet.visitor(&sub).pay(&held, "second").await;
     quiet.one_event("a payment").await;
-    quiet.visitor(&sub).delete(&format!("/api/v1/reservations/{held}")).await;
-    quiet.one_event("a paid reservation that is cancelled").await;
+    quiet
+        .visitor(&sub)
+        .delete(&format!("/api/v1/reservations/{held}"))
+        .await;
+    quiet
+        .one_event("a paid reservation that is cancelled")
+        .await;
 
-    let gone = "UPDATE outbox SET state = 'dead' WHERE type = 'wallet.charged'";
+    let gone =
+        "UPDATE outbox SET state = 'dead', delivered_at = NULL WHERE type = 'wallet.charged'";
     quiet.desk.house.raw(gone).await.unwrap();
     let letters = quiet.desk.operator().get("/api/v1/admin/outbox").await;
     let id = letters.body["items"][0]["id"].as_str().unwrap().to_owned();
@@ -168,7 +185,9 @@ async fn every_change_that_makes_an_event_rings_the_publisher_after_its_commit()
     quiet.visitor(&sub).hold(&[3]).await;
     quiet.one_event("a reservation").await;
     quiet.desk.clock.advance(Duration::from_secs(301));
-    scheduler::sweep(quiet.app.clone().into_inner()).await.unwrap();
+    scheduler::sweep(quiet.app.clone().into_inner())
+        .await
+        .unwrap();
     quiet.one_event("a hold that is over").await;
     quiet.close().await;
 }

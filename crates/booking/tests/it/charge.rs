@@ -76,7 +76,9 @@ async fn a_charge_is_not_booked_again_when_its_key_was_forgotten() {
     let fresh = charge_once(&house, 0, user, 5_000).await.unwrap();
     assert!(matches!(fresh, Outcome::Fresh(_)));
     let later = house.now + chrono::TimeDelta::hours(25);
-    let forgotten = house.db(0).transaction(move |tx| idempotency::forget(tx, later, 10));
+    let forgotten = house
+        .db(0)
+        .transaction(move |tx| idempotency::forget(tx, later, 10));
     assert_eq!(forgotten.await.unwrap(), 1);
     let again = charge_once(&house, 1, user, 5_000).await.unwrap();
     assert!(

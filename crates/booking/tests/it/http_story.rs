@@ -287,6 +287,27 @@ async fn a_visitor_who_clicks_a_hundred_times_holds_the_seat_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn once_the_show_has_started_nothing_is_sold_or_given_back() {
+    let desk = Desk::open().await;
+    let visitor = desk.visitor();
+    let payment = visitor.buy(&[1]).await;
+    let reservations = visitor.get("/api/v1/reservations").await;
+    let reservation = reservations.body["items"][0]["id"].as_str().unwrap();
+    desk.clock.advance(Duration::from_secs(31 * 86_400));
+    let refunds = format!("/api/v1/payments/{payment}/refunds");
+    let refused = visitor.post_once(&refunds, "late", &json!({})).await;
+    assert_eq!(refused.refusal(), (409, "SHOW_STARTED"));
+    let cancel = format!("/api/v1/reservations/{reservation}");
+    assert_eq!(
+        visitor.delete(&cancel).await.refusal(),
+        (409, "SHOW_STARTED")
+    );
+    assert_eq!(visitor.reserve(&[2]).await.refusal(), (409, "SALES_CLOSED"));
+    assert_eq!(visitor.balance().await, 850_000);
+    desk.house.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn booking_sells_on_while_redis_is_away() {
     let desk = Desk::with(&[("BOOKING_REDIS_URL", "redis://127.0.0.1:1/0")]).await;
     desk.visitor().buy(&[1, 2]).await;

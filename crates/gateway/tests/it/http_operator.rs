@@ -79,7 +79,10 @@ async fn a_change_at_one_gateway_is_soon_in_force_at_the_other_which_tells_who_m
     let house = House::with(&[("GATEWAY_OPERATOR_KEYS", &keys)]).await;
     let twin = house.twin().await;
     let (_, before) = said(twin.get(MAIN)).await;
-    assert_eq!((&before["state"], &before["maxActive"]), (&json!("open"), &json!(100)));
+    assert_eq!(
+        (&before["state"], &before["maxActive"]),
+        (&json!("open"), &json!(100))
+    );
     let change = json!({ "state": "paused", "message": "Back at noon" });
     let put = house.client.put(format!("{}{MAIN}", house.url));
     assert_eq!(said(put.bearer_auth(BOB).json(&change)).await.0, 200);
@@ -88,17 +91,31 @@ async fn a_change_at_one_gateway_is_soon_in_force_at_the_other_which_tells_who_m
     let place = twin.join().await;
     assert_eq!(place["state"], "waiting");
     until(async || said(twin.get(MAIN)).await.1["state"] == "paused").await;
-    println!("a change is seen at the other gateway after {:?}", changed.elapsed());
+    println!(
+        "a change is seen at the other gateway after {:?}",
+        changed.elapsed()
+    );
     let (_, told) = twin.poll(&place).await;
-    assert_eq!((&told["paused"], &told["message"]), (&json!(true), &json!("Back at noon")));
+    assert_eq!(
+        (&told["paused"], &told["message"]),
+        (&json!(true), &json!("Back at noon"))
+    );
 
-    let audit = twin.get("/api/v1/queues/main/audit").bearer_auth(OPERATOR_KEY);
+    let audit = twin
+        .get("/api/v1/queues/main/audit")
+        .bearer_auth(OPERATOR_KEY);
     let (_, audit) = said(audit).await;
     let entry = &audit["items"][0];
     assert_eq!(entry["by"], "bob");
-    assert_eq!((&entry["before"]["state"], &entry["after"]["state"]), (&json!("open"), &json!("paused")));
+    assert_eq!(
+        (&entry["before"]["state"], &entry["after"]["state"]),
+        (&json!("open"), &json!("paused"))
+    );
     assert_eq!(entry["after"]["message"], "Back at noon");
-    let at = entry["at"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>();
+    let at = entry["at"]
+        .as_str()
+        .unwrap()
+        .parse::<chrono::DateTime<chrono::Utc>>();
     assert!((house.clock.now() - at.unwrap()).num_seconds().abs() < 60);
     twin.close().await;
     house.close().await;

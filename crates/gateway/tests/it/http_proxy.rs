@@ -60,6 +60,37 @@ async fn each_level_of_access_asks_for_what_the_table_says() {
 }
 
 #[actix_web::test]
+async fn who_is_inside_two_queues_says_through_which_they_come() {
+    let house = House::open().await;
+    let other = "/api/v1/queues/other";
+    assert_eq!(said(house.put(other, &json!({}))).await.0, 201);
+    let main = house.join().await;
+    let joining = json!({ "userId": main["userId"] });
+    let (_, second) = said(house.post(&format!("{other}/tokens")).json(&joining)).await;
+    let cookies = [
+        format!("usher_token_main={}", token(&main)),
+        format!("usher_token_other={}", token(&second)),
+    ];
+    let seats = || {
+        house
+            .get("/api/v1/seats")
+            .header("Cookie", cookies.join("; "))
+    };
+    for queue in ["main", "other"] {
+        let (status, echo) = said(seats().header("X-Usher-Queue", queue)).await;
+        assert_eq!(
+            (status.as_u16(), &pass_of(&echo)["queue"]),
+            (200, &json!(queue))
+        );
+        assert_eq!(echo["headers"]["x-usher-queue"], Value::Null);
+    }
+    let nowhere = refused(seats().header("X-Usher-Queue", "third")).await;
+    assert_eq!(nowhere, (401, "TOKEN_MISSING".into()));
+    assert_eq!(said(seats()).await.0, 200, "the first that may pass");
+    house.close().await;
+}
+
+#[actix_web::test]
 async fn a_client_cannot_pretend_to_be_the_gateway() {
     let house = House::open().await;
     let place = house.join().await;

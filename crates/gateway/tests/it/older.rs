@@ -46,9 +46,13 @@ async fn write_older(name: &str, now_us: i64, users: [UserId; 3]) -> [Ticket; 3]
         write.zadd(line, bytes(&waiting), waiting.number).ignore();
     }
     let claim_end = now_us + 60_000_000;
-    write.zadd(key("active"), bytes(&inside), claim_end).ignore();
+    write
+        .zadd(key("active"), bytes(&inside), claim_end)
+        .ignore();
     write.sadd(key("unclaimed"), bytes(&inside)).ignore();
-    write.hset(key("tickets"), bytes(&inside), inside.number).ignore();
+    write
+        .hset(key("tickets"), bytes(&inside), inside.number)
+        .ignore();
     // The count of each second, without what is counted today.
     for second in now_us / 1_000_000 - 59..=now_us / 1_000_000 {
         let counted = format!("{second}:1");

@@ -73,7 +73,10 @@ async fn everybody_can_compute_the_place_that_the_gateway_tells() {
     assert_eq!(in_line, 8);
     let late = number(&house.join().await);
     let counted = published.recount(late, None).unwrap().to_string();
-    assert!(counted.contains("came after the doors had opened"), "{counted}");
+    assert!(
+        counted.contains("came after the doors had opened"),
+        "{counted}"
+    );
     house.close().await;
 }
 
@@ -106,7 +109,10 @@ async fn the_command_says_by_its_exit_code_whether_what_was_kept_agrees() {
     let agreed = command(&[file, &ticket, "--commitment", &commitment]);
     assert_eq!(agreed.status.code(), Some(0), "{agreed:?}");
     let told = String::from_utf8(agreed.stdout).unwrap();
-    assert!(told.contains(&commitment) && told.contains(&ticket), "{told}");
+    assert!(
+        told.contains(&commitment) && told.contains(&ticket),
+        "{told}"
+    );
 
     let other = command(&[file, &ticket, "--commitment", "00"]);
     assert_eq!(other.status.code(), Some(1), "{other:?}");

@@ -328,6 +328,7 @@ fn scenes() -> Vec<Scene> {
         },
         Scene {
             name: "visits of four minutes",
+            plays: 3,
             crowd: 1_000,
             stay: |_| 240.0,
             ..usual()
@@ -349,7 +350,10 @@ fn visitors_are_let_in_within_the_range_that_they_were_told() {
     let mut broken = Vec::new();
     for scene in scenes() {
         let Kept { all, early, untold } = played(scene);
-        println!("promises: {}: {all}; {untold} times nothing was told", scene.name);
+        println!(
+            "promises: {}: {all}; {untold} times nothing was told",
+            scene.name
+        );
         println!("promises: {}, at first: {early}", scene.name);
         if !all.keeps(MOST_BE_KEPT) || !early.keeps(MOST_BE_KEPT_EARLY) {
             broken.push(scene.name);
