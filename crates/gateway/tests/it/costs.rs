@@ -10,7 +10,7 @@ use testbed::{Redis, RedisOptions, Scratch};
 use crate::room::{Room, crowd, is_active, places, user};
 
 /// What connections say for themselves, and the call of a script.
-const ASIDE: [&str; 8] = [
+const ASIDE: [&str; 9] = [
     "evalsha",
     "eval",
     "info",
