@@ -339,7 +339,10 @@ const ONLY_IN: [(&str, &[&str]); 12] = [
     // Keys of Redis are born in one place of each service.
     (
         "\"q:",
-        &["crates/gateway/src/queue/keys.rs", "crates/bench/src/line.rs"],
+        &[
+            "crates/gateway/src/queue/keys.rs",
+            "crates/bench/src/line.rs",
+        ],
     ),
     ("\"seat:", &["crates/booking/src/seat_lock.rs"]),
 ];

@@ -96,7 +96,11 @@ fn tiles(page: &mut String, all: &Measured) {
             "Errors",
             all.of(Class::Error).to_string(),
             part(Class::Error),
-            "error",
+            if all.of(Class::Error) > 0 {
+                "error"
+            } else {
+                ""
+            },
         ),
         (
             "Median",

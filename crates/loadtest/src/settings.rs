@@ -96,8 +96,7 @@ const SOME: [(&str, &str); 10] = [
     ("admit", "R        most visitors let in per second"),
 ];
 
-const ALWAYS: &str = "\
-  --seed N         of all that is left to chance; 1 unless said
+const ALWAYS: &str = "  --seed N         of all that is left to chance; 1 unless said
   --p95-ms MS      objective: 95 of 100 calls are answered within; 0 takes it away
   --p99-ms MS      objective: 99 of 100 calls are answered within; 0 takes it away
   --errors N       objective: most errors; 0 unless said

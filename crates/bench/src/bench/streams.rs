@@ -1,6 +1,7 @@
 //! `streams`: visitors who watch their place by server-sent events, and a line that stands still.
 
 use std::io;
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -37,18 +38,7 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let address = house.gateway().address();
-    let streams = runtime.block_on(async {
-        let mut opened = Vec::new();
-        for some in visitors[1..].chunks(100) {
-            let mut opening = JoinSet::new();
-            for visitor in some {
-                opening.spawn(open(address, request(visitor)));
-            }
-            opened.extend(opening.join_all().await);
-        }
-        opened.into_iter().collect::<io::Result<Vec<_>>>()
-    })?;
+    let streams = runtime.block_on(open_all(house.gateway().address(), &visitors[1..]))?;
     let watching: Vec<_> = streams
         .into_iter()
         .map(|it| runtime.spawn(drain(it)))
@@ -95,6 +85,19 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
     ])
 }
 
+/// A hundred at a time: more would wait for each other at the listener.
+async fn open_all(address: SocketAddr, visitors: &[Visitor]) -> io::Result<Vec<TcpStream>> {
+    let mut opened = Vec::new();
+    for some in visitors.chunks(100) {
+        let mut opening = JoinSet::new();
+        for visitor in some {
+            opening.spawn(open(address, request(visitor)));
+        }
+        opened.extend(opening.join_all().await);
+    }
+    opened.into_iter().collect()
+}
+
 fn request(visitor: &Visitor) -> String {
     format!(
         "GET /api/v1/queues/{QUEUE}/tokens/me/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\
@@ -104,7 +107,7 @@ fn request(visitor: &Visitor) -> String {
 }
 
 /// A stream whose first bytes have come.
-async fn open(address: std::net::SocketAddr, request: String) -> io::Result<TcpStream> {
+async fn open(address: SocketAddr, request: String) -> io::Result<TcpStream> {
     let begun = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(request.as_bytes()).await?;

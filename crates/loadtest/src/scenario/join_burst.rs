@@ -62,7 +62,7 @@ pub(crate) async fn run(settings: &Settings, shop: Shop, tell: Tell) -> Result<V
         due: Mutex::new(due),
         joined: RefCell::default(),
     });
-    let arrivals = Profile::burst(settings.users, settings.duration).random(settings.seed);
+    let arrivals = Profile::burst(settings.users, settings.duration).even();
     thread::spawn(move || ring(start, arrivals, &[sender]));
     let mut connections = JoinSet::new();
     for number in 0..settings.connections {
