@@ -12,17 +12,19 @@ secret() {
 }
 
 if [ "${1:-}" = keys ]; then
-    if [ ! -f "$keys" ]; then
-        umask 077
-        pass=$(secret)
-        {
-            echo "GATEWAY_TOKEN_KEYS=dev:$(secret)"
-            echo "GATEWAY_PASS_KEY=$pass"
-            echo "BOOKING_PASS_KEY=$pass"
-            echo "GATEWAY_OPERATOR_KEYS=dev:$(secret)"
-        } > "$keys.new"
-        mv "$keys.new" "$keys"
-    fi
+    umask 077
+    pass=$(secret)
+    {
+        # The first line of a name counts, so what is there already stays as it is.
+        [ ! -f "$keys" ] || cat "$keys"
+        echo "GATEWAY_TOKEN_KEYS=dev:$(secret)"
+        echo "GATEWAY_PASS_KEY=$pass"
+        echo "BOOKING_PASS_KEY=$pass"
+        echo "GATEWAY_OPERATOR_KEYS=dev:$(secret)"
+        # Webhooks are signed with base64 as it is; of 48 bytes it has no padding.
+        echo "BOOKING_WEBHOOK_SECRET=whsec_$(openssl rand -base64 48 | tr -d '\n')"
+    } | awk -F= '!known[$1]++' > "$keys.new"
+    mv "$keys.new" "$keys"
     # The operator's key is printed, since somebody has to know it; `docker compose logs keys` shows it again.
     echo "operator key: $(sed -n 's/^GATEWAY_OPERATOR_KEYS=dev://p' "$keys")"
     exit 0

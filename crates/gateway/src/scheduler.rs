@@ -67,5 +67,9 @@ pub async fn tell(app: Arc<Gateway>) -> Result<(), QueueError> {
 
 /// Step: takes the snapshots that all visitors of this gateway are answered from.
 pub async fn refresh(app: Arc<Gateway>) -> Result<(), QueueError> {
+    if app.store.is_left_alone() {
+        // Also where no visitor asks, it is found out that Redis is back.
+        let _ = crate::ping(app.store.clone()).await;
+    }
     app.queues.refresh().await
 }

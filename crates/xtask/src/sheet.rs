@@ -26,11 +26,11 @@ impl Sheet<'_> {
         let Sheet { stack, demo } = self;
         let mut text = String::from("\n");
         for (url, admin) in stack.gateway_urls().iter().zip(stack.gateway_admin_urls()) {
-            let _ = writeln!(text, "  gateway        {url}    metrics and health {admin}");
+            let _ = writeln!(text, "  gateway        {url}    metrics {admin}/metrics");
         }
         let _ = writeln!(
             text,
-            "  booking        {}    metrics and health {}",
+            "  booking        {}    metrics {}/metrics",
             stack.booking_url(),
             stack.booking_admin_url()
         );
@@ -43,7 +43,7 @@ impl Sheet<'_> {
         if let Some(events) = &stack.events {
             let _ = writeln!(
                 text,
-                "  forwarder      metrics and health {}",
+                "  forwarder      {0}    metrics {0}/metrics",
                 events.forwarder.url()
             );
             let name = match events.kafka {
