@@ -34,7 +34,6 @@ use chassis::metrics::HttpMetrics;
 use chassis::server::{self, Running, StartError};
 use chassis::time::Clock;
 use chassis::{logging, problem, request_id};
-use deadpool_redis::redis;
 use prometheus::Registry;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -133,15 +132,10 @@ impl Gateway {
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let public = server::bind("visitors", config.listen)?;
     let admin = server::bind("health and metrics", config.admin_listen)?;
-    let redis_url_invalid = |cause| StartError::Store(format!("GATEWAY_REDIS_URL: {cause}"));
-    let hot = chassis::redis::connection(&config.redis_url).map_err(redis_url_invalid)?;
-    let pool = chassis::redis::pool(&config.redis_url, config.redis_pool);
-    let queues = Queues::new(
-        hot.clone(),
-        pool.map_err(redis_url_invalid)?,
-        clock.clone(),
-        config.recovery,
-    );
+    let unusable = |cause| StartError::Store(format!("GATEWAY_REDIS_URL: {cause}"));
+    let hot = chassis::redis::connection(&config.redis_url).map_err(unusable)?;
+    let pool = chassis::redis::pool(&config.redis_url, config.redis_pool).map_err(unusable)?;
+    let queues = Queues::new(hot.clone(), pool, clock.clone(), config.recovery);
     define(&queues, &config).await?;
     let identity = identity(&config, &clock).await?;
     let registry = Registry::new();

@@ -20,6 +20,7 @@ mod snapshot;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chassis::redis::Script;
 use chassis::time::Timestamp;
 
 pub use draw::{Drawn, DrawnPage, DrawnPlace, Lottery, Seed, SeedInvalid};
@@ -28,6 +29,7 @@ pub use operator::{AuditEntry, AuditPage, Changed, Defined};
 use policy::{PolicyError, State};
 pub use queues::Queues;
 use queues::Slot;
+pub(crate) use queues::each;
 pub use script::StoreError;
 use script::{Store, Way};
 pub use snapshot::Snapshot;
@@ -313,7 +315,7 @@ impl Queue {
         self.store().run(Way::Hot, &call).await
     }
 
-    async fn ask(&self, script: &redis::Script, ticket: &Ticket) -> Result<Verdict, StoreError> {
+    async fn ask(&self, script: &Script, ticket: &Ticket) -> Result<Verdict, StoreError> {
         let mut call = self.visitors_call(script);
         call.arg(ticket.user.member())
             .arg(ticket.number)

@@ -6,6 +6,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chassis::redis::{Call, Script};
+
 use super::script::{self, Way};
 use super::{Queue, QueueError, Ticket, eta};
 
@@ -112,10 +114,7 @@ impl Queue {
     }
 
     /// A call of a script that records who is there.
-    pub(super) fn visitors_call<'script>(
-        &self,
-        script: &'script redis::Script,
-    ) -> redis::ScriptInvocation<'script> {
+    pub(super) fn visitors_call<'script>(&self, script: &'script Script) -> Call<'script> {
         let snapshot = self.snapshot();
         let mut call = self.store().call(script, &self.slot.keys);
         call.arg(snapshot.near).arg(eta::pace_us(&snapshot));

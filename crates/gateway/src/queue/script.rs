@@ -1,15 +1,15 @@
 //! Owns how a verb reaches Redis: which script, over which connection, and for how long.
 //!
 //! Promises an answer within [`ANSWER_WITHIN`], also from a Redis that hangs. Scripts are called
-//! by digest; a Redis that does not know one (after a restart or failover) is given it again.
+//! by digest; a Redis that does not know one (after a restart or failover) is given it with the call.
 
 use std::future::Future;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use chassis::redis::Connection;
+use chassis::redis::{Call, Connection, Pool, Script};
 use chassis::time::{Clock, Timestamp};
-use redis::{FromRedisValue, Script, ScriptInvocation};
+use redis::FromRedisValue;
 
 use super::keys::Keys;
 
@@ -62,7 +62,7 @@ pub enum StoreError {
 #[derive(Clone)]
 pub(super) struct Store {
     hot: Connection,
-    pool: deadpool_redis::Pool,
+    pool: Pool,
     clock: Clock,
 }
 
@@ -76,7 +76,7 @@ pub(super) enum Way {
 }
 
 impl Store {
-    pub fn new(hot: Connection, pool: deadpool_redis::Pool, clock: Clock) -> Self {
+    pub fn new(hot: Connection, pool: Pool, clock: Clock) -> Self {
         Self { hot, pool, clock }
     }
 
@@ -91,22 +91,18 @@ impl Store {
     }
 
     /// A call of `script` for the queue with `keys`, which begins with the offset of the clock.
-    pub fn call<'script>(&self, script: &'script Script, keys: &Keys) -> ScriptInvocation<'script> {
-        let mut call = script.key(keys);
-        call.arg(self.clock.offset_us());
+    pub fn call<'script>(&self, script: &'script Script, keys: &Keys) -> Call<'script> {
+        let mut call = script.call();
+        call.key(keys).arg(self.clock.offset_us());
         call
     }
 
     /// Runs a script.
-    pub async fn run<T: FromRedisValue>(
-        &self,
-        way: Way,
-        call: &ScriptInvocation<'_>,
-    ) -> Result<T, StoreError> {
+    pub async fn run<T: FromRedisValue>(&self, way: Way, call: &Call<'_>) -> Result<T, StoreError> {
         in_time(async {
             match way {
-                Way::Hot => Ok(call.invoke_async(&mut self.hot.clone()).await?),
-                Way::Rare => Ok(call.invoke_async(&mut self.pool.get().await?).await?),
+                Way::Hot => Ok(call.run(&mut self.hot.clone()).await?),
+                Way::Rare => Ok(call.run(&mut self.pool.get().await?).await?),
             }
         })
         .await

@@ -25,6 +25,8 @@ mod operator;
 mod policy;
 mod presence;
 mod provider;
+mod redis_cluster;
+mod redis_sentinel;
 mod room;
 mod state;
 mod store;
