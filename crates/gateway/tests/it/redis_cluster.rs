@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use chassis::redis::RedisUrl;
 use chassis::time::Clock;
 use gateway::inside::Inside;
 use gateway::queue::policy::{Order, PolicyChange, State};
@@ -143,17 +144,23 @@ async fn a_slot_that_was_given_to_another_master_is_found_there() {
     room.queues.remove(&id(&first), "a test").await.unwrap();
 }
 
-#[tokio::test]
-async fn when_a_master_dies_only_its_queues_wait_and_all_come_back_with_it() {
-    let scratch = Scratch::new().unwrap();
-    let files = tls_files(&scratch);
+/// A cluster that speaks TLS and wants a password, and its place.
+fn protected(scratch: &Scratch) -> (RedisCluster, RedisUrl) {
+    let files = tls_files(scratch);
     let options = RedisOptions {
         password: Some("hunter2".to_owned()),
         tls: Some(files.clone()),
         ..RedisOptions::default()
     };
-    let mut cluster = RedisCluster::start(scratch.path(), &options).unwrap();
+    let cluster = RedisCluster::start(scratch.path(), &options).unwrap();
     let url = trusting(&cluster.url(), &files);
+    (cluster, url)
+}
+
+#[tokio::test]
+async fn when_a_master_dies_only_its_queues_wait_and_all_come_back_with_it() {
+    let scratch = Scratch::new().unwrap();
+    let (mut cluster, url) = protected(&scratch);
     let clock = Clock::system();
     let room = Room::behind(&url, clock.clone());
     let operator = Room::behind(&url, clock.clone());

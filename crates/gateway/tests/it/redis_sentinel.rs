@@ -1,12 +1,16 @@
-//! A Redis behind sentinels, whose master dies.
+//! A Redis behind sentinels, whose master dies or hangs.
 
 use std::time::Instant;
 
+use chassis::time::Clock;
+use gateway::queue::Standing;
 use serde_json::{Value, json};
 use testbed::{RedisSentinels, Scratch};
 use uuid::Uuid;
 
 use crate::house::{Door, House, PATIENCE, said, until};
+use crate::room::{Room, crowd, is_active, places};
+use crate::store::until_answered;
 
 const TOKENS: &str = "/api/v1/queues/main/tokens";
 
@@ -80,4 +84,32 @@ async fn after_a_failover_everybody_stands_where_they_stood_also_whom_the_new_ma
     assert_eq!(said(join).await.0, 201);
     twin.close().await;
     house.close().await;
+}
+
+#[tokio::test]
+async fn a_master_that_hangs_is_left_for_the_replica_that_took_its_place() {
+    let scratch = Scratch::new().unwrap();
+    let store = RedisSentinels::start(scratch.path(), "hunter2").unwrap();
+    let room = Room::at(&store.url(), Clock::system());
+    let queue = room.queue("main", places(1)).await;
+    let tickets = crowd(&queue, 3).await;
+    store.wait_replicated().unwrap();
+    store.master.freeze();
+    let silent = Instant::now();
+    let place = until_answered(|| queue.rank(&tickets[2])).await;
+    println!(
+        "sentinel: a place is told again {:?} after the master hung",
+        silent.elapsed()
+    );
+    assert_eq!(place, Standing::Waiting { ahead: 1 });
+    let end = Instant::now() + PATIENCE;
+    while let Err(cause) = room.queues.refresh().await {
+        assert!(Instant::now() < end, "{cause}");
+    }
+    // The old one still takes itself for the master, and nobody asks it any more.
+    store.master.thaw();
+    assert!(queue.leave(&tickets[0]).await.unwrap().freed);
+    assert!(is_active(&queue.rank(&tickets[1]).await));
+    let role = store.replica.ask("ROLE").unwrap();
+    assert!(role.contains("master"), "{role}");
 }
