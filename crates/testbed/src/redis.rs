@@ -13,6 +13,10 @@ use std::time::Duration;
 use crate::files::find_program;
 use crate::leash::{Ending, Launch, Leash};
 use crate::port;
+use crate::wait::wait_for;
+
+/// A replica need not wait for others that might come.
+const SYNC_AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 
 pub use cluster::RedisCluster;
 pub use sentinel::RedisSentinels;
@@ -102,6 +106,27 @@ impl Redis {
     /// When there is no answer, or it is an error.
     pub fn ask(&self, command: &str) -> io::Result<String> {
         ask(self.port, self.password.as_deref(), command)
+    }
+
+    /// Returns when its replica has all that it was told itself.
+    pub fn wait_replicated(&self, replica: &Redis) -> io::Result<()> {
+        wait_for("a replica to follow", READY, || {
+            let told = self.replication("master_repl_offset:")?;
+            let heard = replica.replication("slave_repl_offset:")?;
+            let (told, heard): (u64, u64) = (told.parse().ok()?, heard.parse().ok()?);
+            (heard >= told).then_some(())
+        })
+    }
+
+    /// Whether it follows a master, and has everything that the master had at first.
+    fn is_replica(&self) -> bool {
+        self.replication("master_link_status:").as_deref() == Some("up")
+    }
+
+    fn replication(&self, name: &str) -> Option<String> {
+        let said = self.ask("INFO replication").ok()?;
+        let value = said.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(value.to_owned())
     }
 
     /// The port that clients of its kind use: the one over TLS where there is one.

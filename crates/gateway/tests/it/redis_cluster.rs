@@ -191,13 +191,14 @@ async fn when_a_master_dies_only_its_queues_wait_and_all_come_back_with_it() {
         assert!(queue.join(user()).await.unwrap().created);
         assert!(queue.leave(&tickets[0]).await.unwrap().freed);
         assert!(is_active(&queue.rank(&tickets[1]).await));
-        // The names are away, but what is known is read all the same.
-        let _ = operator
-            .queues
-            .change(&id(&names[master]), &places(5), "a test")
-            .await;
-        assert!(room.queues.refresh().await.is_err());
-        assert_eq!(queue.snapshot().policy.max_active, 5);
+        // The names are away, but what is known is changed and read all the same.
+        let end = Instant::now() + PATIENCE;
+        while queue.snapshot().policy.max_active != 5 {
+            let name = id(&names[master]);
+            let _ = operator.queues.change(&name, &places(5), "a test").await;
+            assert!(room.queues.refresh().await.is_err(), "the names are away");
+            assert!(Instant::now() < end, "the new rules are read");
+        }
     }
 
     cluster.masters[dying].restart().unwrap();
@@ -222,6 +223,35 @@ async fn when_a_master_dies_only_its_queues_wait_and_all_come_back_with_it() {
         .map(|it| it.id().to_string())
         .collect();
     assert!(names.iter().all(|name| known.contains(name)), "{known:?}");
+}
+
+#[tokio::test]
+async fn the_replica_that_takes_over_from_a_dead_master_is_found_with_all_places() {
+    let scratch = Scratch::new().unwrap();
+    let mut cluster = RedisCluster::start(scratch.path(), &RedisOptions::default()).unwrap();
+    let replica = cluster.replica_of(0, &scratch.path().join("replica"));
+    let replica = replica.unwrap();
+    let room = Room::at(&cluster.url(), Clock::system());
+    let [name, ..] = names(&cluster, "failover");
+    let queue = room.queue(&name, places(1)).await;
+    let tickets = crowd(&queue, 3).await;
+    cluster.masters[0].wait_replicated(&replica).unwrap();
+    cluster.masters[0].kill();
+    let died = Instant::now();
+    let place = until_answered(|| queue.rank(&tickets[2])).await;
+    println!(
+        "cluster: a place is told again {:?} after the master died",
+        died.elapsed()
+    );
+    assert_eq!(place, Standing::Waiting { ahead: 1 });
+    assert!(queue.leave(&tickets[0]).await.unwrap().freed);
+    assert!(is_active(&queue.rank(&tickets[1]).await));
+    let end = Instant::now() + PATIENCE;
+    while let Err(cause) = room.queues.refresh().await {
+        assert!(Instant::now() < end, "{cause}");
+    }
+    let role = replica.ask("ROLE").unwrap();
+    assert!(role.contains("master"), "{role}");
 }
 
 #[tokio::test]

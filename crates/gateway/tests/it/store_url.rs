@@ -5,7 +5,7 @@ use chassis::time::Clock;
 use gateway::queue::QueueError;
 use testbed::{Redis, RedisOptions, Scratch, TlsFiles};
 
-use crate::house::House;
+use crate::house::{House, until};
 use crate::room::{Room, id, places, user};
 
 /// Made for this test alone; good for a hundred years.
@@ -50,6 +50,8 @@ pub fn trusting(url: &str, files: &TlsFiles) -> RedisUrl {
 /// Both ways to Redis work: the hot one joins, the rare one makes the queue and refreshes.
 async fn assert_works(url: &RedisUrl) {
     let room = Room::behind(url, Clock::system());
+    // On a busy machine a connection over TLS may not stand in time at first.
+    until(async || room.queues.refresh().await.is_ok()).await;
     let queue = room.queue("main", places(1)).await;
     queue.join(user()).await.unwrap();
     room.queues.refresh().await.unwrap();

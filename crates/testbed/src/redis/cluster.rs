@@ -1,9 +1,9 @@
-//! A private Redis Cluster of three masters without replicas.
+//! A private Redis Cluster of three masters, to which a replica can be added.
 
 use std::io;
 use std::path::Path;
 
-use super::{READY, Redis, RedisOptions};
+use super::{READY, Redis, RedisOptions, SYNC_AT_ONCE};
 use crate::wait::wait_for;
 
 const SLOTS: usize = 16_384;
@@ -30,7 +30,7 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// Starts one that keeps its files in `folder`, and waits until all agree on who has which slots.
     pub fn start(folder: &Path, options: &RedisOptions) -> io::Result<Self> {
-        let mut settings = SETTINGS.to_vec();
+        let mut settings = [SETTINGS.as_slice(), &SYNC_AT_ONCE].concat();
         if options.tls.is_some() {
             settings.extend(["--tls-cluster", "yes"]);
         }
@@ -87,14 +87,35 @@ impl RedisCluster {
     /// Gives the slot of a key, in which nothing is, to another master.
     pub fn give(&self, key: &str, to: usize) -> io::Result<()> {
         let slot = self.slot_of(key)?;
-        let id = self.masters[to].ask("CLUSTER MYID")?;
-        let id = id.lines().nth(1).unwrap_or_default().to_owned();
+        let id = id_of(&self.masters[to])?;
         // The new owner first: it then tells the others a newer truth than the old one's.
         let others = (0..MASTERS).filter(|number| *number != to);
         for number in std::iter::once(to).chain(others) {
             self.masters[number].ask(&format!("CLUSTER SETSLOT {slot} NODE {id}"))?;
         }
         Ok(())
+    }
+
+    /// Starts a replica of a master, of a cluster without a password and without TLS, and waits until it has
+    /// everything and all others know it.
+    pub fn replica_of(&self, number: usize, folder: &Path) -> io::Result<Redis> {
+        let replica = Redis::start_with(folder, &RedisOptions::default(), &SETTINGS)?;
+        self.masters[0].ask(&format!("CLUSTER MEET 127.0.0.1 {}", replica.port()))?;
+        let master = id_of(&self.masters[number])?;
+        wait_for("a node to meet its master", READY, || {
+            replica.ask(&format!("CLUSTER REPLICATE {master}")).ok()
+        })?;
+        let id = id_of(&replica)?;
+        let knows = |node: &Redis| {
+            let nodes = node.ask("CLUSTER NODES").unwrap_or_default();
+            let is_it = |it: &str| it.starts_with(&id) && it.contains("slave");
+            nodes.lines().any(is_it)
+        };
+        wait_for("a replica to be known", READY, || {
+            let known = self.masters.iter().all(knows);
+            (known && replica.is_replica()).then_some(())
+        })?;
+        Ok(replica)
     }
 
     fn agrees(&self) -> bool {
@@ -110,4 +131,9 @@ impl RedisCluster {
                 .all(|want| said.lines().any(|line| line == *want))
         })
     }
+}
+
+fn id_of(node: &Redis) -> io::Result<String> {
+    let said = node.ask("CLUSTER MYID")?;
+    Ok(said.lines().nth(1).unwrap_or_default().to_owned())
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{LOG, READY, Redis, RedisOptions};
+use super::{LOG, READY, Redis, RedisOptions, SYNC_AT_ONCE};
 use crate::files::find_program;
 use crate::leash::{Ending, Launch, Leash};
 use crate::port;
@@ -13,7 +13,6 @@ use crate::wait::wait_for;
 /// What the sentinels call the master.
 const NAME: &str = "main";
 const SENTINELS: usize = 3;
-const SYNC_AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 
 /// A master, its replica and their sentinels on 127.0.0.1, with a password for the data.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ impl RedisSentinels {
         let follows = [follows.as_slice(), &SYNC_AT_ONCE].concat();
         let replica = Redis::start_with(&folder.join("replica"), &options, &follows)?;
         wait_for("a replica to have everything", READY, || {
-            says(&replica, "INFO replication", "master_link_status:up").then_some(())
+            replica.is_replica().then_some(())
         })?;
         let start = |number| sentinel(&folder.join(format!("sentinel-{number}")), &port, password);
         let all = Self {
@@ -72,11 +71,7 @@ impl RedisSentinels {
 
     /// Returns when the replica has all that the master was told.
     pub fn wait_replicated(&self) -> io::Result<()> {
-        wait_for("the replica to follow", READY, || {
-            let master = offset(&self.master, "master_repl_offset:")?;
-            let replica = offset(&self.replica, "slave_repl_offset:")?;
-            (replica >= master).then_some(())
-        })
+        self.master.wait_replicated(&self.replica)
     }
 
     fn are_ready(&self) -> bool {
@@ -87,20 +82,6 @@ impl RedisSentinels {
         };
         self.sentinels.iter().all(knows)
     }
-}
-
-fn says(redis: &Redis, command: &str, line: &str) -> bool {
-    redis
-        .ask(command)
-        .is_ok_and(|said| said.lines().any(|it| it == line))
-}
-
-fn offset(redis: &Redis, name: &str) -> Option<u64> {
-    let said = redis.ask("INFO replication").ok()?;
-    said.lines()
-        .find_map(|line| line.strip_prefix(name))?
-        .parse()
-        .ok()
 }
 
 /// A sentinel writes into its configuration what it learns, so each has a file of its own.
