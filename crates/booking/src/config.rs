@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chassis::env::{ConfigInvalid, Env};
+use chassis::redis::RedisUrl;
 use chrono::TimeDelta;
 use log::LevelFilter;
 
@@ -26,8 +27,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// `BOOKING_MYSQL_URL`: the judge of every sale.
     pub mysql_url: MysqlUrl,
-    /// `BOOKING_REDIS_URL`: the seat locks; redis://127.0.0.1:6379/0.
-    pub redis_url: String,
+    /// `BOOKING_REDIS_URL`: the seat locks; redis://127.0.0.1:6379/0. With `BOOKING_REDIS_CA`, who vouches for it.
+    pub redis_url: RedisUrl,
     /// `BOOKING_PASS_KEY`: shared with the gateway.
     pub pass_keys: PassKeys,
     /// `BOOKING_HOLD_S`: how long seats are held unpaid, in seconds; 300.
@@ -75,9 +76,7 @@ impl Config {
         let listen = env.or("BOOKING_LISTEN", "127.0.0.1:8081", LISTEN);
         let admin_listen = env.or("BOOKING_ADMIN_LISTEN", "127.0.0.1:9081", ADMIN_LISTEN);
         let mysql_url = env.secret("BOOKING_MYSQL_URL", MYSQL_URL);
-        let redis_url: String = env.or("BOOKING_REDIS_URL", "redis://127.0.0.1:6379/0", REDIS_URL);
-        let redis_url_holds = chassis::redis::pool(&redis_url, 1).is_ok();
-        env.check("BOOKING_REDIS_URL", redis_url_holds, REDIS_URL_MUST);
+        let redis_url = RedisUrl::read(env, "BOOKING_REDIS_URL", REDIS_URL, "BOOKING_REDIS_CA");
         let pass_keys = env.secret("BOOKING_PASS_KEY", PASS_KEY);
         let hold_s = within(env, "BOOKING_HOLD_S", "300", HOLD_S, 1, 3600);
         let max_seats = within(env, "BOOKING_MAX_SEATS", "4", MAX_SEATS, 1, 50);
@@ -153,9 +152,9 @@ const LISTEN: &str =
     "Address and port of the API. It is private: clients come through the gateway.";
 const ADMIN_LISTEN: &str = "Address and port of /live, /ready and /metrics.";
 const MYSQL_URL: &str = "The database, as mysql://user:password@host:port/database.";
-const REDIS_URL: &str =
-    "The Redis of the seat locks. Booking serves without it, with more work for MySQL.";
-const REDIS_URL_MUST: &str = "must be a Redis URL such as redis://127.0.0.1:6379/0";
+const REDIS_URL: &str = "The Redis of the seat locks. Booking serves without it, with more work for MySQL.\n\
+    redis://[user:password@]host:6379[/db], redis+cluster://[user:password@]host:6379,host:6379,\n\
+    redis+sentinel://[user:password@]host:26379,host:26379/master[/db]; rediss is over TLS.";
 const PASS_KEY: &str = "The secret shared with the gateway that signs X-Usher-Pass:\n\
     base64url, at least 32 bytes. Two, apart by a comma, are both in force during a rotation.";
 const HOLD_S: &str = "How long a reservation holds its seats, in seconds, 1 to 3600.\n\

@@ -10,9 +10,9 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use chassis::redis::{Call, Pool, Script};
 use chassis::time::Clock;
-use deadpool_redis::{Pool, PoolError};
-use redis::Script;
+use deadpool_redis::PoolError;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -81,7 +81,7 @@ impl SeatLock {
         hold: Duration,
     ) -> Thinned {
         let lives_ms = hold.min(LIVES_AT_MOST).as_millis().max(1);
-        let mut call = TAKE.prepare_invoke();
+        let mut call = TAKE.call();
         for key in keys(schedule_id, seats.as_slice()) {
             call.key(key);
         }
@@ -107,7 +107,7 @@ impl SeatLock {
         if numbers.is_empty() {
             return;
         }
-        let mut call = RELEASE.prepare_invoke();
+        let mut call = RELEASE.call();
         for key in keys(schedule_id, numbers) {
             call.key(key);
         }
@@ -116,17 +116,13 @@ impl SeatLock {
     }
 
     /// Runs a script, unless Redis is being left alone.
-    async fn ask<T: redis::FromRedisValue>(
-        &self,
-        verb: &str,
-        call: &redis::ScriptInvocation<'_>,
-    ) -> Option<T> {
+    async fn ask<T: redis::FromRedisValue>(&self, verb: &str, call: &Call<'_>) -> Option<T> {
         if !self.may_ask() {
             return None;
         }
         let asked = timeout(PATIENCE, async {
             let mut connection = self.pool.get().await?;
-            Ok::<T, PoolError>(call.invoke_async(&mut connection).await?)
+            Ok::<T, PoolError>(call.run(&mut connection).await?)
         });
         let began = Instant::now();
         let asked = asked.await;

@@ -50,15 +50,24 @@ impl<'a> Env<'a> {
         T: FromStr,
         T::Err: Display,
     {
-        self.declare(name, Some(default), false, help);
-        let fallback = || match default.parse() {
-            Ok(value) => value,
-            Err(cause) => panic!("the default of {name} does not parse: {cause}"),
-        };
-        match self.value(name) {
-            Some(text) => self.parse(name, &text, true).unwrap_or_else(fallback),
-            None => fallback(),
-        }
+        self.value_or(name, default, help, true)
+    }
+
+    /// As [`Env::or`], of a value that may hold a secret. A mistake does not show it.
+    ///
+    /// # Panics
+    /// When `default` itself does not parse: that is a mistake in the program.
+    pub fn secret_or<T>(
+        &mut self,
+        name: &'static str,
+        default: &'static str,
+        help: &'static str,
+    ) -> T
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        self.value_or(name, default, help, false)
     }
 
     /// The value, or `None` where the variable is not set.
@@ -133,6 +142,28 @@ impl<'a> Env<'a> {
         page
     }
 
+    fn value_or<T>(
+        &mut self,
+        name: &'static str,
+        default: &'static str,
+        help: &'static str,
+        show: bool,
+    ) -> T
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        self.declare(name, Some(default), false, help);
+        let fallback = || match default.parse() {
+            Ok(value) => value,
+            Err(cause) => panic!("the default of {name} does not parse: {cause}"),
+        };
+        match self.value(name) {
+            Some(text) => self.parse(name, &text, show).unwrap_or_else(fallback),
+            None => fallback(),
+        }
+    }
+
     fn declare(
         &mut self,
         name: &'static str,
@@ -200,9 +231,11 @@ mod tests {
         assert_eq!(env.secret::<String>("OTHER", "Another key."), None);
         assert_eq!(env.optional_secret::<u16>("KEY", "A key."), None);
         assert_eq!(env.optional_secret::<u16>("NONE", "No key."), None);
+        assert_eq!(env.secret_or::<u16>("KEY", "7", "A key too."), 7);
+        assert_eq!(env.secret_or::<u16>("NONE", "7", "A key too."), 7);
         env.check("PORT", false, "must be odd");
-        let told = env.finish().expect_err("five mistakes").to_string();
-        assert_eq!(told.lines().count(), 5, "{told}");
+        let told = env.finish().expect_err("six mistakes").to_string();
+        assert_eq!(told.lines().count(), 6, "{told}");
         assert!(told.contains("PORT") && told.contains("\"x\"") && told.contains("OTHER"));
         assert!(!told.contains("hunter2"));
     }

@@ -1,81 +1,111 @@
-//! Owns how the services reach Redis.
+//! Owns how the services reach Redis: a single one, a cluster, or one behind sentinels.
 //!
 //! Two ways: a multiplexed connection that reconnects by itself, for the hot path, and a pool, for
 //! work that is rare. Both have timeouts, so that a Redis that hangs never hangs a request. On the
-//! hot path a breaker stands before each call, so that requests never pile up either.
+//! hot path a breaker stands before each call to each server, so that requests never pile up either,
+//! and a master of a cluster that hangs is nobody's trouble but of those whose keys it has.
+
+mod cluster;
+mod node;
+mod script;
+mod sentinel;
+mod slot;
+mod url;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_redis::{PoolConfig, Runtime, Timeouts};
+use deadpool_redis::{Manager, PoolConfig, PoolError, Runtime, Timeouts};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, Registry};
-use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
-use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+use redis::aio::ConnectionLike;
+use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
 
-use crate::breaker::Breaker;
+use self::cluster::Cluster;
+use self::node::{Asked, Node};
+use self::sentinel::Sentinel;
+use self::url::Place;
+
+pub use self::script::{Call, Script};
+pub use self::url::{Authorities, AuthoritiesInvalid, RedisUrl, RedisUrlInvalid};
 
 /// No answer within this time is an error; a poll must be answered within a second.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(800);
 /// Also where a connection has to be made first.
 const CALL_TIMEOUT: Duration = Duration::from_millis(850);
-/// A healthy Redis has a few dozen calls under way, and thousands for a moment when a crowd comes at
-/// once. So many mean that it cannot follow.
-const MOST_UNDER_WAY: usize = 32_768;
 /// A new connection must stand within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// Reconnecting is tried again at least this often while Redis is away.
-const RECONNECT_AT_MOST: Duration = Duration::from_secs(1);
+/// Whoever knows where a master is must say so within this time.
+const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
+/// Where a master is away, it is asked again who took its place after this time at the earliest.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
-/// The URL of a Redis that cannot be understood. The URL is not shown: it may hold a password.
-#[derive(Debug, thiserror::Error)]
-#[error("not a Redis URL ({0}); it looks like redis://127.0.0.1:6379/0")]
-pub struct RedisUrlInvalid(String);
-
-/// A multiplexed connection that connects at first use and again after each loss.
+/// A multiplexed connection that connects at first use and again after each loss, and that finds the
+/// new master after a failover.
 ///
-/// Clones share the connection and its breaker; every command of every clone travels on it without
-/// waiting for the answers of others.
+/// Clones share the connection and its breakers; every command of every clone travels on it without
+/// waiting for the answers of others. On a cluster a command goes to the master of its first key, and a
+/// pipeline to that of its first command: keys that are used together must share a hash tag. A
+/// command without a key goes to any master.
 #[derive(Clone)]
-pub struct Connection {
-    manager: ConnectionManager,
-    breaker: Arc<Breaker>,
+pub struct Connection(Arc<Way>);
+
+enum Way {
+    Single(Node),
+    Cluster(Cluster),
+    Sentinel(Sentinel),
 }
 
 /// The connection of the hot path.
-pub fn connection(url: &str) -> Result<Connection, RedisUrlInvalid> {
-    let client = redis::Client::open(url).map_err(|cause| RedisUrlInvalid(cause.to_string()))?;
-    let config = ConnectionManagerConfig::new()
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_number_of_retries(1)
-        .set_max_delay(RECONNECT_AT_MOST);
-    let manager = ConnectionManager::new_lazy_with_config(client, config)
-        .map_err(|cause| RedisUrlInvalid(cause.to_string()))?;
-    Ok(Connection {
-        manager,
-        breaker: Arc::new(Breaker::new(MOST_UNDER_WAY)),
-    })
+///
+/// # Errors
+/// When the settings do not hold together; nobody is asked before the first use.
+pub fn connection(url: &RedisUrl) -> RedisResult<Connection> {
+    let way = match &url.place {
+        Place::Single(info) => Way::Single(Node::new(info.clone())?),
+        Place::Cluster(seeds) => Way::Cluster(Cluster::new(seeds)?),
+        Place::Sentinel(named) => Way::Sentinel(Sentinel::new(named.clone())),
+    };
+    Ok(Connection(Arc::new(way)))
 }
 
 impl Connection {
-    /// Whether Redis is left alone because it did not answer.
+    /// Whether Redis is left alone because it did not answer; of a cluster, whether any master is.
     pub fn is_left_alone(&self) -> bool {
-        self.breaker.is_open()
+        match &*self.0 {
+            Way::Single(node) => node.is_left_alone(),
+            Way::Cluster(cluster) => cluster.is_left_alone(),
+            Way::Sentinel(sentinel) => sentinel.is_left_alone(),
+        }
     }
 
     /// Commands that have no answer yet.
     pub fn under_way(&self) -> usize {
-        self.breaker.under_way()
+        match &*self.0 {
+            Way::Single(node) => node.under_way(),
+            Way::Cluster(cluster) => cluster.under_way(),
+            Way::Sentinel(sentinel) => sentinel.under_way(),
+        }
+    }
+
+    async fn ask(&self, asked: Asked<'_>) -> RedisResult<Vec<Value>> {
+        match &*self.0 {
+            Way::Single(node) => node.ask(asked).await.into(),
+            Way::Cluster(cluster) => cluster.ask(asked).await,
+            Way::Sentinel(sentinel) => sentinel.ask(asked).await,
+        }
     }
 }
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        let answer = self.manager.req_packed_command(command);
-        Box::pin(guarded(&self.breaker, answer))
+        Box::pin(async move {
+            let mut answers = self.ask(Asked::Command(command)).await?;
+            let none = || io::Error::other("a command without an answer");
+            Ok(answers.pop().ok_or_else(none)?)
+        })
     }
 
     fn req_packed_commands<'a>(
@@ -84,35 +114,47 @@ impl ConnectionLike for Connection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        let answers = self.manager.req_packed_commands(pipeline, offset, count);
-        Box::pin(guarded(&self.breaker, answers))
+        Box::pin(self.ask(Asked::Pipeline(pipeline, offset, count)))
     }
 
     fn get_db(&self) -> i64 {
-        self.manager.get_db()
+        match &*self.0 {
+            Way::Single(node) => node.db(),
+            // A cluster has no other.
+            Way::Cluster(_) => 0,
+            Way::Sentinel(sentinel) => sentinel.db(),
+        }
     }
 }
 
-async fn guarded<T>(breaker: &Breaker, answer: RedisFuture<'_, T>) -> RedisResult<T> {
-    let call = breaker.pass().map_err(io::Error::other)?;
-    let answer = tokio::time::timeout(CALL_TIMEOUT, answer)
-        .await
-        .unwrap_or_else(|late| Err(io::Error::from(late).into()));
-    match &answer {
-        Err(cause) if was_not_reached(cause) => call.in_vain(),
-        _ => call.answered(),
-    }
-    answer
+/// The way for rare work, which must not stand in the way of what is hot. Cheap to clone.
+#[derive(Clone)]
+pub enum Pool {
+    /// Connections to a single Redis, each lent to one at a time.
+    Single(deadpool_redis::Pool),
+    /// A multiplexed connection of its own, which knows where the masters are: a pool would hold
+    /// on to connections to a master that is one no more.
+    Shared(Connection),
 }
 
-fn was_not_reached(cause: &RedisError) -> bool {
-    cause.is_io_error() || cause.is_unrecoverable_error()
+/// What a pool lends.
+pub enum Lent {
+    /// A connection that nobody else uses now.
+    Own(deadpool_redis::Connection),
+    /// A clone of the shared one.
+    Shared(Connection),
 }
 
 /// A pool of at most `size` connections; waiting for one, making one and checking one have limits.
-pub fn pool(url: &str, size: usize) -> Result<deadpool_redis::Pool, RedisUrlInvalid> {
-    let mut config = deadpool_redis::Config::from_url(url);
-    config.pool = Some(PoolConfig {
+/// For a cluster and behind sentinels `size` means nothing.
+///
+/// # Errors
+/// When the settings do not hold together; nobody is asked before the first use.
+pub fn pool(url: &RedisUrl, size: usize) -> RedisResult<Pool> {
+    let Place::Single(info) = &url.place else {
+        return Ok(Pool::Shared(connection(url)?));
+    };
+    let config = PoolConfig {
         max_size: size,
         timeouts: Timeouts {
             wait: Some(CONNECT_TIMEOUT),
@@ -120,15 +162,58 @@ pub fn pool(url: &str, size: usize) -> Result<deadpool_redis::Pool, RedisUrlInva
             recycle: Some(CONNECT_TIMEOUT),
         },
         ..PoolConfig::default()
-    });
-    config
-        .create_pool(Some(Runtime::Tokio1))
-        .map_err(|cause| RedisUrlInvalid(cause.to_string()))
+    };
+    let pool = deadpool_redis::Pool::builder(Manager::new(info.clone())?)
+        .config(config)
+        .runtime(Runtime::Tokio1)
+        .build();
+    Ok(Pool::Single(pool.map_err(io::Error::other)?))
+}
+
+impl Pool {
+    /// A connection, as soon as one is free.
+    ///
+    /// # Errors
+    /// When none can be made, or none becomes free in time.
+    pub async fn get(&self) -> Result<Lent, PoolError> {
+        match self {
+            Self::Single(pool) => Ok(Lent::Own(pool.get().await?)),
+            Self::Shared(connection) => Ok(Lent::Shared(connection.clone())),
+        }
+    }
+}
+
+impl ConnectionLike for Lent {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Own(connection) => connection.req_packed_command(command),
+            Self::Shared(connection) => connection.req_packed_command(command),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Own(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Self::Shared(connection) => connection.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Own(connection) => connection.get_db(),
+            Self::Shared(connection) => connection.get_db(),
+        }
+    }
 }
 
 /// How a pool is used, asked of it when the metrics are read.
 pub struct PoolMetrics {
-    pool: deadpool_redis::Pool,
+    pool: Pool,
     gauges: [IntGauge; 4],
 }
 
@@ -137,7 +222,7 @@ impl PoolMetrics {
     ///
     /// # Panics
     /// When the registry already has them: that is a mistake in the program.
-    pub fn register(registry: &Registry, pool: deadpool_redis::Pool) {
+    pub fn register(registry: &Registry, pool: Pool) {
         let gauges = [
             (
                 "redis_pool_in_use",
@@ -160,13 +245,18 @@ impl Collector for PoolMetrics {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let status = self.pool.status();
-        let values = [
-            status.size.saturating_sub(status.available),
-            status.available,
-            status.max_size,
-            status.waiting,
-        ];
+        let values = match &self.pool {
+            Pool::Single(pool) => {
+                let status = pool.status();
+                let in_use = status.size.saturating_sub(status.available);
+                [in_use, status.available, status.max_size, status.waiting]
+            }
+            // One connection, and nobody waits for it.
+            Pool::Shared(connection) => {
+                let in_use = connection.under_way().min(1);
+                [in_use, 1 - in_use, 1, 0]
+            }
+        };
         for (gauge, value) in self.gauges.iter().zip(values) {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
@@ -181,7 +271,7 @@ mod tests {
     #[test]
     fn a_pool_shows_its_size_before_it_is_used() {
         let registry = Registry::new();
-        let pool = super::pool("redis://127.0.0.1:1/0", 3).expect("a pool");
+        let pool = super::pool(&"redis://127.0.0.1:1/0".parse().expect("a URL"), 3).expect("a pool");
         super::PoolMetrics::register(&registry, pool);
         let text = TextEncoder::new().encode_to_string(&registry.gather());
         let text = text.expect("text");
@@ -194,15 +284,16 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_url_of_another_kind_is_refused_and_not_shown() {
-        let refused = super::pool("http://user:secret@host", 1).expect_err("not Redis");
-        assert!(!refused.to_string().contains("secret"));
-        assert!(super::connection("nonsense").is_err());
-    }
-
     #[tokio::test]
     async fn a_connection_is_made_only_when_it_is_used() {
-        assert!(super::connection("redis://127.0.0.1:1/0").is_ok());
+        for url in [
+            "redis://127.0.0.1:1/0",
+            "redis+cluster://127.0.0.1:1",
+            "redis+sentinel://127.0.0.1:1/main",
+        ] {
+            let url = url.parse().expect("a URL");
+            assert_eq!(super::connection(&url).expect("lazy").under_way(), 0);
+            assert!(super::pool(&url, 1).is_ok());
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chassis::env::Env;
+use chassis::redis::RedisUrl;
 use log::LevelFilter;
 
 use crate::access::AccessTable;
@@ -32,8 +33,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `GATEWAY_ADMIN_LISTEN`: where health and metrics are read.
     pub admin_listen: SocketAddr,
-    /// `GATEWAY_REDIS_URL`: the store of the line.
-    pub redis_url: String,
+    /// `GATEWAY_REDIS_URL`: the store of the line; with `GATEWAY_REDIS_CA`, who vouches for it.
+    pub redis_url: RedisUrl,
     /// `GATEWAY_REDIS_POOL`: connections for the scheduler and operators.
     pub redis_pool: usize,
     /// `GATEWAY_QUEUES`: the queues that exist from the start.
@@ -112,11 +113,7 @@ impl Config {
             "127.0.0.1:9080",
             "Address for /live, /ready and /metrics. Keep it private.",
         );
-        let redis_url = env.or(
-            "GATEWAY_REDIS_URL",
-            "redis://127.0.0.1:6379/0",
-            "Redis that holds the line. All gateways of a sale share it.",
-        );
+        let redis_url = RedisUrl::read(env, "GATEWAY_REDIS_URL", REDIS_HELP, "GATEWAY_REDIS_CA");
         let redis_pool = count(env, "GATEWAY_REDIS_POOL", "4", POOL_HELP);
         let queues = env
             .optional("GATEWAY_QUEUES", QUEUES_HELP)
@@ -266,7 +263,13 @@ const TRUSTED_HOPS_HELP: &str = "Proxies of your own in front of the gateway. On
      X-Forwarded-For are believed, from the right.";
 const STREAMS_HELP: &str = "Most visitors who watch their place by server-sent events at the same time.\n\
      Each needs a connection, so an open file; the others poll.";
-const POOL_HELP: &str = "Redis connections for the scheduler and operators.";
+const REDIS_HELP: &str = "Redis that holds the line. All gateways of a sale share it. One of\n\
+     redis://[user:password@]host:6379[/db], redis+cluster://[user:password@]host:6379,host:6379,\n\
+     redis+sentinel://[user:password@]host:26379,host:26379/master[/db], where the login is that\n\
+     of the master; ?sentinel_user=...&sentinel_password=... is that of the sentinels.\n\
+     rediss in place of redis is TLS, to sentinels too.";
+const POOL_HELP: &str = "Redis connections for the scheduler and operators. A cluster, and a Redis behind\n\
+     sentinels, gets one to each master.";
 const ACCESS_HELP: &str = "What each path of the upstream needs: LEVEL [METHOD] PATTERN, by semicolons.\n\
      Levels: public, token, active, operator. {name} is one segment, ** is the rest.\n\
      The first that fits decides; without one the path needs an active visitor.";
@@ -400,6 +403,9 @@ mod tests {
         for (name, value) in [
             ("GATEWAY_LISTEN", "8080"),
             ("GATEWAY_ADMIN_LISTEN", "here"),
+            ("GATEWAY_REDIS_URL", "http://127.0.0.1:6379"),
+            ("GATEWAY_REDIS_URL", "redis+sentinel://one,two"),
+            ("GATEWAY_REDIS_CA", "/nowhere/ca.pem"),
             ("GATEWAY_REDIS_POOL", "0"),
             ("GATEWAY_UPSTREAM", "https://shop"),
             ("GATEWAY_UPSTREAM", "http://shop/path"),
@@ -442,6 +448,7 @@ mod tests {
             "GATEWAY_PASS_KEY",
             "GATEWAY_OPERATOR_KEYS",
             "GATEWAY_IDENTITY_SECRET",
+            "GATEWAY_REDIS_URL",
         ] {
             let told = told(name, "hunter2").expect("too short");
             assert!(!told.contains("hunter2"), "{told}");

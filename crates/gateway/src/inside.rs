@@ -90,20 +90,22 @@ impl Inside {
     /// Step: tells Redis of the visits that ended while it was away.
     ///
     /// # Errors
-    /// `StoreUnavailable`: the rest is told at the next ring.
+    /// `StoreUnavailable`: what could not be told is told at the next ring.
     pub async fn settle(&self) -> Result<(), QueueError> {
         let ended: Vec<_> = lock(&self.ended).clone().into_iter().collect();
+        let mut outcome = Ok(());
         for ((_, ticket), queue) in ended {
             match self.leave(&queue, &ticket).await {
                 Ok(()) => {}
-                Err(cause @ QueueError::StoreUnavailable(_)) => return Err(cause),
+                // On a cluster others may be told all the same; where nobody can, all but one are refused at once.
+                Err(cause @ QueueError::StoreUnavailable(_)) => outcome = Err(cause),
                 // The queue is gone, and its places with it.
                 Err(_) => {
                     lock(&self.ended).remove(&(queue.id().clone(), ticket));
                 }
             }
         }
-        Ok(())
+        outcome
     }
 }
 

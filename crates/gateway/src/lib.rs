@@ -37,7 +37,6 @@ use chassis::server::{self, Listeners, Running, StartError};
 use chassis::store::{Needed, Unusable};
 use chassis::time::Clock;
 use chassis::{logging, problem, request_id};
-use deadpool_redis::redis;
 use prometheus::Registry;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -136,10 +135,9 @@ impl Gateway {
 /// Binds, reaches Redis, defines the queues of the configuration, and serves.
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let listeners = Listeners::bind(config.listen, config.admin_listen)?;
-    let redis_url_invalid = |cause| StartError::Store(format!("GATEWAY_REDIS_URL: {cause}"));
-    let hot = chassis::redis::connection(&config.redis_url).map_err(redis_url_invalid)?;
-    let pool = chassis::redis::pool(&config.redis_url, config.redis_pool);
-    let pool = pool.map_err(redis_url_invalid)?;
+    let unusable = |cause| StartError::Store(format!("GATEWAY_REDIS_URL: {cause}"));
+    let hot = chassis::redis::connection(&config.redis_url).map_err(unusable)?;
+    let pool = chassis::redis::pool(&config.redis_url, config.redis_pool).map_err(unusable)?;
     let queues = Queues::new(hot.clone(), pool.clone(), clock.clone(), config.recovery);
     define(&queues, &config).await?;
     let identity = identity(&config, &clock).await?;

@@ -77,7 +77,8 @@ async fn main() -> ExitCode {
     }
     let checked = env.finish();
     match (checked, config) {
-        (Ok(()), Some(config)) => serve(config).await,
+        // In a box: the compiler has a limit to how deep one future may be made of others.
+        (Ok(()), Some(config)) => Box::pin(serve(config)).await,
         (Err(mistakes), _) => {
             eprintln!("{mistakes}\nRun `gateway --help` to see every variable.");
             ExitCode::from(EXIT_USAGE)

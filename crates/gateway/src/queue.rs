@@ -29,6 +29,7 @@ pub use operator::{AuditEntry, AuditPage, Changed, Defined};
 use policy::{PolicyError, State};
 pub use queues::Queues;
 use queues::Slot;
+pub(crate) use queues::each;
 use script::{Store, Verb, Way};
 pub use script::{StoreError, VERBS};
 pub use snapshot::Snapshot;

@@ -9,7 +9,7 @@ use prometheus::Registry;
 
 use crate::Gateway;
 use crate::identity::IdentityError;
-use crate::queue::QueueError;
+use crate::queue::{Queue, QueueError, each};
 
 /// Bounds one ring of a queue; what is left waits for the next second.
 const MOST_BATCHES: usize = 20;
@@ -37,14 +37,17 @@ pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<Ringing, St
 
 /// Step: fills the free places of every queue.
 pub async fn admit(app: Arc<Gateway>) -> Result<(), QueueError> {
-    for queue in app.queues.list() {
-        for _ in 0..MOST_BATCHES {
-            match queue.admit().await {
-                Ok(admitted) if admitted.more => {}
-                // Removed between the snapshot and now.
-                Ok(_) | Err(QueueError::Unknown) => break,
-                Err(cause) => return Err(cause),
-            }
+    let queues = app.queues.list();
+    each(queues.iter().map(fill).collect()).await
+}
+
+async fn fill(queue: &Queue) -> Result<(), QueueError> {
+    for _ in 0..MOST_BATCHES {
+        match queue.admit().await {
+            Ok(admitted) if admitted.more => {}
+            // Removed between the snapshot and now.
+            Ok(_) | Err(QueueError::Unknown) => break,
+            Err(cause) => return Err(cause),
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::watch;
 
-use crate::queue::{Queue, QueueError, QueueId, Snapshot, Standing, Ticket};
+use crate::queue::{Queue, QueueError, QueueId, Snapshot, Standing, Ticket, each};
 
 /// Streams of one visit at the same time: a few tabs, and one that died unnoticed.
 const MOST_OF_ONE_VISIT: usize = 4;
@@ -163,12 +163,13 @@ impl Streams {
     /// Step: looks up everybody who is watched and tells what is new.
     ///
     /// # Errors
-    /// `StoreUnavailable`: everybody keeps what they saw last.
+    /// `StoreUnavailable`: everybody of a queue that could not be read keeps what they saw last.
     pub async fn look(&self) -> Result<(), QueueError> {
-        for (queue, tickets) in self.watched() {
-            self.look_at(&queue, &tickets).await?;
-        }
-        Ok(())
+        let watched = self.watched();
+        let work = watched
+            .iter()
+            .map(|(queue, tickets)| self.look_at(queue, tickets));
+        each(work.collect()).await
     }
 
     async fn look_at(&self, queue: &Queue, tickets: &[Ticket]) -> Result<(), QueueError> {

@@ -1,6 +1,6 @@
 //! Private servers and the project's own programs, for tests and for development.
 //!
-//! Owns how a redis-server, a mariadbd, a broker, a `gateway` and a `booking` are started, found ready and ended.
+//! Owns how a redis-server (alone, as a cluster, behind sentinels), a mariadbd, a broker, a `gateway` and a `booking` are started, found ready and ended.
 //! Promises: whatever it starts ends when the starting process ends, also when that is killed with -9;
 //! it listens on 127.0.0.1 only, writes in its own folder only, and never uses a server of the system.
 //! It knows no other crate of this workspace: programs are binaries with environment variables.
@@ -23,7 +23,7 @@ pub use keys::Keys;
 pub use mariadb::{MariaDb, MariaDbOptions};
 pub use port::{free_port, is_free};
 pub use program::{Program, ProgramOptions};
-pub use redis::{Redis, RedisOptions};
-pub use shared::{mariadb, redis};
+pub use redis::{Redis, RedisCluster, RedisOptions, RedisSentinels, TlsFiles};
+pub use shared::{mariadb, redis, redis_cluster};
 pub use stack::{Brokers, Ended, Events, Stack, StackOptions};
 pub use wait::wait_for;

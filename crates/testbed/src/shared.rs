@@ -4,10 +4,11 @@ use std::sync::OnceLock;
 
 use crate::files::Scratch;
 use crate::mariadb::{MariaDb, MariaDbOptions};
-use crate::redis::{Redis, RedisOptions};
+use crate::redis::{Redis, RedisCluster, RedisOptions};
 
 static SCRATCH: OnceLock<Scratch> = OnceLock::new();
 static REDIS: OnceLock<Redis> = OnceLock::new();
+static CLUSTER: OnceLock<RedisCluster> = OnceLock::new();
 static MARIADB: OnceLock<MariaDb> = OnceLock::new();
 
 /// A redis-server in RAM that remembers nothing. Tests keep apart by the names of their keys.
@@ -18,6 +19,18 @@ pub fn redis() -> &'static Redis {
     REDIS.get_or_init(|| {
         let folder = scratch().path().join("redis");
         Redis::start(&folder, RedisOptions::default()).expect("a redis-server for the tests")
+    })
+}
+
+/// A cluster of three masters in RAM. Tests keep apart by the names of their keys, and end none of it.
+///
+/// # Panics
+/// When it cannot be started; the message shows the end of a log.
+pub fn redis_cluster() -> &'static RedisCluster {
+    CLUSTER.get_or_init(|| {
+        let folder = scratch().path().join("cluster");
+        RedisCluster::start(&folder, &RedisOptions::default())
+            .expect("a Redis Cluster for the tests")
     })
 }
 

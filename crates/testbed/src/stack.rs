@@ -300,8 +300,8 @@ fn start_stores(options: &StackOptions) -> io::Result<(Redis, MariaDb)> {
     let (folder, durable) = (&options.folder, options.durable);
     (options.progress)("starting redis-server")?;
     let redis = RedisOptions {
-        port: None,
         durable,
+        ..RedisOptions::default()
     };
     let redis = Redis::start(&folder.join("redis"), redis)?;
     (options.progress)("starting mariadbd")?;

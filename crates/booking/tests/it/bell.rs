@@ -58,7 +58,7 @@ impl Quiet {
                 Ok::<_, DbError>(())
             }
         };
-        let schedule = Schedule::new().await.unwrap();
+        let schedule = Schedule::new(&Registry::new()).await.unwrap();
         let schedule = schedule.ring_with("tests", ONLY_ON_NEW_YEARS_DAY, app.events.clone(), step);
         let ringing = schedule.await.unwrap().start().await.unwrap();
         let shared = app.clone();
@@ -112,7 +112,7 @@ impl Quiet {
 
 fn booking_of(house: &House, clock: &Clock) -> Booking {
     let config = config(&house.url, &[]);
-    let redis = chassis::redis::pool(&testbed::redis().url(), 2).unwrap();
+    let redis = chassis::redis::pool(&testbed::redis().url().parse().unwrap(), 2).unwrap();
     Booking {
         db: house.db(0).clone(),
         seat_lock: SeatLock::new(redis, clock.clone()),

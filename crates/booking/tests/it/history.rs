@@ -81,7 +81,7 @@ async fn world() -> World {
         hold: HOLD,
         ..Limits::default()
     };
-    let pool = chassis::redis::pool(&testbed::redis().url(), 8).unwrap();
+    let pool = chassis::redis::pool(&testbed::redis().url().parse().unwrap(), 8).unwrap();
     World {
         house,
         lock: SeatLock::new(pool, Clock::system()),

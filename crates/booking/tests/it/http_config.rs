@@ -36,6 +36,7 @@ fn help_lists_every_variable_that_is_read_with_its_default() {
             "BOOKING_ADMIN_LISTEN  [default: 127.0.0.1:9081]",
             "BOOKING_MYSQL_URL  [required]",
             "BOOKING_REDIS_URL  [default: redis://127.0.0.1:6379/0]",
+            "BOOKING_REDIS_CA  [optional]",
             "BOOKING_PASS_KEY  [required]",
             "BOOKING_HOLD_S  [default: 300]",
             "BOOKING_MAX_SEATS  [default: 4]",

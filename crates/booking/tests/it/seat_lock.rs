@@ -15,7 +15,10 @@ fn seats(numbers: &[i64]) -> SeatNumbers {
 }
 
 fn lock(url: &str) -> SeatLock {
-    SeatLock::new(chassis::redis::pool(url, 8).unwrap(), Clock::system())
+    SeatLock::new(
+        chassis::redis::pool(&url.parse().unwrap(), 8).unwrap(),
+        Clock::system(),
+    )
 }
 
 #[tokio::test]
@@ -94,7 +97,7 @@ async fn without_redis_everybody_passes_and_only_one_in_a_second_waits() {
     let mut server = Redis::start(scratch.path(), RedisOptions::default()).expect("a server");
     let clock = Clock::system();
     let lock = SeatLock::new(
-        chassis::redis::pool(&server.url(), 8).unwrap(),
+        chassis::redis::pool(&server.url().parse().unwrap(), 8).unwrap(),
         clock.clone(),
     );
     let schedule = Uuid::new_v4();
@@ -196,4 +199,19 @@ async fn a_redis_that_forgets_everything_in_the_middle_of_a_sale_sells_nothing_t
     assert_eq!(outcomes.iter().filter(|won| **won).count(), 50);
     assert_eq!(house.number("SELECT COUNT(*) FROM reservations").await, 50);
     house.reconciled().await;
+}
+
+#[tokio::test]
+async fn on_a_cluster_the_locks_of_a_schedule_lie_on_one_master_and_schedules_on_several() {
+    let lock = lock(&testbed::redis_cluster().url());
+    for _ in 0..12 {
+        let (schedule, first, second) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+        let taken = lock.take(schedule, &seats(&[7, 8]), first, HOLD).await;
+        assert_eq!(taken, Thinned::Passed);
+        let refused = lock.take(schedule, &seats(&[8, 9]), second, HOLD).await;
+        assert_eq!(refused, Thinned::Taken(vec![8]));
+        lock.release(schedule, &[7, 8], first).await;
+        let taken = lock.take(schedule, &seats(&[8, 9]), second, HOLD).await;
+        assert_eq!(taken, Thinned::Passed);
+    }
 }

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use chassis::metrics::Histogram;
-use chassis::redis::Connection;
+use chassis::redis::{Connection, Pool};
 use chassis::time::Clock;
+use futures_util::{StreamExt as _, stream};
 
 use super::keys::{Keys, NAMES};
 use super::present::Marks;
@@ -21,6 +22,8 @@ use crate::metrics::StoreMetrics;
 
 /// Names without a queue that are remembered until the next refresh. More are asked for anew.
 const MISSING_AT_MOST: usize = 10_000;
+/// Queues that the scheduler works for at the same time.
+const AT_ONCE: usize = 32;
 /// How many times a lost queue is read again after it was put back.
 const REVIVE_TRIES: usize = 3;
 
@@ -78,12 +81,7 @@ impl Queues {
     ///
     /// Of `clock` only the offset counts; the time is that of Redis. For `recovery` after a loss
     /// nobody is let in, so that all who had a place can come back to it.
-    pub fn new(
-        hot: Connection,
-        pool: deadpool_redis::Pool,
-        clock: Clock,
-        recovery: Duration,
-    ) -> Self {
+    pub fn new(hot: Connection, pool: Pool, clock: Clock, recovery: Duration) -> Self {
         let metrics = StoreMetrics::new();
         Self(Arc::new(Inner {
             store: Store::new(hot, pool, clock, &metrics),
@@ -129,26 +127,24 @@ impl Queues {
     /// The step that the scheduler rings once a second.
     ///
     /// # Errors
-    /// `StoreUnavailable`: all that is remembered stays as it was.
+    /// `StoreUnavailable`: what is remembered of a queue that could not be read stays as it was.
     pub async fn refresh(&self) -> Result<(), QueueError> {
         self.missing().clear();
-        let named: Vec<String> = self
-            .0
-            .store
-            .command(redis::cmd("SMEMBERS").arg(NAMES))
-            .await?;
-        let named: BTreeSet<QueueId> = named.into_iter().flat_map(QueueId::try_from).collect();
-        let remembered: BTreeSet<_> = self.list().iter().map(|queue| queue.id().clone()).collect();
-        let mut outcome = Ok(());
-        for id in named.union(&remembered) {
-            match self.refresh_one(id, named.contains(id)).await {
-                Ok(()) => {}
-                Err(cause @ QueueError::StoreUnavailable(StoreError::Late)) => return Err(cause),
-                // One odd queue does not make the others old.
-                Err(cause) => outcome = Err(cause),
-            }
-        }
-        outcome
+        let named = self.named().await;
+        let mut all: BTreeSet<_> = self.list().iter().map(|queue| queue.id().clone()).collect();
+        all.extend(named.iter().flatten().cloned());
+        // On a cluster the names may be away while the queues are not.
+        let is_named = |id| named.as_ref().ok().map(|named| named.contains(id));
+        let work = all.iter().map(|id| self.refresh_one(id, is_named(id)));
+        let refreshed = each(work.collect()).await;
+        named?;
+        refreshed
+    }
+
+    async fn named(&self) -> Result<BTreeSet<QueueId>, StoreError> {
+        let read = redis::cmd("SMEMBERS").arg(NAMES).take();
+        let named: Vec<String> = self.0.store.command(&read).await?;
+        Ok(named.into_iter().flat_map(QueueId::try_from).collect())
     }
 
     /// What is counted and timed here.
@@ -235,7 +231,7 @@ impl Queues {
         slots.get(id).map(|slot| self.queue(slot))
     }
 
-    async fn refresh_one(&self, id: &QueueId, is_named: bool) -> Result<(), QueueError> {
+    async fn refresh_one(&self, id: &QueueId, is_named: Option<bool>) -> Result<(), QueueError> {
         let is_there = match self.remembered(id) {
             Some(queue) => match self.revive(&queue.slot, Way::Rare).await {
                 Ok(()) => true,
@@ -250,7 +246,7 @@ impl Queues {
                 Seen::Removed(_) | Seen::Gone => false,
             },
         };
-        if is_there != is_named {
+        if is_named.is_some_and(|is_named| is_named != is_there) {
             self.name(id, is_there).await?;
         }
         Ok(())
@@ -329,4 +325,21 @@ impl Queues {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Does the same work for many queues, some at a time, and all of it, also where some fails: on a
+/// cluster a queue whose master is away holds up no other.
+///
+/// # Errors
+/// The first that came.
+pub(crate) async fn each<F>(work: Vec<F>) -> Result<(), QueueError>
+where
+    F: Future<Output = Result<(), QueueError>>,
+{
+    let mut running = stream::iter(work).buffer_unordered(AT_ONCE);
+    let mut outcome = Ok(());
+    while let Some(done) = running.next().await {
+        outcome = outcome.and(done);
+    }
+    outcome
 }

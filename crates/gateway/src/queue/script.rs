@@ -1,16 +1,16 @@
 //! Owns how a verb reaches Redis: which script, over which connection, and for how long.
 //!
 //! Promises an answer within [`ANSWER_WITHIN`], also from a Redis that hangs. Scripts are called
-//! by digest; a Redis that does not know one (after a restart or failover) is given it again.
+//! by digest; a Redis that does not know one (after a restart or failover) is given it with the call.
 
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use chassis::metrics::{Histogram, IntCounter};
-use chassis::redis::Connection;
+use chassis::redis::{self as way, Connection, Pool, Script};
 use chassis::time::{Clock, Timestamp};
-use redis::{FromRedisValue, Script, ScriptInvocation, ToRedisArgs};
+use redis::{FromRedisValue, ToRedisArgs};
 
 use super::keys::Keys;
 use crate::metrics::StoreMetrics;
@@ -102,7 +102,7 @@ impl StoreError {
 #[derive(Clone)]
 pub(super) struct Store {
     hot: Connection,
-    pool: deadpool_redis::Pool,
+    pool: Pool,
     clock: Clock,
     // Looked up once, so that timing a call takes no lock and no memory.
     timers: Arc<[Histogram]>,
@@ -111,14 +111,14 @@ pub(super) struct Store {
 
 /// A call that is being put together.
 pub(super) struct Call<'verb> {
-    invocation: ScriptInvocation<'verb>,
+    script: way::Call<'verb>,
     timer: usize,
 }
 
 impl Call<'_> {
     /// Adds one argument, or several.
     pub fn arg<T: ToRedisArgs>(&mut self, argument: T) -> &mut Self {
-        self.invocation.arg(argument);
+        self.script.arg(argument);
         self
     }
 }
@@ -135,7 +135,7 @@ pub(super) enum Way {
 impl Store {
     pub fn new(
         hot: Connection,
-        pool: deadpool_redis::Pool,
+        pool: Pool,
         clock: Clock,
         metrics: &StoreMetrics,
     ) -> Self {
@@ -162,10 +162,10 @@ impl Store {
 
     /// A call of `verb` for the queue with `keys`, which begins with the offset of the clock.
     pub fn call(&self, verb: &'static Verb, keys: &Keys) -> Call<'static> {
-        let mut invocation = verb.script.key(keys);
-        invocation.arg(self.clock.offset_us());
+        let mut script = verb.script.call();
+        script.key(keys).arg(self.clock.offset_us());
         Call {
-            invocation,
+            script,
             timer: verb.timer,
         }
     }
@@ -173,10 +173,9 @@ impl Store {
     /// Runs a script.
     pub async fn run<T: FromRedisValue>(&self, way: Way, call: &Call<'_>) -> Result<T, StoreError> {
         let answer = async {
-            let invocation = &call.invocation;
             match way {
-                Way::Hot => Ok(invocation.invoke_async(&mut self.hot.clone()).await?),
-                Way::Rare => Ok(invocation.invoke_async(&mut self.pool.get().await?).await?),
+                Way::Hot => Ok(call.script.run(&mut self.hot.clone()).await?),
+                Way::Rare => Ok(call.script.run(&mut self.pool.get().await?).await?),
             }
         };
         self.timed(call.timer, answer).await

@@ -1,5 +1,6 @@
 //! Random sequences of everything that can happen, over three gateways: the scripts do what the
-//! model says. `USHER_MODEL_CASES` says how many sequences; 2,000 if it does not.
+//! model says, on a single Redis and on a cluster. `USHER_MODEL_CASES` says how many sequences on the
+//! single one; 2,000 if it does not.
 
 mod act;
 mod pair;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
-use testbed::{Redis, RedisOptions, Scratch};
+use testbed::{Redis, RedisCluster, RedisOptions, Scratch};
 
 use self::act::act;
 use self::pair::{Pair, Stop};
@@ -19,6 +20,34 @@ const USERS: usize = 7;
 const GATEWAYS: usize = 3;
 /// A sequence that took longer proves nothing: limits could have been crossed.
 const STALLED: Duration = Duration::from_millis(900);
+
+/// Sequences on a cluster: the scripts are the same, only the way there is another.
+const ON_CLUSTER: u32 = 100;
+
+/// Where the sequences are played.
+enum Stage {
+    Single(Redis),
+    Cluster(RedisCluster),
+}
+
+impl Stage {
+    fn url(&self) -> String {
+        match self {
+            Self::Single(redis) => redis.url(),
+            Self::Cluster(cluster) => cluster.url(),
+        }
+    }
+
+    fn flush(&self) {
+        let servers = match self {
+            Self::Single(redis) => std::slice::from_ref(redis),
+            Self::Cluster(cluster) => &cluster.masters,
+        };
+        for server in servers {
+            server.ask("FLUSHALL").unwrap();
+        }
+    }
+}
 
 /// Adds up what the sequences brought about.
 #[derive(Default, Debug)]
@@ -44,10 +73,14 @@ impl Tally {
         sum.lost += seen.lost;
     }
 
-    fn assert_worth(&self) {
+    fn assert_sure(&self) {
         println!("model: {self:?}");
         let few = self.sequences / 10;
         assert!(self.stalled + self.unsure <= few, "{self:?}");
+    }
+
+    fn assert_worth(&self) {
+        self.assert_sure();
         let seen = &self.seen;
         let rarest = [
             seen.parked,
@@ -71,13 +104,20 @@ fn any_sequence_of_events_does_what_the_model_says() {
     let cases = cases.map_or(2_000, |cases| cases.parse().expect("a number of sequences"));
     let scratch = Scratch::new().unwrap();
     let server = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+    play(&Stage::Single(server), cases).assert_worth();
+}
+
+#[test]
+fn any_sequence_of_events_does_the_same_on_a_cluster() {
+    let scratch = Scratch::new().unwrap();
+    let cluster = RedisCluster::start(scratch.path(), &RedisOptions::default()).unwrap();
+    play(&Stage::Cluster(cluster), ON_CLUSTER).assert_sure();
+}
+
+fn play(stage: &Stage, cases: u32) -> Tally {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .unwrap();
-    let client = redis::Client::open(server.url()).unwrap();
-    let connection = runtime
-        .block_on(client.get_multiplexed_async_connection())
         .unwrap();
     let config = Config {
         cases,
@@ -88,7 +128,7 @@ fn any_sequence_of_events_does_what_the_model_says() {
     let tally = RefCell::new(Tally::default());
     let outcome = TestRunner::new(config).run(&prop::collection::vec(act(), 1..40), |acts| {
         runtime.block_on(async {
-            let mut pair = Pair::begin(&server.url(), connection.clone()).await;
+            let mut pair = Pair::begin(stage).await;
             let played = pair.play(&acts).await;
             let is_stalled = pair.begun.elapsed() > STALLED;
             let mut tally = tally.borrow_mut();
@@ -102,7 +142,7 @@ fn any_sequence_of_events_does_what_the_model_says() {
         })
     });
     match outcome {
-        Ok(()) => tally.into_inner().assert_worth(),
+        Ok(()) => tally.into_inner(),
         Err(TestError::Fail(why, acts)) => panic!("{why}\nafter {acts:#?}"),
         Err(TestError::Abort(why)) => panic!("{why}"),
     }

@@ -29,6 +29,8 @@ mod policy;
 mod presence;
 mod provider;
 mod recount;
+mod redis_cluster;
+mod redis_sentinel;
 mod room;
 mod state;
 mod store;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chassis::redis::RedisUrl;
 use chassis::time::Clock;
 use gateway::queue::policy::PolicyChange;
 use gateway::queue::{Queue, QueueError, QueueId, Queues, Standing, Ticket, UserId};
@@ -25,6 +26,12 @@ impl Room {
 
     /// A gateway at the Redis behind `url`.
     pub fn at(url: &str, clock: Clock) -> Self {
+        let url = url.parse().unwrap();
+        Self::behind(&url, clock)
+    }
+
+    /// A gateway at this place.
+    pub fn behind(url: &RedisUrl, clock: Clock) -> Self {
         let hot = chassis::redis::connection(url).unwrap();
         let pool = chassis::redis::pool(url, 4).unwrap();
         let queues = Queues::new(hot, pool, clock.clone(), RECOVERY);

@@ -114,7 +114,7 @@ async fn after_a_redis_died_and_came_back_empty_the_line_goes_on() {
 }
 
 /// Asks again until Redis is reached.
-async fn until_answered<F>(ask: impl Fn() -> F) -> Standing
+pub async fn until_answered<F>(ask: impl Fn() -> F) -> Standing
 where
     F: Future<Output = Result<Standing, QueueError>>,
 {

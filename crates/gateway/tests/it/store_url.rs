@@ -1,9 +1,11 @@
 //! A Redis that wants a password, or that is reached over TLS only.
 
+use chassis::redis::{Authorities, RedisUrl};
 use chassis::time::Clock;
 use gateway::queue::QueueError;
-use testbed::{Redis, RedisOptions, Scratch, free_port};
+use testbed::{Redis, RedisOptions, Scratch, TlsFiles};
 
+use crate::house::{House, until};
 use crate::room::{Room, id, places, user};
 
 /// Made for this test alone; good for a hundred years.
@@ -26,20 +28,30 @@ YS7YBkBqbSnl2XR9Kd/2yi0svv6hRANCAASB9Hk9ZAAHNUaHJk6/63mf3ZhQTKoP\n\
 bFoJWs0lfsd16k9w23kl1KuqCOsMbtxENMFpjIyjLRpgYqdiraw70E3N\n\
 -----END PRIVATE KEY-----\n";
 
-async fn configure(redis: &Redis, settings: &[(&str, &str)]) {
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let mut command = redis::cmd("CONFIG");
-    command.arg("SET");
-    for (name, value) in settings {
-        command.arg(name).arg(value);
+/// Files that servers of this test show; who connects may name the certificate as whom they trust.
+pub fn tls_files(scratch: &Scratch) -> TlsFiles {
+    let file = |name: &str, text: &str| {
+        let path = scratch.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    TlsFiles {
+        certificate: file("tls.crt", CERTIFICATE),
+        key: file("tls.key", KEY),
     }
-    command.exec_async(&mut connection).await.unwrap();
+}
+
+/// The place of `url`, where only the servers of this test are believed.
+pub fn trusting(url: &str, files: &TlsFiles) -> RedisUrl {
+    let authorities: Authorities = files.certificate.to_str().unwrap().parse().unwrap();
+    url.parse::<RedisUrl>().unwrap().trusting(&authorities)
 }
 
 /// Both ways to Redis work: the hot one joins, the rare one makes the queue and refreshes.
-async fn assert_works(url: &str) {
-    let room = Room::at(url, Clock::system());
+async fn assert_works(url: &RedisUrl) {
+    let room = Room::behind(url, Clock::system());
+    // On a busy machine a connection over TLS may not stand in time at first.
+    until(async || room.queues.refresh().await.is_ok()).await;
     let queue = room.queue("main", places(1)).await;
     queue.join(user()).await.unwrap();
     room.queues.refresh().await.unwrap();
@@ -59,35 +71,76 @@ async fn assert_refused(url: &str) {
 #[tokio::test]
 async fn a_url_with_a_password_opens_a_redis_that_wants_one() {
     let scratch = Scratch::new().unwrap();
-    let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
-    configure(&redis, &[("requirepass", "hunter2")]).await;
-    let with = |user: &str| redis.url().replace("redis://", &format!("redis://{user}@"));
-    assert_works(&with(":hunter2")).await;
-    assert_works(&with("default:hunter2")).await;
-    assert_refused(&redis.url()).await;
-    assert_refused(&with(":hunter3")).await;
+    let options = RedisOptions {
+        password: Some("hunter2".to_owned()),
+        ..RedisOptions::default()
+    };
+    let redis = Redis::start(scratch.path(), options).unwrap();
+    let with = |login: &str| redis.url().replace(":hunter2@", login);
+    assert_works(&with(":hunter2@").parse().unwrap()).await;
+    assert_works(&with("default:hunter2@").parse().unwrap()).await;
+    assert_refused(&with("")).await;
+    assert_refused(&with(":hunter3@")).await;
 }
 
 #[tokio::test]
 async fn a_rediss_url_speaks_tls_and_trusts_only_a_certificate_that_somebody_vouches_for() {
     let scratch = Scratch::new().unwrap();
-    let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
-    let file = |name: &str, text: &str| {
-        let path = scratch.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
+    let options = RedisOptions {
+        tls: Some(tls_files(&scratch)),
+        ..RedisOptions::default()
     };
-    let (certificate, key) = (file("tls.crt", CERTIFICATE), file("tls.key", KEY));
-    let port = free_port().to_string();
-    let settings = [
-        ("tls-cert-file", certificate.as_str()),
-        ("tls-key-file", &key),
-        ("tls-ca-cert-file", &certificate),
-        ("tls-auth-clients", "no"),
-        ("tls-port", &port),
+    let redis = Redis::start(scratch.path(), options).unwrap();
+    let url = redis.tls_url();
+    assert_works(&trusting(&url, &tls_files(&scratch))).await;
+    assert_works(&format!("{url}#insecure").parse().unwrap()).await;
+    assert_refused(&url).await;
+    assert_refused(&url.replace("rediss", "redis")).await;
+}
+
+#[actix_web::test]
+async fn a_gateway_starts_behind_a_password_over_tls_with_whom_it_is_told_to_trust() {
+    let scratch = Scratch::new().unwrap();
+    let files = tls_files(&scratch);
+    let options = RedisOptions {
+        password: Some("hunter2".to_owned()),
+        tls: Some(files.clone()),
+        ..RedisOptions::default()
+    };
+    let redis = Redis::start(scratch.path(), options).unwrap();
+    let trusted = files.certificate.to_str().unwrap();
+    let variables = [
+        ("GATEWAY_REDIS_URL", redis.tls_url()),
+        ("GATEWAY_REDIS_CA", trusted.to_owned()),
     ];
-    configure(&redis, &settings).await;
-    assert_works(&format!("rediss://localhost:{port}/0#insecure")).await;
-    assert_refused(&format!("rediss://localhost:{port}/0")).await;
-    assert_refused(&format!("redis://localhost:{port}/0")).await;
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let house = House::with(&variables).await;
+    let place = house.join().await;
+    let (status, said) = house.poll(&place).await;
+    assert_eq!((status.as_u16(), &said["state"]), (200, &"active".into()));
+    let ready = house.get("/ready").send().await.unwrap();
+    assert_eq!(ready.status(), 200);
+    house.close().await;
+}
+
+#[test]
+fn trust_is_of_no_use_without_tls() {
+    let scratch = Scratch::new().unwrap();
+    let trusted = tls_files(&scratch).certificate.to_str().unwrap().to_owned();
+    let told = |url: &str| {
+        let lookup = |name: &str| match name {
+            "GATEWAY_REDIS_URL" => Some(url.to_owned()),
+            "GATEWAY_REDIS_CA" => Some(trusted.clone()),
+            _ => None,
+        };
+        let mut env = chassis::env::Env::new(&lookup);
+        RedisUrl::read(&mut env, "GATEWAY_REDIS_URL", "", "GATEWAY_REDIS_CA");
+        env.finish().err().map(|mistakes| mistakes.to_string())
+    };
+    assert_eq!(told("rediss://localhost"), None);
+    let mistake = told("redis+cluster://localhost").unwrap();
+    assert!(mistake.contains("GATEWAY_REDIS_CA"), "{mistake}");
 }

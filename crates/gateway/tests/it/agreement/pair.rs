@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use chassis::redis::Connection;
 use chassis::time::{Clock, Timestamp};
 use gateway::queue::policy::{Order, PolicyChange, State};
 use gateway::queue::{Queue, QueueError, Seed, Standing, Ticket, UserId, eta};
-use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 
 use super::act::Act;
-use super::{GATEWAYS, USERS};
+use super::{GATEWAYS, Stage, USERS};
 use crate::model::{CLAIM, Eyes, FAST_MILLI, LEASE, Model, Rules, Told, Unsure, Who};
 use crate::room::Room;
 
@@ -19,7 +19,8 @@ const STEP: u64 = 4;
 const LANES: [&str; 4] = ["waiting", "returned", "parked", "parked_before"];
 
 /// The real thing beside the model.
-pub struct Pair {
+pub struct Pair<'a> {
+    stage: &'a Stage,
     rooms: Vec<Room>,
     queues: Vec<Queue>,
     /// When each gateway was last asked about a ticket by a poll.
@@ -29,7 +30,7 @@ pub struct Pair {
     clock: Clock,
     begin: Timestamp,
     pub begun: Instant,
-    redis: MultiplexedConnection,
+    redis: Connection,
     users: Vec<UserId>,
     visits: Vec<Vec<Ticket>>,
     pub model: Model,
@@ -57,9 +58,10 @@ fn differs<T>(
     )))
 }
 
-impl Pair {
-    pub async fn begin(url: &str, mut redis: MultiplexedConnection) -> Self {
-        redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
+impl<'a> Pair<'a> {
+    pub async fn begin(stage: &'a Stage) -> Self {
+        stage.flush();
+        let url = &stage.url();
         let clock = Clock::system();
         let rooms: Vec<_> = (0..GATEWAYS)
             .map(|_| Room::at(url, clock.clone()))
@@ -96,7 +98,8 @@ impl Pair {
             rooms,
             queues,
             clock,
-            redis,
+            redis: chassis::redis::connection(&url.parse().unwrap()).unwrap(),
+            stage,
         }
     }
 
@@ -299,10 +302,7 @@ impl Pair {
         for gateway in 0..GATEWAYS {
             self.refresh(gateway).await?;
         }
-        redis::cmd("FLUSHALL")
-            .exec_async(&mut self.redis)
-            .await
-            .unwrap();
+        self.stage.flush();
         self.refresh(via).await?;
         self.model.lose();
         self.model.epoch = self.queues[via].snapshot().epoch;

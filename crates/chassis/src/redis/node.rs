@@ -1,0 +1,170 @@
+//! Owns the connection to one Redis server, behind its breaker.
+
+use std::io;
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike as _, ConnectionManager, ConnectionManagerConfig};
+use redis::{
+    Client, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, RedisError, RedisResult, Value,
+};
+
+use super::{CALL_TIMEOUT, CONNECT_TIMEOUT, RESPONSE_TIMEOUT, slot};
+use crate::breaker::Breaker;
+
+/// A healthy Redis has a few dozen calls under way, and thousands for a moment when a crowd comes at
+/// once. So many mean that it cannot follow.
+const MOST_UNDER_WAY: usize = 32_768;
+/// Reconnecting is tried again at least this often while Redis is away.
+const RECONNECT_AT_MOST: Duration = Duration::from_secs(1);
+
+/// Host and port.
+pub(super) type Address = (String, u16);
+
+/// One server.
+pub(super) struct Node {
+    pub address: Address,
+    manager: ConnectionManager,
+    breaker: Breaker,
+}
+
+/// What a server is asked.
+#[derive(Clone, Copy)]
+pub(super) enum Asked<'a> {
+    Command(&'a Cmd),
+    /// With the number of answers to leave out, and of those to return.
+    Pipeline(&'a Pipeline, usize, usize),
+}
+
+/// What came of it.
+pub(super) enum Outcome {
+    /// The server spoke; what it said may be an error too.
+    Answered(RedisResult<Vec<Value>>),
+    /// It could not be reached or said nothing in time.
+    InVain(RedisError),
+    /// It was not asked, because of an earlier call in vain.
+    Refused(RedisError),
+}
+
+impl From<Outcome> for RedisResult<Vec<Value>> {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Answered(answer) => answer,
+            Outcome::InVain(cause) | Outcome::Refused(cause) => Err(cause),
+        }
+    }
+}
+
+impl Outcome {
+    /// The code and the rest of the first error that the server said.
+    pub fn error(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Answered(Ok(values)) => values.iter().find_map(|value| match value {
+                Value::ServerError(error) => {
+                    Some((error.code(), error.details().unwrap_or_default()))
+                }
+                _ => None,
+            }),
+            Self::Answered(Err(cause)) => Some((cause.code()?, cause.detail().unwrap_or_default())),
+            Self::InVain(_) | Self::Refused(_) => None,
+        }
+    }
+}
+
+impl Asked<'_> {
+    /// The first key.
+    pub fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::Command(command) => slot::key(command),
+            Self::Pipeline(pipeline, ..) => slot::key(pipeline.cmd_iter().next()?),
+        }
+    }
+}
+
+impl Node {
+    /// Connects at first use.
+    pub fn new(info: ConnectionInfo) -> RedisResult<Self> {
+        let address = address_of(info.addr());
+        let config = ConnectionManagerConfig::new()
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_number_of_retries(1)
+            .set_max_delay(RECONNECT_AT_MOST);
+        Ok(Self {
+            address,
+            manager: ConnectionManager::new_lazy_with_config(Client::open(info)?, config)?,
+            breaker: Breaker::new(MOST_UNDER_WAY),
+        })
+    }
+
+    /// The same login at another address.
+    pub fn at(info: &ConnectionInfo, (host, port): Address) -> RedisResult<Self> {
+        let addr = match info.addr().clone() {
+            ConnectionAddr::TcpTls {
+                insecure,
+                tls_params,
+                ..
+            } => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure,
+                tls_params,
+            },
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        Self::new(info.clone().set_addr(addr))
+    }
+
+    pub fn is_left_alone(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    pub fn under_way(&self) -> usize {
+        self.breaker.under_way()
+    }
+
+    pub fn db(&self) -> i64 {
+        self.manager.get_db()
+    }
+
+    pub async fn ask(&self, asked: Asked<'_>) -> Outcome {
+        let call = match self.breaker.pass() {
+            Ok(call) => call,
+            Err(refused) => return Outcome::Refused(io::Error::other(refused).into()),
+        };
+        let answer = tokio::time::timeout(CALL_TIMEOUT, send(self.manager.clone(), asked))
+            .await
+            .unwrap_or_else(|late| Err(io::Error::from(late).into()));
+        match answer {
+            Err(cause) if was_not_reached(&cause) => {
+                call.in_vain();
+                Outcome::InVain(cause)
+            }
+            answer => {
+                call.answered();
+                Outcome::Answered(answer)
+            }
+        }
+    }
+}
+
+async fn send(mut manager: ConnectionManager, asked: Asked<'_>) -> RedisResult<Vec<Value>> {
+    match asked {
+        Asked::Command(command) => Ok(vec![manager.req_packed_command(command).await?]),
+        Asked::Pipeline(pipeline, offset, count) => {
+            manager.req_packed_commands(pipeline, offset, count).await
+        }
+    }
+}
+
+fn was_not_reached(cause: &RedisError) -> bool {
+    cause.is_io_error() || cause.is_unrecoverable_error()
+}
+
+fn address_of(addr: &ConnectionAddr) -> Address {
+    match addr {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+            (host.clone(), *port)
+        }
+        other => (other.to_string(), 0),
+    }
+}

@@ -1,0 +1,115 @@
+//! A Redis behind sentinels, whose master dies or hangs.
+
+use std::time::Instant;
+
+use chassis::time::Clock;
+use gateway::queue::Standing;
+use serde_json::{Value, json};
+use testbed::{RedisSentinels, Scratch};
+use uuid::Uuid;
+
+use crate::house::{Door, House, PATIENCE, said, until};
+use crate::room::{Room, crowd, is_active, places};
+use crate::store::until_answered;
+
+const TOKENS: &str = "/api/v1/queues/main/tokens";
+
+/// Where a visitor stands, after as many refusals as it takes.
+async fn stands(door: &Door, place: &Value) -> (String, u64) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let (status, said) = door.poll(place).await;
+        if status == 200 {
+            let state = said["state"].as_str().unwrap().to_owned();
+            return (state, said["position"].as_u64().unwrap());
+        }
+        assert_eq!(
+            (status.as_u16(), &said["code"]),
+            (503, &"STORE_UNAVAILABLE".into())
+        );
+        assert!(Instant::now() < end, "a new master is found");
+    }
+}
+
+#[actix_web::test]
+async fn after_a_failover_everybody_stands_where_they_stood_also_whom_the_new_master_never_heard_of()
+ {
+    let scratch = Scratch::new().unwrap();
+    let mut store = RedisSentinels::start(scratch.path(), "hunter2").unwrap();
+    let house = House::with(&[("GATEWAY_REDIS_URL", &store.url())]).await;
+    let twin = house.twin().await;
+    house.rule(json!({ "maxActive": 1 })).await;
+    let inside = house.join().await;
+    assert_eq!(inside["state"], "active");
+    let mut line = Vec::new();
+    for _ in 0..3 {
+        line.push(house.join().await);
+    }
+    until(async || twin.poll(&line[2]).await.0 == 200).await;
+    store.wait_replicated().unwrap();
+
+    // From here on the replica hears nothing more.
+    store.replica.ask("CONFIG SET masterauth wrong").unwrap();
+    store.master.ask("CLIENT KILL TYPE replica").unwrap();
+    line.push(house.join().await);
+    line.push(twin.join().await);
+    store.master.kill();
+    let died = Instant::now();
+
+    let doors: [&Door; 2] = [&house, &twin];
+    for door in doors {
+        assert_eq!(stands(door, &line[0]).await, ("waiting".to_owned(), 1));
+    }
+    println!(
+        "sentinel: a place is told again {:?} after the master died",
+        died.elapsed()
+    );
+    let role = store.replica.ask("ROLE").unwrap();
+    assert!(role.contains("master"), "{role}");
+    for (index, place) in line.iter().enumerate() {
+        let position = u64::try_from(index).unwrap() + 1;
+        let stands = stands(doors[index % 2], place).await;
+        assert_eq!(stands, ("waiting".to_owned(), position));
+    }
+    assert_eq!(stands(&twin, &inside).await, ("active".to_owned(), 0));
+    let next = house.join().await;
+    assert_eq!(next["position"], 6, "behind all who were there before");
+
+    // A place that is free is filled on the new master.
+    house.persist_leave(&inside).await;
+    assert_eq!(stands(&house, &line[0]).await.0, "active");
+    let join = house
+        .post(TOKENS)
+        .json(&json!({ "userId": Uuid::new_v4() }));
+    assert_eq!(said(join).await.0, 201);
+    twin.close().await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_master_that_hangs_is_left_for_the_replica_that_took_its_place() {
+    let scratch = Scratch::new().unwrap();
+    let store = RedisSentinels::start(scratch.path(), "hunter2").unwrap();
+    let room = Room::at(&store.url(), Clock::system());
+    let queue = room.queue("main", places(1)).await;
+    let tickets = crowd(&queue, 3).await;
+    store.wait_replicated().unwrap();
+    store.master.freeze();
+    let silent = Instant::now();
+    let place = until_answered(|| queue.rank(&tickets[2])).await;
+    println!(
+        "sentinel: a place is told again {:?} after the master hung",
+        silent.elapsed()
+    );
+    assert_eq!(place, Standing::Waiting { ahead: 1 });
+    let end = Instant::now() + PATIENCE;
+    while let Err(cause) = room.queues.refresh().await {
+        assert!(Instant::now() < end, "{cause}");
+    }
+    // The old one still takes itself for the master, and nobody asks it any more.
+    store.master.thaw();
+    assert!(queue.leave(&tickets[0]).await.unwrap().freed);
+    assert!(is_active(&queue.rank(&tickets[1]).await));
+    let role = store.replica.ask("ROLE").unwrap();
+    assert!(role.contains("master"), "{role}");
+}

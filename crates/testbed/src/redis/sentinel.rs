@@ -1,0 +1,120 @@
+//! A private master and its replica, and three sentinels that watch over them.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::{LOG, READY, Redis, RedisOptions, SYNC_AT_ONCE};
+use crate::files::find_program;
+use crate::leash::{Ending, Launch, Leash};
+use crate::port;
+use crate::wait::wait_for;
+
+/// What the sentinels call the master.
+const NAME: &str = "main";
+const SENTINELS: usize = 3;
+
+/// A master, its replica and their sentinels on 127.0.0.1, with a password for the data.
+#[derive(Debug)]
+pub struct RedisSentinels {
+    /// Who is the master at first.
+    pub master: Redis,
+    /// Who takes over.
+    pub replica: Redis,
+    /// They hold no data.
+    pub sentinels: Vec<Redis>,
+    password: String,
+}
+
+impl RedisSentinels {
+    /// Starts all that keep their files in `folder`, and waits until the sentinels know each other and the
+    /// replica. A master that is silent for half a second is replaced.
+    pub fn start(folder: &Path, password: &str) -> io::Result<Self> {
+        let options = RedisOptions {
+            password: Some(password.to_owned()),
+            ..RedisOptions::default()
+        };
+        let master = Redis::start_with(&folder.join("master"), &options, &SYNC_AT_ONCE)?;
+        let port = master.port().to_string();
+        let follows = ["--replicaof", "127.0.0.1", &port];
+        let follows = [follows.as_slice(), &SYNC_AT_ONCE].concat();
+        let replica = Redis::start_with(&folder.join("replica"), &options, &follows)?;
+        wait_for("a replica to have everything", READY, || {
+            replica.is_replica().then_some(())
+        })?;
+        let start = |number| sentinel(&folder.join(format!("sentinel-{number}")), &port, password);
+        let all = Self {
+            sentinels: (0..SENTINELS).map(start).collect::<io::Result<_>>()?,
+            master,
+            replica,
+            password: password.to_owned(),
+        };
+        wait_for("sentinels to know each other", READY, || {
+            all.are_ready().then_some(())
+        })?;
+        Ok(all)
+    }
+
+    /// `redis+sentinel://:PASSWORD@127.0.0.1:PORT,…/main`
+    pub fn url(&self) -> String {
+        let hosts = self
+            .sentinels
+            .iter()
+            .map(|it| format!("127.0.0.1:{}", it.port()));
+        let hosts: Vec<_> = hosts.collect();
+        format!(
+            "redis+sentinel://:{}@{}/{NAME}",
+            self.password,
+            hosts.join(",")
+        )
+    }
+
+    /// Returns when the replica has all that the master was told.
+    pub fn wait_replicated(&self) -> io::Result<()> {
+        self.master.wait_replicated(&self.replica)
+    }
+
+    fn are_ready(&self) -> bool {
+        let all = format!("slaves=1,sentinels={SENTINELS}");
+        let knows = |it: &Redis| {
+            it.ask("INFO sentinel")
+                .is_ok_and(|said| said.contains(&all))
+        };
+        self.sentinels.iter().all(knows)
+    }
+}
+
+/// A sentinel writes into its configuration what it learns, so each has a file of its own.
+fn sentinel(folder: &Path, master_port: &str, password: &str) -> io::Result<Redis> {
+    fs::create_dir_all(folder)?;
+    port::start_on(folder, None, |port| {
+        let file = folder.join("sentinel.conf");
+        let lines = [
+            format!("port {port}"),
+            "bind 127.0.0.1".to_owned(),
+            format!("dir {}", folder.display()),
+            format!("sentinel monitor {NAME} 127.0.0.1 {master_port} 2"),
+            format!("sentinel auth-pass {NAME} {password}"),
+            format!("sentinel down-after-milliseconds {NAME} 500"),
+            format!("sentinel failover-timeout {NAME} 2000"),
+        ];
+        fs::write(&file, lines.join("\n") + "\n")?;
+        let leash = Leash::start(Launch {
+            name: "redis-sentinel".into(),
+            program: find_program("redis-server")?,
+            arguments: vec![file.into(), "--sentinel".into()],
+            hidden: Vec::new(),
+            environment: Vec::new(),
+            log: folder.join(LOG),
+            ending: Ending::AtOnce,
+        })?;
+        let mut redis = Redis {
+            leash,
+            port,
+            tls_port: None,
+            password: None,
+        };
+        redis.wait_ready()?;
+        Ok(redis)
+    })
+}
