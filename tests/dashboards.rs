@@ -66,10 +66,14 @@ fn yaml(path: &str) -> Yaml {
 fn metrics(text: &str) -> Metrics {
     let mut all = Metrics::new();
     for line in text.lines() {
-        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|it| it.split_once(' ')) {
+        if let Some((name, help)) = line
+            .strip_prefix("# HELP ")
+            .and_then(|it| it.split_once(' '))
+        {
             all.entry(name.to_owned()).or_default().help = help.to_owned();
-        } else if let Some((name, kind)) =
-            line.strip_prefix("# TYPE ").and_then(|it| it.split_once(' '))
+        } else if let Some((name, kind)) = line
+            .strip_prefix("# TYPE ")
+            .and_then(|it| it.split_once(' '))
         {
             all.entry(name.to_owned()).or_default().kind = kind.to_owned();
         } else {
@@ -103,7 +107,8 @@ fn labels(sample: &str) -> Vec<String> {
 }
 
 fn table(program: &str, metrics: &Metrics) -> String {
-    let mut text = format!("## {program}\n\n| metric | type | labels | help |\n|---|---|---|---|\n");
+    let mut text =
+        format!("## {program}\n\n| metric | type | labels | help |\n|---|---|---|---|\n");
     for (name, metric) in metrics {
         let labels: Vec<_> = metric.labels.iter().map(|it| format!("`{it}`")).collect();
         let (kind, labels, help) = (&metric.kind, labels.join(", "), &metric.help);
@@ -221,7 +226,9 @@ fn queries() -> Vec<(String, String)> {
 fn rules() -> Vec<Yaml> {
     let alerts = yaml("docker/alerts.yml");
     let groups = alerts["groups"].as_sequence().expect("groups").clone();
-    let rules = groups.iter().flat_map(|it| it["rules"].as_sequence().expect("rules").clone());
+    let rules = groups
+        .iter()
+        .flat_map(|it| it["rules"].as_sequence().expect("rules").clone());
     rules.collect()
 }
 
@@ -249,8 +256,8 @@ fn every_metric_of_ours_is_on_a_dashboard() {
         .flat_map(|(_, query)| names(query))
         .map(|name| family(&name).to_owned())
         .collect();
-    // Said by the version of the image, and by the graph of files.
-    let hidden = ["build_info", "process_threads"];
+    // It says which build runs, and has no course.
+    let hidden = ["build_info"];
     for name in catalogue() {
         let shown = used.contains(family(&name)) || hidden.contains(&name.as_str());
         assert!(shown, "nobody would ever see {name}");
@@ -303,14 +310,19 @@ fn every_alert_says_how_bad_it_is_and_what_to_do() {
 fn every_yaml_file_of_docker_can_be_read() {
     let files = files("docker", &[".yml", ".yaml"]);
     assert!(files.len() >= 6);
-    files.iter().for_each(|path| assert!(yaml(path).is_mapping(), "{path}"));
+    files
+        .iter()
+        .for_each(|path| assert!(yaml(path).is_mapping(), "{path}"));
 }
 
 fn services() -> Vec<(String, Yaml)> {
     let compose = yaml("docker/compose.yaml");
     let services = compose["services"].as_mapping().expect("services").clone();
     let name = |name: Yaml| name.as_str().expect("a name").to_owned();
-    services.into_iter().map(|(it, service)| (name(it), service)).collect()
+    services
+        .into_iter()
+        .map(|(it, service)| (name(it), service))
+        .collect()
 }
 
 #[test]
@@ -319,7 +331,10 @@ fn every_container_has_limits_and_is_checked_or_ends_by_itself() {
     let names: BTreeSet<_> = services.iter().map(|(name, _)| name.as_str()).collect();
     for (name, service) in &services {
         let limits = &service["deploy"]["resources"]["limits"];
-        assert!(limits["cpus"].is_string() && limits["memory"].is_string(), "{name}");
+        assert!(
+            limits["cpus"].is_string() && limits["memory"].is_string(),
+            "{name}"
+        );
         let once = service["restart"].as_str() == Some("no");
         assert!(once || service["healthcheck"].is_mapping(), "{name}");
         let needed = service["depends_on"].as_mapping().into_iter().flatten();
@@ -414,9 +429,17 @@ fn the_keys_are_made_once_and_those_that_are_missing_later() {
     fs::write(&keys, older.join("\n") + "\n").unwrap();
     run(&["keys"], &[]);
     let mended = fs::read_to_string(&keys).unwrap();
-    assert!(mended.starts_with(&older.join("\n")) && mended.contains("BOOKING_WEBHOOK_SECRET=whsec_"));
+    assert!(
+        mended.starts_with(&older.join("\n")) && mended.contains("BOOKING_WEBHOOK_SECRET=whsec_")
+    );
     let show = "echo $BOOKING_WEBHOOK_SECRET $GATEWAY_PASS_KEY";
     let seen = run(&["sh", "-c", show], &[("GATEWAY_PASS_KEY", "own")]);
-    let secret = mended.lines().find_map(|it| it.strip_prefix("BOOKING_WEBHOOK_SECRET="));
-    assert_eq!(seen.trim(), format!("{} own", secret.unwrap()), "what is set is kept");
+    let secret = mended
+        .lines()
+        .find_map(|it| it.strip_prefix("BOOKING_WEBHOOK_SECRET="));
+    assert_eq!(
+        seen.trim(),
+        format!("{} own", secret.unwrap()),
+        "what is set is kept"
+    );
 }
