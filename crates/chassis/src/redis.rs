@@ -31,9 +31,8 @@ use self::url::Place;
 pub use self::script::{Call, Script};
 pub use self::url::{Authorities, AuthoritiesInvalid, RedisUrl, RedisUrlInvalid};
 
-/// No answer within this time is an error; a poll must be answered within a second.
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(800);
-/// Also where a connection has to be made first.
+/// No answer within this time is an error, also where a connection has to be made first: a poll must
+/// be answered within a second.
 const CALL_TIMEOUT: Duration = Duration::from_millis(850);
 /// A new connection must stand within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -45,8 +44,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// A multiplexed connection that connects at first use and again after each loss, and that finds the
 /// new master after a failover.
 ///
-/// Clones share the connection and its breakers; every command of every clone travels on it without
-/// waiting for the answers of others. On a cluster a command goes to the master of its first key, and a
+/// Clones share the connection and its breakers, and each thread has one of its own; every command of every
+/// clone travels on it without waiting for the answers of others. On a cluster a command goes to the master of its first key, and a
 /// pipeline to that of its first command: keys that are used together must share a hash tag. A
 /// command without a key goes to any master.
 #[derive(Clone)]
@@ -271,7 +270,8 @@ mod tests {
     #[test]
     fn a_pool_shows_its_size_before_it_is_used() {
         let registry = Registry::new();
-        let pool = super::pool(&"redis://127.0.0.1:1/0".parse().expect("a URL"), 3).expect("a pool");
+        let pool =
+            super::pool(&"redis://127.0.0.1:1/0".parse().expect("a URL"), 3).expect("a pool");
         super::PoolMetrics::register(&registry, pool);
         let text = TextEncoder::new().encode_to_string(&registry.gather());
         let text = text.expect("text");

@@ -168,7 +168,7 @@ impl Queue {
     pub async fn join(&self, user: UserId) -> Result<Joined, QueueError> {
         let mut reply = self.join_once(user).await?;
         if reply.0 == "gone" {
-            self.queues.revive(&self.slot, Way::Hot).await?;
+            Box::pin(self.queues.revive(&self.slot, Way::Hot)).await?;
             reply = self.join_once(user).await?;
         }
         let (verdict, created, number, epoch, place, room) = reply;
@@ -207,7 +207,7 @@ impl Queue {
     /// Where a visit stands. A visitor who waits is there by it, and returns if they were away.
     ///
     /// One round trip for whoever waits, and one more for who is near the head. Only when the line
-    /// does not hold this very ticket a script runs, as in [`Queue::touch`].
+    /// does not hold this very ticket a script runs, as in [`Queue::show_up`].
     ///
     /// # Errors
     /// `Over`, `Unknown` when the queue was removed, `StoreUnavailable`.
@@ -223,7 +223,8 @@ impl Queue {
         let (ahead, key): (Option<u64>, Option<i64>) = self.store().ask(&pipe).await?;
         let seen = ahead.zip(key);
         let Some(standing) = seen.and_then(|(ahead, key)| self.seen(ticket, ahead, key)) else {
-            return self.touch(ticket).await;
+            // In a box, as all that is rare: what is moved on every poll stays small.
+            return Box::pin(self.show_up(ticket)).await;
         };
         // Before a draw nobody is near: how long an answer takes must not depend on a lot.
         if let Standing::Waiting { ahead }
@@ -236,16 +237,50 @@ impl Queue {
         Ok(standing)
     }
 
-    /// Where a visit stands, asked by somebody who is probably inside: they show up by it, and the
-    /// claim lease becomes the full lease, once. Brings back a visit that Redis lost, and one that
+    /// Where a visit stands, asked by somebody who is probably inside.
+    ///
+    /// One round trip of plain commands for whoever has shown up already; for all others
+    /// [`Queue::show_up`].
+    ///
+    /// # Errors
+    /// As [`Queue::show_up`].
+    pub async fn touch(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
+        match script::in_time(async { Ok(self.seen_inside(ticket).await?) }).await? {
+            Some(until_us) => Ok(active(until_us)),
+            None => Box::pin(self.show_up(ticket)).await,
+        }
+    }
+
+    /// The end of the lease in µs of a visit that is inside and has shown up.
+    ///
+    /// A change between two of the commands lets nobody pass: the ticket is read after the lease, so the
+    /// lease is that of this visit, or of one before it of the same user. Whoever entered since has not
+    /// shown up, and is told by the script.
+    async fn seen_inside(&self, ticket: &Ticket) -> Result<Option<u64>, StoreError> {
+        let (keys, member) = (&self.slot.keys, ticket.user.member());
+        let mut pipe = redis::Pipeline::with_capacity(4);
+        pipe.cmd("ZSCORE").arg(&keys.active).arg(member);
+        pipe.cmd("HGET").arg(&keys.tickets).arg(member);
+        pipe.cmd("SISMEMBER").arg(&keys.unclaimed).arg(member);
+        pipe.cmd("TIME");
+        type Seen = (Option<u64>, Option<u64>, bool, (u64, u64));
+        let (lease_end, inside, is_unclaimed, (seconds, micros)): Seen =
+            self.store().ask(&pipe).await?;
+        let now_us = self.store().shifted(seconds * 1_000_000 + micros);
+        let is_this = inside == Some(ticket.number) && !is_unclaimed;
+        Ok(lease_end.filter(|end| is_this && *end > now_us))
+    }
+
+    /// Where a visit stands. A visitor who is inside shows up by it, and the claim lease becomes the
+    /// full lease, once. Brings back a visit that Redis lost, and one that
     /// was parked; if there is room it enters at once.
     ///
     /// # Errors
     /// `Over`, `Unknown` when the queue was removed, `StoreUnavailable`.
-    pub async fn touch(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
+    pub async fn show_up(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
         let mut verdict = self.ask(&script::TOUCH, ticket).await?;
         if verdict.0 == "gone" {
-            self.queues.revive(&self.slot, Way::Hot).await?;
+            Box::pin(self.queues.revive(&self.slot, Way::Hot)).await?;
             verdict = self.ask(&script::TOUCH, ticket).await?;
         }
         if verdict.0 == "lost" {
@@ -349,7 +384,7 @@ impl Queue {
         user: UserId,
     ) -> Result<Standing, QueueError> {
         match verdict {
-            "waiting" if is_room => match self.ring(Way::Hot, Some(user)).await {
+            "waiting" if is_room => match Box::pin(self.ring(Way::Hot, Some(user))).await {
                 Ok((_, Some(standing))) => Ok(standing),
                 // The place is taken; the next ring lets them in.
                 Ok((_, None)) | Err(_) => Ok(self.in_line(number)),

@@ -7,8 +7,9 @@ use redis::aio::{ConnectionLike as _, ConnectionManager, ConnectionManagerConfig
 use redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, RedisError, RedisResult, Value,
 };
+use thread_local::ThreadLocal;
 
-use super::{CALL_TIMEOUT, CONNECT_TIMEOUT, RESPONSE_TIMEOUT, slot};
+use super::{CALL_TIMEOUT, CONNECT_TIMEOUT, slot};
 use crate::breaker::Breaker;
 
 /// A healthy Redis has a few dozen calls under way, and thousands for a moment when a crowd comes at
@@ -23,7 +24,10 @@ pub(super) type Address = (String, u16);
 /// One server.
 pub(super) struct Node {
     pub address: Address,
-    manager: ConnectionManager,
+    client: Client,
+    /// A connection for each thread that asks. It is driven by the runtime in which it was made, and an
+    /// answer that comes to another thread would cost two wake-ups.
+    managers: ThreadLocal<ConnectionManager>,
     breaker: Breaker,
 }
 
@@ -83,15 +87,10 @@ impl Asked<'_> {
 impl Node {
     /// Connects at first use.
     pub fn new(info: ConnectionInfo) -> RedisResult<Self> {
-        let address = address_of(info.addr());
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_number_of_retries(1)
-            .set_max_delay(RECONNECT_AT_MOST);
         Ok(Self {
-            address,
-            manager: ConnectionManager::new_lazy_with_config(Client::open(info)?, config)?,
+            address: address_of(info.addr()),
+            client: Client::open(info)?,
+            managers: ThreadLocal::new(),
             breaker: Breaker::new(MOST_UNDER_WAY),
         })
     }
@@ -123,7 +122,7 @@ impl Node {
     }
 
     pub fn db(&self) -> i64 {
-        self.manager.get_db()
+        self.client.get_connection_info().redis_settings().db()
     }
 
     pub async fn ask(&self, asked: Asked<'_>) -> Outcome {
@@ -131,7 +130,7 @@ impl Node {
             Ok(call) => call,
             Err(refused) => return Outcome::Refused(io::Error::other(refused).into()),
         };
-        let answer = tokio::time::timeout(CALL_TIMEOUT, send(self.manager.clone(), asked))
+        let answer = tokio::time::timeout(CALL_TIMEOUT, self.send(asked))
             .await
             .unwrap_or_else(|late| Err(io::Error::from(late).into()));
         match answer {
@@ -145,14 +144,28 @@ impl Node {
             }
         }
     }
-}
 
-async fn send(mut manager: ConnectionManager, asked: Asked<'_>) -> RedisResult<Vec<Value>> {
-    match asked {
-        Asked::Command(command) => Ok(vec![manager.req_packed_command(command).await?]),
-        Asked::Pipeline(pipeline, offset, count) => {
-            manager.req_packed_commands(pipeline, offset, count).await
+    async fn send(&self, asked: Asked<'_>) -> RedisResult<Vec<Value>> {
+        let mut manager = self.manager()?;
+        match asked {
+            Asked::Command(command) => Ok(vec![manager.req_packed_command(command).await?]),
+            Asked::Pipeline(pipeline, offset, count) => {
+                manager.req_packed_commands(pipeline, offset, count).await
+            }
         }
+    }
+
+    fn manager(&self) -> RedisResult<ConnectionManager> {
+        let manager = self.managers.get_or_try(|| {
+            // How long an answer may take is bounded by the call.
+            let config = ConnectionManagerConfig::new()
+                .set_response_timeout(None)
+                .set_connection_timeout(Some(CONNECT_TIMEOUT))
+                .set_number_of_retries(1)
+                .set_max_delay(RECONNECT_AT_MOST);
+            ConnectionManager::new_lazy_with_config(self.client.clone(), config)
+        })?;
+        Ok(manager.clone())
     }
 }
 

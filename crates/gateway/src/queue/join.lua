@@ -30,14 +30,17 @@ if lane then
 end
 
 if policy.state == 'closed' then return { 'closed', 0, 0, 0, 0, 0 } end
-local in_line = redis.call('ZCARD', WAITING) + redis.call('ZCARD', RETURNED)
-if in_line >= policy.max_waiting then return { 'full', 0, 0, 0, 0, 0 } end
+local in_line = redis.call('ZCARD', WAITING)
+if in_line + redis.call('ZCARD', RETURNED) >= policy.max_waiting then return { 'full', 0, 0, 0, 0, 0 } end
 
 if lease_end and end_visit(user, meta) == 1 then redis.call('HINCRBY', META, 'no_shows', 1) end
 local ticket = math.max(meta.last + 1, meta.drawn + 1, now)
 key = key_of(ticket, policy, meta)
 redis.call('ZADD', WAITING, int(key), user)
-redis.call('HSET', META, 'last', int(ticket))
-redis.call('HINCRBY', META, 'joined', 1)
-local verdict, number = tell(user, WAITING, key, near, pace, policy, meta, now)
-return { verdict, 1, ticket, meta.epoch, number, room(policy, meta, now) }
+redis.call('HSET', META, 'last', int(ticket), 'joined', int(meta.joined + 1))
+if is_undrawn(policy, meta, now) then
+  return { 'undrawn', 1, ticket, meta.epoch, policy.opens_at, room(policy, meta, now) }
+end
+-- A new ticket is the highest there is, so all who were in line are ahead.
+show_up(user, WAITING, in_line, near, pace, policy, now)
+return { 'waiting', 1, ticket, meta.epoch, in_line, room(policy, meta, now) }

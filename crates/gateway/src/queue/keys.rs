@@ -19,11 +19,11 @@ const PARTS: [&str; 13] = [
     // Sorted set: user by the key of their place: the ticket number, or a lot.
     WAITING,
     // Sorted set: user by lease end in µs.
-    "active",
+    ACTIVE,
     // Set: users inside who did not show up yet.
-    "unclaimed",
+    UNCLAIMED,
     // Hash: ticket number by user, of those inside.
-    "tickets",
+    TICKETS,
     // Set: numbers of tickets from an older epoch whose visit is over.
     "ended",
     // Hash: a ring of admissions per second.
@@ -40,6 +40,9 @@ const PARTS: [&str; 13] = [
     "parked_before",
 ];
 const WAITING: &str = "waiting";
+const ACTIVE: &str = "active";
+const UNCLAIMED: &str = "unclaimed";
+const TICKETS: &str = "tickets";
 const AUDIT: &str = "audit";
 
 /// The keys of one queue.
@@ -48,6 +51,12 @@ pub(super) struct Keys {
     all: [String; PARTS.len()],
     /// For the commands that are not in a script.
     pub waiting: String,
+    /// The same.
+    pub active: String,
+    /// The same.
+    pub unclaimed: String,
+    /// The same.
+    pub tickets: String,
     /// For reading the list.
     pub audit: String,
 }
@@ -59,6 +68,9 @@ impl Keys {
         Self {
             all: PARTS.map(key),
             waiting: key(WAITING),
+            active: key(ACTIVE),
+            unclaimed: key(UNCLAIMED),
+            tickets: key(TICKETS),
             audit: key(AUDIT),
         }
     }
@@ -85,6 +97,14 @@ mod tests {
     fn the_keys_of_a_queue_share_one_hash_tag() {
         let keys = Keys::of(&"main".parse().expect("a name"));
         assert!(keys.all.iter().all(|key| key.starts_with("q:{main}:")));
-        assert!(keys.all.contains(&keys.waiting) && keys.all.contains(&keys.audit));
+        for alone in [
+            &keys.waiting,
+            &keys.active,
+            &keys.unclaimed,
+            &keys.tickets,
+            &keys.audit,
+        ] {
+            assert!(keys.all.contains(alone), "{alone}");
+        }
     }
 }

@@ -25,9 +25,13 @@ local NEAR_SHARE = 20
 
 -- The lane of a user and the key in it.
 local function find(user)
-  for _, lane in ipairs(LANES) do
-    local key = score(lane, user)
-    if key then return lane, key end
+  local key = score(WAITING, user)
+  if key then return WAITING, key end
+  -- Mostly nobody is in another one, and one question tells it of all three.
+  if redis.call('EXISTS', RETURNED, PARKED, PARKED_BEFORE) == 0 then return nil end
+  for i = 2, #LANES do
+    key = score(LANES[i], user)
+    if key then return LANES[i], key end
   end
 end
 

@@ -60,7 +60,7 @@ end
 
 local function read_meta()
   local field = redis.call('HMGET', META, 'last', 'epoch', 'born', 'recovers_at', 'bucket',
-    'bucket_at', 'version', 'removed', 'seed', 'drawn', 'unsorted')
+    'bucket_at', 'version', 'removed', 'seed', 'drawn', 'unsorted', 'joined')
   return {
     last = tonumber(field[1]) or 0,
     epoch = tonumber(field[2]) or 0,
@@ -74,6 +74,7 @@ local function read_meta()
     seed = field[9] or nil,
     drawn = tonumber(field[10]) or 0,
     unsorted = field[11] == '1',
+    joined = tonumber(field[12]) or 0,
   }
 end
 

@@ -15,6 +15,8 @@ const BATCH: usize = 200;
 const REMEMBERED: usize = 1 << 15;
 /// Shortest silence, as in `lanes.lua`.
 const SILENCE_LEAST_S: u32 = 5;
+/// Longest pause that counts, as in `lanes.lua`.
+const PAUSE_MOST_MS: u64 = 360_000;
 /// A poll so much before its time, in ms, is still in time: clocks and networks are not exact.
 const TOLERANCE_MS: u64 = 250;
 
@@ -81,22 +83,24 @@ impl Queue {
 
     /// A poll by somebody with `ahead` before them: recorded if they are near and it is needed.
     ///
-    /// Who was recorded here a third of a silence ago, and asks again within a third of it, is
-    /// still there for a third of it at least.
+    /// Not needed where what was recorded here reaches beyond the pause that they are told now by two
+    /// thirds of a silence: so a client that asks too often costs no more than one that does not.
     pub(super) async fn note(&self, ticket: &Ticket, ahead: u64) -> Result<(), QueueError> {
         let snapshot = self.snapshot();
         if ahead >= snapshot.near {
             return Ok(());
         }
-        let third_ms = snapshot.policy.claim_seconds.max(SILENCE_LEAST_S) * 1_000 / 3;
+        let silence_ms = u64::from(snapshot.policy.claim_seconds.max(SILENCE_LEAST_S)) * 1_000;
         let turn = ahead.saturating_add(snapshot.returned) + 1;
         let pause_ms = eta::pace_us(&snapshot).saturating_mul(turn) / 1_000;
         let (recorded, now_ms) = (self.queues.recorded(), self.store().now_ms());
-        if pause_ms <= u64::from(third_ms) && recorded.is_ahead(ticket, now_ms) {
+        // As in `lanes.lua`.
+        let told_ms = now_ms + pause_ms.min(PAUSE_MOST_MS);
+        if recorded.is_ahead(ticket, told_ms + silence_ms * 2 / 3) {
             return Ok(());
         }
         self.present(&[*ticket]).await?;
-        recorded.set(ticket, now_ms, now_ms + u64::from(third_ms));
+        recorded.set(ticket, now_ms, told_ms + silence_ms);
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 //! Promises an answer within [`ANSWER_WITHIN`], also from a Redis that hangs. Scripts are called
 //! by digest; a Redis that does not know one (after a restart or failover) is given it with the call.
 
+mod library;
+
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -24,6 +26,13 @@ pub(super) struct Verb {
     timer: usize,
 }
 
+/// What verbs have in common.
+const LIBRARY: [&str; 3] = [
+    include_str!("prelude.lua"),
+    include_str!("draw.lua"),
+    include_str!("lanes.lua"),
+];
+
 /// Plain commands of a poll, and those of the scheduler and of operators.
 const RANK: usize = 0;
 const COMMAND: usize = 1;
@@ -41,12 +50,8 @@ macro_rules! verbs {
 
         $(pub(super) static $name: Verb = Verb {
             script: LazyLock::new(|| {
-                Script::new(concat!(
-                    include_str!("prelude.lua"),
-                    include_str!("draw.lua"),
-                    include_str!("lanes.lua"),
-                    include_str!($file)
-                ))
+                // Once for each verb and process.
+                Script::new(library::assembled(&LIBRARY, include_str!($file)).leak())
             }),
             timer: COMMAND + 1 + Timer::$name as usize,
         };)+
@@ -133,12 +138,7 @@ pub(super) enum Way {
 }
 
 impl Store {
-    pub fn new(
-        hot: Connection,
-        pool: Pool,
-        clock: Clock,
-        metrics: &StoreMetrics,
-    ) -> Self {
+    pub fn new(hot: Connection, pool: Pool, clock: Clock, metrics: &StoreMetrics) -> Self {
         let timer = |verb: &&str| metrics.duration.with_label_values(&[verb]);
         Self {
             hot,
@@ -160,6 +160,11 @@ impl Store {
         u64::try_from(self.now().timestamp_millis()).unwrap_or(0)
     }
 
+    /// An instant by the clock of Redis, put forward as scripts put theirs.
+    pub fn shifted(&self, redis_us: u64) -> u64 {
+        redis_us.saturating_add_signed(self.clock.offset_us())
+    }
+
     /// A call of `verb` for the queue with `keys`, which begins with the offset of the clock.
     pub fn call(&self, verb: &'static Verb, keys: &Keys) -> Call<'static> {
         let mut script = verb.script.call();
@@ -172,16 +177,22 @@ impl Store {
 
     /// Runs a script.
     pub async fn run<T: FromRedisValue>(&self, way: Way, call: &Call<'_>) -> Result<T, StoreError> {
-        let answer = async {
+        let answer = in_time(async {
             match way {
                 Way::Hot => Ok(call.script.run(&mut self.hot.clone()).await?),
-                Way::Rare => Ok(call.script.run(&mut self.pool.get().await?).await?),
+                // In a box: getting a connection of a pool is large, and visitors never do it.
+                Way::Rare => Box::pin(self.run_rarely(&call.script)).await,
             }
-        };
+        });
         self.timed(call.timer, answer).await
     }
 
-    /// Runs the plain commands of a poll in one round trip on the hot way.
+    async fn run_rarely<T: FromRedisValue>(&self, call: &way::Call<'_>) -> Result<T, StoreError> {
+        Ok(call.run(&mut self.pool.get().await?).await?)
+    }
+
+    /// Runs plain commands that only read in one round trip on the hot way. For how long is for the
+    /// caller to say.
     pub async fn ask<T: FromRedisValue>(&self, pipe: &redis::Pipeline) -> Result<T, StoreError> {
         let answer = async { Ok(pipe.query_async(&mut self.hot.clone()).await?) };
         self.timed(RANK, answer).await
@@ -189,7 +200,7 @@ impl Store {
 
     /// Runs one plain command on the rare way.
     pub async fn command<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, StoreError> {
-        let answer = async { Ok(command.query_async(&mut self.pool.get().await?).await?) };
+        let answer = in_time(async { Ok(command.query_async(&mut self.pool.get().await?).await?) });
         self.timed(COMMAND, answer).await
     }
 
@@ -199,7 +210,7 @@ impl Store {
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let began = Instant::now();
-        let answer = in_time(answer).await;
+        let answer = answer.await;
         self.timers[timer].observe(began.elapsed().as_secs_f64());
         if let Err(cause) = &answer {
             self.failures[cause.reason()].inc();

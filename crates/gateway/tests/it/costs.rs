@@ -129,7 +129,7 @@ async fn a_verb_costs_as_many_commands_as_the_page_says() {
     println!("costs: {counted:?}");
     assert_eq!(
         [near, poll, touch, join, second, leave],
-        [10, 7, 5, 15, 7, 5]
+        [10, 7, 4, 11, 7, 5]
     );
     assert!(
         many <= idle + 20,
