@@ -128,6 +128,7 @@ where
     C: QueryFragment<Mysql>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("(");
         self.column.walk_ast(out.reborrow())?;
         out.push_sql(" IN (");
         for (index, number) in self.numbers.iter().enumerate() {
@@ -136,7 +137,7 @@ where
             }
             out.push_bind_param::<Unsigned<SmallInt>, u16>(number)?;
         }
-        out.push_sql(")");
+        out.push_sql("))");
         Ok(())
     }
 }
