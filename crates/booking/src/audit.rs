@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::db::{At, DbError, Id, Tx, stored_as_text};
+use crate::db::{At, DbError, Id, Tx, insert_rows, stored_as_text};
 use crate::schema::audit_log;
 
 stored_as_text! {
@@ -112,11 +112,6 @@ pub fn record(tx: &mut Tx, changes: &[Change], now: Timestamp) -> Result<(), DbE
             )
         })
         .collect();
-    // The statement for one row is prepared once for each connection; one for several is prepared anew each time.
-    let insert = diesel::insert_into(audit_log::table);
-    match rows.as_slice() {
-        [row] => insert.values(row).execute(tx)?,
-        rows => insert.values(rows).execute(tx)?,
-    };
+    insert_rows!(tx, audit_log::table, rows.as_slice())?;
     Ok(())
 }

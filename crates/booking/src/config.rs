@@ -37,8 +37,6 @@ pub struct Config {
     pub max_seats: u16,
     /// `BOOKING_DB_POOL`: connections to MySQL; 16.
     pub db_pool: u32,
-    /// `BOOKING_REDIS_POOL`: connections to Redis; 8.
-    pub redis_pool: usize,
     /// `BOOKING_WORKERS`: threads that serve HTTP; 0, which is one per core.
     pub workers: usize,
     /// `BOOKING_GRACE_S`: what runs may take to finish, in seconds; 10.
@@ -81,7 +79,6 @@ impl Config {
         let hold_s = within(env, "BOOKING_HOLD_S", "300", HOLD_S, 1, 3600);
         let max_seats = within(env, "BOOKING_MAX_SEATS", "4", MAX_SEATS, 1, 50);
         let db_pool = within(env, "BOOKING_DB_POOL", "16", DB_POOL, 1, 500);
-        let redis_pool = within(env, "BOOKING_REDIS_POOL", "8", REDIS_POOL, 1, 500);
         let workers = within(env, "BOOKING_WORKERS", "0", WORKERS, 0, 256);
         let grace_s = within(env, "BOOKING_GRACE_S", "10", GRACE_S, 0, 300);
         let start_wait_s: u64 = within(env, "BOOKING_START_WAIT_S", "30", START_WAIT_S, 0, 600);
@@ -114,7 +111,6 @@ impl Config {
             hold_s,
             max_seats,
             db_pool,
-            redis_pool,
             workers,
             grace_s,
             start_wait: Duration::from_secs(start_wait_s),
@@ -163,7 +159,6 @@ const MAX_SEATS: &str =
     "Most seats of one visitor in one schedule, 1 to 50. It keeps resellers small.";
 const DB_POOL: &str =
     "Connections to MySQL, 1 to 500. More requests than this wait shortly, then get 503.";
-const REDIS_POOL: &str = "Connections to Redis, 1 to 500.";
 const WORKERS: &str = "Worker threads that serve HTTP, 0 to 256; 0 is one per core.";
 const GRACE_S: &str =
     "How long requests that run may take to finish after SIGTERM, in seconds, 0 to 300.";
@@ -306,7 +301,6 @@ mod tests {
             ("BOOKING_HOLD_S", "five"),
             ("BOOKING_MAX_SEATS", "0"),
             ("BOOKING_DB_POOL", "0"),
-            ("BOOKING_REDIS_POOL", "-1"),
             ("BOOKING_WORKERS", "257"),
             ("BOOKING_GRACE_S", "301"),
             ("BOOKING_START_WAIT_S", "1h"),

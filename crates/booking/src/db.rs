@@ -8,6 +8,7 @@
 mod columns;
 mod error;
 mod migration;
+mod prepared;
 mod session;
 
 use std::panic::resume_unwind;
@@ -27,6 +28,7 @@ pub(crate) use columns::stored_as_text;
 pub use columns::{At, Id, Page, new_id};
 pub(crate) use error::fails_with_db;
 pub use error::{DbError, Failure, UrlInvalid};
+pub(crate) use prepared::{insert_rows, one_of, update, upsert};
 use session::{Session, Sessions};
 
 use crate::metrics::DbMetrics;

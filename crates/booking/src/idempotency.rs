@@ -7,14 +7,13 @@
 
 use chassis::time::Timestamp;
 use diesel::connection::SimpleConnection;
-use diesel::dsl::DuplicatedKeys;
 use diesel::prelude::*;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
 use crate::crash;
-use crate::db::{At, DbError, Failure, Id, Tx, fails_with_db};
+use crate::db::{At, DbError, Failure, Id, Tx, fails_with_db, update, upsert};
 use crate::schema::idempotency_keys;
 
 /// The key that a client gives a request: 1 to 255 visible ASCII characters.
@@ -166,20 +165,19 @@ pub fn forget(tx: &mut Tx, older_than: Timestamp, batch: u32) -> Result<usize, D
 
 /// Writes the key's row, or waits for whoever has it and locks it; says whether it was new.
 fn claim_key(tx: &mut Tx, claim: &Claim, now: Timestamp) -> Result<bool, OnceError> {
-    let claimed = diesel::insert_into(idempotency_keys::table)
-        .values((
-            idempotency_keys::user_id.eq(Id(claim.user_id)),
-            idempotency_keys::route.eq(claim.route),
-            idempotency_keys::idempotency_key.eq(&claim.key.0),
-            idempotency_keys::fingerprint.eq(claim.fingerprint.0.as_slice()),
-            idempotency_keys::created_at.eq(At(now)),
-        ))
-        .on_conflict(DuplicatedKeys)
-        .do_update()
-        // A plain INSERT would make waiters share a lock that none of them could then turn into its own.
-        .set(idempotency_keys::claims.eq(idempotency_keys::claims + 1))
-        .execute(tx);
-    match claimed.map_err(DbError::from) {
+    let row = diesel::insert_into(idempotency_keys::table).values((
+        idempotency_keys::user_id.eq(Id(claim.user_id)),
+        idempotency_keys::route.eq(claim.route),
+        idempotency_keys::idempotency_key.eq(&claim.key.0),
+        idempotency_keys::fingerprint.eq(claim.fingerprint.0.as_slice()),
+        idempotency_keys::created_at.eq(At(now)),
+    ));
+    // A plain INSERT would make waiters share a lock that none of them could then turn into its own.
+    let claimed = upsert(
+        row,
+        idempotency_keys::claims.eq(idempotency_keys::claims + 1),
+    );
+    match claimed.execute(tx).map_err(DbError::from) {
         // MySQL counts one row for an insert and two for an update.
         Ok(rows) => Ok(rows == 1),
         Err(DbError::LockWait) => Err(OnceError::InProgress),
@@ -209,14 +207,13 @@ fn store_answer(
     answer: &Answer,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    diesel::update(row(claim))
-        .set((
-            idempotency_keys::fingerprint.eq(claim.fingerprint.0.as_slice()),
-            idempotency_keys::status.eq(answer.status),
-            idempotency_keys::body.eq(&answer.body),
-            idempotency_keys::created_at.eq(At(now)),
-        ))
-        .execute(tx)?;
+    let changes = (
+        idempotency_keys::fingerprint.eq(claim.fingerprint.0.as_slice()),
+        idempotency_keys::status.eq(answer.status),
+        idempotency_keys::body.eq(&answer.body),
+        idempotency_keys::created_at.eq(At(now)),
+    );
+    update(row(claim), changes).execute(tx)?;
     Ok(())
 }
 

@@ -38,7 +38,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use chassis::health::Health;
 use chassis::metrics::HttpMetrics;
-use chassis::redis::PoolMetrics;
+use chassis::redis::{Pool, PoolMetrics};
 use chassis::schedule::Bell;
 use chassis::server::{self, Listeners, Listening, Running, StartError};
 use chassis::store::{Needed, Unusable};
@@ -111,10 +111,10 @@ impl Booking {
 /// Brings the database up to date and serves until it is stopped.
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let db = migrate(&config.mysql_url, config.db_pool, config.start_wait).await?;
-    let redis = chassis::redis::pool(&config.redis_url, config.redis_pool);
+    let redis = chassis::redis::connection(&config.redis_url);
     let redis = redis.map_err(|cause| StartError::Store(cause.to_string()))?;
     let registry = Registry::new();
-    PoolMetrics::register(&registry, redis.clone());
+    PoolMetrics::register(&registry, Pool::Shared(redis.clone()));
     let publisher = publisher(&config, &db, &clock)?;
     let seat_lock = SeatLock::new(redis, clock.clone());
     let app = web::Data::new(Booking {

@@ -13,7 +13,7 @@ use diesel::prelude::*;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::db::{At, DbError, Id, Tx, new_id, stored_as_text};
+use crate::db::{At, DbError, Id, Tx, insert_rows, new_id, stored_as_text};
 use crate::schema::outbox;
 pub use desk::{
     Backlog, DeadLetter, RedeliverError, backlog, dead_letters, forget, mark_dead, redeliver,
@@ -94,11 +94,6 @@ pub fn record(tx: &mut Tx, events: &[Event], now: Timestamp) -> Result<(), DbErr
             )
         })
         .collect();
-    // The statement for one row is prepared once for each connection; one for several is prepared anew each time.
-    let insert = diesel::insert_into(outbox::table);
-    match rows.as_slice() {
-        [row] => insert.values(row).execute(tx)?,
-        rows => insert.values(rows).execute(tx)?,
-    };
+    insert_rows!(tx, outbox::table, rows.as_slice())?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor, Change, Entity};
 use crate::crash;
-use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, stored_as_text};
+use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, stored_as_text, update};
 use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, Event, EventType};
 use crate::reservation::{self, Reservation, ReservationState};
@@ -182,12 +182,13 @@ impl Payment {
 
 /// Moves the hold on: mine, held, not over. The row count is the judge.
 fn confirm(tx: &mut Tx, wish: &Pay, now: Timestamp) -> Result<Reservation, PayError> {
-    let confirmed = diesel::update(reservations::table.find(Id(wish.reservation_id)))
+    let mine = reservations::table
+        .find(Id(wish.reservation_id))
         .filter(reservations::user_id.eq(Id(wish.user_id)))
         .filter(reservations::state.eq(ReservationState::Held))
-        .filter(reservations::hold_expires_at.gt(At(now)))
-        .set(reservations::state.eq(ReservationState::Confirmed))
-        .execute(tx)?;
+        .filter(reservations::hold_expires_at.gt(At(now)));
+    let confirmed =
+        update(mine, reservations::state.eq(ReservationState::Confirmed)).execute(tx)?;
     let reservation = reservation::stored(tx, wish.user_id, wish.reservation_id)?
         .ok_or(PayError::ReservationNotFound)?;
     if confirmed == 1 {

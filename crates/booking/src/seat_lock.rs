@@ -10,9 +10,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use chassis::redis::{Call, Pool, Script};
+use chassis::redis::{Call, Connection, Script};
 use chassis::time::Clock;
-use deadpool_redis::PoolError;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -43,10 +42,10 @@ pub enum Thinned {
     NotThinned,
 }
 
-/// The locks. Clones share the pool and the breaker.
+/// The locks. Clones share the connection and the breaker.
 #[derive(Clone)]
 pub struct SeatLock {
-    pool: Pool,
+    redis: Connection,
     clock: Clock,
     /// Until when Redis is left alone, in microseconds of the clock; [`WELL`] while it answers.
     broken_until_us: Arc<AtomicI64>,
@@ -54,10 +53,10 @@ pub struct SeatLock {
 }
 
 impl SeatLock {
-    /// Locks in the Redis of this pool.
-    pub fn new(pool: Pool, clock: Clock) -> Self {
+    /// Locks in this Redis. All share the connection: a crowd must not wait for one.
+    pub fn new(redis: Connection, clock: Clock) -> Self {
         Self {
-            pool,
+            redis,
             clock,
             broken_until_us: Arc::new(AtomicI64::new(WELL)),
             metrics: SeatLockMetrics::new(),
@@ -120,10 +119,8 @@ impl SeatLock {
         if !self.may_ask() {
             return None;
         }
-        let asked = timeout(PATIENCE, async {
-            let mut connection = self.pool.get().await?;
-            Ok::<T, PoolError>(call.run(&mut connection).await?)
-        });
+        let mut redis = self.redis.clone();
+        let asked = timeout(PATIENCE, call.run(&mut redis));
         let began = Instant::now();
         let asked = asked.await;
         let duration = self.metrics.duration.with_label_values(&[verb]);

@@ -4,14 +4,13 @@
 //! a balance below zero or above the limit. Locked after the reservation and before the seats.
 
 use chassis::time::Timestamp;
-use diesel::dsl::DuplicatedKeys;
 use diesel::prelude::*;
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor, Change, Entity};
-use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db};
+use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, update, upsert};
 use crate::ledger::{self, CURRENCY, Cause, Entry};
 use crate::outbox::{self, Event, EventType};
 use crate::schema::wallets;
@@ -144,17 +143,13 @@ pub(crate) fn put_in(
     minor: i64,
     now: Timestamp,
 ) -> Result<bool, DbError> {
-    let put = diesel::insert_into(wallets::table)
-        .values((
-            wallets::user_id.eq(Id(user_id)),
-            wallets::balance.eq(minor),
-            wallets::created_at.eq(At(now)),
-        ))
-        .on_conflict(DuplicatedKeys)
-        .do_update()
-        .set(wallets::balance.eq(wallets::balance + minor))
-        .execute(tx);
-    match put.map_err(DbError::from) {
+    let wallet = diesel::insert_into(wallets::table).values((
+        wallets::user_id.eq(Id(user_id)),
+        wallets::balance.eq(minor),
+        wallets::created_at.eq(At(now)),
+    ));
+    let put = upsert(wallet, wallets::balance.eq(wallets::balance + minor));
+    match put.execute(tx).map_err(DbError::from) {
         Ok(_) => Ok(true),
         Err(DbError::Check(name)) if name == "wallets_balance" => Ok(false),
         Err(cause) => Err(cause),
@@ -167,9 +162,7 @@ pub(crate) fn take_out(tx: &mut Tx, user_id: Uuid, minor: i64) -> Result<bool, D
         .find(Id(user_id))
         .filter(wallets::balance.ge(minor));
     // The row count is the judge: the statement changes what its condition tests.
-    let taken = diesel::update(enough)
-        .set(wallets::balance.eq(wallets::balance - minor))
-        .execute(tx)?;
+    let taken = update(enough, wallets::balance.eq(wallets::balance - minor)).execute(tx)?;
     Ok(taken == 1)
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Payment, PaymentState, find};
 use crate::audit::{self, Action, Actor};
-use crate::db::{At, DbError, Id, Tx, fails_with_db};
+use crate::db::{At, DbError, Id, Tx, fails_with_db, update};
 use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, EventType};
 use crate::reservation::{self, Reservation, ReservationState};
@@ -84,10 +84,10 @@ pub(crate) fn refund_reservation(
         .select(schedules::starts_at)
         .first(tx)?;
     // Moving the reservation on is what only one of two refunds can do.
-    let moved = diesel::update(reservations::table.find(Id(reservation.id)))
-        .filter(reservations::state.eq(ReservationState::Confirmed))
-        .set(reservations::state.eq(ReservationState::Refunded))
-        .execute(tx)?;
+    let paid = reservations::table
+        .find(Id(reservation.id))
+        .filter(reservations::state.eq(ReservationState::Confirmed));
+    let moved = update(paid, reservations::state.eq(ReservationState::Refunded)).execute(tx)?;
     if moved == 0 {
         return Err(RefundError::AlreadyRefunded);
     }
@@ -154,10 +154,10 @@ fn write(
     refund_id: Uuid,
     now: Timestamp,
 ) -> Result<(), RefundError> {
-    let moved = diesel::update(payments::table.find(Id(payment.id)))
-        .filter(payments::state.eq(PaymentState::Captured))
-        .set(payments::state.eq(PaymentState::Refunded))
-        .execute(tx)?;
+    let captured = payments::table
+        .find(Id(payment.id))
+        .filter(payments::state.eq(PaymentState::Captured));
+    let moved = update(captured, payments::state.eq(PaymentState::Refunded)).execute(tx)?;
     if moved == 0 {
         return Err(RefundError::AlreadyRefunded);
     }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::wanted::Approach;
 use super::{Best, ReserveError, ReservedSeat};
-use crate::db::{Conn, DbError, Id, Tx};
+use crate::db::{Conn, DbError, Id, Tx, one_of};
 use crate::schema::seats;
 use crate::seat;
 
@@ -137,7 +137,7 @@ fn lock(tx: &mut Tx, schedule_id: Uuid, group: &[Row], now: Timestamp) -> Result
     let numbers: Vec<u16> = group.iter().map(|(number, ..)| *number).collect();
     let locked: Vec<u16> = seats::table
         .filter(seats::schedule_id.eq(Id(schedule_id)))
-        .filter(seats::number.eq_any(&numbers))
+        .filter(one_of(seats::number, numbers))
         .filter(seat::is_free(now))
         .select(seats::number)
         .for_update()

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Reservation, ReservationState, as_of, seats, stored};
 use crate::audit::{self, Action, Actor};
-use crate::db::{At, DbError, Id, Tx, fails_with_db, new_id};
+use crate::db::{At, DbError, Id, Tx, fails_with_db, new_id, update};
 use crate::outbox::{self, EventType};
 use crate::payment::{self, RefundError};
 use crate::schema::reservations;
@@ -49,18 +49,16 @@ pub fn cancel(
     id: Uuid,
     now: Timestamp,
 ) -> Result<Cancelled, CancelError> {
-    let given_back = diesel::update(reservations::table.find(Id(id)))
+    let mine = reservations::table
+        .find(Id(id))
         .filter(reservations::user_id.eq(Id(user_id)))
         .filter(reservations::state.eq(ReservationState::Held))
-        .filter(reservations::hold_expires_at.gt(At(now)))
-        .set(reservations::state.eq(ReservationState::Cancelled))
-        .execute(tx)?;
+        .filter(reservations::hold_expires_at.gt(At(now)));
+    let given_back =
+        update(mine, reservations::state.eq(ReservationState::Cancelled)).execute(tx)?;
     let reservation = stored(tx, user_id, id)?.ok_or(CancelError::ReservationNotFound)?;
     if given_back == 1 {
-        let Reservation {
-            id, schedule_id, ..
-        } = reservation;
-        seats::free(tx, schedule_id, &reservation.seat_numbers(), &[Id(id)])?;
+        seats::free(tx, &reservation)?;
         audit::record(
             tx,
             &[reservation.change(Action::Cancelled, Actor::User(user_id))],

@@ -63,7 +63,7 @@ fn free_seats(tx: &mut Tx, expired: &[Reservation]) -> Result<(), DbError> {
         ids.push(Id(reservation.id));
     }
     for (schedule_id, (numbers, ids)) in by_schedule {
-        seats::free(tx, schedule_id, &numbers, &ids)?;
+        seats::free_of_many(tx, schedule_id, &numbers, &ids)?;
     }
     Ok(())
 }

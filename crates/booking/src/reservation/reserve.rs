@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use chassis::time::Timestamp;
 use chrono::TimeDelta;
-use diesel::dsl::DuplicatedKeys;
 use diesel::prelude::*;
 use uuid::Uuid;
 
@@ -12,7 +11,7 @@ use super::{Reservation, ReservationState, ReservedSeat, SeatNumbers, Wanted, be
 use crate::audit::{self, Action, Actor};
 use crate::concert::QueueName;
 use crate::crash;
-use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db};
+use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, insert_rows, one_of, update, upsert};
 use crate::outbox::{self, EventType};
 use crate::schema::{buyers, concerts, reservation_seats, reservations, schedules, seats};
 use crate::seat::{self, SeatState};
@@ -184,7 +183,7 @@ fn offered(
     let offers: Vec<Offer> = seats::table
         .inner_join(schedules::table.inner_join(concerts::table))
         .filter(seats::schedule_id.eq(Id(wanted.schedule_id)))
-        .filter(seats::number.eq_any(numbers.as_slice()))
+        .filter(one_of(seats::number, numbers.as_slice()))
         .order(seats::number)
         .select((
             seats::number,
@@ -311,16 +310,12 @@ fn within_limit(
 
 /// Locks the buyer's row, so that what this user has cannot change until this transaction ends.
 fn line_up(tx: &mut Tx, wanted: &Reserve, now: Timestamp) -> Result<(), DbError> {
-    diesel::insert_into(buyers::table)
-        .values((
-            buyers::schedule_id.eq(Id(wanted.schedule_id)),
-            buyers::user_id.eq(Id(wanted.user_id)),
-            buyers::last_seen_at.eq(At(now)),
-        ))
-        .on_conflict(DuplicatedKeys)
-        .do_update()
-        .set(buyers::last_seen_at.eq(At(now)))
-        .execute(tx)?;
+    let buyer = diesel::insert_into(buyers::table).values((
+        buyers::schedule_id.eq(Id(wanted.schedule_id)),
+        buyers::user_id.eq(Id(wanted.user_id)),
+        buyers::last_seen_at.eq(At(now)),
+    ));
+    upsert(buyer, buyers::last_seen_at.eq(At(now))).execute(tx)?;
     Ok(())
 }
 
@@ -344,23 +339,23 @@ fn seats_of_user(tx: &mut Tx, wanted: &Reserve, now: Timestamp) -> Result<usize,
 /// wanted seats means that somebody else was faster, and the transaction is undone.
 fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<(), ReserveError> {
     let numbers = held.seat_numbers();
-    let taken = diesel::update(seats::table)
+    let free = seats::table
         .filter(seats::schedule_id.eq(Id(held.schedule_id)))
-        .filter(seats::number.eq_any(&numbers))
-        .filter(seat::is_free(now))
-        .set((
-            seats::state.eq(SeatState::Held),
-            seats::reservation_id.eq(Id(held.id)),
-            seats::holder_id.eq(Id(held.user_id)),
-            seats::hold_expires_at.eq(At(held.hold_expires_at)),
-        ))
-        .execute(tx)?;
+        .filter(one_of(seats::number, numbers.as_slice()))
+        .filter(seat::is_free(now));
+    let changes = (
+        seats::state.eq(SeatState::Held),
+        seats::reservation_id.eq(Id(held.id)),
+        seats::holder_id.eq(Id(held.user_id)),
+        seats::hold_expires_at.eq(At(held.hold_expires_at)),
+    );
+    let taken = update(free, changes).execute(tx)?;
     if taken == numbers.len() {
         return Ok(());
     }
     let states: Vec<(u16, SeatState)> = seats::table
         .filter(seats::schedule_id.eq(Id(held.schedule_id)))
-        .filter(seats::number.eq_any(&numbers))
+        .filter(one_of(seats::number, numbers))
         .filter(
             seats::reservation_id
                 .is_null()
@@ -406,13 +401,11 @@ fn write(tx: &mut Tx, held: &Reservation) -> Result<(), DbError> {
                 reservation_seats::reservation_id.eq(Id(held.id)),
                 reservation_seats::seat_number.eq(seat.number),
                 reservation_seats::schedule_id.eq(Id(held.schedule_id)),
-                reservation_seats::grade.eq(&seat.grade),
+                reservation_seats::grade.eq(seat.grade.clone()),
                 reservation_seats::price.eq(seat.price),
             )
         })
         .collect();
-    diesel::insert_into(reservation_seats::table)
-        .values(&rows)
-        .execute(tx)?;
+    insert_rows!(tx, reservation_seats::table, rows.as_slice())?;
     Ok(())
 }

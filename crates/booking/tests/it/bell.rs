@@ -112,7 +112,7 @@ impl Quiet {
 
 fn booking_of(house: &House, clock: &Clock) -> Booking {
     let config = config(&house.url, &[]);
-    let redis = chassis::redis::pool(&testbed::redis().url().parse().unwrap(), 2).unwrap();
+    let redis = chassis::redis::connection(&testbed::redis().url().parse().unwrap()).unwrap();
     Booking {
         db: house.db(0).clone(),
         seat_lock: SeatLock::new(redis, clock.clone()),

@@ -81,10 +81,10 @@ async fn world() -> World {
         hold: HOLD,
         ..Limits::default()
     };
-    let pool = chassis::redis::pool(&testbed::redis().url().parse().unwrap(), 8).unwrap();
+    let redis = chassis::redis::connection(&testbed::redis().url().parse().unwrap()).unwrap();
     World {
         house,
-        lock: SeatLock::new(pool, Clock::system()),
+        lock: SeatLock::new(redis, Clock::system()),
         steps: AtomicI64::new(0),
     }
 }

@@ -41,7 +41,6 @@ fn help_lists_every_variable_that_is_read_with_its_default() {
             "BOOKING_HOLD_S  [default: 300]",
             "BOOKING_MAX_SEATS  [default: 4]",
             "BOOKING_DB_POOL  [default: 16]",
-            "BOOKING_REDIS_POOL  [default: 8]",
             "BOOKING_WORKERS  [default: 0]",
             "BOOKING_GRACE_S  [default: 10]",
             "BOOKING_START_WAIT_S  [default: 30]",

@@ -88,7 +88,7 @@ impl Sale {
                 .await;
             made.unwrap();
         }
-        let redis = chassis::redis::pool(&testbed::redis().url().parse().unwrap(), 8).unwrap();
+        let redis = chassis::redis::connection(&testbed::redis().url().parse().unwrap()).unwrap();
         Self {
             db,
             lock: SeatLock::new(redis, Clock::system()),

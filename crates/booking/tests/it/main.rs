@@ -35,6 +35,7 @@ mod listing;
 mod locks;
 mod migrations;
 mod pay;
+mod prepared;
 mod publish;
 mod publish_faults;
 mod publish_kill;

@@ -1,0 +1,130 @@
+//! What each verb asks MySQL to prepare: everything the first time on a connection, and then nothing more.
+
+use std::future::Future;
+
+use booking::db::{Db, DbError, DbOptions, Tx};
+use booking::idempotency::{self, Answer, Claim, Fingerprint, IdempotencyKey, Outcome};
+use booking::reservation::{Best, Reserve, Wanted};
+use booking::wallet::{self, Amount, Charge, ChargeError};
+use diesel::deserialize::QueryableByName;
+use diesel::sql_types::Text;
+use diesel::{RunQueryDsl, sql_query};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::house::{House, options};
+
+#[derive(QueryableByName)]
+struct Status {
+    #[diesel(sql_type = Text, column_name = "Value")]
+    value: String,
+}
+
+/// A hall behind a single connection, and what each verb has prepared on it.
+struct Watched {
+    house: House,
+    prepared: Vec<(&'static str, usize)>,
+}
+
+impl Watched {
+    async fn open() -> Self {
+        let house = House::open().await;
+        let single = DbOptions {
+            pool_size: 1,
+            ..options()
+        };
+        let single = Db::connect(&house.url, single).expect("a URL");
+        Self {
+            house: House {
+                instances: [single.clone(), single],
+                ..house
+            },
+            prepared: Vec::new(),
+        }
+    }
+
+    /// Statements that the connection has prepared, this one included.
+    async fn so_far(&self) -> usize {
+        let seen: Result<Status, DbError> = self.house.instances[0]
+            .read(|conn| {
+                Ok(sql_query("SHOW SESSION STATUS LIKE 'Com_stmt_prepare'").get_result(conn)?)
+            })
+            .await;
+        seen.expect("a status").value.parse().expect("a number")
+    }
+
+    async fn watch<T>(&mut self, verb: &'static str, act: impl Future<Output = T>) -> T {
+        let before = self.so_far().await;
+        let done = act.await;
+        self.prepared.push((verb, self.so_far().await - before - 1));
+        done
+    }
+
+    /// All verbs for so many seats. Afterwards the seats are free again.
+    async fn all(&mut self, count: i64) {
+        let house = self.house.clone();
+        let user = self.watch("charge", house.rich()).await;
+        self.watch("charge once", charge_once(&house, user)).await;
+        let seats: Vec<_> = (1..=count).collect();
+        let held = self.watch("reserve", house.reserve(user, &seats)).await;
+        let paid = self.watch("pay", house.try_pay(0, &held, house.now)).await;
+        let refund = house.refund(0, paid.as_ref().unwrap(), house.now);
+        self.watch("refund", refund).await.unwrap();
+        let best = Reserve {
+            seats: Wanted::Best(Best::parse(count, None, 4).unwrap()),
+            ..house.wish(user, &[1])
+        };
+        let best = house.try_reserve(0, best, house.now);
+        let held = self.watch("reserve the best", best).await.unwrap();
+        let cancel = house.cancel(0, &held, house.now);
+        self.watch("cancel", cancel).await.unwrap();
+        let held = house.reserve(user, &seats).await;
+        house.try_pay(0, &held, house.now).await.unwrap();
+        let cancel = house.cancel(0, &held, house.now);
+        self.watch("cancel what is paid", cancel).await.unwrap();
+    }
+}
+
+async fn charge_once(house: &House, user_id: Uuid) {
+    let key = Uuid::new_v4();
+    let (claim, now) = (
+        Claim {
+            user_id,
+            route: "POST /charges",
+            key: IdempotencyKey::try_from(key.to_string()).unwrap(),
+            fingerprint: Fingerprint::of(&json!({})),
+        },
+        house.now,
+    );
+    let charge = Charge {
+        request_id: key,
+        user_id,
+        amount: Amount::try_from(1).unwrap(),
+    };
+    let act = move |tx: &mut Tx| -> Result<Answer, ChargeError> {
+        wallet::charge(tx, &charge, now)?;
+        Ok(Answer {
+            status: 201,
+            body: "{}".to_owned(),
+        })
+    };
+    let outcome = house.instances[0]
+        .transaction(move |tx| idempotency::once(tx, &claim, now, act))
+        .await;
+    assert!(matches!(outcome, Ok(Outcome::Fresh(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_verb_that_has_run_on_a_connection_prepares_nothing_anew() {
+    let mut watched = Watched::open().await;
+    for count in 1..=4 {
+        watched.all(count).await;
+    }
+    let first = std::mem::take(&mut watched.prepared);
+    assert_eq!(first[0], ("charge", 5), "nothing was prepared before");
+    for count in 1..=4 {
+        watched.all(count).await;
+    }
+    watched.prepared.retain(|(_, anew)| *anew > 0);
+    assert_eq!(watched.prepared, []);
+}
