@@ -62,7 +62,9 @@ impl Record {
                     last.at_us = at_us;
                 }
             }
-            ["HSET", "q:{main}:meta", "last", number, "joined", _] => self.issued.push(number.parse().unwrap()),
+            ["HSET", "q:{main}:meta", "last", number, "joined", _] => {
+                self.issued.push(number.parse().unwrap())
+            }
             _ => {}
         }
     }
