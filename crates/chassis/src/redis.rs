@@ -52,7 +52,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 pub struct Connection(Arc<Way>);
 
 enum Way {
-    Single(Node),
+    Single(Box<Node>),
     Cluster(Cluster),
     Sentinel(Sentinel),
 }
@@ -63,7 +63,7 @@ enum Way {
 /// When the settings do not hold together; nobody is asked before the first use.
 pub fn connection(url: &RedisUrl) -> RedisResult<Connection> {
     let way = match &url.place {
-        Place::Single(info) => Way::Single(Node::new(info.clone())?),
+        Place::Single(info) => Way::Single(Box::new(Node::new(info.clone())?)),
         Place::Cluster(seeds) => Way::Cluster(Cluster::new(seeds)?),
         Place::Sentinel(named) => Way::Sentinel(Sentinel::new(named.clone())),
     };

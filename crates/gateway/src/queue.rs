@@ -245,7 +245,7 @@ impl Queue {
     /// # Errors
     /// As [`Queue::show_up`].
     pub async fn touch(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
-        match script::in_time(async { Ok(self.seen_inside(ticket).await?) }).await? {
+        match script::in_time(self.seen_inside(ticket)).await? {
             Some(until_us) => Ok(active(until_us)),
             None => Box::pin(self.show_up(ticket)).await,
         }
