@@ -138,7 +138,10 @@ async fn without_redis_everybody_passes_and_only_one_in_a_second_waits() {
     let unthinned = seen.asked.with_label_values(&["unthinned"]);
     assert_eq!(unthinned.get(), 201);
     server.thaw();
-    assert_eq!(asked_again(&lock, &clock, schedule, 2).await, Thinned::Passed);
+    assert_eq!(
+        asked_again(&lock, &clock, schedule, 2).await,
+        Thinned::Passed
+    );
     assert_eq!(seen.off.get(), 0);
 
     server.kill();
@@ -148,7 +151,10 @@ async fn without_redis_everybody_passes_and_only_one_in_a_second_waits() {
         Thinned::NotThinned
     );
     server.restart().expect("a restart");
-    assert_eq!(asked_again(&lock, &clock, schedule, 3).await, Thinned::Passed);
+    assert_eq!(
+        asked_again(&lock, &clock, schedule, 3).await,
+        Thinned::Passed
+    );
 }
 
 /// What Redis says once it is asked again. On a busy machine it may be late, and is then left alone once more.
