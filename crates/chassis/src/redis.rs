@@ -51,6 +51,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Connection(Arc<Way>);
 
+// One for each process and behind an `Arc`: its size is of no matter.
+#[allow(clippy::large_enum_variant)]
 enum Way {
     Single(Box<Node>),
     Cluster(Cluster),

@@ -15,11 +15,21 @@ use chassis::time::Timestamp;
 const MOST_SOURCES: usize = 100_000;
 const MINUTE_US: i64 = 60_000_000;
 
+/// Looking through all sources takes about a millisecond, so it is done this rarely.
+const SWEEP_US: i64 = 1_000_000;
+
 /// A bucket for each source, which holds what a minute brings.
 pub struct SourceLimit {
     per_minute: u32,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
     /// When the bucket is full, in µs.
-    full_at: Mutex<HashMap<IpAddr, i64>>,
+    full_at: HashMap<IpAddr, i64>,
+    /// When those with a full bucket are forgotten next, in µs.
+    sweep_at: i64,
 }
 
 /// A source that asked too often, and when it may ask again.
@@ -35,7 +45,7 @@ impl SourceLimit {
     pub fn new(per_minute: u32) -> Self {
         Self {
             per_minute,
-            full_at: Mutex::default(),
+            memory: Mutex::default(),
         }
     }
 
@@ -49,10 +59,15 @@ impl SourceLimit {
         }
         let now_us = now.timestamp_micros();
         let each_us = MINUTE_US / i64::from(self.per_minute);
-        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let Memory { full_at, sweep_at } = &mut *memory;
         if full_at.len() >= MOST_SOURCES && !full_at.contains_key(&source) {
-            // A full bucket and one that is not remembered are the same.
-            full_at.retain(|_, at| *at > now_us);
+            // A full bucket and one that is not remembered are the same. A crowd of strangers shall not make
+            // each of them look through all.
+            if now_us >= *sweep_at {
+                *sweep_at = now_us + SWEEP_US;
+                full_at.retain(|_, at| *at > now_us);
+            }
             if full_at.len() >= MOST_SOURCES {
                 return Ok(());
             }
@@ -112,11 +127,21 @@ mod tests {
         for number in 0..MOST_SOURCES + 10 {
             assert!(limit.take(source(number), now).is_ok());
         }
-        let remembered = || limit.full_at.lock().expect("not poisoned").len();
+        let remembered = || {
+            let memory = limit.memory.lock().expect("not poisoned");
+            memory.full_at.len()
+        };
         assert_eq!(remembered(), MOST_SOURCES);
         assert!(limit.take(source(0), now).is_err(), "not forgotten by it");
         let later = now + Duration::from_secs(61);
         assert!(limit.take(source(MOST_SOURCES + 5), later).is_ok());
         assert_eq!(remembered(), 1);
+        let sweeps = || limit.memory.lock().expect("not poisoned").sweep_at;
+        let swept = sweeps();
+        let soon = later + Duration::from_millis(500);
+        for number in MOST_SOURCES + 6..2 * MOST_SOURCES + 100 {
+            assert!(limit.take(source(number), soon).is_ok());
+        }
+        assert_eq!((sweeps(), remembered()), (swept, MOST_SOURCES));
     }
 }

@@ -4,7 +4,7 @@
 //! help here the same.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,6 +78,13 @@ impl Load {
     /// Runs the scenario to its end, or until somebody stops it.
     pub fn run(self) -> Result<(), Failure> {
         let stop = stop::listen()?;
+        // Told before minutes of building; the tool itself judges the rest.
+        if let Some(name) = self.arguments.first().filter(|it| !is_known(it)) {
+            let name = name.to_string_lossy();
+            return Err(Failure::Usage(format!(
+                "there is no scenario {name:?}; `cargo xtask load --help` lists them"
+            )));
+        }
         if self.target.is_some() && env::var_os("USHER_OPERATOR_KEY").is_none() {
             return Err(Failure::Usage(
                 "--target needs the operator key in USHER_OPERATOR_KEY; that of `cargo xtask up` is in target/usher/up.env".into(),
@@ -137,6 +144,17 @@ impl Load {
     }
 }
 
+/// Whether the help lists a scenario of this name; of a flag only the tool knows whether it is one.
+fn is_known(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let listed = HELP.lines().filter_map(|line| line.strip_prefix("  "));
+    name.starts_with('-')
+        || listed
+            .take_while(|line| !line.starts_with("--"))
+            .filter_map(|line| line.split_whitespace().next())
+            .any(|scenario| scenario == name && scenario != "cargo")
+}
+
 /// Runs the tool; its exit code is the verdict.
 fn judge(tool: &mut Command, stop: &AtomicBool) -> Result<(), Failure> {
     match stop::run(tool, stop)?.code() {
@@ -147,5 +165,21 @@ fn judge(tool: &mut Command, stop: &AtomicBool) -> Result<(), Failure> {
         _ => Err(Failure::Failed(
             "an objective was missed, or the run could not be made; it stands above".into(),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    #[test]
+    fn a_scenario_that_is_not_listed_is_told_before_anything_is_built() {
+        let known = |name: &str| super::is_known(OsStr::new(name));
+        for name in ["join-burst", "poll", "sell-out", "spike", "--users"] {
+            assert!(known(name), "{name}");
+        }
+        for name in ["nonsense", "cargo", "", "join"] {
+            assert!(!known(name), "{name}");
+        }
     }
 }

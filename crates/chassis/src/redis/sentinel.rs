@@ -169,3 +169,37 @@ fn is_no_master(outcome: &Outcome) -> bool {
 fn nobody(why: &'static str) -> RedisError {
     RedisError::from((ErrorKind::Io, "no master is known", why.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use redis::parse_redis_value;
+
+    use super::{Outcome, is_no_master};
+
+    fn answered(line: &str) -> Outcome {
+        let value = parse_redis_value(line.as_bytes()).expect("an answer");
+        Outcome::Answered(Ok(vec![value]))
+    }
+
+    #[test]
+    fn only_a_refusal_to_write_says_that_a_server_is_no_master() {
+        for refusal in [
+            "-READONLY You can't write against a read only replica.\r\n",
+            "-ERR Error running script: -READONLY You can't write against a read only replica.\r\n",
+        ] {
+            assert!(is_no_master(&answered(refusal)), "{refusal}");
+        }
+        for other in [
+            "-NOSCRIPT No matching script.\r\n",
+            "-ERR user_script:1: READONLY is a word\r\n",
+            "+READONLY\r\n",
+        ] {
+            assert!(!is_no_master(&answered(other)), "{other}");
+        }
+        // What a silent server has done is not known, so nobody asks another one instead.
+        let silence = io::Error::other("-READONLY ").into();
+        assert!(!is_no_master(&Outcome::InVain(silence)));
+    }
+}

@@ -38,8 +38,7 @@ impl Scene {
         let server = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
         let room = Room::at(&server.url(), Clock::system());
         let queue = room.queue("main", rules).await;
-        let client = redis::Client::open(server.url()).unwrap();
-        let redis = client.get_multiplexed_async_connection().await.unwrap();
+        let redis = crate::room::plain(&server.url()).await;
         let mut scene = Self {
             room,
             queue,

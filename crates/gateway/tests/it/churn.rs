@@ -197,7 +197,7 @@ async fn in_a_churn_over_three_gateways_nothing_is_out_of_order_twice_or_too_muc
     let client = redis::Client::open(redis.url()).unwrap();
     let listening = listen(&client).await;
     let (visits, grew) = churn(gateways, Instant::now() + Duration::from_secs(seconds)).await;
-    let mut plain = client.get_multiplexed_async_connection().await.unwrap();
+    let mut plain = crate::room::plain(&redis.url()).await;
     let mut last = redis::cmd("ECHO");
     last.arg("the end").exec_async(&mut plain).await.unwrap();
     let record = listening.await.unwrap();

@@ -32,8 +32,7 @@ impl Meter {
     async fn open() -> (Self, Room) {
         let scratch = Scratch::new().unwrap();
         let server = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
-        let client = redis::Client::open(server.url()).unwrap();
-        let redis = client.get_multiplexed_async_connection().await.unwrap();
+        let redis = crate::room::plain(&server.url()).await;
         let room = Room::at(&server.url(), Clock::system());
         let meter = Self {
             redis,

@@ -107,8 +107,7 @@ impl House {
 
     /// How often Redis was given a command, also by scripts.
     pub async fn commands(&self, name: &str) -> u64 {
-        let client = redis::Client::open(self.redis.url()).unwrap();
-        let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+        let mut redis = crate::room::plain(&self.redis.url()).await;
         let mut asked = redis::cmd("INFO");
         let asked = asked.arg("commandstats").query_async(&mut redis);
         let stats: String = asked.await.unwrap();

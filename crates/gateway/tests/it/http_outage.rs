@@ -186,8 +186,7 @@ async fn a_crowd_that_asks_at_once_waits_for_its_turn_and_is_answered() {
 #[actix_web::test]
 async fn redis_forgets_everything_while_a_crowd_polls_and_nobody_loses_their_place() {
     let (house, inside, line) = sale(CROWD).await;
-    let client = redis::Client::open(house.redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut connection = crate::room::plain(&house.redis.url()).await;
     for _ in 0..3 {
         let flush = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
         flush.unwrap();

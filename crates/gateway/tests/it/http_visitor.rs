@@ -6,7 +6,7 @@ use gateway::token::{Claims, KeyRing};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::house::{House, OLD_SECRET, PASS_SECRET, SECRET, refused, said, token};
+use crate::house::{House, OLD_SECRET, PASS_SECRET, PATIENCE, SECRET, refused, said, token};
 
 const TOKENS: &str = "/api/v1/queues/main/tokens";
 const ME: &str = "/api/v1/queues/main/tokens/me";
@@ -229,19 +229,19 @@ async fn a_bad_body_has_its_own_refusal_and_takes_no_place() {
 }
 
 #[actix_web::test]
-async fn a_frozen_store_is_told_within_a_second_and_the_place_is_kept() {
+async fn a_frozen_store_is_told_and_the_place_is_kept() {
     let house = House::open().await;
     let place = house.join().await;
     house.redis.freeze();
     let asked = house.get(ME).bearer_auth(token(&place));
-    let answer = tokio::time::timeout(Duration::from_secs(2), asked.send()).await;
+    let answer = tokio::time::timeout(PATIENCE, asked.send()).await;
     let answer = answer.expect("an answer, not a hang").unwrap();
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));
     let said: Value = answer.json().await.unwrap();
     assert_eq!(said["code"], "STORE_UNAVAILABLE");
     house.redis.thaw();
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
     while house.poll(&place).await.0 != 200 {
         assert!(
             tokio::time::Instant::now() < deadline,

@@ -32,8 +32,7 @@ impl Store {
     }
 
     async fn flush(&self) {
-        let client = redis::Client::open(self.redis.url()).unwrap();
-        let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+        let mut redis = crate::room::plain(&self.redis.url()).await;
         redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
     }
 }

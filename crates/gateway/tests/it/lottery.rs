@@ -406,8 +406,7 @@ async fn lossy(redis: &Redis) -> (Room, Room, Queue) {
 }
 
 async fn flush(redis: &Redis) {
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    let mut redis = crate::room::plain(&redis.url()).await;
     redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
 }
 

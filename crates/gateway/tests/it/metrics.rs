@@ -53,8 +53,7 @@ async fn whoever_comes_back_after_a_loss_has_overtaken_nobody() {
     let queue = room.queue("main", places(1)).await;
     let tickets = crowd(&queue, 3).await;
     room.queues.refresh().await.unwrap();
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut plain = client.get_multiplexed_async_connection().await.unwrap();
+    let mut plain = crate::room::plain(&redis.url()).await;
     redis::cmd("FLUSHALL").exec_async(&mut plain).await.unwrap();
     room.queues.refresh().await.unwrap();
     let bypass = PolicyChange {

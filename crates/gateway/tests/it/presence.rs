@@ -312,8 +312,7 @@ async fn whoever_polls_often_near_the_head_is_recorded_now_and_then() {
     let room = Room::at(&server.url(), Clock::system());
     let queue = room.queue("main", closed_doors(10, 50.0)).await;
     let ticket = crowd(&queue, 3).await[2];
-    let client = redis::Client::open(server.url()).unwrap();
-    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    let mut redis = crate::room::plain(&server.url()).await;
     queue.rank(&ticket).await.unwrap();
     let before = scripts_run(&mut redis).await;
     for _ in 0..19 {

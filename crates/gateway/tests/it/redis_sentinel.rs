@@ -9,7 +9,7 @@ use testbed::{RedisSentinels, Scratch};
 use uuid::Uuid;
 
 use crate::house::{Door, House, PATIENCE, said, until};
-use crate::room::{Room, crowd, is_active, places};
+use crate::room::{Room, crowd, is_active, places, user};
 use crate::store::until_answered;
 
 const TOKENS: &str = "/api/v1/queues/main/tokens";
@@ -110,6 +110,25 @@ async fn a_master_that_hangs_is_left_for_the_replica_that_took_its_place() {
     store.master.thaw();
     assert!(queue.leave(&tickets[0]).await.unwrap().freed);
     assert!(is_active(&queue.rank(&tickets[1]).await));
+    let role = store.replica.ask("ROLE").unwrap();
+    assert!(role.contains("master"), "{role}");
+}
+
+#[tokio::test]
+async fn a_master_that_became_a_replica_refuses_to_write_and_the_call_is_made_at_the_new_one() {
+    let scratch = Scratch::new().unwrap();
+    let store = RedisSentinels::start(scratch.path(), "hunter2").unwrap();
+    let room = Room::at(&store.url(), Clock::system());
+    let queue = room.queue("main", places(1)).await;
+    let before = crowd(&queue, 2).await;
+    store.wait_replicated().unwrap();
+    store.swap().unwrap();
+    // The connection to the old one holds, so nothing but its refusal says that there is a new one.
+    let user = user();
+    let ticket = until_answered(|| queue.join(user)).await.ticket;
+    assert!(ticket.number > before[1].number);
+    let place = until_answered(|| queue.rank(&ticket)).await;
+    assert_eq!(place, Standing::Waiting { ahead: 1 });
     let role = store.replica.ask("ROLE").unwrap();
     assert!(role.contains("master"), "{role}");
 }

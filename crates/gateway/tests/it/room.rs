@@ -8,6 +8,8 @@ use gateway::queue::policy::PolicyChange;
 use gateway::queue::{Queue, QueueError, QueueId, Queues, Standing, Ticket, UserId};
 use uuid::Uuid;
 
+use crate::house::PATIENCE;
+
 /// For how long nobody is let in after a loss.
 pub const RECOVERY: Duration = Duration::from_secs(30);
 
@@ -104,6 +106,15 @@ pub fn is_over(standing: &Result<Standing, QueueError>) -> bool {
 
 /// A plain connection, to look behind the curtain.
 pub async fn redis() -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(testbed::redis().url()).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
+    plain(&testbed::redis().url()).await
+}
+
+/// The same to the Redis behind `url`. It waits for an answer as long as any test does.
+pub async fn plain(url: &str) -> redis::aio::MultiplexedConnection {
+    let config = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let client = redis::Client::open(url).unwrap();
+    let connection = client.get_multiplexed_async_connection_with_config(&config);
+    connection.await.unwrap()
 }

@@ -95,8 +95,7 @@ async fn a_listener_comes_back_to_their_place_after_a_loss_without_asking() {
         let standing = queue.rank(ticket).await.unwrap();
         watches.push(streams.watch(&queue, *ticket, standing).unwrap());
     }
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut connection = crate::room::plain(&redis.url()).await;
     let flush = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
     flush.unwrap();
     streams.look().await.unwrap();

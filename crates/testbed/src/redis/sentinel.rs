@@ -14,7 +14,10 @@ use crate::wait::wait_for;
 const NAME: &str = "main";
 const SENTINELS: usize = 3;
 
-/// A master, its replica and their sentinels on 127.0.0.1, with a password for the data.
+/// What everybody must say who asks a sentinel.
+const WATCHWORD: &str = "nobody-sleeps";
+
+/// A master, its replica and their sentinels on 127.0.0.1, with a password for the data and another for sentinels.
 #[derive(Debug)]
 pub struct RedisSentinels {
     /// Who is the master at first.
@@ -55,7 +58,7 @@ impl RedisSentinels {
         Ok(all)
     }
 
-    /// `redis+sentinel://:PASSWORD@127.0.0.1:PORT,…/main`
+    /// `redis+sentinel://:PASSWORD@127.0.0.1:PORT,…/main?sentinel_password=…`
     pub fn url(&self) -> String {
         let hosts = self
             .sentinels
@@ -63,7 +66,7 @@ impl RedisSentinels {
             .map(|it| format!("127.0.0.1:{}", it.port()));
         let hosts: Vec<_> = hosts.collect();
         format!(
-            "redis+sentinel://:{}@{}/{NAME}",
+            "redis+sentinel://:{}@{}/{NAME}?sentinel_password={WATCHWORD}",
             self.password,
             hosts.join(",")
         )
@@ -72,6 +75,28 @@ impl RedisSentinels {
     /// Returns when the replica has all that the master was told.
     pub fn wait_replicated(&self) -> io::Result<()> {
         self.master.wait_replicated(&self.replica)
+    }
+
+    /// Makes the replica the master, and tells the sentinels, as an operator may. No connection is broken by it: the
+    /// old master answers on, and refuses to write.
+    pub fn swap(&self) -> io::Result<()> {
+        let port = self.replica.port();
+        self.tell(&[format!("SENTINEL REMOVE {NAME}")])?;
+        self.replica.ask("REPLICAOF NO ONE")?;
+        self.master.ask(&format!("REPLICAOF 127.0.0.1 {port}"))?;
+        self.tell(&[
+            format!("SENTINEL MONITOR {NAME} 127.0.0.1 {port} 2"),
+            format!("SENTINEL SET {NAME} auth-pass {}", self.password),
+        ])
+    }
+
+    fn tell(&self, commands: &[String]) -> io::Result<()> {
+        for sentinel in &self.sentinels {
+            for command in commands {
+                sentinel.ask(command)?;
+            }
+        }
+        Ok(())
     }
 
     fn are_ready(&self) -> bool {
@@ -92,6 +117,8 @@ fn sentinel(folder: &Path, master_port: &str, password: &str) -> io::Result<Redi
         let lines = [
             format!("port {port}"),
             "bind 127.0.0.1".to_owned(),
+            format!("requirepass {WATCHWORD}"),
+            format!("sentinel sentinel-pass {WATCHWORD}"),
             format!("dir {}", folder.display()),
             format!("sentinel monitor {NAME} 127.0.0.1 {master_port} 2"),
             format!("sentinel auth-pass {NAME} {password}"),
@@ -112,7 +139,7 @@ fn sentinel(folder: &Path, master_port: &str, password: &str) -> io::Result<Redi
             leash,
             port,
             tls_port: None,
-            password: None,
+            password: Some(WATCHWORD.to_owned()),
         };
         redis.wait_ready()?;
         Ok(redis)
