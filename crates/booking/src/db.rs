@@ -20,7 +20,7 @@ use diesel::connection::Connection;
 use diesel::mysql::MysqlConnection;
 use diesel::r2d2::{NopErrorHandler, Pool};
 use rand::Rng;
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
@@ -69,12 +69,17 @@ impl Default for DbOptions {
     }
 }
 
+/// One connection in so many is for reads alone.
+const FOR_READS: usize = 4;
+
 /// The door to MySQL. Clones share the pool.
 #[derive(Clone)]
 pub struct Db {
     url: Arc<str>,
     pool: Pool<Sessions>,
     permits: Arc<Semaphore>,
+    /// Of these, those that transactions may have.
+    writing: Arc<Semaphore>,
     options: DbOptions,
     metrics: Arc<DbMetrics>,
 }
@@ -91,9 +96,11 @@ impl Db {
             // The caller who waits gets the cause; logging each background attempt would flood the log.
             .error_handler(Box::new(NopErrorHandler))
             .build_unchecked(sessions);
+        let size = pool.max_size() as usize;
         Ok(Self {
             url: url.into(),
-            permits: Arc::new(Semaphore::new(pool.max_size() as usize)),
+            permits: Arc::new(Semaphore::new(size)),
+            writing: Arc::new(Semaphore::new(size - size / FOR_READS)),
             pool,
             options,
             metrics: Arc::new(DbMetrics::new()),
@@ -121,7 +128,7 @@ impl Db {
         let mut retries = 0;
         loop {
             let act = Arc::clone(&act);
-            let outcome = self.on_session("transaction", move |session| begin(session, &*act));
+            let outcome = self.on_session(Use::Transaction, move |session| begin(session, &*act));
             match outcome.await.map_err(Failure::into_db) {
                 Ok(done) => return Ok(done),
                 Err(Err(refusal)) => return Err(refusal),
@@ -144,7 +151,7 @@ impl Db {
         E: Failure + Send + 'static,
         F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
     {
-        let seen = self.on_session("read", move |session| match look(&mut session.mysql) {
+        let seen = self.on_session(Use::Read, move |session| match look(&mut session.mysql) {
             Ok(seen) => Attempt::Done(Ok(seen)),
             Err(error) => Attempt::of(error, false),
         });
@@ -187,14 +194,24 @@ impl Db {
         self.pool.max_size()
     }
 
+    /// Room on a connection, once there is some. A part of them is for reads alone: transactions that wait for rows,
+    /// however many, keep nobody from looking.
+    async fn room(&self, wanted: Use) -> Result<Room, AcquireError> {
+        let writing = match wanted {
+            Use::Transaction => Some(Arc::clone(&self.writing).acquire_owned().await?),
+            Use::Read => None,
+        };
+        Ok((writing, Arc::clone(&self.permits).acquire_owned().await?))
+    }
+
     /// Runs `act` on a connection of the pool, on another one when the first turns out to have died while idle.
-    async fn on_session<T, E, F>(&self, kind: &str, act: F) -> Result<T, E>
+    async fn on_session<T, E, F>(&self, wanted: Use, act: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: Failure + Send + 'static,
         F: Fn(&mut Session) -> Attempt<T, E> + Send + 'static,
     {
-        let free = timeout(self.options.wait, Arc::clone(&self.permits).acquire_owned());
+        let free = timeout(self.options.wait, self.room(wanted));
         let (asked, waiter) = (Instant::now(), Waiter::of(&self.metrics.waiting));
         let free = free.await;
         drop(waiter);
@@ -224,7 +241,7 @@ impl Db {
             Err(DbError::Unreachable("every connection was lost".into()).into())
         });
         let done = timeout(self.options.deadline, work).await;
-        let duration = self.metrics.duration.with_label_values(&[kind]);
+        let duration = self.metrics.duration.with_label_values(&[wanted.label()]);
         duration.observe(begun.elapsed().as_secs_f64());
         match done {
             Ok(outcome) => joined(outcome)?,
@@ -233,6 +250,25 @@ impl Db {
         }
     }
 }
+
+/// What a connection is wanted for.
+#[derive(Clone, Copy)]
+enum Use {
+    Transaction,
+    Read,
+}
+
+impl Use {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Transaction => "transaction",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// Permits that are given back together.
+type Room = (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit);
 
 /// Somebody who waits for a connection, also one who gives up before there is one.
 struct Waiter<'a>(&'a IntGauge);

@@ -1,5 +1,6 @@
 //! What happens when there is too much to do for MySQL, or no MySQL.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use booking::db::{Db, DbError, DbOptions};
@@ -118,6 +119,46 @@ async fn who_finds_every_connection_in_use_is_told_so_and_the_others_go_on() {
     let tries = metrics.duration.with_label_values(&["transaction"]);
     assert_eq!(tries.get_sample_count(), 2);
     assert_eq!((db.open(), db.most()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_all_wait_keep_nobody_from_reading() {
+    const POOL: u32 = 4;
+    let house = House::open().await;
+    let small = DbOptions {
+        pool_size: POOL,
+        wait: Duration::from_millis(50),
+        ..options()
+    };
+    let db = Db::connect(&house.url, small).unwrap();
+    let go = Arc::new(std::sync::Barrier::new(POOL as usize));
+    let waiting: Vec<_> = (1..POOL)
+        .map(|_| {
+            let (db, go) = (db.clone(), Arc::clone(&go));
+            tokio::spawn(async move {
+                let held = db.transaction(move |_| {
+                    go.wait();
+                    Ok::<_, DbError>(())
+                });
+                held.await
+            })
+        })
+        .collect();
+    testbed::wait_for("all who may write", Duration::from_secs(10), || {
+        (db.in_use() == POOL - 1).then_some(())
+    })
+    .expect("they hold connections");
+    let one_more = db.transaction(|_| Ok::<_, DbError>(())).await;
+    let looked = db.ping().await;
+    tokio::task::spawn_blocking(move || go.wait())
+        .await
+        .unwrap();
+    for transaction in waiting {
+        transaction.await.unwrap().expect("committed");
+    }
+    // Asked at the end: until then threads wait, which a test that fails would never let go.
+    assert!(matches!(one_more, Err(DbError::Busy)));
+    looked.expect("a connection for reads");
 }
 
 #[tokio::test(flavor = "multi_thread")]
