@@ -44,17 +44,17 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// A multiplexed connection that connects at first use and again after each loss, and that finds the
 /// new master after a failover.
 ///
-/// Clones share the connection and its breakers, and each thread has one of its own; every command of every
-/// clone travels on it without waiting for the answers of others. On a cluster a command goes to the master of its first key, and a
-/// pipeline to that of its first command: keys that are used together must share a hash tag. A
-/// command without a key goes to any master.
+/// Clones share the connection and its breakers, and each thread has one of its own; every command of
+/// every clone travels on it without waiting for the answers of others. On a cluster a command goes to
+/// the master of its first key, and a pipeline to that of its first command: keys that are used
+/// together must share a hash tag. A command without a key goes to any master.
 #[derive(Clone)]
 pub struct Connection(Arc<Way>);
 
 // One for each process and behind an `Arc`: its size is of no matter.
 #[allow(clippy::large_enum_variant)]
 enum Way {
-    Single(Box<Node>),
+    Single(Node),
     Cluster(Cluster),
     Sentinel(Sentinel),
 }
@@ -65,7 +65,7 @@ enum Way {
 /// When the settings do not hold together; nobody is asked before the first use.
 pub fn connection(url: &RedisUrl) -> RedisResult<Connection> {
     let way = match &url.place {
-        Place::Single(info) => Way::Single(Box::new(Node::new(info.clone())?)),
+        Place::Single(info) => Way::Single(Node::new(info.clone())?),
         Place::Cluster(seeds) => Way::Cluster(Cluster::new(seeds)?),
         Place::Sentinel(named) => Way::Sentinel(Sentinel::new(named.clone())),
     };
