@@ -59,7 +59,7 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
         turns::row("availability", &what, (&rounds[subject], status), limit)
     };
     let fast = |row: Row| {
-        let p95 = row.p95_ms.unwrap_or_default();
+        let p95 = row.p95_ms.unwrap_or(f64::INFINITY);
         row.goal(Goal::below("p95", p95, 10.0, "ms"))
     };
     let seats = plan.seats;

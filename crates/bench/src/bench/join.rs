@@ -32,7 +32,7 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
     house.remove(QUEUE)?;
     let what = format!("new visitors, {CONNECTIONS} connections");
     let row = turns::row("join", &what, (&rounds[1], 201), Some((&rounds[0], 201)));
-    let p99 = row.p99_ms.unwrap_or_default();
+    let p99 = row.p99_ms.unwrap_or(f64::INFINITY);
     let share = row.ratio.map(|ratio| Goal::share(&ratio, 60.0));
     let row = share.into_iter().fold(row, Row::goal);
     Ok(vec![

@@ -74,7 +74,7 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
 }
 
 fn with_goals(row: Row) -> Row {
-    let p99 = row.p99_ms.unwrap_or_default();
+    let p99 = row.p99_ms.unwrap_or(f64::INFINITY);
     with_share(row, 70.0).goal(Goal::below("p99", p99, 6.0, "ms"))
 }
 
