@@ -1,6 +1,6 @@
 //! Owns what the benchmarks know of the line in Redis: the names of its keys, and lines that nobody has joined.
 //!
-//! The keys are those that `docs/ARCHITECTURE.md` lists. A line of a million is written directly: joins would take
+//! The keys are those that `docs/QUEUE.md` lists. A line of a million is written directly: joins would take
 //! minutes. Its members are 16 random bytes, as users are.
 
 use std::io;
