@@ -6,12 +6,13 @@ mod caller;
 mod codes;
 mod concerts;
 mod document;
+mod encoded;
 mod errors;
 mod lists;
 mod outbox;
 mod paging;
 mod payments;
-mod printed;
+
 mod repeat;
 mod reservations;
 mod wallets;
@@ -28,7 +29,7 @@ pub use lists::Lists;
 /// to other systems at once.
 #[rustfmt::skip]
 pub fn routes(app: &mut ServiceConfig) {
-    app.service(scope("").wrap(from_fn(outbox::ring))
+    app.service(scope("").wrap(from_fn(outbox::notify))
         .service(at("/api/v1/concerts").get(concerts::list).done())
         .service(at("/api/v1/concerts/{concertId}").get(concerts::show).done())
         .service(at("/api/v1/concerts/{concertId}/schedules").get(concerts::schedules).done())

@@ -58,7 +58,7 @@ stored_as_text! {
 pub enum Actor {
     /// A visitor.
     User(Uuid),
-    /// Whoever holds the operator key.
+    /// The holder of an operator key.
     Operator,
     /// The step that tidies holds that are over.
     Sweeper,

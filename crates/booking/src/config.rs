@@ -25,7 +25,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `BOOKING_ADMIN_LISTEN`: where health and metrics are read; 127.0.0.1:9081.
     pub admin_listen: SocketAddr,
-    /// `BOOKING_MYSQL_URL`: the judge of every sale.
+    /// `BOOKING_MYSQL_URL`: where every sale is decided.
     pub mysql_url: MysqlUrl,
     /// `BOOKING_REDIS_URL`: the seat locks; redis://127.0.0.1:6379/0. With `BOOKING_REDIS_CA`, who vouches for it.
     pub redis_url: RedisUrl,
@@ -154,7 +154,7 @@ const REDIS_URL: &str = "The Redis of the seat locks. Booking serves without it,
 const PASS_KEY: &str = "The secret shared with the gateway that signs X-Usher-Pass:\n\
     base64url, at least 32 bytes. Two, apart by a comma, are both in force during a rotation.";
 const HOLD_S: &str = "How long a reservation holds its seats, in seconds, 1 to 3600.\n\
-    Long enough to pay, short enough that a seat left alone is soon free again.";
+    Long enough to pay, short enough that a seat that is not paid is soon free again.";
 const MAX_SEATS: &str =
     "Most seats of one visitor in one schedule, 1 to 50. It keeps resellers small.";
 const DB_POOL: &str =

@@ -33,7 +33,7 @@ use session::{Session, Sessions};
 
 use crate::metrics::DbMetrics;
 
-/// A connection that is inside a transaction: whoever takes one may write.
+/// A connection that is inside a transaction: a function that takes one may write.
 pub type Tx = MysqlConnection;
 /// A connection that only reads, statement by statement.
 pub type Conn = MysqlConnection;
@@ -43,7 +43,7 @@ const DEADLOCK_RETRIES: u32 = 3;
 /// The longest pause before the first of these retries, in milliseconds; it grows with each.
 const DEADLOCK_PAUSE_MS: u64 = 10;
 
-/// How a [`Db`] behaves when there is too much to do or nobody to do it.
+/// How a [`Db`] behaves when there is too much to do or the server is away.
 #[derive(Debug, Clone)]
 pub struct DbOptions {
     /// Connections, and therefore statements at the same time. Default 16.
@@ -194,9 +194,9 @@ impl Db {
         self.pool.max_size()
     }
 
-    /// Room on a connection, once there is some. A part of them is for reads alone: transactions that wait for rows,
-    /// however many, keep nobody from looking.
-    async fn room(&self, wanted: Use) -> Result<Room, AcquireError> {
+    /// Permits for a connection, once one is free. A part of them is for reads alone: transactions that wait for rows,
+    /// however many, do not keep reads waiting.
+    async fn permits_for(&self, wanted: Use) -> Result<Permits, AcquireError> {
         let writing = match wanted {
             Use::Transaction => Some(Arc::clone(&self.writing).acquire_owned().await?),
             Use::Read => None,
@@ -211,7 +211,7 @@ impl Db {
         E: Failure + Send + 'static,
         F: Fn(&mut Session) -> Attempt<T, E> + Send + 'static,
     {
-        let free = timeout(self.options.wait, self.room(wanted));
+        let free = timeout(self.options.wait, self.permits_for(wanted));
         let (asked, waiter) = (Instant::now(), Waiter::of(&self.metrics.waiting));
         let free = free.await;
         drop(waiter);
@@ -268,9 +268,9 @@ impl Use {
 }
 
 /// Permits that are given back together.
-type Room = (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit);
+type Permits = (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit);
 
-/// Somebody who waits for a connection, also one who gives up before there is one.
+/// A caller who waits for a connection, also one who gives up before there is one.
 struct Waiter<'a>(&'a IntGauge);
 
 impl<'a> Waiter<'a> {

@@ -163,7 +163,7 @@ pub fn forget(tx: &mut Tx, older_than: Timestamp, batch: u32) -> Result<usize, D
     Ok(forgotten)
 }
 
-/// Writes the key's row, or waits for whoever has it and locks it; says whether it was new.
+/// Writes the key's row, or waits for the request that has it and locks it; says whether it was new.
 fn claim_key(tx: &mut Tx, claim: &Claim, now: Timestamp) -> Result<bool, OnceError> {
     let row = diesel::insert_into(idempotency_keys::table).values((
         idempotency_keys::user_id.eq(Id(claim.user_id)),

@@ -1,7 +1,7 @@
 //! Concerts, seats, holds, wallets and payments: sells every seat exactly once.
 //!
-//! Owns the state of the service and how it starts. MySQL is the judge of every sale; Redis only
-//! thins the crowd. Visitors come through the gateway, whose pass is all that this service trusts.
+//! Owns the state of the service and how it starts. MySQL decides every sale; Redis locks only
+//! reject early. Visitors come through the gateway, whose pass is all that this service trusts.
 
 pub mod api;
 pub mod audit;
@@ -25,7 +25,8 @@ pub mod scheduler;
 mod schema;
 pub mod seat;
 pub mod seat_lock;
-pub mod shelf;
+pub mod single_flight;
+
 pub mod wallet;
 
 use std::future::Future;
@@ -39,7 +40,7 @@ use actix_web::{App, HttpServer, web};
 use chassis::health::Health;
 use chassis::metrics::HttpMetrics;
 use chassis::redis::{Pool, PoolMetrics};
-use chassis::schedule::Bell;
+use chassis::schedule::Trigger;
 use chassis::server::{self, Listeners, Listening, Running, StartError};
 use chassis::store::{Needed, Unusable};
 use chassis::time::Clock;
@@ -70,25 +71,25 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// The state of the service.
 pub struct Booking {
-    /// The judge.
+    /// Where every sale is decided.
     pub db: Db,
-    /// What thins the crowd.
+    /// Rejects early what others are taking at this moment.
     pub seat_lock: SeatLock,
     /// What time it is.
     pub clock: Clock,
     /// Which passes are believed.
     pub pass_keys: PassKeys,
-    /// What the house allows.
+    /// How much one visitor may take, and for how long.
     pub limits: Limits,
     /// Holds that the sweeper ends in one transaction.
     pub sweep_batch: u32,
     /// Sends events to the brokers, where there are any.
     pub publisher: Option<Publisher>,
-    /// Rung after a change, so that its events need not wait for the next second.
-    pub events: Bell,
+    /// Notified after a change, so that its events need not wait for the next second.
+    pub events: Trigger,
     /// How long delivered events are kept.
     pub outbox_keep: TimeDelta,
-    /// What a crowd reads again and again.
+    /// What many visitors read again and again.
     pub lists: Lists,
     /// What has happened.
     pub metrics: Metrics,
@@ -96,8 +97,8 @@ pub struct Booking {
 
 impl Booking {
     /// The seats of a reservation were sold or are free again: lists show it, and their locks, which would end within
-    /// 5 s, keep nobody from the judge any more.
-    pub(crate) async fn settled(&self, reservation: &Reservation) {
+    /// 5 s, are released.
+    pub(crate) async fn seats_changed(&self, reservation: &Reservation) {
         let Reservation {
             id, schedule_id, ..
         } = *reservation;
@@ -122,7 +123,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         seat_lock,
         lists: Lists::new(config.cache_age, clock.clone()),
         publisher,
-        events: Bell::default(),
+        events: Trigger::default(),
         outbox_keep: config.outbox_keep,
         clock,
         pass_keys: config.pass_keys.clone(),
@@ -136,10 +137,10 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let http_metrics = web::Data::new(HttpMetrics::register(&registry));
     let health = web::Data::new(Health::default().check("mysql", move || answers(db.clone())));
     let listeners = Listeners::bind(config.listen, config.admin_listen)?;
-    let ringing = scheduler::start(&Arc::clone(&app), &registry).await?;
+    let schedule = scheduler::start(&Arc::clone(&app), &registry).await?;
     let own = health.clone();
     let serve = |listener| serve(listener, app, http_metrics, own, &config);
-    listeners.run(serve, registry, health, ringing)
+    listeners.run(serve, registry, health, schedule)
 }
 
 fn publisher(config: &Config, db: &Db, clock: &Clock) -> Result<Option<Publisher>, StartError> {
@@ -173,7 +174,7 @@ pub async fn forward<T>(
     let health = web::Data::new(Health::default().check("mysql", move || answers(checked.clone())));
     let listener = server::bind("operators", config.listen)?;
     let address = listener.local_addr()?;
-    let ringing = scheduler::start_forwarder(db, clock, config.keep, &registry).await?;
+    let schedule = scheduler::start_forwarder(db, clock, config.keep, &registry).await?;
     let admin = server::admin(listener, registry, health.clone())?;
     let admin = Listening::spawn(admin, address);
     log::info!("forwarding events, operators on {address}");
@@ -181,7 +182,7 @@ pub async fn forward<T>(
     let running = tokio::spawn(forwarder.run(stopping));
     let stopped = stop.await;
     health.drain();
-    ringing.stop().await;
+    schedule.stop().await;
     ending.send_replace(true);
     if let Err(cause) = running.await {
         log::warn!("the forwarder ended badly: {cause}");

@@ -68,22 +68,22 @@ chassis::catalogue! {
 }
 
 chassis::catalogue! {
-    /// How the locks of seats thin the crowd.
+    /// What the locks of seats reject early.
     SeatLockMetrics;
     /// Times that locks were asked for: all were taken (passed), others had one (taken), Redis did not say (unthinned)
     asked: IntCounterVec = "booking_seat_locks_total" by "outcome" ["passed", "taken", "unthinned"],
     /// Time until Redis answered, or was given up
     duration: HistogramVec = "booking_seat_lock_duration_seconds" by "verb" ["take", "release"] in STORE_S,
-    /// Questions that Redis did not answer in time or refused; everybody then passes to MySQL
+    /// Calls that Redis did not answer in time or refused; the request then goes on to MySQL
     failures: IntCounter = "booking_seat_lock_failures_total",
-    /// 1 while Redis is left alone because it did not answer
+    /// 1 while Redis is not asked because it did not answer
     off: IntGauge = "booking_seat_locks_off",
 }
 
 chassis::catalogue! {
     /// How the door to MySQL is used.
     DbMetrics;
-    /// How long callers waited for a connection, also in vain
+    /// How long callers waited for a connection, also those who got none
     wait: Histogram = "booking_db_wait_seconds" in STORE_S,
     /// Callers who wait for a connection
     waiting: IntGauge = "booking_db_waiting",

@@ -1,7 +1,7 @@
 //! Owns the events that other systems are told of.
 //!
 //! An event is written in the same transaction as the change that it tells of, so there is never one without the other.
-//! Whoever records it holds the lock on its aggregate, so `seq` within one aggregate is the order of the changes, also
+//! Its writer holds the lock on its aggregate, so `seq` within one aggregate is the order of the changes, also
 //! over several instances. [`Publisher`] reads this table later; recording knows nothing of it.
 
 mod desk;

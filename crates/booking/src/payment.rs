@@ -24,7 +24,7 @@ pub use refund::{Refund, RefundError, Refunded, refund};
 stored_as_text! {
     /// Where the money of a payment is.
     pub enum PaymentState {
-        /// With the house.
+        /// With the seller.
         Captured = "captured",
         /// Back in the wallet.
         Refunded = "refunded",
@@ -79,7 +79,7 @@ pub enum PayError {
     /// The user has no such reservation.
     #[error("no such reservation")]
     ReservationNotFound,
-    /// The hold is over; the seats may be somebody else's.
+    /// The hold is over; another buyer may have the seats.
     #[error("the hold is over")]
     HoldExpired,
     /// The reservation was given back.
@@ -122,7 +122,7 @@ pub fn pay(tx: &mut Tx, wish: &Pay, now: Timestamp) -> Result<Paid, PayError> {
     write(tx, &payment)?;
     crash::point("pay.written");
     if !reservation::sell(tx, &reservation)? {
-        // By the clock of another instance the hold was over, and somebody took the seats.
+        // By the clock of another instance the hold was over, and another buyer took the seats.
         return Err(PayError::HoldExpired);
     }
     crash::point("pay.sold");
@@ -180,7 +180,7 @@ impl Payment {
     }
 }
 
-/// Moves the hold on: mine, held, not over. The row count is the judge.
+/// Moves the hold on: mine, held, not over. The row count decides.
 fn confirm(tx: &mut Tx, wish: &Pay, now: Timestamp) -> Result<Reservation, PayError> {
     let mine = reservations::table
         .find(Id(wish.reservation_id))

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::db::{Conn, DbError, Id};
 use crate::ledger::CURRENCY;
 
-/// Differences of one kind that a report names; more would not help whoever reads it.
+/// Differences of one kind that a report names; more would not help the reader.
 const DIFFERENCES_NAMED: i64 = 100;
 
 /// What was found.

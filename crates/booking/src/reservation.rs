@@ -2,7 +2,7 @@
 //!
 //! A reservation is *held*, then *confirmed* by a payment, *cancelled* by its user or *expired*; a confirmed one may be
 //! *refunded*. Locks are taken in one order: buyer or reservation, wallet, seats by number. A seat is taken by a
-//! conditional update and its row count is the judge, whatever anybody read before.
+//! conditional update and its row count decides, whatever was read before.
 
 mod best;
 mod cancel;
@@ -25,7 +25,7 @@ pub use cancel::{CancelError, Cancelled, cancel};
 pub use expire::expire;
 pub use reserve::{Conflict, Limits, Reason, Reserve, ReserveError, reserve};
 pub(crate) use seats::{sell, unsell};
-pub use wanted::{Best, SeatNumbers, SeatNumbersError, Wanted};
+pub use wanted::{Best, Wanted};
 
 stored_as_text! {
     /// What has become of a reservation.
@@ -69,7 +69,7 @@ pub struct Reservation {
     pub seats: Vec<ReservedSeat>,
     /// What they cost together, in minor units.
     pub amount: i64,
-    /// From when the seats are free again if nobody pays.
+    /// From when the seats are free again if it is not paid.
     pub hold_expires_at: Timestamp,
     /// When it was made.
     pub created_at: Timestamp,

@@ -1,9 +1,9 @@
-//! The table of cron lines, and the steps that they ring.
+//! The table of cron lines, and the steps that they trigger.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chassis::schedule::{Ringing, Schedule};
+use chassis::schedule::{RunningSchedule, Schedule};
 use chassis::server::StartError;
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
@@ -14,57 +14,57 @@ use crate::Booking;
 use crate::db::{Db, DbError};
 use crate::{forwarder, idempotency, outbox, reconciliation, reservation};
 
-/// Batches of one ring; the rest waits for the next.
+/// Batches of one run; the rest waits for the next.
 const BATCHES_AT_MOST: u32 = 20;
 /// How long a repetition gets the first answer.
 const KEYS_LIVE: TimeDelta = TimeDelta::hours(24);
 /// Keys that one transaction forgets.
 const FORGET_BATCH: u32 = 1_000;
-/// What comes within this time is published together, so that a crowd costs few transactions.
+/// What comes within this time is published together, so that many changes cost few transactions.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// Begins to ring. Every instance rings; the steps skip each other's rows.
-pub async fn start(app: &Arc<Booking>, registry: &Registry) -> Result<Ringing, StartError> {
+/// Starts the schedule. Every instance runs the steps; the steps skip each other's rows.
+pub async fn start(app: &Arc<Booking>, registry: &Registry) -> Result<RunningSchedule, StartError> {
     let [sweeper, forgetter, auditor, publisher, gauge, remover] =
         [(); 6].map(|()| Arc::clone(app));
     let schedule = Schedule::new(registry)
         .await?
-        .ring("sweep", "* * * * * *", move || sweep(Arc::clone(&sweeper)))
+        .trigger("sweep", "* * * * * *", move || sweep(Arc::clone(&sweeper)))
         .await?
-        .ring("forget", "30 * * * * *", move || {
+        .trigger("forget", "30 * * * * *", move || {
             forget(Arc::clone(&forgetter))
         })
         .await?
-        .ring("reconcile", "15 */10 * * * *", move || {
+        .trigger("reconcile", "15 */10 * * * *", move || {
             reconcile(Arc::clone(&auditor))
         })
         .await?
-        .ring_with("publish", "* * * * * *", app.events.clone(), move || {
+        .trigger_with("publish", "* * * * * *", app.events.clone(), move || {
             publish(Arc::clone(&publisher))
         })
         .await?
-        .ring("measure_outbox", "*/5 * * * * *", move || {
+        .trigger("measure_outbox", "*/5 * * * * *", move || {
             measure_outbox(Arc::clone(&gauge))
         })
         .await?
-        .ring("forget_events", "45 * * * * *", move || {
+        .trigger("forget_events", "45 * * * * *", move || {
             forget_events(Arc::clone(&remover))
         })
         .await?;
     Ok(schedule.start().await?)
 }
 
-/// Begins to ring for a forwarder.
+/// Starts the schedule of a forwarder.
 pub async fn start_forwarder(
     db: Db,
     clock: Clock,
     keep: TimeDelta,
     registry: &Registry,
-) -> Result<Ringing, StartError> {
+) -> Result<RunningSchedule, StartError> {
     let forget = move || forget_receipts(db.clone(), clock.now() - keep);
     let schedule = Schedule::new(registry)
         .await?
-        .ring("forget_receipts", "45 * * * * *", forget)
+        .trigger("forget_receipts", "45 * * * * *", forget)
         .await?;
     Ok(schedule.start().await?)
 }
@@ -72,7 +72,7 @@ pub async fn start_forwarder(
 /// Ends holds that are over, batch by batch.
 ///
 /// # Errors
-/// When the database fails; the next ring goes on.
+/// When the database fails; the next run goes on.
 pub async fn sweep(app: Arc<Booking>) -> Result<(), DbError> {
     for _ in 0..BATCHES_AT_MOST {
         let (now, batch) = (app.clock.now(), app.sweep_batch);
@@ -82,7 +82,7 @@ pub async fn sweep(app: Arc<Booking>) -> Result<(), DbError> {
             .await?;
         app.metrics.expired.inc_by(expired as u64);
         if expired > 0 {
-            app.events.ring();
+            app.events.notify();
         }
         if expired < batch as usize {
             break;
@@ -91,7 +91,7 @@ pub async fn sweep(app: Arc<Booking>) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Forgets keys that nobody will repeat any more, batch by batch.
+/// Forgets keys that are too old to be repeated, batch by batch.
 async fn forget(app: Arc<Booking>) -> Result<(), DbError> {
     for _ in 0..BATCHES_AT_MOST {
         let older_than = app.clock.now() - KEYS_LIVE;
@@ -136,7 +136,7 @@ async fn publish(app: Arc<Booking>) -> Result<(), DbError> {
             return Ok(());
         }
     }
-    app.events.ring();
+    app.events.notify();
     Ok(())
 }
 

@@ -1,7 +1,9 @@
-//! Owns what a seat is and when it is free.
+//! Owns what a seat is, its number, and when it is free.
 //!
 //! A hold that is over makes a seat free at that very instant, whether or not anything has tidied the row. So every
 //! reader asks `is_free` or [`list`] with an instant, and never looks at the stored state alone.
+
+mod numbers;
 
 use chassis::time::Timestamp;
 use diesel::dsl::auto_type;
@@ -10,6 +12,7 @@ use uuid::Uuid;
 
 use crate::db::{At, Conn, DbError, Id, stored_as_text};
 use crate::schema::seats;
+pub use numbers::{SeatNumbers, SeatNumbersError};
 
 stored_as_text! {
     /// What a seat is at an instant.
@@ -70,7 +73,7 @@ pub(crate) fn effective(
     }
 }
 
-/// The same as a condition: nobody has the seat, or the hold on it is over.
+/// The same as a condition: the seat is available, or the hold on it is over.
 #[auto_type]
 pub(crate) fn is_free(now: Timestamp) -> _ {
     let (available, held): (SeatState, SeatState) = (SeatState::Available, SeatState::Held);

@@ -1,9 +1,9 @@
-//! Owns the seat locks in Redis: they thin the crowd before it reaches MySQL.
+//! Owns the seat locks in Redis: they reject early, before a request reaches MySQL.
 //!
-//! A lock is never the judge. It may vanish at any moment, with its Redis or by itself, and nothing is sold twice: the
+//! A lock never decides a sale. It may vanish at any moment, with its Redis or by itself, and nothing is sold twice: the
 //! conditional update in `reservation` decides, and every verb is right without this module. All a lock does is to
 //! answer most of a thousand people who want one seat in a millisecond and without a connection to MySQL.
-//! So a Redis that is away or slow is no error: after a short wait everybody passes.
+//! So a Redis that is away or slow is no error: after a short wait every request goes on to MySQL.
 
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -16,49 +16,49 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::metrics::SeatLockMetrics;
-use crate::reservation::SeatNumbers;
+use crate::seat::SeatNumbers;
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("seat_lock/take.lua")));
 static RELEASE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("seat_lock/release.lua")));
 
-/// No answer within this time counts as none: the crowd is then let through to the judge.
+/// A call that takes longer counts as failed: the request goes on to MySQL.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// After a failure Redis is left alone for this long, and then asked by one request.
-const BREAK_US: i64 = 1_000_000;
+/// After a failure the circuit is open for this long; then one request tries.
+const OPEN_US: i64 = 1_000_000;
 /// A lock lives no longer: by then the seat itself says that it is held.
 const LIVES_AT_MOST: Duration = Duration::from_secs(5);
-/// The breaker's value while Redis answers.
-const WELL: i64 = 0;
+/// The circuit's value while Redis answers.
+const CLOSED: i64 = 0;
 
 /// What asking for locks led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Thinned {
-    /// All locks are taken: go on to the judge, and release them if it says no.
-    Passed,
+pub enum LockOutcome {
+    /// All locks are taken: go on to MySQL, and release them if it refuses.
+    Acquired,
     /// Others have the locks of these seats: they are being reserved at this moment.
-    Taken(Vec<u16>),
-    /// Redis did not answer in time: go on to the judge.
-    NotThinned,
+    Contended(Vec<u16>),
+    /// Redis did not answer in time: go on to MySQL.
+    Unavailable,
 }
 
-/// The locks. Clones share the connection and the breaker.
+/// The locks. Clones share the connection and the circuit.
 #[derive(Clone)]
 pub struct SeatLock {
     redis: Connection,
     clock: Clock,
-    /// Until when Redis is left alone, in microseconds of the clock; [`WELL`] while it answers.
-    broken_until_us: Arc<AtomicI64>,
+    /// Until when Redis is not asked, in microseconds of the clock; [`CLOSED`] while it answers.
+    open_until_us: Arc<AtomicI64>,
     metrics: SeatLockMetrics,
 }
 
 impl SeatLock {
-    /// Locks in this Redis. All share the connection: a crowd must not wait for one.
+    /// Locks in this Redis. All share the connection, so that no request waits for one.
     pub fn new(redis: Connection, clock: Clock) -> Self {
         Self {
             redis,
             clock,
-            broken_until_us: Arc::new(AtomicI64::new(WELL)),
+            open_until_us: Arc::new(AtomicI64::new(CLOSED)),
             metrics: SeatLockMetrics::new(),
         }
     }
@@ -78,7 +78,7 @@ impl SeatLock {
         seats: &SeatNumbers,
         owner: Uuid,
         hold: Duration,
-    ) -> Thinned {
+    ) -> LockOutcome {
         let lives_ms = hold.min(LIVES_AT_MOST).as_millis().max(1);
         let mut call = TAKE.call();
         for key in keys(schedule_id, seats.as_slice()) {
@@ -87,17 +87,17 @@ impl SeatLock {
         call.arg(owner.as_bytes().as_slice())
             .arg(lives_ms.to_string());
         let answer: Option<Vec<usize>> = self.ask("take", &call).await;
-        let (thinned, outcome) = match answer {
-            None => (Thinned::NotThinned, "unthinned"),
-            Some(others) if others.is_empty() => (Thinned::Passed, "passed"),
+        let (outcome, label) = match answer {
+            None => (LockOutcome::Unavailable, "unthinned"),
+            Some(others) if others.is_empty() => (LockOutcome::Acquired, "passed"),
             Some(others) => {
                 let numbered = |position: usize| seats.as_slice().get(position - 1).copied();
                 let taken = others.into_iter().filter_map(numbered).collect();
-                (Thinned::Taken(taken), "taken")
+                (LockOutcome::Contended(taken), "taken")
             }
         };
-        self.metrics.asked.with_label_values(&[outcome]).inc();
-        thinned
+        self.metrics.asked.with_label_values(&[label]).inc();
+        outcome
     }
 
     /// Gives back those of the locks that are still `owner`'s: after a transaction that failed, or a hold that was given
@@ -114,7 +114,7 @@ impl SeatLock {
         let _: Option<u32> = self.ask("release", &call).await;
     }
 
-    /// Runs a script, unless Redis is being left alone.
+    /// Runs a script, unless the circuit is open.
     async fn ask<T: redis::FromRedisValue>(&self, verb: &str, call: &Call<'_>) -> Option<T> {
         if !self.may_ask() {
             return None;
@@ -128,38 +128,38 @@ impl SeatLock {
         match asked {
             Ok(Ok(answer)) => {
                 self.metrics.off.set(0);
-                self.broken_until_us.store(WELL, Ordering::Relaxed);
+                self.open_until_us.store(CLOSED, Ordering::Relaxed);
                 Some(answer)
             }
-            Ok(Err(cause)) => self.leave_alone(&cause.to_string()),
-            Err(_) => self.leave_alone("no answer in time"),
+            Ok(Err(cause)) => self.open_circuit(&cause.to_string()),
+            Err(_) => self.open_circuit("no answer in time"),
         }
     }
 
     /// While Redis is away, one request in each second tries it; the others do not wait.
     fn may_ask(&self) -> bool {
-        let until_us = self.broken_until_us.load(Ordering::Relaxed);
-        if until_us == WELL {
+        let until_us = self.open_until_us.load(Ordering::Relaxed);
+        if until_us == CLOSED {
             return true;
         }
         let now_us = self.clock.now().timestamp_micros();
         now_us >= until_us
             && self
-                .broken_until_us
+                .open_until_us
                 .compare_exchange(
                     until_us,
-                    now_us + BREAK_US,
+                    now_us + OPEN_US,
                     Ordering::Relaxed,
                     Ordering::Relaxed,
                 )
                 .is_ok()
     }
 
-    fn leave_alone<T>(&self, cause: &str) -> Option<T> {
+    fn open_circuit<T>(&self, cause: &str) -> Option<T> {
         self.metrics.failures.inc();
         self.metrics.off.set(1);
-        let until_us = self.clock.now().timestamp_micros() + BREAK_US;
-        if self.broken_until_us.swap(until_us, Ordering::Relaxed) == WELL {
+        let until_us = self.clock.now().timestamp_micros() + OPEN_US;
+        if self.open_until_us.swap(until_us, Ordering::Relaxed) == CLOSED {
             log::warn!("seat locks are off until Redis answers again: {cause}");
         }
         None

@@ -135,7 +135,7 @@ pub fn balance(conn: &mut Conn, user_id: Uuid) -> Result<i64, DbError> {
     Ok(found.unwrap_or(0))
 }
 
-/// Adds to the balance if there is room, making the wallet if needed, and says whether there was. One statement, which
+/// Adds to the balance if there is room, creating the wallet if needed, and says whether there was. One statement, which
 /// locks the wallet.
 pub(crate) fn put_in(
     tx: &mut Tx,
@@ -161,7 +161,7 @@ pub(crate) fn take_out(tx: &mut Tx, user_id: Uuid, minor: i64) -> Result<bool, D
     let enough = wallets::table
         .find(Id(user_id))
         .filter(wallets::balance.ge(minor));
-    // The row count is the judge: the statement changes what its condition tests.
+    // The row count decides: the statement changes what its condition tests.
     let taken = update(enough, wallets::balance.eq(wallets::balance - minor)).execute(tx)?;
     Ok(taken == 1)
 }

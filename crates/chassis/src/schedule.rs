@@ -1,8 +1,8 @@
-//! Owns the ringing of steps: cron lines on the outside, idempotent steps on the inside.
+//! Owns the schedule of steps: cron lines on the outside, idempotent steps on the inside.
 //!
-//! A step that still runs when its line rings again is skipped, not doubled. The next ring is the
+//! A step that still runs when its line triggers it again is skipped, not doubled. The next trigger is the
 //! retry, so a step logs its failure and ends. Lines are cron, never "repeated" jobs: the
-//! scheduler does not ring those again after a stall that is longer than their period. How each step
+//! scheduler does not run those again after a stall that is longer than their period. How each step
 //! does is shown by its name.
 
 use std::future::Future;
@@ -29,7 +29,7 @@ crate::catalogue! {
     CronMetrics;
     /// How long each run of a step took, also one that failed
     duration: HistogramVec = "cron_step_duration_seconds" by "step" [] in STEP_S,
-    /// Rings that were skipped because the step still ran
+    /// Triggers that were skipped because the step still ran
     skips: IntCounterVec = "cron_step_skips_total" by "step" [],
     /// Runs of a step that failed
     failures: IntCounterVec = "cron_step_failures_total" by "step" [],
@@ -75,23 +75,23 @@ impl Watched {
     }
 }
 
-/// How long a step that a bell rang may take to end when the table is stopped.
+/// How long a step that a trigger rang may take to end when the table is stopped.
 const LAST_STEP: Duration = Duration::from_secs(2);
 
-/// Rings a step between the seconds. Clones are the same bell.
+/// Triggers a step between the seconds. Clones are the same trigger.
 #[derive(Clone, Default)]
-pub struct Bell(Arc<Notify>);
+pub struct Trigger(Arc<Notify>);
 
-impl Bell {
-    /// The step runs soon, once more if it runs already. Many rings are one.
-    pub fn ring(&self) {
+impl Trigger {
+    /// The step runs soon, once more if it runs already. Many notifications are one.
+    pub fn notify(&self) {
         self.0.notify_one();
     }
 }
 
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A table of cron lines, each with the step it rings. Seconds come first in a line.
+/// A table of cron lines, each with the step that it triggers. Seconds come first in a line.
 pub struct Schedule {
     scheduler: JobScheduler,
     metrics: CronMetrics,
@@ -111,7 +111,7 @@ impl Schedule {
     }
 
     /// Adds a line. The step's error is logged under its name.
-    pub async fn ring<F, Fut, E>(
+    pub async fn trigger<F, Fut, E>(
         self,
         name: &'static str,
         cron: &str,
@@ -130,7 +130,7 @@ impl Schedule {
             Box::pin(async move {
                 let Ok(_guard) = running.try_lock() else {
                     watched.skips.inc();
-                    log::warn!("{name} still runs; this ring is skipped");
+                    log::warn!("{name} still runs; this trigger is skipped");
                     return;
                 };
                 watched.run(step()).await;
@@ -140,12 +140,12 @@ impl Schedule {
         Ok(self)
     }
 
-    /// Adds a step that the line rings, and the bell whenever somebody cannot wait for the line.
-    pub async fn ring_with<F, Fut, E>(
+    /// Adds a step that runs by its line, and whenever `trigger` is notified between.
+    pub async fn trigger_with<F, Fut, E>(
         mut self,
         name: &'static str,
         cron: &str,
-        bell: Bell,
+        trigger: Trigger,
         step: F,
     ) -> Result<Self, JobSchedulerError>
     where
@@ -153,8 +153,8 @@ impl Schedule {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: std::fmt::Display,
     {
-        let line = bell.clone();
-        let job = Job::new(cron, move |_, _| line.ring())?;
+        let line = trigger.clone();
+        let job = Job::new(cron, move |_, _| line.notify())?;
         self.scheduler.add(job).await?;
         let mut stopping = self.stopping.subscribe();
         let watched = Watched::of(&self.metrics, name);
@@ -163,7 +163,7 @@ impl Schedule {
                 tokio::select! {
                     // The sender lives as long as the table, so an error is its end.
                     _ = stopping.wait_for(|it| *it) => return,
-                    () = bell.0.notified() => {}
+                    () = trigger.0.notified() => {}
                 }
                 watched.run(step()).await;
             }
@@ -171,10 +171,10 @@ impl Schedule {
         Ok(self)
     }
 
-    /// Begins to ring.
-    pub async fn start(self) -> Result<Ringing, JobSchedulerError> {
+    /// Starts the schedule.
+    pub async fn start(self) -> Result<RunningSchedule, JobSchedulerError> {
         self.scheduler.start().await?;
-        Ok(Ringing {
+        Ok(RunningSchedule {
             scheduler: self.scheduler,
             stopping: self.stopping,
             waiting: self.waiting.into_iter().map(tokio::spawn).collect(),
@@ -182,15 +182,15 @@ impl Schedule {
     }
 }
 
-/// A table that rings until it is stopped.
-pub struct Ringing {
+/// A table that triggers its steps until it is stopped.
+pub struct RunningSchedule {
     scheduler: JobScheduler,
     stopping: watch::Sender<bool>,
     waiting: Vec<JoinHandle<()>>,
 }
 
-impl Ringing {
-    /// Rings no more; a step that runs is cut off, which it must bear: steps are idempotent.
+impl RunningSchedule {
+    /// Triggers no more; a step that runs is cut off, which it must bear: steps are idempotent.
     pub async fn stop(mut self) {
         self.stopping.send_replace(true);
         for mut waiting in self.waiting {
@@ -218,14 +218,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_step_rings_again_after_it_failed_and_never_twice_at_once() {
-        let (runs, rung) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
-        let (seen, told) = (runs.clone(), rung.clone());
+    async fn a_step_runs_again_after_it_failed_and_never_twice_at_once() {
+        let (runs, triggered) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+        let (seen, told) = (runs.clone(), triggered.clone());
         let registry = Registry::new();
         let schedule = super::Schedule::new(&registry)
             .await
             .expect("a scheduler")
-            .ring("step", "* * * * * *", move || {
+            .trigger("step", "* * * * * *", move || {
                 let (seen, told) = (seen.clone(), told.clone());
                 async move {
                     seen.fetch_add(1, Ordering::SeqCst);
@@ -238,8 +238,8 @@ mod tests {
             .start()
             .await
             .expect("started");
-        rung.notified().await;
-        rung.notified().await;
+        triggered.notified().await;
+        triggered.notified().await;
         assert!(runs.load(Ordering::SeqCst) >= 2);
         schedule.stop().await;
         assert!(!shown(
@@ -249,13 +249,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_ring_while_the_step_runs_is_skipped_and_counted() {
+    async fn a_trigger_while_the_step_runs_is_skipped_and_counted() {
         let (registry, begun) = (Registry::new(), Arc::new(Notify::new()));
         let told = begun.clone();
         let schedule = super::Schedule::new(&registry)
             .await
             .expect("a scheduler")
-            .ring("long", "* * * * * *", move || {
+            .trigger("long", "* * * * * *", move || {
                 told.notify_one();
                 std::future::pending::<Result<(), String>>()
             })
@@ -275,16 +275,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bell_rings_a_step_at_once_and_rings_while_it_runs_are_one_more() {
+    async fn a_trigger_runs_a_step_at_once_and_notifications_while_it_runs_are_one_more() {
         let (runs, begun) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
-        let (go_on, bell) = (Arc::new(Notify::new()), super::Bell::default());
+        let (go_on, trigger) = (Arc::new(Notify::new()), super::Trigger::default());
         let (seen, told, held) = (runs.clone(), begun.clone(), go_on.clone());
         let registry = Registry::new();
         let never = "0 0 0 29 2 *";
         let schedule = super::Schedule::new(&registry)
             .await
             .expect("a scheduler")
-            .ring_with("step", never, bell.clone(), move || {
+            .trigger_with("step", never, trigger.clone(), move || {
                 let (seen, told, held) = (seen.clone(), told.clone(), held.clone());
                 async move {
                     seen.fetch_add(1, Ordering::SeqCst);
@@ -298,9 +298,9 @@ mod tests {
             .start()
             .await
             .expect("started");
-        bell.ring();
+        trigger.notify();
         begun.notified().await;
-        (0..5).for_each(|_| bell.ring());
+        (0..5).for_each(|_| trigger.notify());
         go_on.notify_one();
         begun.notified().await;
         go_on.notify_one();
@@ -317,7 +317,7 @@ mod tests {
             .await
             .expect("a scheduler");
         let refused = schedule
-            .ring("step", "now and then", async || Ok::<(), String>(()))
+            .trigger("step", "now and then", async || Ok::<(), String>(()))
             .await;
         assert!(refused.is_err());
     }

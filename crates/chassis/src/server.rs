@@ -1,7 +1,7 @@
 //! Owns the life of a process: bind, run, finish what runs, end.
 //!
 //! A service builds its own `HttpServer`; this module gives it a listener and runs it beside the
-//! admin listener until a signal, then stops in order: not ready, no new rings, no new
+//! admin listener until a signal, then stops in order: not ready, no new steps, no new
 //! connections, what runs is finished within the grace period, admin listener last.
 
 use std::any::Any;
@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::health::{self, Health};
 use crate::problem::Problem;
-use crate::schedule::Ringing;
+use crate::schedule::RunningSchedule;
 use crate::{metrics, problem, request_id, routes};
 
 /// A server could not start.
@@ -224,7 +224,7 @@ impl Listeners {
         serve: impl FnOnce(TcpListener) -> io::Result<Server>,
         registry: Registry,
         health: web::Data<Health>,
-        ringing: Ringing,
+        schedule: RunningSchedule,
     ) -> Result<Running, StartError> {
         let (public, address) = self.public;
         let (admin_listener, admin_address) = self.admin;
@@ -234,7 +234,7 @@ impl Listeners {
             public: Spawned::of(serve(public)?),
             admin: Spawned::of(admin(admin_listener, registry, health.clone())?),
             health,
-            ringing,
+            schedule,
         };
         log::info!("serving on {address}, operators on {admin_address}");
         Ok(running)
@@ -248,7 +248,7 @@ pub struct Running {
     /// Where the operator's routes listen.
     pub admin_address: SocketAddr,
     health: web::Data<Health>,
-    ringing: Ringing,
+    schedule: RunningSchedule,
     public: Spawned,
     admin: Spawned,
 }
@@ -288,7 +288,7 @@ impl Running {
     /// Stops in order and returns when nothing runs any more.
     pub async fn stop(self) {
         self.health.drain();
-        self.ringing.stop().await;
+        self.schedule.stop().await;
         self.public.stop().await;
         self.admin.stop().await;
     }

@@ -165,10 +165,10 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let registry = Registry::new();
     metrics::register(&registry, &app.clone().into_inner(), pool);
     let http = HttpMetrics::register(&registry);
-    let ringing = scheduler::start(app.clone().into_inner(), &registry).await?;
+    let schedule = scheduler::start(app.clone().into_inner(), &registry).await?;
     let own = health.clone();
     let serve = |listener| serve(listener, &config, app, http, own);
-    listeners.run(serve, registry, health, ringing)
+    listeners.run(serve, registry, health, schedule)
 }
 
 /// Puts the queues of the configuration in place, waiting for Redis as long as the operator said.

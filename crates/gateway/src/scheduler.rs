@@ -1,8 +1,8 @@
-//! The table of cron lines. Every gateway rings; the scripts make N rings admit what one would.
+//! The table of cron lines. Every gateway runs the steps; the scripts make N runs admit what one would.
 
 use std::sync::Arc;
 
-use chassis::schedule::{Ringing, Schedule};
+use chassis::schedule::{RunningSchedule, Schedule};
 use chassis::server::StartError;
 
 use prometheus::Registry;
@@ -11,26 +11,26 @@ use crate::Gateway;
 use crate::identity::IdentityError;
 use crate::queue::{Queue, QueueError, each};
 
-/// Bounds one ring of a queue; what is left waits for the next second.
+/// Bounds one run for a queue; what is left waits for the next second.
 const MOST_BATCHES: usize = 20;
 
-/// Begins to ring.
-pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<Ringing, StartError> {
+/// Starts the schedule.
+pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<RunningSchedule, StartError> {
     let identifying = app.clone();
     let (admitting, settling, telling) = (app.clone(), app.clone(), app.clone());
     let schedule = Schedule::new(registry)
         .await?
-        .ring("admit", "* * * * * *", move || admit(admitting.clone()))
+        .trigger("admit", "* * * * * *", move || admit(admitting.clone()))
         .await?
-        .ring("identity", "30 * * * * *", move || {
+        .trigger("identity", "30 * * * * *", move || {
             identity(identifying.clone())
         })
         .await?
-        .ring("settle", "* * * * * *", move || settle(settling.clone()))
+        .trigger("settle", "* * * * * *", move || settle(settling.clone()))
         .await?
-        .ring("tell", "* * * * * *", move || tell(telling.clone()))
+        .trigger("tell", "* * * * * *", move || tell(telling.clone()))
         .await?
-        .ring("refresh", "* * * * * *", move || refresh(app.clone()))
+        .trigger("refresh", "* * * * * *", move || refresh(app.clone()))
         .await?;
     Ok(schedule.start().await?)
 }

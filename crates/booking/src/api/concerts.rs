@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::caller::Admitted;
-use super::printed::Printed;
+use super::encoded::EncodedBody;
 use super::{answer, paging};
 use crate::Booking;
 use crate::{concert, seat};
@@ -136,7 +136,7 @@ pub async fn schedules(
 ) -> Result<HttpResponse, Problem> {
     let dates = app.lists.dates(&app.db, *id).await?;
     admitted.must_come_from(&dates.queue)?;
-    Ok(dates.printed(query.available).answer(&request))
+    Ok(dates.encoded(query.available).answer(&request))
 }
 
 /// One seat.
@@ -183,9 +183,9 @@ impl Seats {
         Self { items, version }
     }
 
-    pub(super) fn printed(&self) -> Printed {
+    pub(super) fn encoded(&self) -> EncodedBody {
         let body = serde_json::to_vec(self).expect("seats are JSON");
-        Printed::new(&self.version, body)
+        EncodedBody::new(&self.version, body)
     }
 }
 
@@ -232,5 +232,5 @@ pub async fn seats(
 ) -> Result<HttpResponse, Problem> {
     let seats = app.lists.seats(&app.db, *id).await?;
     admitted.must_come_from(&seats.queue)?;
-    Ok(seats.printed(query.state.is_some()).answer(&request))
+    Ok(seats.encoded(query.state.is_some()).answer(&request))
 }

@@ -16,7 +16,8 @@ use crate::db::DbError;
 use crate::idempotency::OnceError;
 use crate::outbox::RedeliverError;
 use crate::payment::{PayError, RefundError};
-use crate::reservation::{CancelError, Conflict, ReserveError, SeatNumbersError};
+use crate::reservation::{CancelError, Conflict, ReserveError};
+use crate::seat::SeatNumbersError;
 use crate::wallet::{AmountInvalid, BALANCE_LIMIT as LIMIT, ChargeError};
 
 impl From<DbError> for Problem {

@@ -1,6 +1,6 @@
-//! Owns the two lists that a crowd reads again and again: the seats of a date, and the dates of a concert.
+//! Owns the two lists that many visitors read again and again: the seats of a date, and the dates of a concert.
 //!
-//! Both are looked up once for all who ask and kept for a moment; what this instance sells shows at once. They are for
+//! Both are loaded once for all who ask and cached for a moment; what this instance sells shows at once. They are for
 //! eyes only: whether a seat can be had is decided by a conditional update, whatever was shown.
 
 use std::collections::HashMap;
@@ -13,47 +13,47 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::concerts::{Schedule, Seats, version_of};
-use super::printed::Printed;
+use super::encoded::EncodedBody;
 use crate::concert::{self, ScheduleError};
 use crate::db::{Db, DbError};
 use crate::reservation::ReserveError;
 use crate::seat::{self, SeatState};
-use crate::shelf::Shelf;
+use crate::single_flight::SingleFlightCache;
 
 /// Both lists.
 pub struct Lists {
-    seats: Shelf<Uuid, SeatList, Problem>,
-    dates: Shelf<Uuid, DateList, Problem>,
+    seats: SingleFlightCache<Uuid, SeatList, Problem>,
+    dates: SingleFlightCache<Uuid, DateList, Problem>,
     /// The concert of each date that was shown, which never changes.
     concert_of: RwLock<HashMap<Uuid, Uuid>>,
     clock: Clock,
 }
 
-/// The seats of a date, printed when they are first asked for.
+/// The seats of a date, encoded when they are first asked for.
 pub(super) struct SeatList {
     /// The queue before the concert.
     pub queue: String,
     seats: Vec<seat::Seat>,
-    all: OnceLock<Printed>,
-    available: OnceLock<Printed>,
+    all: OnceLock<EncodedBody>,
+    available: OnceLock<EncodedBody>,
 }
 
-/// The dates of a concert, printed when they are first asked for.
+/// The dates of a concert, encoded when they are first asked for.
 pub(super) struct DateList {
     /// The queue before the concert.
     pub queue: String,
     dates: Vec<concert::Schedule>,
     at: Timestamp,
-    all: OnceLock<Printed>,
-    available: OnceLock<Printed>,
+    all: OnceLock<EncodedBody>,
+    available: OnceLock<EncodedBody>,
 }
 
 impl Lists {
-    /// Lists that are kept for `age`.
+    /// Lists that are cached for `age`.
     pub fn new(age: TimeDelta, clock: Clock) -> Self {
         Self {
-            seats: Shelf::new(age, clock.clone()),
-            dates: Shelf::new(age, clock.clone()),
+            seats: SingleFlightCache::new(age, clock.clone()),
+            dates: SingleFlightCache::new(age, clock.clone()),
             concert_of: RwLock::default(),
             clock,
         }
@@ -128,33 +128,33 @@ impl Lists {
 
 impl SeatList {
     /// All of them, or those that are available.
-    pub fn printed(&self, available: bool) -> &Printed {
-        let printed = if available {
+    pub fn encoded(&self, available: bool) -> &EncodedBody {
+        let encoded = if available {
             &self.available
         } else {
             &self.all
         };
-        printed.get_or_init(|| {
+        encoded.get_or_init(|| {
             let shown = |seat: &&seat::Seat| !available || seat.state == SeatState::Available;
-            Seats::of(self.seats.iter().filter(shown).cloned()).printed()
+            Seats::of(self.seats.iter().filter(shown).cloned()).encoded()
         })
     }
 }
 
 impl DateList {
     /// All of them, or those of which a seat can be reserved.
-    pub fn printed(&self, available: bool) -> &Printed {
-        let printed = if available {
+    pub fn encoded(&self, available: bool) -> &EncodedBody {
+        let encoded = if available {
             &self.available
         } else {
             &self.all
         };
-        printed.get_or_init(|| {
+        encoded.get_or_init(|| {
             let shown = |date: &&concert::Schedule| !available || date.is_bookable(self.at);
             let dates = self.dates.iter().filter(shown).cloned();
             let page = Page::whole(dates.map(Schedule::from).collect());
             let body = serde_json::to_vec(&page).expect("dates are JSON");
-            Printed::new(&version_of(&page), body)
+            EncodedBody::new(&version_of(&page), body)
         })
     }
 }

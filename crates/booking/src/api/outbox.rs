@@ -22,7 +22,7 @@ use crate::outbox;
 
 /// Middleware: what was just written is published at once and does not wait for the next second. It stands around all
 /// routes, so none can forget it; an event whose request was given up meanwhile waits for the line of the schedule.
-pub async fn ring<B: MessageBody + 'static>(
+pub async fn notify<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
@@ -32,7 +32,7 @@ pub async fn ring<B: MessageBody + 'static>(
         && answer.status().is_success()
         && let Some(app) = answer.request().app_data::<Data<Booking>>()
     {
-        app.events.ring();
+        app.events.notify();
     }
     Ok(answer)
 }

@@ -228,7 +228,7 @@ where
     let Some(reservation) = changed.get() else {
         return Ok((outcome, Settled::default()));
     };
-    app.settled(reservation).await;
+    app.seats_changed(reservation).await;
     let settled = Settled {
         won: reservation.amount.unsigned_abs(),
         seats: reservation.seats.len() as u64,

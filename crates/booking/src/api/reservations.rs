@@ -21,10 +21,10 @@ use crate::db::{Tx, new_id};
 use crate::idempotency::{Claim, OnceError, Outcome};
 use crate::ledger::CURRENCY;
 use crate::reservation::{
-    self, Best, Cancelled, Conflict, Reason, ReservationState, ReserveError, ReservedSeat,
-    SeatNumbers, Wanted,
+    self, Best, Cancelled, Conflict, Reason, ReservationState, ReserveError, ReservedSeat, Wanted,
 };
-use crate::seat_lock::Thinned;
+use crate::seat::SeatNumbers;
+use crate::seat_lock::LockOutcome;
 
 const RESERVATIONS: &str = "/api/v1/reservations";
 const RESERVE: &str = "POST /api/v1/reservations";
@@ -232,7 +232,7 @@ async fn hold(
     }
 }
 
-/// Lets the locks thin the crowd, then asks the judge. The locks of a hold stay for as long as it may live, at most 5 s.
+/// Redis locks reject early; MySQL decides. The locks of a hold stay for as long as it may live, at most 5 s.
 async fn hold_numbers(
     app: &Booking,
     wanted: reservation::Reserve,
@@ -245,15 +245,17 @@ async fn hold_numbers(
     } = wanted;
     let lives = app.limits.hold.to_std().unwrap_or_default();
     let owner = claim.as_ref().map_or(id, Claim::request_id);
-    if let Thinned::Taken(numbers) = app.seat_lock.take(schedule_id, seats, owner, lives).await {
+    if let LockOutcome::Contended(numbers) =
+        app.seat_lock.take(schedule_id, seats, owner, lives).await
+    {
         app.metrics.conflicts.with_label_values(&["lock"]).inc();
         return Ok(Outcome::Refused(being_held(numbers)));
     }
     crash::point("reserve.locked");
-    let outcome = judge(app, wanted, claim, now).await;
+    let outcome = decide(app, wanted, claim, now).await;
     let held_for_id = owner == id && matches!(outcome, Ok(Outcome::Fresh(_)));
     if !held_for_id {
-        // Whoever cancels knows the reservation and not the key, so the locks of a key go at once.
+        // A cancellation knows the reservation and not the key, so the locks of a key go at once.
         app.seat_lock
             .release(schedule_id, seats.as_slice(), owner)
             .await;
@@ -261,7 +263,7 @@ async fn hold_numbers(
     outcome
 }
 
-/// Seats that are chosen need no locks in Redis: nobody is offered what others are taking.
+/// Seats that are chosen need no locks in Redis: no buyer is offered what others are taking.
 async fn hold_best(
     app: &Booking,
     wanted: reservation::Reserve,
@@ -273,13 +275,13 @@ async fn hold_best(
         seats: Wanted::Best(best.patiently()),
         ..wanted.clone()
     };
-    match judge(app, wanted, claim.clone(), now).await {
-        Ok(Outcome::Refused(ReserveError::Crowded)) => judge(app, patient, claim, now).await,
+    match decide(app, wanted, claim.clone(), now).await {
+        Ok(Outcome::Refused(ReserveError::Crowded)) => decide(app, patient, claim, now).await,
         outcome => outcome,
     }
 }
 
-async fn judge(
+async fn decide(
     app: &Booking,
     wanted: reservation::Reserve,
     claim: Option<Claim>,
@@ -379,7 +381,7 @@ pub async fn cancel(
         .transaction(move |tx| reservation::cancel(tx, admitted.user_id, id, now))
         .await?;
     count_cancelled(&app, &cancelled);
-    app.settled(&cancelled.reservation).await;
+    app.seats_changed(&cancelled.reservation).await;
     Ok(answer::gone())
 }
 

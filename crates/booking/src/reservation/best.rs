@@ -3,9 +3,9 @@
 //! Best is: seats side by side before seats that are not, then the dearest, then the lowest numbers. Side by side are
 //! consecutive numbers of one grade. When no such seats are left, the best that are free are chosen wherever they are.
 //!
-//! A crowd is spread: what others have locked is skipped, so nobody waits for a seat that somebody else will get. Whoever
-//! finds all that is left being taken looks again and waits, from the lowest number to the highest, so that nobody is sent
-//! away while there are seats. The conditional update in `reserve` stays the judge.
+//! Buyers are spread: what others have locked is skipped, so a buyer never waits for a seat that another will get. A buyer
+//! who finds all that is left being taken looks again and waits, from the lowest number to the highest, so that no buyer
+//! is refused while there are seats. The conditional update in `reserve` decides.
 
 use chassis::time::Timestamp;
 use diesel::dsl::{AsExprOf, auto_type};
@@ -22,16 +22,16 @@ use crate::seat;
 
 /// Free seats that are looked at first; all of them only when these do not hold enough side by side.
 const FIRST_LOOK: usize = 512;
-/// How often somebody else may be faster before the patient way is better.
+/// How often another buyer may be faster before waiting is better.
 const TRIES: u32 = 8;
-/// Groups among which the second try chooses. It doubles with each, so that a crowd of any size spreads.
+/// Groups among which the second try chooses. It doubles with each, so that any number of buyers spreads.
 const SPREAD: usize = 16;
 
 type Row = (u16, String, i64);
 
 /// The best seats that are free at `now`. They are locked until the transaction ends.
 ///
-/// Two statements; one more for each time that somebody else is faster, and one when what is free is scattered.
+/// Two statements; one more for each time that another buyer is faster, and one when what is free is scattered.
 pub(super) fn choose(
     tx: &mut Tx,
     schedule_id: Uuid,
@@ -73,7 +73,7 @@ fn swiftly(
     Err(ReserveError::Crowded)
 }
 
-/// Nothing is locked yet but the buyer, and seats are locked by number, so two who wait never wait for each other.
+/// Only the buyer is locked yet, and seats are locked by number, so two buyers never wait for each other.
 fn patiently(
     tx: &mut Tx,
     schedule_id: Uuid,
@@ -132,7 +132,7 @@ fn side_by_side(seen: &[Row], count: usize) -> Vec<&[Row]> {
         .collect()
 }
 
-/// Locks these seats if they are all free and nobody is taking one of them. One statement.
+/// Locks these seats if they are all free and no other buyer is taking one of them. One statement.
 fn lock(tx: &mut Tx, schedule_id: Uuid, group: &[Row], now: Timestamp) -> Result<bool, DbError> {
     let numbers: Vec<u16> = group.iter().map(|(number, ..)| *number).collect();
     let locked: Vec<u16> = seats::table

@@ -88,7 +88,7 @@ pub fn cancel(
             },
             changed: true,
         }),
-        // Somebody was faster between the two statements.
+        // Another request was faster between the two statements.
         Err(RefundError::AlreadyRefunded) => Ok(Cancelled {
             reservation: Reservation {
                 state: ReservationState::Refunded,

@@ -1,6 +1,6 @@
 //! The sweeper's step: tidies reservations whose hold is over.
 //!
-//! Nobody waits for it: a seat is free at the instant that its hold ends, tidied or not. The step makes the stored state
+//! No buyer waits for it: a seat is free at the instant that its hold ends, tidied or not. The step makes the stored state
 //! say so, and records the event. Several instances may take steps at once; they skip each other's rows.
 
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ pub fn expire(tx: &mut Tx, now: Timestamp, batch: u32) -> Result<usize, DbError>
     Ok(expired.len())
 }
 
-/// Frees the seats that nobody has taken over yet, schedule by schedule and by number, the order of all other verbs.
+/// Frees the seats that no other reservation has taken over yet, schedule by schedule and by number, the order of all other verbs.
 fn free_seats(tx: &mut Tx, expired: &[Reservation]) -> Result<(), DbError> {
     let mut by_schedule: BTreeMap<Uuid, (Vec<u16>, Vec<Id>)> = BTreeMap::new();
     for reservation in expired {

@@ -7,14 +7,14 @@ use chrono::TimeDelta;
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::{Reservation, ReservationState, ReservedSeat, SeatNumbers, Wanted, best};
+use super::{Reservation, ReservationState, ReservedSeat, Wanted, best};
 use crate::audit::{self, Action, Actor};
 use crate::concert::QueueName;
 use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, insert_rows, one_of, update, upsert};
 use crate::outbox::{self, EventType};
 use crate::schema::{buyers, concerts, reservation_seats, reservations, schedules, seats};
-use crate::seat::{self, SeatState};
+use crate::seat::{self, SeatNumbers, SeatState};
 
 /// What a user wants.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub struct Reserve {
     pub queue: QueueName,
 }
 
-/// What the house allows.
+/// How much one user may take, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Seats that a user may have of one schedule, in one reservation or in several. Default 4.
@@ -68,7 +68,7 @@ impl Reason {
     }
 }
 
-/// A wanted seat that somebody else has.
+/// A wanted seat that another buyer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conflict {
     /// Its number.
@@ -126,7 +126,7 @@ fails_with_db!(ReserveError);
 ///
 /// Eight statements: what is on offer, the buyer's lock, what they have, the seats, the reservation, its seats, audit,
 /// outbox. A seat that is plainly taken costs only the first, and no lock. The best seats take two more: looking for
-/// them, and locking them; one more for each time that somebody else is faster.
+/// them, and locking them; one more for each time that another buyer is faster.
 pub fn reserve(
     tx: &mut Tx,
     wanted: &Reserve,
@@ -335,8 +335,8 @@ fn seats_of_user(tx: &mut Tx, wanted: &Reserve, now: Timestamp) -> Result<usize,
     Ok(counts.into_iter().map(usize::from).sum())
 }
 
-/// Takes the seats that are free, or whose hold is over, by number. The row count is the judge: fewer rows than
-/// wanted seats means that somebody else was faster, and the transaction is undone.
+/// Takes the seats that are free, or whose hold is over, by number. The row count decides: fewer rows than
+/// wanted seats means that another buyer was faster, and the transaction is undone.
 fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<(), ReserveError> {
     let numbers = held.seat_numbers();
     let free = seats::table

@@ -49,7 +49,7 @@ pub(super) fn free(tx: &mut Tx, reservation: &Reservation) -> Result<usize, DbEr
         .filter(seats::schedule_id.eq(Id(reservation.schedule_id)))
         .filter(one_of(seats::number, reservation.seat_numbers()))
         .filter(seats::reservation_id.eq(Id(reservation.id)));
-    Ok(update(its, nobodys()).execute(tx)?)
+    Ok(update(its, made_available()).execute(tx)?)
 }
 
 /// Frees those of the numbered seats that one of these reservations still has. One statement, which is prepared anew
@@ -64,19 +64,19 @@ pub(super) fn free_of_many(
         .filter(seats::schedule_id.eq(Id(schedule_id)))
         .filter(seats::number.eq_any(numbers))
         .filter(seats::reservation_id.eq_any(reservation_ids))
-        .set(nobodys())
+        .set(made_available())
         .execute(tx)?;
     Ok(freed)
 }
 
 #[auto_type]
-fn nobodys() -> _ {
+fn made_available() -> _ {
     let available: SeatState = SeatState::Available;
-    let (nobody, never): (Option<Id>, Option<At>) = (None, None);
+    let (none, never): (Option<Id>, Option<At>) = (None, None);
     (
         seats::state.eq(available),
-        seats::reservation_id.eq(nobody),
-        seats::holder_id.eq(nobody),
+        seats::reservation_id.eq(none),
+        seats::holder_id.eq(none),
         seats::hold_expires_at.eq(never),
     )
 }

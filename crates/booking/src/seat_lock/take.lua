@@ -1,9 +1,9 @@
 -- Takes the locks of all the wanted seats, or none of them.
 --
 -- KEYS      one key for each seat
--- ARGV[1]   owner: whoever takes a lock again keeps it
+-- ARGV[1]   owner: an owner that takes a lock again keeps it
 -- ARGV[2]   how long the locks live, in milliseconds
--- returns   the positions in KEYS of the locks that somebody else has; an empty list means that all are taken
+-- returns   the positions in KEYS of the locks that another owner has; an empty list means that all are taken
 assert(#KEYS >= 1, 'take: at least one key')
 assert(#ARGV == 2, 'take: owner, milliseconds')
 

@@ -6,7 +6,7 @@ use booking::concert::{Grade, Layout, Price, Section};
 use booking::reservation::{Best, Reservation, Reserve, ReserveError, Wanted};
 use uuid::Uuid;
 
-use crate::house::{House, all_at_once};
+use crate::fixture::{Fixture, all_at_once};
 
 fn section(grade: &str, price: i64, from: u16, to: u16) -> Section {
     Section {
@@ -17,8 +17,8 @@ fn section(grade: &str, price: i64, from: u16, to: u16) -> Section {
     }
 }
 
-async fn hall(sections: Vec<Section>) -> House {
-    House::with(Layout::try_from(sections).unwrap()).await
+async fn venue(sections: Vec<Section>) -> Fixture {
+    Fixture::with(Layout::try_from(sections).unwrap()).await
 }
 
 fn best(count: usize, grade: Option<&str>) -> Best {
@@ -28,27 +28,27 @@ fn best(count: usize, grade: Option<&str>) -> Best {
 
 /// As the API does it: the swift way, then the patient one.
 async fn reserve_best(
-    house: &House,
+    fixture: &Fixture,
     turn: usize,
     user_id: Uuid,
     best: Best,
 ) -> Result<Reservation, ReserveError> {
     let wish = Reserve {
         seats: Wanted::Best(best.clone()),
-        ..house.wish(user_id, &[1])
+        ..fixture.wish(user_id, &[1])
     };
     let patient = Reserve {
         seats: Wanted::Best(best.patiently()),
         ..wish.clone()
     };
-    match house.try_reserve(turn, wish, house.now).await {
-        Err(ReserveError::Crowded) => house.try_reserve(turn, patient, house.now).await,
+    match fixture.try_reserve(turn, wish, fixture.now).await {
+        Err(ReserveError::Crowded) => fixture.try_reserve(turn, patient, fixture.now).await,
         outcome => outcome,
     }
 }
 
-async fn numbers(house: &House, count: usize, grade: Option<&str>) -> Vec<u16> {
-    reserve_best(house, 0, Uuid::new_v4(), best(count, grade))
+async fn numbers(fixture: &Fixture, count: usize, grade: Option<&str>) -> Vec<u16> {
+    reserve_best(fixture, 0, Uuid::new_v4(), best(count, grade))
         .await
         .expect("free seats")
         .seat_numbers()
@@ -56,71 +56,75 @@ async fn numbers(house: &House, count: usize, grade: Option<&str>) -> Vec<u16> {
 
 #[tokio::test]
 async fn the_dearest_are_chosen_first_and_of_one_price_the_lowest_numbers() {
-    let house = hall(vec![section("CHEAP", 10, 1, 3), section("DEAR", 20, 4, 7)]).await;
-    assert_eq!(numbers(&house, 1, None).await, [4]);
-    assert_eq!(numbers(&house, 2, None).await, [5, 6]);
-    assert_eq!(numbers(&house, 2, None).await, [1, 2], "side by side first");
-    assert_eq!(numbers(&house, 1, Some("CHEAP")).await, [3]);
-    assert_eq!(numbers(&house, 1, None).await, [7]);
-    house.reconciled().await;
+    let fixture = venue(vec![section("CHEAP", 10, 1, 3), section("DEAR", 20, 4, 7)]).await;
+    assert_eq!(numbers(&fixture, 1, None).await, [4]);
+    assert_eq!(numbers(&fixture, 2, None).await, [5, 6]);
+    assert_eq!(
+        numbers(&fixture, 2, None).await,
+        [1, 2],
+        "side by side first"
+    );
+    assert_eq!(numbers(&fixture, 1, Some("CHEAP")).await, [3]);
+    assert_eq!(numbers(&fixture, 1, None).await, [7]);
+    fixture.reconciled().await;
 }
 
 #[tokio::test]
 async fn seats_of_two_grades_are_not_side_by_side() {
-    let house = hall(vec![section("A", 10, 1, 3), section("B", 10, 4, 6)]).await;
-    assert_eq!(numbers(&house, 2, None).await, [1, 2]);
-    assert_eq!(numbers(&house, 2, None).await, [4, 5], "not 3 and 4");
+    let fixture = venue(vec![section("A", 10, 1, 3), section("B", 10, 4, 6)]).await;
+    assert_eq!(numbers(&fixture, 2, None).await, [1, 2]);
+    assert_eq!(numbers(&fixture, 2, None).await, [4, 5], "not 3 and 4");
 }
 
 #[tokio::test]
 async fn when_none_are_side_by_side_the_best_are_chosen_wherever_they_are() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     for first in (1..50_i64).step_by(4) {
         let taken: Vec<i64> = [first, first + 2]
             .into_iter()
             .filter(|n| *n <= 50)
             .collect();
-        house.reserve(Uuid::new_v4(), &taken).await;
+        fixture.reserve(Uuid::new_v4(), &taken).await;
     }
-    assert_eq!(numbers(&house, 3, None).await, [2, 4, 6]);
-    assert_eq!(numbers(&house, 2, Some("ECONOMY")).await, [36, 38]);
+    assert_eq!(numbers(&fixture, 3, None).await, [2, 4, 6]);
+    assert_eq!(numbers(&fixture, 2, Some("ECONOMY")).await, [36, 38]);
 }
 
 #[tokio::test]
 async fn a_seat_whose_hold_is_over_is_chosen_again() {
-    let mut house = House::open().await;
-    house.reserve(Uuid::new_v4(), &[1, 2]).await;
-    house.now = house.hold_end();
-    assert_eq!(numbers(&house, 2, None).await, [1, 2]);
+    let mut fixture = Fixture::open().await;
+    fixture.reserve(Uuid::new_v4(), &[1, 2]).await;
+    fixture.now = fixture.hold_end();
+    assert_eq!(numbers(&fixture, 2, None).await, [1, 2]);
 }
 
 #[tokio::test]
 async fn a_run_beyond_the_first_look_is_found() {
-    let house = hall(vec![section("ALL", 10, 1, 1_300)]).await;
-    house
+    let fixture = venue(vec![section("ALL", 10, 1, 1_300)]).await;
+    fixture
         .raw("UPDATE seats SET state = 'sold', reservation_id = schedule_id, holder_id = schedule_id WHERE number % 2 = 1 AND number < 1290")
         .await
         .unwrap();
-    assert_eq!(numbers(&house, 2, None).await, [1290, 1291]);
+    assert_eq!(numbers(&fixture, 2, None).await, [1290, 1291]);
 }
 
 #[tokio::test]
 async fn what_cannot_be_had_is_told_apart() {
-    let house = hall(vec![section("A", 10, 1, 3), section("B", 10, 4, 4)]).await;
+    let fixture = venue(vec![section("A", 10, 1, 3), section("B", 10, 4, 4)]).await;
     let user = Uuid::new_v4();
-    let unknown = reserve_best(&house, 0, user, best(1, Some("C"))).await;
+    let unknown = reserve_best(&fixture, 0, user, best(1, Some("C"))).await;
     assert!(matches!(unknown, Err(ReserveError::GradeUnknown(grade)) if grade == "C"));
-    let few = reserve_best(&house, 0, user, best(2, Some("B"))).await;
+    let few = reserve_best(&fixture, 0, user, best(2, Some("B"))).await;
     assert!(matches!(few, Err(ReserveError::SoldOut { available: 1 })));
-    house.reserve(user, &[4]).await;
-    let none = reserve_best(&house, 0, Uuid::new_v4(), best(1, Some("B"))).await;
+    fixture.reserve(user, &[4]).await;
+    let none = reserve_best(&fixture, 0, Uuid::new_v4(), best(1, Some("B"))).await;
     assert!(matches!(none, Err(ReserveError::SoldOut { available: 0 })));
-    let greedy = reserve_best(&house, 0, user, best(4, None)).await;
+    let greedy = reserve_best(&fixture, 0, user, best(4, None)).await;
     assert!(matches!(
         greedy,
         Err(ReserveError::TooManySeats { max: 4, has: 1 })
     ));
-    let mut nowhere = house.clone();
+    let mut nowhere = fixture.clone();
     nowhere.schedule_id = Uuid::new_v4();
     let nowhere = reserve_best(&nowhere, 0, user, best(1, None)).await;
     assert!(matches!(nowhere, Err(ReserveError::ScheduleNotFound)));
@@ -128,19 +132,19 @@ async fn what_cannot_be_had_is_told_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn none_of_160_bookers_at_once_is_refused_and_all_sit_side_by_side() {
-    let house = hall(vec![
+    let fixture = venue(vec![
         section("DEAR", 20, 1, 4_000),
         section("CHEAP", 10, 4_001, 8_000),
     ])
     .await;
     let booked = all_at_once((0..160_usize).map(|booker| {
-        let house = house.clone();
+        let fixture = fixture.clone();
         async move {
             let mut mine = Vec::new();
             for round in 0..5 {
                 let count = (booker + round) % 4 + 1;
                 let user = Uuid::new_v4();
-                let held = reserve_best(&house, booker, user, best(count, None)).await;
+                let held = reserve_best(&fixture, booker, user, best(count, None)).await;
                 mine.push(held.expect("there are seats enough"));
             }
             mine
@@ -159,21 +163,21 @@ async fn none_of_160_bookers_at_once_is_refused_and_all_sit_side_by_side() {
     assert_eq!(booked.len(), 800);
     let highest = seats.last().copied().unwrap();
     println!("{} seats, the highest number is {highest}", seats.len());
-    let deadlocks: u64 = house.instances.iter().map(|db| db.deadlocks()).sum();
+    let deadlocks: u64 = fixture.instances.iter().map(|db| db.deadlocks()).sum();
     println!("deadlocks that were run again: {deadlocks}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_buys_the_last_seat_and_nobody_is_sent_away_before() {
-    let house = hall(vec![section("ALL", 10, 1, 400)]).await;
+async fn buyers_who_come_at_once_buy_the_last_seat_and_none_is_refused_before() {
+    let fixture = venue(vec![section("ALL", 10, 1, 400)]).await;
     let booked = all_at_once((0..160_usize).map(|booker| {
-        let house = house.clone();
+        let fixture = fixture.clone();
         async move {
             let mut mine = 0;
             let mut count = booker % 4 + 1;
             loop {
                 let user = Uuid::new_v4();
-                match reserve_best(&house, booker, user, best(count, None)).await {
+                match reserve_best(&fixture, booker, user, best(count, None)).await {
                     Ok(held) => mine += held.seats.len(),
                     Err(ReserveError::SoldOut { available }) => {
                         assert!(available < count, "{available} seats are free");
@@ -190,7 +194,7 @@ async fn a_crowd_buys_the_last_seat_and_nobody_is_sent_away_before() {
     .await;
     assert_eq!(booked.iter().sum::<usize>(), 400);
     let held = "SELECT COUNT(*) FROM seats WHERE state = 'held'";
-    assert_eq!(house.number(held).await, 400);
+    assert_eq!(fixture.number(held).await, 400);
     let sum = "SELECT SUM(seat_count) FROM reservations";
-    assert_eq!(house.number(sum).await, 400);
+    assert_eq!(fixture.number(sum).await, 400);
 }

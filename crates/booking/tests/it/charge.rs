@@ -5,16 +5,16 @@ use booking::wallet::{self, Amount, BALANCE_LIMIT, CHARGE_MAX, Charge, ChargeErr
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::house::{House, all_at_once};
+use crate::fixture::{Fixture, all_at_once};
 
 /// A charge as the API makes it: once for each key.
 async fn charge_once(
-    house: &House,
+    fixture: &Fixture,
     turn: usize,
     user_id: Uuid,
     minor: i64,
 ) -> Result<Outcome<ChargeError>, OnceError> {
-    let now = house.now;
+    let now = fixture.now;
     let claim = Claim {
         user_id,
         route: "POST /users/{userId}/balance/charges",
@@ -36,17 +36,17 @@ async fn charge_once(
             })
         })
     };
-    house.db(turn).transaction(act).await
+    fixture.db(turn).transaction(act).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_hundred_repetitions_of_a_charge_one_is_booked_and_all_get_its_answer() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
     let outcomes = all_at_once((0..200).map(|turn| {
-        let house = house.clone();
+        let fixture = fixture.clone();
         async move {
-            charge_once(&house, turn, user, 5_000)
+            charge_once(&fixture, turn, user, 5_000)
                 .await
                 .expect("an answer")
         }
@@ -65,38 +65,41 @@ async fn of_two_hundred_repetitions_of_a_charge_one_is_booked_and_all_get_its_an
         })
         .collect();
     assert!(answers.iter().all(|answer| *answer == answers[0]));
-    assert_eq!(house.number("SELECT COUNT(*) FROM ledger_entries").await, 1);
-    assert_eq!(house.balance(user).await, 5_000);
+    assert_eq!(
+        fixture.number("SELECT COUNT(*) FROM ledger_entries").await,
+        1
+    );
+    assert_eq!(fixture.balance(user).await, 5_000);
 }
 
 #[tokio::test]
 async fn a_charge_is_not_booked_again_when_its_key_was_forgotten() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
-    let fresh = charge_once(&house, 0, user, 5_000).await.unwrap();
+    let fresh = charge_once(&fixture, 0, user, 5_000).await.unwrap();
     assert!(matches!(fresh, Outcome::Fresh(_)));
-    let later = house.now + chrono::TimeDelta::hours(25);
-    let forgotten = house
+    let later = fixture.now + chrono::TimeDelta::hours(25);
+    let forgotten = fixture
         .db(0)
         .transaction(move |tx| idempotency::forget(tx, later, 10));
     assert_eq!(forgotten.await.unwrap(), 1);
-    let again = charge_once(&house, 1, user, 5_000).await.unwrap();
+    let again = charge_once(&fixture, 1, user, 5_000).await.unwrap();
     assert!(
         matches!(again, Outcome::Refused(ChargeError::Repeated)),
         "{again:?}"
     );
-    assert_eq!(house.balance(user).await, 5_000);
-    house.reconciled().await;
+    assert_eq!(fixture.balance(user).await, 5_000);
+    fixture.reconciled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn charges_of_one_user_at_once_all_count() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
     let outcomes = all_at_once((0..100).map(|turn| {
-        let house = house.clone();
+        let fixture = fixture.clone();
         async move {
-            house
+            fixture
                 .charge(turn, user, 1_000)
                 .await
                 .expect("a charge")
@@ -112,42 +115,42 @@ async fn charges_of_one_user_at_once_all_count() {
             .eq((1..=100).map(|times| times * 1_000)),
         "each saw its own balance"
     );
-    assert_eq!(house.balance(user).await, 100_000);
-    house.reconciled().await;
+    assert_eq!(fixture.balance(user).await, 100_000);
+    fixture.reconciled().await;
 }
 
 #[tokio::test]
 async fn a_wallet_holds_its_limit_and_not_one_more() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
-    assert_eq!(house.balance(user).await, 0, "a new user has nothing");
+    assert_eq!(fixture.balance(user).await, 0, "a new user has nothing");
     for _ in 0..BALANCE_LIMIT / CHARGE_MAX {
-        house.charge(0, user, CHARGE_MAX).await.unwrap();
+        fixture.charge(0, user, CHARGE_MAX).await.unwrap();
     }
-    let before = house.traces().await;
+    let before = fixture.traces().await;
     assert!(matches!(
-        house.charge(0, user, 1).await,
+        fixture.charge(0, user, 1).await,
         Err(ChargeError::BalanceLimit)
     ));
     assert_eq!(
-        (house.balance(user).await, house.traces().await),
+        (fixture.balance(user).await, fixture.traces().await),
         (BALANCE_LIMIT, before)
     );
-    house.reconciled().await;
+    fixture.reconciled().await;
 }
 
 #[tokio::test]
 async fn the_ledger_tells_every_movement_newest_first_and_page_by_page() {
-    let mut house = House::open().await;
-    let user = house.rich().await;
-    house.now += chrono::TimeDelta::seconds(1);
-    let held = house.reserve(user, &[1]).await;
-    let payment = house.try_pay(0, &held, house.now).await.unwrap();
-    house.now += chrono::TimeDelta::seconds(1);
-    house.refund(0, &payment, house.now).await.unwrap();
+    let mut fixture = Fixture::open().await;
+    let user = fixture.rich().await;
+    fixture.now += chrono::TimeDelta::seconds(1);
+    let held = fixture.reserve(user, &[1]).await;
+    let payment = fixture.try_pay(0, &held, fixture.now).await.unwrap();
+    fixture.now += chrono::TimeDelta::seconds(1);
+    fixture.refund(0, &payment, fixture.now).await.unwrap();
     let page = |after| async move { (user, Page { limit: 2, after }) };
     let read =
-        |(user, page)| house.instances[0].read(move |conn| ledger::entries(conn, user, page));
+        |(user, page)| fixture.instances[0].read(move |conn| ledger::entries(conn, user, page));
     let first = read(page(None).await).await.unwrap();
     assert_eq!(
         first.iter().map(|entry| entry.cause).collect::<Vec<_>>(),
@@ -167,7 +170,7 @@ async fn the_ledger_tells_every_movement_newest_first_and_page_by_page() {
         rest.iter().map(|entry| entry.cause).collect::<Vec<_>>(),
         [Cause::Charged]
     );
-    let other = house.instances[0]
+    let other = fixture.instances[0]
         .read(|conn| {
             ledger::entries(
                 conn,

@@ -1,17 +1,17 @@
-//! The second judge: what the schema refuses, whatever the code does. Each test breaks one rule with a statement of its
+//! The second line of defence: what the schema refuses, whatever the code does. Each test breaks one rule with a statement of its
 //! own, in a database that has one of everything.
 
 use booking::db::DbError;
 use uuid::Uuid;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 
 /// One seat free (1), one held (2), one sold (3), one charge, one payment.
-async fn furnished() -> House {
-    let house = House::open().await;
-    house.reserve(Uuid::new_v4(), &[2]).await;
-    house.paid(&[3]).await;
-    house
+async fn furnished() -> Fixture {
+    let fixture = Fixture::open().await;
+    fixture.reserve(Uuid::new_v4(), &[2]).await;
+    fixture.paid(&[3]).await;
+    fixture
 }
 
 /// Each CHECK, and a statement that breaks it.
@@ -159,20 +159,20 @@ const BREACHES: &[(&str, &str)] = &[
 
 #[tokio::test]
 async fn every_check_of_the_schema_is_enforced() {
-    let house = furnished().await;
+    let fixture = furnished().await;
     for (constraint, statement) in BREACHES {
-        let refused = house.raw(statement).await;
+        let refused = fixture.raw(statement).await;
         assert!(
             matches!(&refused, Err(DbError::Check(name)) if name == *constraint),
             "{statement}: {refused:?}"
         );
     }
-    house.reconciled().await;
+    fixture.reconciled().await;
 }
 
 #[tokio::test]
 async fn every_unique_key_of_the_schema_is_enforced() {
-    let house = furnished().await;
+    let fixture = furnished().await;
     for (key, statement) in [
         (
             "PRIMARY",
@@ -201,17 +201,17 @@ async fn every_unique_key_of_the_schema_is_enforced() {
             "INSERT INTO outbox (id, aggregate_type, aggregate_id, type, payload, next_attempt_at, created_at) SELECT id, aggregate_type, aggregate_id, type, payload, next_attempt_at, created_at FROM outbox LIMIT 1",
         ),
     ] {
-        let refused = house.raw(statement).await;
+        let refused = fixture.raw(statement).await;
         assert!(
             matches!(&refused, Err(DbError::Duplicate(name)) if name == key),
             "{statement}: {refused:?}"
         );
     }
-    house
+    fixture
         .raw("INSERT INTO refunds SELECT REPEAT('a', 16), id, 1, NOW() FROM payments")
         .await
         .expect("one refund");
-    let second = house
+    let second = fixture
         .raw("INSERT INTO refunds SELECT REPEAT('b', 16), id, 1, NOW() FROM payments")
         .await;
     assert!(
@@ -222,27 +222,27 @@ async fn every_unique_key_of_the_schema_is_enforced() {
 
 #[tokio::test]
 async fn one_seat_in_two_confirmed_reservations_is_refused() {
-    let house = House::open().await;
-    let (_, _) = house.paid(&[7]).await;
+    let fixture = Fixture::open().await;
+    let (_, _) = fixture.paid(&[7]).await;
     // A mistake of the code, as it were: the seat comes free although it is sold.
-    house
+    fixture
         .raw("UPDATE seats SET state = 'available', reservation_id = NULL, holder_id = NULL WHERE number = 7")
         .await
         .unwrap();
-    let user = house.rich().await;
-    let held = house.reserve(user, &[7]).await;
-    let twice = house.try_pay(0, &held, house.now).await;
+    let user = fixture.rich().await;
+    let held = fixture.reserve(user, &[7]).await;
+    let twice = fixture.try_pay(0, &held, fixture.now).await;
     let key = "reservation_seats_sold_once";
     assert!(
         matches!(&twice, Err(booking::payment::PayError::Db(DbError::Duplicate(name))) if name == key),
         "{twice:?}"
     );
-    assert_eq!(house.balance(user).await, crate::house::PLENTY);
+    assert_eq!(fixture.balance(user).await, crate::fixture::PLENTY);
 }
 
 #[tokio::test]
 async fn rows_without_their_parents_are_refused() {
-    let house = furnished().await;
+    let fixture = furnished().await;
     for statement in [
         "INSERT INTO schedules SELECT REPEAT('x', 16), REPEAT('y', 16), starts_at, sales_open_at, sales_close_at, seats_total, created_at FROM schedules",
         "INSERT INTO seats (schedule_id, number, grade, price) VALUES (REPEAT('x', 16), 1, 'A', 1)",
@@ -253,7 +253,7 @@ async fn rows_without_their_parents_are_refused() {
         "DELETE FROM wallets",
         "DELETE FROM reservations",
     ] {
-        let refused = house.raw(statement).await.expect_err(statement);
+        let refused = fixture.raw(statement).await.expect_err(statement);
         assert!(
             refused.to_string().contains("foreign key"),
             "{statement}: {refused}"
@@ -289,11 +289,11 @@ async fn a_difference_of_one_unit_is_found_and_named() {
             "price of a reservation, and the sum of its seats",
         ),
     ] {
-        let house = furnished().await;
-        house.reconciled().await;
-        house.raw(statement).await.unwrap();
-        let now = house.now;
-        let report = house.instances[0]
+        let fixture = furnished().await;
+        fixture.reconciled().await;
+        fixture.raw(statement).await.unwrap();
+        let now = fixture.now;
+        let report = fixture.instances[0]
             .read(move |conn| booking::reconciliation::check(conn, now))
             .await
             .unwrap();

@@ -8,7 +8,7 @@ use diesel::connection::SimpleConnection;
 use diesel::{RunQueryDsl, sql_query};
 use testbed::{MariaDb, MariaDbOptions, Scratch};
 
-use crate::house::{House, all_at_once, options};
+use crate::fixture::{Fixture, all_at_once, options};
 
 async fn answers(db: &Db) -> Result<(), DbError> {
     db.transaction(|tx| Ok(sql_query("SELECT 1").execute(tx).map(drop)?))
@@ -43,7 +43,7 @@ async fn after_a_restart_of_the_server_the_next_request_is_answered() {
     assert!(warm.iter().all(Result::is_ok));
     server.kill();
     server.restart().expect("a restart");
-    // Every idle connection is dead now, and nobody notices.
+    // Every idle connection is dead now, and no caller notices.
     answers(&db).await.expect("a transaction");
     db.ping().await.expect("a read");
 }
@@ -80,13 +80,13 @@ async fn a_server_that_hangs_is_unreachable_after_the_deadline_and_not_for_ever(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_finds_every_connection_in_use_is_told_so_and_the_others_go_on() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let small = DbOptions {
         pool_size: 1,
         wait: Duration::from_millis(50),
         ..options()
     };
-    let db = Db::connect(&house.url, small).unwrap();
+    let db = Db::connect(&fixture.url, small).unwrap();
     let (started, begun) = std::sync::mpsc::channel();
     let (finish, finished) = std::sync::mpsc::channel::<()>();
     let finished = std::sync::Mutex::new(finished);
@@ -114,7 +114,7 @@ async fn who_finds_every_connection_in_use_is_told_so_and_the_others_go_on() {
     assert_eq!(
         metrics.wait.get_sample_count(),
         3,
-        "also who waited in vain"
+        "also a caller who got none"
     );
     let tries = metrics.duration.with_label_values(&["transaction"]);
     assert_eq!(tries.get_sample_count(), 2);
@@ -122,15 +122,15 @@ async fn who_finds_every_connection_in_use_is_told_so_and_the_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transactions_that_all_wait_keep_nobody_from_reading() {
+async fn transactions_that_all_wait_do_not_keep_reads_waiting() {
     const POOL: u32 = 4;
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let small = DbOptions {
         pool_size: POOL,
         wait: Duration::from_millis(50),
         ..options()
     };
-    let db = Db::connect(&house.url, small).unwrap();
+    let db = Db::connect(&fixture.url, small).unwrap();
     let go = Arc::new(std::sync::Barrier::new(POOL as usize));
     let waiting: Vec<_> = (1..POOL)
         .map(|_| {
@@ -163,21 +163,21 @@ async fn transactions_that_all_wait_keep_nobody_from_reading() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_that_lock_each_other_out_are_run_again_until_both_are_done() {
-    let house = House::open().await;
-    house
+    let fixture = Fixture::open().await;
+    fixture
         .raw("CREATE TABLE things (id INT PRIMARY KEY, n INT NOT NULL)")
         .await
         .unwrap();
-    house
+    fixture
         .raw("INSERT INTO things VALUES (1, 0), (2, 0)")
         .await
         .unwrap();
     let met = std::sync::Arc::new(std::sync::Barrier::new(2));
     let first_try = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let outcomes = all_at_once([(0, 1, 2), (1, 2, 1)].map(|(turn, first, second)| {
-        let (house, met, first_try) = (house.clone(), met.clone(), first_try.clone());
+        let (fixture, met, first_try) = (fixture.clone(), met.clone(), first_try.clone());
         async move {
-            house
+            fixture
                 .db(turn)
                 .transaction(move |tx| {
                     sql_query(format!("UPDATE things SET n = n + 1 WHERE id = {first}"))
@@ -194,18 +194,18 @@ async fn transactions_that_lock_each_other_out_are_run_again_until_both_are_done
     }))
     .await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-    assert_eq!(house.number("SELECT SUM(n) FROM things").await, 4);
-    assert_eq!(house.instances.iter().map(Db::deadlocks).sum::<u64>(), 1);
+    assert_eq!(fixture.number("SELECT SUM(n) FROM things").await, 4);
+    assert_eq!(fixture.instances.iter().map(Db::deadlocks).sum::<u64>(), 1);
 }
 
 #[tokio::test]
 async fn a_connection_that_is_killed_in_the_middle_is_not_used_again() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let single = DbOptions {
         pool_size: 1,
         ..options()
     };
-    let db = Db::connect(&house.url, single).unwrap();
+    let db = Db::connect(&fixture.url, single).unwrap();
     let killed: Result<(), DbError> = db
         .transaction(|tx| {
             sql_query("UPDATE concerts SET title = 'never'").execute(tx)?;
@@ -216,7 +216,7 @@ async fn a_connection_that_is_killed_in_the_middle_is_not_used_again() {
     assert!(matches!(killed, Err(DbError::Unreachable(_))), "{killed:?}");
     answers(&db).await.expect("a new connection");
     assert_eq!(
-        house
+        fixture
             .number("SELECT COUNT(*) FROM concerts WHERE title = 'never'")
             .await,
         0
@@ -225,17 +225,17 @@ async fn a_connection_that_is_killed_in_the_middle_is_not_used_again() {
 
 #[tokio::test]
 async fn a_session_is_strict_and_in_utc() {
-    let house = House::open().await;
-    assert_eq!(house.number("SELECT @@innodb_lock_wait_timeout").await, 2);
-    assert_eq!(house.number("SELECT @@time_zone = '+00:00'").await, 1);
+    let fixture = Fixture::open().await;
+    assert_eq!(fixture.number("SELECT @@innodb_lock_wait_timeout").await, 2);
+    assert_eq!(fixture.number("SELECT @@time_zone = '+00:00'").await, 1);
     assert_eq!(
-        house
+        fixture
             .number("SELECT @@tx_isolation = 'READ-COMMITTED'")
             .await,
         1
     );
     assert!(
-        house
+        fixture
             .raw("UPDATE concerts SET queue = REPEAT('x', 33)")
             .await
             .is_err(),

@@ -122,7 +122,7 @@ async fn a_receiver_that_is_away_refuses_nothing_and_may_say_how_long_to_wait() 
     }
     let told = "SELECT COUNT(*) FROM forwarded_events WHERE state = 'sending' AND attempts = 0 \
         AND last_error LIKE '%refused%' AND last_error NOT LIKE '%hunter2%'";
-    assert_eq!(post.house.number(told).await, 1);
+    assert_eq!(post.fixture.number(told).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

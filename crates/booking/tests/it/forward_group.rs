@@ -53,7 +53,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 async fn publish_again(post: &Post) {
     let again =
         "UPDATE outbox SET state = 'pending', delivered_at = NULL WHERE state = 'delivered'";
-    post.house.raw(again).await.unwrap();
+    post.fixture.raw(again).await.unwrap();
     post.drain(&post.publisher(0)).await;
 }
 

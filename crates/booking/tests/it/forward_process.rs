@@ -49,7 +49,7 @@ async fn an_event_goes_the_whole_way_and_both_programs_end_well() {
         forward_port,
         &[
             ("BOOKING_FORWARD_LISTEN", forward_at.as_str()),
-            ("BOOKING_MYSQL_URL", post.house.url.as_str()),
+            ("BOOKING_MYSQL_URL", post.fixture.url.as_str()),
             (
                 "BOOKING_KAFKA_BROKERS",
                 post.broker.bootstrap_servers().as_str(),

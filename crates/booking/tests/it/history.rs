@@ -20,7 +20,7 @@ use booking::seat_lock::SeatLock;
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
 
-use crate::house::{House, all_at_once};
+use crate::fixture::{Fixture, all_at_once};
 use client::Client;
 
 const CLIENTS: usize = 64;
@@ -34,7 +34,7 @@ const LOCK: Duration = Duration::from_millis(20);
 
 /// What all clients share.
 pub struct World {
-    pub house: House,
+    pub fixture: Fixture,
     pub lock: SeatLock,
     steps: AtomicI64,
 }
@@ -48,14 +48,14 @@ impl World {
         self.steps.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// What time it is for whoever begins at this step.
+    /// The time of an act that begins at this step.
     fn time(&self, step: Step) -> Timestamp {
-        self.house.now + TICK * i32::try_from(step).expect("a short history")
+        self.fixture.now + TICK * i32::try_from(step).expect("a short history")
     }
 
     /// The first step at which this instant is reached.
     fn step_of(&self, instant: Timestamp) -> Step {
-        (instant - self.house.now).num_milliseconds() / TICK.num_milliseconds()
+        (instant - self.fixture.now).num_milliseconds() / TICK.num_milliseconds()
     }
 }
 
@@ -76,14 +76,14 @@ async fn world() -> World {
         section("CHEAP", 300, 41, SEATS - 2),
         section("FREE", 0, SEATS - 1, SEATS),
     ];
-    let mut house = House::with(Layout::try_from(sections).unwrap()).await;
-    house.limits = Limits {
+    let mut fixture = Fixture::with(Layout::try_from(sections).unwrap()).await;
+    fixture.limits = Limits {
         hold: HOLD,
         ..Limits::default()
     };
     let redis = chassis::redis::connection(&testbed::redis().url().parse().unwrap()).unwrap();
     World {
-        house,
+        fixture,
         lock: SeatLock::new(redis, Clock::system()),
         steps: AtomicI64::new(0),
     }
@@ -107,15 +107,20 @@ async fn whatever_64_clients_do_each_seat_has_one_owner_and_each_balance_is_the_
 
     let (mut bought, mut refusals) = (Vec::new(), Vec::new());
     for client in clients {
-        ledger::check(&world.house, client.user_id, client.balance).await;
+        ledger::check(&world.fixture, client.user_id, client.balance).await;
         bought.extend(client.mine);
         refusals.extend(client.refusals);
     }
     owners::never_two_at_once(&bought);
     owners::every_refusal_had_a_reason(&bought, &refusals);
     owners::the_audit_log_agrees(&world, &bought).await;
-    world.house.reconciled().await;
-    let deadlocks: u64 = world.house.instances.iter().map(|db| db.deadlocks()).sum();
+    world.fixture.reconciled().await;
+    let deadlocks: u64 = world
+        .fixture
+        .instances
+        .iter()
+        .map(|db| db.deadlocks())
+        .sum();
     let paid = bought.iter().filter(|mine| mine.paid.is_some()).count();
     println!(
         "{} acts: {} reservations, {paid} paid, {} refusals of seats, {deadlocks} deadlocks run again",

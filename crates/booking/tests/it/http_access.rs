@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::http_desk::{Desk, PASS_SECRET, answer, signed};
+use crate::test_app::{PASS_SECRET, TestApp, answer, signed};
 
 const NOWHERE: &str = "00000000-0000-7000-8000-000000000000";
 
@@ -37,17 +37,17 @@ fn guarded() -> Vec<(Method, String, &'static str)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_pass_only_the_concerts_are_shown() {
-    let desk = Desk::open().await;
-    assert_eq!(desk.get("/api/v1/concerts").await.status, 200);
-    let concert = desk
-        .get(&format!("/api/v1/concerts/{}", desk.house.concert_id))
+    let app = TestApp::open().await;
+    assert_eq!(app.get("/api/v1/concerts").await.status, 200);
+    let concert = app
+        .get(&format!("/api/v1/concerts/{}", app.fixture.concert_id))
         .await;
     assert_eq!(
         (concert.status, concert.header("cache-control")),
         (200, Some("public, max-age=1"))
     );
     for (method, path, _) in guarded() {
-        let refused = answer(desk.request(method.clone(), &path)).await;
+        let refused = answer(app.request(method.clone(), &path)).await;
         assert_eq!(refused.refusal(), (401, "PASS_INVALID"), "{method} {path}");
         assert!(refused.body["detail"].as_str().unwrap().contains("gateway"));
     }
@@ -55,15 +55,15 @@ async fn without_a_pass_only_the_concerts_are_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_ended_and_unsigned_passes_open_nothing() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     let claims = visitor.claims();
     let mut ended = claims.clone();
-    ended["exp"] = json!(desk.clock.now().timestamp() - 1);
+    ended["exp"] = json!(app.clock.now().timestamp() - 1);
     let mut long = claims.clone();
-    long["exp"] = json!(desk.clock.now().timestamp() + 86_400);
-    let mut nobody = claims.clone();
-    nobody["sub"] = json!("not a uuid");
+    long["exp"] = json!(app.clock.now().timestamp() + 86_400);
+    let mut unnamed = claims.clone();
+    unnamed["sub"] = json!("not a uuid");
     let mut elsewhere = claims.clone();
     elsewhere["queue"] = json!("'; DROP TABLE seats; --");
     let unsigned = {
@@ -80,12 +80,12 @@ async fn forged_ended_and_unsigned_passes_open_nothing() {
         ("no algorithm", unsigned),
         ("ended", own(&ended)),
         ("too long", own(&long)),
-        ("no user", own(&nobody)),
+        ("no user", own(&unnamed)),
         ("an odd queue", own(&elsewhere)),
         ("no pass at all", "Bearer x".to_owned()),
     ] {
-        let request = desk
-            .request(Method::GET, &desk.seats_path())
+        let request = app
+            .request(Method::GET, &app.seats_path())
             .header("X-Usher-Pass", pass);
         assert_eq!(
             answer(request).await.refusal(),
@@ -94,23 +94,23 @@ async fn forged_ended_and_unsigned_passes_open_nothing() {
         );
     }
     let twice = visitor
-        .request(Method::GET, &desk.seats_path())
+        .request(Method::GET, &app.seats_path())
         .header("X-Usher-Pass", visitor.pass());
     assert_eq!(
         answer(twice).await.refusal(),
         (401, "PASS_INVALID"),
         "two passes"
     );
-    let bearer = desk
-        .request(Method::GET, &desk.seats_path())
+    let bearer = app
+        .request(Method::GET, &app.seats_path())
         .bearer_auth(visitor.pass());
     assert_eq!(
         answer(bearer).await.refusal(),
         (401, "PASS_INVALID"),
         "in another header"
     );
-    let forwarded = desk
-        .request(Method::GET, &desk.seats_path())
+    let forwarded = app
+        .request(Method::GET, &app.seats_path())
         .header("X-Forwarded-For", "127.0.0.1");
     assert_eq!(
         answer(forwarded).await.refusal(),
@@ -121,13 +121,13 @@ async fn forged_ended_and_unsigned_passes_open_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_route_asks_for_its_level() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     for (method, path, needs) in guarded() {
         for (caller, level) in [
             (visitor.waiting(), "token"),
             (visitor.clone(), "active"),
-            (desk.operator(), "operator"),
+            (app.operator(), "operator"),
         ] {
             let code = match (needs, level) {
                 ("active", "token") => Some("NOT_ADMITTED"),
@@ -149,12 +149,12 @@ async fn each_route_asks_for_its_level() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_things_of_another_user_do_not_exist() {
-    let desk = Desk::open().await;
-    let (owner, thief) = (desk.visitor(), desk.visitor());
+    let app = TestApp::open().await;
+    let (owner, thief) = (app.visitor(), app.visitor());
     thief.charge(1_000_000).await;
     let payment = owner.buy(&[1]).await;
     let held = owner.hold(&[2]).await;
-    let before = desk.house.traces().await;
+    let before = app.fixture.traces().await;
 
     let reservation = format!("/api/v1/reservations/{held}");
     assert_eq!(
@@ -193,35 +193,35 @@ async fn the_things_of_another_user_do_not_exist() {
         json!([])
     );
 
-    assert_eq!(desk.house.traces().await, before);
+    assert_eq!(app.fixture.traces().await, before);
     assert_eq!(owner.get(&reservation).await.body["state"], "held");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_came_through_another_queue_sees_and_reserves_nothing_of_this_concert() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor().through("other");
-    let before = desk.house.traces().await;
-    let schedules = format!("/api/v1/concerts/{}/schedules", desk.house.concert_id);
+async fn a_visitor_of_another_queue_sees_and_reserves_nothing_of_this_concert() {
+    let app = TestApp::open().await;
+    let visitor = app.visitor().through("other");
+    let before = app.fixture.traces().await;
+    let schedules = format!("/api/v1/concerts/{}/schedules", app.fixture.concert_id);
     assert_eq!(
         visitor.get(&schedules).await.refusal(),
         (403, "QUEUE_MISMATCH")
     );
     assert_eq!(
-        visitor.get(&desk.seats_path()).await.refusal(),
+        visitor.get(&app.seats_path()).await.refusal(),
         (403, "QUEUE_MISMATCH")
     );
     assert_eq!(
         visitor.reserve(&[1]).await.refusal(),
         (403, "QUEUE_MISMATCH")
     );
-    assert_eq!(desk.house.traces().await, before);
+    assert_eq!(app.fixture.traces().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_exist_is_404_and_a_wrong_method_405() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     let unknown = Uuid::new_v4();
     for (path, code) in [
         (format!("/api/v1/concerts/{unknown}"), "CONCERT_NOT_FOUND"),
@@ -246,7 +246,7 @@ async fn what_does_not_exist_is_404_and_a_wrong_method_405() {
     let wish = json!({ "scheduleId": unknown, "seatNumbers": [1] });
     let refused = visitor.post("/api/v1/reservations", &wish).await;
     assert_eq!(refused.refusal(), (404, "SCHEDULE_NOT_FOUND"));
-    let refused = desk
+    let refused = app
         .operator()
         .post(
             &format!("/api/v1/admin/concerts/{unknown}/schedules"),
@@ -261,8 +261,8 @@ async fn what_does_not_exist_is_404_and_a_wrong_method_405() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sane_request_id_is_kept_and_per_visitor_answers_are_not_stored() {
-    let desk = Desk::open().await;
-    let request = desk
+    let app = TestApp::open().await;
+    let request = app
         .visitor()
         .request(Method::GET, "/api/v1/reservations")
         .header("X-Request-Id", "mine-1");
@@ -271,7 +271,7 @@ async fn a_sane_request_id_is_kept_and_per_visitor_answers_are_not_stored() {
         (got.header("x-request-id"), got.header("cache-control")),
         (Some("mine-1"), Some("no-store"))
     );
-    let refused = desk.get("/api/v1/reservations").await;
+    let refused = app.get("/api/v1/reservations").await;
     assert_eq!(
         refused.header("x-request-id"),
         refused.body["requestId"].as_str()

@@ -2,18 +2,18 @@
 
 use serde_json::{Value, json};
 
-use crate::http_desk::{Answer, Caller, Desk};
+use crate::test_app::{Answer, Caller, TestApp};
 
 const RESERVATIONS: &str = "/api/v1/reservations";
 
-fn wish(desk: &Desk, more: Value) -> Value {
+fn wish(app: &TestApp, more: Value) -> Value {
     let mut wish = more;
-    wish["scheduleId"] = json!(desk.house.schedule_id);
+    wish["scheduleId"] = json!(app.fixture.schedule_id);
     wish
 }
 
 async fn best(visitor: &Caller<'_>, more: Value) -> Answer {
-    visitor.post(RESERVATIONS, &wish(visitor.desk, more)).await
+    visitor.post(RESERVATIONS, &wish(visitor.app, more)).await
 }
 
 fn numbers(held: &Answer) -> Vec<u64> {
@@ -24,8 +24,8 @@ fn numbers(held: &Answer) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn some_of_the_best_seats_are_held_without_naming_them() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     let held = best(&visitor, json!({ "count": 2 })).await;
     assert_eq!(numbers(&held), [1, 2]);
     assert_eq!(
@@ -38,7 +38,7 @@ async fn some_of_the_best_seats_are_held_without_naming_them() {
         best(&visitor, json!({ "count": 1 })).await.refusal(),
         (422, "TOO_MANY_SEATS")
     );
-    let others = desk.visitor();
+    let others = app.visitor();
     assert_eq!(
         others.reserve(&[2, 3]).await.refusal(),
         (409, "SEAT_TAKEN"),
@@ -49,36 +49,36 @@ async fn some_of_the_best_seats_are_held_without_naming_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_wish_for_the_best_gets_the_same_seats() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
-    let two = wish(&desk, json!({ "count": 2 }));
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
+    let two = wish(&app, json!({ "count": 2 }));
     let first = visitor.post_once(RESERVATIONS, "k", &two).await;
     let again = visitor.post_once(RESERVATIONS, "k", &two).await;
     assert_eq!((again.status, &again.body), (201, &first.body));
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
-    let three = wish(&desk, json!({ "count": 3 }));
+    let three = wish(&app, json!({ "count": 3 }));
     let other = visitor.post_once(RESERVATIONS, "k", &three).await;
     assert_eq!(other.refusal(), (422, "IDEMPOTENCY_KEY_REUSED"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_too_few_are_free_the_answer_says_how_many() {
-    let desk = Desk::open().await;
+    let app = TestApp::open().await;
     for first in [1, 5] {
         let seats = [first, first + 1, first + 2, first + 3];
-        desk.visitor().hold(&seats).await;
+        app.visitor().hold(&seats).await;
     }
-    desk.visitor().hold(&[9]).await;
+    app.visitor().hold(&[9]).await;
     let vip = json!({ "count": 2, "grade": "VIP" });
-    let refused = best(&desk.visitor(), vip).await;
+    let refused = best(&app.visitor(), vip).await;
     assert_eq!(refused.refusal(), (409, "SOLD_OUT"));
     assert_eq!(refused.body["available"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wish_names_seats_or_a_count_and_never_both() {
-    let desk = Desk::open().await;
-    let (visitor, before) = (desk.visitor(), desk.house.traces().await);
+    let app = TestApp::open().await;
+    let (visitor, before) = (app.visitor(), app.fixture.traces().await);
     for (more, code) in [
         (json!({}), "BODY_INVALID"),
         (json!({ "seatNumbers": [1], "count": 1 }), "BODY_INVALID"),
@@ -106,5 +106,5 @@ async fn a_wish_names_seats_or_a_count_and_never_both() {
         let refused = best(&visitor, more.clone()).await;
         assert_eq!(refused.refusal(), (422, code), "{more}");
     }
-    assert_eq!(desk.house.traces().await, before);
+    assert_eq!(app.fixture.traces().await, before);
 }

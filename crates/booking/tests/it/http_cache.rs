@@ -1,4 +1,4 @@
-//! Lists that a crowd reads: made once for all, old for a moment, never what a sale is decided by.
+//! Lists that many visitors read: loaded once for all, old for a moment, never what a sale is decided by.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::http_desk::{Caller, Desk, answer};
+use crate::test_app::{Caller, TestApp, answer};
 
 /// An age that no test reaches by itself: only a clock that is moved makes lists old.
 const HOUR: Duration = Duration::from_secs(3_600);
 const KEPT: (&str, &str) = ("BOOKING_CACHE_MS", "10000");
 
 async fn states(visitor: &Caller<'_>) -> Vec<String> {
-    let seats = visitor.get(&visitor.desk.seats_path()).await;
+    let seats = visitor.get(&visitor.app.seats_path()).await;
     assert_eq!(seats.status, 200, "{seats:?}");
     let items = seats.body["items"].as_array().unwrap().iter();
     items
@@ -29,7 +29,7 @@ async fn states(visitor: &Caller<'_>) -> Vec<String> {
 async fn available(visitor: &Caller<'_>) -> i64 {
     let path = format!(
         "/api/v1/concerts/{}/schedules",
-        visitor.desk.house.concert_id
+        visitor.app.fixture.concert_id
     );
     let dates = visitor.get(&path).await;
     dates.body["items"][0]["seatsAvailable"].as_i64().unwrap()
@@ -37,8 +37,8 @@ async fn available(visitor: &Caller<'_>) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_this_instance_sells_shows_at_once() {
-    let desk = Desk::with(&[KEPT]).await;
-    let (reader, buyer) = (desk.visitor(), desk.visitor());
+    let app = TestApp::with(&[KEPT]).await;
+    let (reader, buyer) = (app.visitor(), app.visitor());
     assert_eq!(
         (available(&reader).await, states(&reader).await.len()),
         (50, 50)
@@ -67,8 +67,11 @@ async fn what_this_instance_sells_shows_at_once() {
         (available(&reader).await, states(&reader).await[1].as_str()),
         (50, "available")
     );
-    let dates = format!("/api/v1/admin/concerts/{}/schedules", desk.house.concert_id);
-    desk.operator()
+    let dates = format!(
+        "/api/v1/admin/concerts/{}/schedules",
+        app.fixture.concert_id
+    );
+    app.operator()
         .post(&dates, &json!({ "startsAt": "2099-01-01T00:00:00Z" }))
         .await;
     let shown = reader.get(&dates.replace("/admin", "")).await;
@@ -77,33 +80,33 @@ async fn what_this_instance_sells_shows_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_sell_shows_when_the_list_is_old_and_never_decides_a_sale() {
-    let desk = Desk::with(&[KEPT]).await;
-    let reader = desk.visitor();
+    let app = TestApp::with(&[KEPT]).await;
+    let reader = app.visitor();
     assert_eq!(
         (available(&reader).await, states(&reader).await[0].as_str()),
         (50, "available")
     );
-    desk.house.reserve(Uuid::new_v4(), &[1]).await;
+    app.fixture.reserve(Uuid::new_v4(), &[1]).await;
     assert_eq!(
         (available(&reader).await, states(&reader).await[0].as_str()),
         (50, "available")
     );
     let refused = reader.reserve(&[1]).await;
     assert_eq!(refused.refusal(), (409, "SEAT_TAKEN"), "whatever was shown");
-    desk.clock.advance(Duration::from_secs(10));
+    app.clock.advance(Duration::from_secs(10));
     assert_eq!(
         (available(&reader).await, states(&reader).await[0].as_str()),
         (49, "held")
     );
-    desk.clock.advance(HOUR);
+    app.clock.advance(HOUR);
     assert_eq!(states(&reader).await[0], "available", "the hold is over");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dates_have_a_version_too_and_other_queues_do_not_see_them() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
-    let path = format!("/api/v1/concerts/{}/schedules", desk.house.concert_id);
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
+    let path = format!("/api/v1/concerts/{}/schedules", app.fixture.concert_id);
     for path in [path.clone(), format!("{path}?available=true")] {
         let first = visitor.get(&path).await;
         assert_eq!(
@@ -116,7 +119,7 @@ async fn dates_have_a_version_too_and_other_queues_do_not_see_them() {
             .header("If-None-Match", tag);
         assert_eq!(answer(again).await.status, 304);
     }
-    for path in [path, desk.seats_path()] {
+    for path in [path, app.seats_path()] {
         let stranger = visitor.through("other").get(&path).await;
         assert_eq!(
             stranger.refusal(),
@@ -126,27 +129,27 @@ async fn dates_have_a_version_too_and_other_queues_do_not_see_them() {
     }
 }
 
-/// The same date with 1,350 seats, the largest hall that people sit in.
-async fn large_hall() -> Desk {
-    let mut desk = Desk::open().await;
+/// The same date with 1,350 seats, the largest venue that people sit in.
+async fn large_venue() -> TestApp {
+    let mut app = TestApp::open().await;
     let section = Section {
         grade: Grade::try_from("ALL".to_owned()).unwrap(),
         price: Price::try_from(100_000).unwrap(),
         from: 1,
         to: 1_350,
     };
-    let new = crate::house::schedule(desk.house.now, Layout::try_from(vec![section]).unwrap());
-    let (concert_id, now) = (desk.house.concert_id, desk.house.now);
-    let added = desk.house.instances[0]
+    let new = crate::fixture::schedule(app.fixture.now, Layout::try_from(vec![section]).unwrap());
+    let (concert_id, now) = (app.fixture.concert_id, app.fixture.now);
+    let added = app.fixture.instances[0]
         .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, now));
-    desk.house.schedule_id = added.await.unwrap().id;
-    desk
+    app.fixture.schedule_id = added.await.unwrap().id;
+    app
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_answer_is_compressed_for_those_who_take_it() {
-    let desk = large_hall().await;
-    let (visitor, path) = (desk.visitor(), desk.seats_path());
+    let app = large_venue().await;
+    let (visitor, path) = (app.visitor(), app.seats_path());
     let plain = visitor.get(&path).await;
     assert_eq!(plain.body["items"].as_array().unwrap().len(), 1_350);
     let get = || {
@@ -188,16 +191,16 @@ async fn a_large_answer_is_compressed_for_those_who_take_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hall_of_1350_seats_is_read_by_a_crowd() {
-    let desk = large_hall().await;
-    desk.visitor().get(&desk.seats_path()).await;
+async fn a_venue_of_1350_seats_is_read_by_many_at_once() {
+    let app = large_venue().await;
+    app.visitor().get(&app.seats_path()).await;
     let (pass, url) = (
-        desk.visitor().pass(),
-        format!("{}{}", desk.base, desk.seats_path()),
+        app.visitor().pass(),
+        format!("{}{}", app.base, app.seats_path()),
     );
     let read = async |_: usize| {
         let began = Instant::now();
-        let request = desk.client.get(&url).header("X-Usher-Pass", &pass);
+        let request = app.client.get(&url).header("X-Usher-Pass", &pass);
         let sent = request
             .header("Accept-Encoding", "gzip")
             .send()
@@ -224,16 +227,16 @@ async fn a_hall_of_1350_seats_is_read_by_a_crowd() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_kept_is_shown_while_the_database_is_away() {
-    let desk = Desk::with(&[KEPT]).await;
-    let visitor = desk.visitor();
+    let app = TestApp::with(&[KEPT]).await;
+    let visitor = app.visitor();
     assert_eq!(states(&visitor).await.len(), 50);
-    desk.house.raw("RENAME TABLE seats TO lost").await.unwrap();
+    app.fixture.raw("RENAME TABLE seats TO lost").await.unwrap();
     assert_eq!(states(&visitor).await.len(), 50);
-    let other = format!("{}?state=available", desk.seats_path());
+    let other = format!("{}?state=available", app.seats_path());
     assert_eq!(visitor.get(&other).await.status, 200, "from the same look");
-    desk.clock.advance(Duration::from_secs(10));
+    app.clock.advance(Duration::from_secs(10));
     assert_eq!(visitor.get(&other).await.refusal(), (500, "INTERNAL"));
-    desk.house.raw("RENAME TABLE lost TO seats").await.unwrap();
+    app.fixture.raw("RENAME TABLE lost TO seats").await.unwrap();
     assert_eq!(
         visitor.get(&other).await.status,
         200,

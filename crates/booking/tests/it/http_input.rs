@@ -8,14 +8,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::http_desk::{Answer, Desk, answer};
+use crate::test_app::{Answer, TestApp, answer};
 
 const RESERVATIONS: &str = "/api/v1/reservations";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seats_that_cannot_be_reserved_together_are_told_apart() {
-    let desk = Desk::open().await;
-    let (visitor, before) = (desk.visitor(), desk.house.traces().await);
+    let app = TestApp::open().await;
+    let (visitor, before) = (app.visitor(), app.fixture.traces().await);
     for (seats, code) in [
         (json!([0]), "SEAT_UNKNOWN"),
         (json!([51]), "SEAT_UNKNOWN"),
@@ -32,14 +32,14 @@ async fn seats_that_cannot_be_reserved_together_are_told_apart() {
         (json!("1"), "BODY_INVALID"),
         (json!(null), "BODY_INVALID"),
     ] {
-        let wish = json!({ "scheduleId": desk.house.schedule_id, "seatNumbers": seats });
+        let wish = json!({ "scheduleId": app.fixture.schedule_id, "seatNumbers": seats });
         assert_eq!(
             visitor.post(RESERVATIONS, &wish).await.refusal(),
             (422, code),
             "{seats}"
         );
     }
-    assert_eq!(desk.house.traces().await, before);
+    assert_eq!(app.fixture.traces().await, before);
     visitor.hold(&[1, 2, 3]).await;
     assert_eq!(
         visitor.reserve(&[4, 5]).await.refusal(),
@@ -49,8 +49,8 @@ async fn seats_that_cannot_be_reserved_together_are_told_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_whole_positive_number_is_an_amount() {
-    let desk = Desk::open().await;
-    let (visitor, before) = (desk.visitor(), desk.house.traces().await);
+    let app = TestApp::open().await;
+    let (visitor, before) = (app.visitor(), app.fixture.traces().await);
     for amount in [
         "0",
         "-1",
@@ -84,7 +84,7 @@ async fn only_a_whole_positive_number_is_an_amount() {
         .await;
     assert_eq!(missing.refusal(), (422, "AMOUNT_INVALID"));
     assert_eq!(visitor.balance().await, 0);
-    assert_eq!(desk.house.traces().await, before);
+    assert_eq!(app.fixture.traces().await, before);
 
     for _ in 0..10 {
         visitor.charge(100_000_000).await;
@@ -97,10 +97,10 @@ async fn only_a_whole_positive_number_is_an_amount() {
 }
 
 /// Every route that reads a body, with one that it would take.
-fn bodies(desk: &Desk, user: &str) -> Vec<(String, bool, Value)> {
-    let concert = desk.house.concert_id;
+fn bodies(app: &TestApp, user: &str) -> Vec<(String, bool, Value)> {
+    let concert = app.fixture.concert_id;
     vec![
-        (RESERVATIONS.into(), false, desk.wish(&[1])),
+        (RESERVATIONS.into(), false, app.wish(&[1])),
         (
             "/api/v1/payments".into(),
             false,
@@ -126,12 +126,12 @@ fn bodies(desk: &Desk, user: &str) -> Vec<(String, bool, Value)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_are_not_what_was_asked_for_are_refused_on_every_route() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
-    let before = desk.house.traces().await;
-    for (path, operators, body) in bodies(&desk, &visitor.sub) {
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
+    let before = app.fixture.traces().await;
+    for (path, operators, body) in bodies(&app, &visitor.sub) {
         let caller = if operators {
-            desk.operator()
+            app.operator()
         } else {
             visitor.clone()
         };
@@ -177,14 +177,14 @@ async fn bodies_that_are_not_what_was_asked_for_are_refused_on_every_route() {
         assert_eq!(send(json, list).await.status, 422, "a list at {path}");
         assert_eq!(send(json, "null".into()).await.status, 422, "{path}");
     }
-    assert_eq!(desk.house.traces().await, before);
+    assert_eq!(app.fixture.traces().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_hides_its_length_is_cut_off_at_the_same_limit() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
-    let mut stream = TcpStream::connect(desk.base.trim_start_matches("http://")).unwrap();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
+    let mut stream = TcpStream::connect(app.base.trim_start_matches("http://")).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
         .unwrap();
@@ -207,8 +207,8 @@ async fn a_body_that_hides_its_length_is_cut_off_at_the_same_limit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_that_are_not_uuids_are_400_in_a_path_and_422_in_a_body() {
-    let desk = Desk::open().await;
-    let (visitor, operator) = (desk.visitor(), desk.operator());
+    let app = TestApp::open().await;
+    let (visitor, operator) = (app.visitor(), app.operator());
     for odd in [
         "7",
         "x",
@@ -257,9 +257,9 @@ async fn ids_that_are_not_uuids_are_400_in_a_path_and_422_in_a_body() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_that_do_not_parse_are_400() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
-    let schedules = format!("/api/v1/concerts/{}/schedules", desk.house.concert_id);
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
+    let schedules = format!("/api/v1/concerts/{}/schedules", app.fixture.concert_id);
     for path in [
         "/api/v1/concerts?limit=0".to_owned(),
         "/api/v1/concerts?limit=201".to_owned(),
@@ -268,7 +268,7 @@ async fn queries_that_do_not_parse_are_400() {
         "/api/v1/reservations?cursor='%20OR%201".to_owned(),
         format!("/api/v1/users/{}/ledger?limit=-1", visitor.sub),
         format!("{schedules}?available=maybe"),
-        format!("{}?state=sold", desk.seats_path()),
+        format!("{}?state=sold", app.seats_path()),
     ] {
         assert_eq!(
             visitor.get(&path).await.refusal(),
@@ -280,8 +280,8 @@ async fn queries_that_do_not_parse_are_400() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn text_is_only_text_and_control_characters_are_refused() {
-    let desk = Desk::open().await;
-    let operator = desk.operator();
+    let app = TestApp::open().await;
+    let operator = app.operator();
     for text in [
         "'; DROP TABLE concerts; --",
         "\" OR 1=1 #",
@@ -300,13 +300,13 @@ async fn text_is_only_text_and_control_characters_are_refused() {
             (201, &json!(text)),
             "{made:?}"
         );
-        let shown = desk.get(&format!("/api/v1/concerts/{}", made.id())).await;
+        let shown = app.get(&format!("/api/v1/concerts/{}", made.id())).await;
         assert_eq!(
             (&shown.body["title"], &shown.body["venue"]),
             (&json!(text), &json!(text))
         );
     }
-    let before = desk.house.number("SELECT COUNT(*) FROM concerts").await;
+    let before = app.fixture.number("SELECT COUNT(*) FROM concerts").await;
     let long = "x".repeat(201);
     for odd in ["", " ", "a\u{0}b", "a\nb", "\u{7f}", long.as_str()] {
         for body in [
@@ -328,7 +328,7 @@ async fn text_is_only_text_and_control_characters_are_refused() {
         assert_eq!(refused.refusal(), (422, "BODY_INVALID"), "{queue}");
     }
     assert_eq!(
-        desk.house.number("SELECT COUNT(*) FROM concerts").await,
+        app.fixture.number("SELECT COUNT(*) FROM concerts").await,
         before
     );
 }

@@ -9,26 +9,24 @@ use diesel::{RunQueryDsl, sql_query};
 use reqwest::Client;
 use testbed::{MariaDb, MariaDbOptions, Scratch};
 
-use crate::http_desk::{Desk, answer, config};
+use crate::test_app::{TestApp, answer, config};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_ready_when_its_database_answers_and_shows_its_metrics_to_operators() {
-    let desk = Desk::open().await;
-    for base in [&desk.base, &desk.admin_base] {
+    let app = TestApp::open().await;
+    for base in [&app.base, &app.admin_base] {
         for path in ["/live", "/ready"] {
             assert_eq!(
-                answer(desk.client.get(format!("{base}{path}")))
-                    .await
-                    .status,
+                answer(app.client.get(format!("{base}{path}"))).await.status,
                 200,
                 "{path}"
             );
         }
     }
-    let buyer = desk.visitor();
+    let buyer = app.visitor();
     buyer.buy(&[1]).await;
-    desk.visitor().reserve(&[1]).await;
-    let given_back = desk.visitor();
+    app.visitor().reserve(&[1]).await;
+    let given_back = app.visitor();
     given_back.buy(&[2]).await;
     let own = given_back.get("/api/v1/reservations").await;
     let path = format!(
@@ -38,10 +36,10 @@ async fn it_is_ready_when_its_database_answers_and_shows_its_metrics_to_operator
     for _ in 0..2 {
         assert_eq!(given_back.delete(&path).await.status, 204);
     }
-    desk.visitor().get(&desk.seats_path()).await;
-    let metrics = desk
+    app.visitor().get(&app.seats_path()).await;
+    let metrics = app
         .client
-        .get(format!("{}/metrics", desk.admin_base))
+        .get(format!("{}/metrics", app.admin_base))
         .send()
         .await
         .unwrap();
@@ -73,15 +71,15 @@ async fn it_is_ready_when_its_database_answers_and_shows_its_metrics_to_operator
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
-    assert_eq!(desk.get("/metrics").await.status, 404, "only for operators");
+    assert_eq!(app.get("/metrics").await.status, 404, "only for operators");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_is_finished_before_the_process_ends() {
-    let mut desk = Desk::open().await;
+    let mut app = TestApp::open().await;
     let (release, wait) = mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
-    let locker = desk.house.db(0).clone();
+    let locker = app.fixture.db(0).clone();
     let (told, locked) = mpsc::channel();
     let lock = tokio::spawn(async move {
         locker
@@ -99,21 +97,21 @@ async fn what_runs_is_finished_before_the_process_ends() {
         .unwrap()
         .unwrap();
 
-    let running = desk.running.take().expect("it runs");
-    let (visitor, house) = (desk.visitor(), desk.house.clone());
+    let running = app.running.take().expect("it runs");
+    let (visitor, fixture) = (app.visitor(), app.fixture.clone());
     let request = visitor
         .request(reqwest::Method::POST, "/api/v1/reservations")
-        .json(&desk.wish(&[1]));
+        .json(&app.wish(&[1]));
     let runs = tokio::spawn(answer(request));
     let waits = "SELECT COUNT(*) FROM information_schema.processlist \
         WHERE db = DATABASE() AND info LIKE 'UPDATE `seats`%'";
-    while house.number(waits).await == 0 {
+    while fixture.number(waits).await == 0 {
         assert!(!runs.is_finished(), "it did not wait for the row");
         tokio::task::yield_now().await;
     }
     let stop = tokio::spawn(running.stop());
-    let admin = format!("{}/ready", desk.admin_base);
-    while answer(desk.client.get(&admin)).await.status == 200 {
+    let admin = format!("{}/ready", app.admin_base);
+    while answer(app.client.get(&admin)).await.status == 200 {
         tokio::task::yield_now().await;
     }
     release.send(()).unwrap();
@@ -124,11 +122,11 @@ async fn what_runs_is_finished_before_the_process_ends() {
     let client = Client::new();
     assert!(
         client
-            .get(format!("{}/live", desk.base))
+            .get(format!("{}/live", app.base))
             .send()
             .await
             .is_err(),
-        "nobody listens any more"
+        "no listener is left"
     );
 }
 
@@ -167,7 +165,7 @@ async fn a_database_that_never_answers_ends_the_start_with_a_clear_word() {
     let refused = booking::start(config, Clock::system())
         .await
         .err()
-        .expect("nobody is there");
+        .expect("no other user of the port");
     let told = refused.to_string();
     assert!(
         told.contains("MySQL") && !told.contains("hunter2"),

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::http_desk::{Desk, answer};
+use crate::test_app::{TestApp, answer};
 
 const ROUTES: &str = include_str!("../../src/api.rs");
 const COMMITTED: &str = include_str!("../../../../docs/openapi/booking.json");
@@ -26,7 +26,7 @@ fn the_committed_document_is_the_one_that_the_service_prints() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_documented_path_answers_exactly_the_documented_methods() {
-    let desk = Desk::open().await;
+    let app = TestApp::open().await;
     let document = document();
     for (path, item) in document["paths"].as_object().unwrap() {
         let id = Uuid::new_v4().to_string();
@@ -34,7 +34,7 @@ async fn every_documented_path_answers_exactly_the_documented_methods() {
             .split('/')
             .map(|part| if part.starts_with('{') { &id } else { part })
             .collect();
-        let refused = answer(desk.visitor().request(Method::PATCH, &asked.join("/"))).await;
+        let refused = answer(app.visitor().request(Method::PATCH, &asked.join("/"))).await;
         assert_eq!(refused.refusal(), (405, "METHOD_NOT_ALLOWED"), "{path}");
         let allowed: BTreeSet<String> = refused
             .header("allow")

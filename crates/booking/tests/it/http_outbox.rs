@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::http_desk::{Desk, answer};
+use crate::test_app::{TestApp, answer};
 
 const OUTBOX: &str = "/api/v1/admin/outbox";
 
@@ -17,17 +17,17 @@ fn redeliveries(id: &str) -> String {
 }
 
 /// Gives up the events of this type, oldest first.
-async fn kill(desk: &Desk, event_type: &str) {
+async fn kill(app: &TestApp, event_type: &str) {
     let statement = format!(
         "UPDATE outbox SET state = 'dead', attempts = 20, last_error = 'Broker: no' WHERE type = '{event_type}'"
     );
-    desk.house.raw(&statement).await.unwrap();
+    app.fixture.raw(&statement).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_brokers_booking_serves_and_operators_see_what_waits() {
-    let desk = Desk::open().await;
-    let empty = desk.operator().get(OUTBOX).await;
+    let app = TestApp::open().await;
+    let empty = app.operator().get(OUTBOX).await;
     assert_eq!(
         (empty.status, empty.body),
         (
@@ -35,24 +35,24 @@ async fn without_brokers_booking_serves_and_operators_see_what_waits() {
             json!({ "backlog": 0, "lagSeconds": 0, "dead": 0, "items": [], "nextCursor": null })
         )
     );
-    desk.visitor().buy(&[1]).await;
-    desk.clock.advance(Duration::from_secs(30));
-    let waits = desk.operator().get(OUTBOX).await.body;
+    app.visitor().buy(&[1]).await;
+    app.clock.advance(Duration::from_secs(30));
+    let waits = app.operator().get(OUTBOX).await.body;
     assert_eq!((&waits["backlog"], &waits["dead"]), (&json!(3), &json!(0)));
     assert!(waits["lagSeconds"].as_i64().unwrap() >= 30, "{waits}");
-    assert_eq!(desk.visitor().get(OUTBOX).await.refusal().0, 403);
-    assert_eq!(desk.get(OUTBOX).await.refusal().0, 401);
+    assert_eq!(app.visitor().get(OUTBOX).await.refusal().0, 403);
+    assert_eq!(app.get(OUTBOX).await.refusal().0, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_listed_newest_first_with_their_reason() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     for amount in [1, 2, 3] {
         visitor.charge(amount).await;
     }
-    kill(&desk, "wallet.charged").await;
-    let operator = desk.operator();
+    kill(&app, "wallet.charged").await;
+    let operator = app.operator();
     let first = operator.get(&format!("{OUTBOX}?limit=2")).await.body;
     assert_eq!((&first["backlog"], &first["dead"]), (&json!(0), &json!(3)));
     let cursor = first["nextCursor"].as_str().expect("another page");
@@ -74,7 +74,7 @@ async fn dead_letters_are_listed_newest_first_with_their_reason() {
             (&letter["attempts"], &letter["lastError"]),
             (&json!(20), &json!("Broker: no"))
         );
-        assert!(letter["createdAt"].as_str().unwrap() <= rfc3339(desk.clock.now()).as_str());
+        assert!(letter["createdAt"].as_str().unwrap() <= rfc3339(app.clock.now()).as_str());
     }
     for odd in ["?limit=0", "?limit=201", "?cursor=x"] {
         let refused = operator.get(&format!("{OUTBOX}{odd}")).await;
@@ -84,15 +84,15 @@ async fn dead_letters_are_listed_newest_first_with_their_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sends_a_dead_letter_again_and_nothing_else() {
-    let desk = Desk::open().await;
-    desk.visitor().charge(1).await;
-    kill(&desk, "wallet.charged").await;
-    let operator = desk.operator();
+    let app = TestApp::open().await;
+    app.visitor().charge(1).await;
+    kill(&app, "wallet.charged").await;
+    let operator = app.operator();
     let letters = operator.get(OUTBOX).await.body;
     let id = letters["items"][0]["id"].as_str().unwrap();
     let path = redeliveries(id);
     assert_eq!(
-        desk.visitor().post(&path, &Value::Null).await.refusal().0,
+        app.visitor().post(&path, &Value::Null).await.refusal().0,
         403
     );
     let again = operator.post(&path, &Value::Null).await;
@@ -120,23 +120,23 @@ async fn an_operator_sends_a_dead_letter_again_and_nothing_else() {
     let waits = operator.get(OUTBOX).await.body;
     assert_eq!((&waits["backlog"], &waits["dead"]), (&json!(1), &json!(0)));
     let audited = "SELECT COUNT(*) FROM audit_log WHERE entity = 'event' AND action = 'redelivered' AND actor = 'operator'";
-    assert_eq!(desk.house.number(audited).await, 1);
+    assert_eq!(app.fixture.number(audited).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_brokers_what_is_sold_is_told() {
     let broker = MockCluster::new(1).unwrap();
-    let desk = Desk::with(&[("BOOKING_KAFKA_BROKERS", &broker.bootstrap_servers())]).await;
-    desk.visitor().buy(&[1, 2]).await;
+    let app = TestApp::with(&[("BOOKING_KAFKA_BROKERS", &broker.bootstrap_servers())]).await;
+    app.visitor().buy(&[1, 2]).await;
     let told = timeout(Duration::from_secs(60), async {
-        while desk.operator().get(OUTBOX).await.body["backlog"] != json!(0) {
+        while app.operator().get(OUTBOX).await.body["backlog"] != json!(0) {
             tokio::task::yield_now().await;
         }
     });
     told.await.expect("published");
     let delivered = "SELECT COUNT(*) FROM outbox WHERE state = 'delivered'";
-    assert_eq!(desk.house.number(delivered).await, 3);
-    let metrics = desk.client.get(format!("{}/metrics", desk.admin_base));
+    assert_eq!(app.fixture.number(delivered).await, 3);
+    let metrics = app.client.get(format!("{}/metrics", app.admin_base));
     let text = metrics.send().await.unwrap().text().await.unwrap();
     for line in [
         "booking_outbox_delivered_total 3",
@@ -151,14 +151,14 @@ async fn with_brokers_what_is_sold_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn brokers_that_are_away_keep_nobody_from_buying() {
-    let desk = Desk::with(&[("BOOKING_KAFKA_BROKERS", "127.0.0.1:1")]).await;
-    desk.visitor().buy(&[1]).await;
-    assert_eq!(desk.operator().get(OUTBOX).await.body["backlog"], 3);
-    let ready = answer(desk.client.get(format!("{}/ready", desk.admin_base))).await;
+async fn brokers_that_are_away_do_not_stop_a_sale() {
+    let app = TestApp::with(&[("BOOKING_KAFKA_BROKERS", "127.0.0.1:1")]).await;
+    app.visitor().buy(&[1]).await;
+    assert_eq!(app.operator().get(OUTBOX).await.body["backlog"], 3);
+    let ready = answer(app.client.get(format!("{}/ready", app.admin_base))).await;
     assert_eq!(ready.status, 200);
-    let mut desk = desk;
-    let running = desk.running.take().unwrap();
+    let mut app = app;
+    let running = app.running.take().unwrap();
     timeout(Duration::from_secs(30), running.stop())
         .await
         .expect("stopped");

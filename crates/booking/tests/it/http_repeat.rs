@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::http_desk::{Answer, Desk, answer};
+use crate::test_app::{Answer, TestApp, answer};
 use reqwest::Method;
 
 fn is_replay_of(again: &Answer, first: &Answer) {
@@ -21,8 +21,8 @@ fn is_replay_of(again: &Answer, first: &Answer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_request_has_one_effect_and_the_same_answer() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     let (charge, amount) = (visitor.charges_path(), json!({ "amount": 500_000 }));
     let charged = visitor.post_once(&charge, "k", &amount).await;
     is_replay_of(&visitor.post_once(&charge, "k", &amount).await, &charged);
@@ -30,12 +30,12 @@ async fn a_repeated_request_has_one_effect_and_the_same_answer() {
 
     let reservations = "/api/v1/reservations";
     let held = visitor
-        .post_once(reservations, "k", &desk.wish(&[1, 2]))
+        .post_once(reservations, "k", &app.wish(&[1, 2]))
         .await;
     assert_eq!(held.status, 201, "{held:?}");
     is_replay_of(
         &visitor
-            .post_once(reservations, "k", &desk.wish(&[1, 2]))
+            .post_once(reservations, "k", &app.wish(&[1, 2]))
             .await,
         &held,
     );
@@ -52,13 +52,13 @@ async fn a_repeated_request_has_one_effect_and_the_same_answer() {
         &refunded,
     );
     assert_eq!(visitor.balance().await, 500_000);
-    desk.house.reconciled().await;
+    app.fixture.reconciled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_with_another_body_is_refused_and_keys_of_users_and_routes_never_meet() {
-    let desk = Desk::open().await;
-    let (visitor, other) = (desk.visitor(), desk.visitor());
+    let app = TestApp::open().await;
+    let (visitor, other) = (app.visitor(), app.visitor());
     visitor
         .post_once(&visitor.charges_path(), "k", &json!({ "amount": 1000 }))
         .await;
@@ -75,20 +75,20 @@ async fn a_key_with_another_body_is_refused_and_keys_of_users_and_routes_never_m
         (201, None)
     );
     let held = visitor
-        .post_once("/api/v1/reservations", "k", &desk.wish(&[1]))
+        .post_once("/api/v1/reservations", "k", &app.wish(&[1]))
         .await;
     assert_eq!(held.status, 201, "{held:?}");
     let reused = visitor
-        .post_once("/api/v1/reservations", "k", &desk.wish(&[2]))
+        .post_once("/api/v1/reservations", "k", &app.wish(&[2]))
         .await;
     assert_eq!(reused.refusal(), (422, "IDEMPOTENCY_KEY_REUSED"));
-    desk.house.reconciled().await;
+    app.fixture.reconciled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_not_kept_so_the_same_key_may_try_again() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     let held = visitor.hold(&[1]).await;
     assert_eq!(
         visitor.pay(&held, "k").await.refusal(),
@@ -100,11 +100,11 @@ async fn a_refusal_is_not_kept_so_the_same_key_may_try_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn money_moves_only_with_a_sound_key() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     let payment = visitor.buy(&[1]).await;
     let held = visitor.hold(&[2]).await;
-    let before = desk.house.traces().await;
+    let before = app.fixture.traces().await;
     let routes = [
         (visitor.charges_path(), json!({ "amount": 1 })),
         (
@@ -137,7 +137,7 @@ async fn money_moves_only_with_a_sound_key() {
             "{path}"
         );
     }
-    assert_eq!(desk.house.traces().await, before);
+    assert_eq!(app.fixture.traces().await, before);
     let odd = "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~".repeat(7);
     assert_eq!(
         visitor
@@ -150,8 +150,8 @@ async fn money_moves_only_with_a_sound_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_fifty_payments_of_one_reservation_with_different_keys_one_succeeds() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     visitor.charge(1_000_000).await;
     let held = visitor.hold(&[1, 2]).await;
     let keys: Vec<String> = (0..50).map(|turn| format!("key-{turn}")).collect();
@@ -163,13 +163,13 @@ async fn of_fifty_payments_of_one_reservation_with_different_keys_one_succeeds()
         assert_eq!(refused.header("x-admission"), None);
     }
     assert_eq!(visitor.balance().await, 700_000);
-    desk.house.reconciled().await;
+    app.fixture.reconciled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_charges_with_one_key_are_one_charge() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     let (path, body) = (visitor.charges_path(), json!({ "amount": 1000 }));
     let charged = join_all((0..50).map(|_| visitor.post_once(&path, "k", &body))).await;
     let fresh = charged
@@ -180,13 +180,13 @@ async fn fifty_charges_with_one_key_are_one_charge() {
         assert_eq!((answer.status, &answer.body), (201, &charged[0].body));
     }
     assert_eq!(visitor.balance().await, 1000);
-    desk.house.reconciled().await;
+    app.fixture.reconciled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reservation_that_was_given_back_cannot_be_paid() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     visitor.charge(1_000_000).await;
     let held = visitor.hold(&[1]).await;
     visitor
@@ -204,5 +204,5 @@ async fn a_reservation_that_was_given_back_cannot_be_paid() {
         .clone();
     let again = visitor.pay(reservation.as_str().unwrap(), "another").await;
     assert_eq!(again.refusal(), (409, "ALREADY_PAID"));
-    desk.house.reconciled().await;
+    app.fixture.reconciled().await;
 }

@@ -3,12 +3,12 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::http_desk::{Desk, answer};
+use crate::test_app::{TestApp, answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seats_have_a_version_and_are_not_sent_again_while_it_stands() {
-    let desk = Desk::open().await;
-    let (visitor, path) = (desk.visitor(), desk.seats_path());
+    let app = TestApp::open().await;
+    let (visitor, path) = (app.visitor(), app.seats_path());
     let seats = visitor.get(&path).await;
     assert_eq!(seats.body["items"].as_array().unwrap().len(), 50);
     assert_eq!(
@@ -46,7 +46,7 @@ async fn seats_have_a_version_and_are_not_sent_again_while_it_stands() {
     }
     assert_eq!(ask("\"x\"").await.status, 200);
 
-    let held = desk.visitor().hold(&[1]).await;
+    let held = app.visitor().hold(&[1]).await;
     let changed = ask(&tag).await;
     assert_eq!(
         (changed.status, &changed.body["items"][0]["state"]),
@@ -61,17 +61,17 @@ async fn seats_have_a_version_and_are_not_sent_again_while_it_stands() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_seats_that_are_free_are_shown_when_asked_for() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
-    desk.visitor().buy(&[1]).await;
-    desk.visitor().hold(&[2]).await;
-    let all = visitor.get(&desk.seats_path()).await;
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
+    app.visitor().buy(&[1]).await;
+    app.visitor().hold(&[2]).await;
+    let all = visitor.get(&app.seats_path()).await;
     let states: Vec<_> = (0..3)
         .map(|index| all.body["items"][index]["state"].as_str().unwrap())
         .collect();
     assert_eq!(states, ["sold", "held", "available"]);
     let free = visitor
-        .get(&format!("{}?state=available", desk.seats_path()))
+        .get(&format!("{}?state=available", app.seats_path()))
         .await;
     assert_eq!(
         (
@@ -84,7 +84,7 @@ async fn only_the_seats_that_are_free_are_shown_when_asked_for() {
     let schedules = visitor
         .get(&format!(
             "/api/v1/concerts/{}/schedules",
-            desk.house.concert_id
+            app.fixture.concert_id
         ))
         .await;
     assert_eq!(schedules.body["items"][0]["seatsAvailable"], 48);
@@ -92,8 +92,8 @@ async fn only_the_seats_that_are_free_are_shown_when_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seat_that_has_just_been_paid_is_refused_as_sold_and_one_that_was_refunded_is_free() {
-    let desk = Desk::open().await;
-    let (buyer, other) = (desk.visitor(), desk.visitor());
+    let app = TestApp::open().await;
+    let (buyer, other) = (app.visitor(), app.visitor());
     let payment = buyer.buy(&[1, 2]).await;
     let refused = other.reserve(&[1, 2, 3]).await;
     let sold = |number| json!({ "seatNumber": number, "reason": "sold" });
@@ -106,8 +106,8 @@ async fn a_seat_that_has_just_been_paid_is_refused_as_sold_and_one_that_was_refu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_are_read_page_by_page_newest_first() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     for amount in 1..=5 {
         visitor.charge(amount).await;
     }
@@ -128,8 +128,8 @@ async fn lists_are_read_page_by_page_newest_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_is_answered_where_a_get_is() {
-    let desk = Desk::open().await;
-    let head = answer(desk.visitor().request(Method::HEAD, &desk.seats_path())).await;
+    let app = TestApp::open().await;
+    let head = answer(app.visitor().request(Method::HEAD, &app.seats_path())).await;
     assert_eq!(head.status, 200);
     assert!(head.header("etag").is_some() && head.body.is_null());
 }

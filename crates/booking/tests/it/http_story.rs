@@ -6,19 +6,19 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::http_desk::{Answer, Caller, Desk};
+use crate::test_app::{Answer, Caller, TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_visitor_buys_two_seats_and_has_the_money_back_the_next_day() {
-    let desk = Desk::open().await;
-    let (concert, schedule) = put_on_sale(&desk).await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let (concert, schedule) = put_on_sale(&app).await;
+    let visitor = app.visitor();
     look_around(&visitor, &concert).await;
     let held = hold_two(&visitor, &schedule).await;
     let payment = pay(&visitor, &held).await;
-    desk.clock.advance(Duration::from_secs(24 * 3600));
+    app.clock.advance(Duration::from_secs(24 * 3600));
     have_the_money_back(&visitor, &held, &payment).await;
-    let books = desk.operator().get("/api/v1/admin/reconciliation").await;
+    let books = app.operator().get("/api/v1/admin/reconciliation").await;
     assert_eq!(
         (&books.body["clean"], &books.body["differences"]),
         (&json!(true), &json!([]))
@@ -26,8 +26,8 @@ async fn a_visitor_buys_two_seats_and_has_the_money_back_the_next_day() {
     assert_eq!(books.body["totals"]["ledgerRefunded"], 300_000);
 }
 
-async fn put_on_sale(desk: &Desk) -> (Answer, Answer) {
-    let operator = desk.operator();
+async fn put_on_sale(app: &TestApp) -> (Answer, Answer) {
+    let operator = app.operator();
     let new = json!({ "title": "Night of the Harps", "venue": "Great Hall", "queue": "main" });
     let concert = operator.post("/api/v1/admin/concerts", &new).await;
     assert_eq!(
@@ -46,10 +46,10 @@ async fn put_on_sale(desk: &Desk) -> (Answer, Answer) {
 }
 
 async fn look_around(visitor: &Caller<'_>, concert: &Answer) {
-    let listed = visitor.desk.get("/api/v1/concerts").await;
+    let listed = visitor.app.get("/api/v1/concerts").await;
     assert_eq!(listed.body["items"][0]["id"], concert.body["id"]);
     let path = format!("/api/v1/concerts/{}", concert.id());
-    assert_eq!(visitor.desk.get(&path).await.body, concert.body);
+    assert_eq!(visitor.app.get(&path).await.body, concert.body);
     let schedules = visitor
         .get(&format!("{path}/schedules?available=true"))
         .await;
@@ -137,9 +137,9 @@ async fn have_the_money_back(visitor: &Caller<'_>, held: &Answer, payment: &str)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_ends_at_its_second_and_then_somebody_else_gets_the_seat() {
-    let desk = Desk::with(&[("BOOKING_HOLD_S", "2")]).await;
-    let (first, second) = (desk.visitor(), desk.visitor());
+async fn a_hold_ends_at_its_second_and_then_another_visitor_gets_the_seat() {
+    let app = TestApp::with(&[("BOOKING_HOLD_S", "2")]).await;
+    let (first, second) = (app.visitor(), app.visitor());
     first.charge(1_000_000).await;
     let held = first.hold(&[7]).await;
     let taken = second.reserve(&[7, 8]).await;
@@ -150,8 +150,8 @@ async fn a_hold_ends_at_its_second_and_then_somebody_else_gets_the_seat() {
     );
     assert_eq!(taken.body["retryable"], false);
 
-    desk.clock.advance(Duration::from_secs(2));
-    let seats = second.get(&desk.seats_path()).await;
+    app.clock.advance(Duration::from_secs(2));
+    let seats = second.get(&app.seats_path()).await;
     assert_eq!(seats.body["items"][6]["state"], "available");
     let shown = first.get(&format!("/api/v1/reservations/{held}")).await;
     assert_eq!(
@@ -180,13 +180,13 @@ async fn a_hold_ends_at_its_second_and_then_somebody_else_gets_the_seat() {
         first.pay(&held, "later").await.refusal(),
         (410, "HOLD_EXPIRED")
     );
-    desk.house.reconciled().await;
+    app.fixture.reconciled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seat_that_is_given_back_can_be_had_at_once() {
-    let desk = Desk::open().await;
-    let (first, second) = (desk.visitor(), desk.visitor());
+    let app = TestApp::open().await;
+    let (first, second) = (app.visitor(), app.visitor());
     let held = first.hold(&[1, 2]).await;
     let path = format!("/api/v1/reservations/{held}");
     assert_eq!(first.delete(&path).await.status, 204);
@@ -198,7 +198,7 @@ async fn a_seat_that_is_given_back_can_be_had_at_once() {
     assert_eq!(second.reserve(&[1, 2]).await.status, 201);
 
     let keyed = first
-        .post_once("/api/v1/reservations", "k", &desk.wish(&[3]))
+        .post_once("/api/v1/reservations", "k", &app.wish(&[3]))
         .await;
     assert_eq!(keyed.status, 201);
     assert_eq!(
@@ -208,21 +208,21 @@ async fn a_seat_that_is_given_back_can_be_had_at_once() {
             .status,
         204
     );
-    assert_eq!(desk.visitor().reserve(&[3]).await.status, 201);
+    assert_eq!(app.visitor().reserve(&[3]).await.status, 201);
 
     let paid = first.buy(&[4]).await;
     let refunded = first
         .post_once(&format!("/api/v1/payments/{paid}/refunds"), "r", &json!({}))
         .await;
     assert_eq!(refunded.status, 201);
-    assert_eq!(desk.visitor().reserve(&[4]).await.status, 201);
-    desk.house.reconciled().await;
+    assert_eq!(app.visitor().reserve(&[4]).await.status, 201);
+    app.fixture.reconciled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reservation_that_is_paid_is_refunded_when_it_is_given_back() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     let payment = visitor.buy(&[5]).await;
     let reservation = visitor
         .get(&format!("/api/v1/payments/{payment}"))
@@ -242,17 +242,17 @@ async fn a_reservation_that_is_paid_is_refunded_when_it_is_given_back() {
         .await;
     assert_eq!(again.refusal(), (409, "ALREADY_REFUNDED"));
     assert_eq!(visitor.balance().await, 1_000_000);
-    desk.house.reconciled().await;
+    app.fixture.reconciled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_who_want_one_seat_exactly_one_gets_it_and_the_others_hear_which() {
-    let desk = Desk::open().await;
+    let app = TestApp::open().await;
     let wishes = (0..1000).map(|turn| {
-        let (visitor, keyed) = (desk.visitor(), turn % 2 == 0);
+        let (visitor, keyed) = (app.visitor(), turn % 2 == 0);
         async move {
             let path = "/api/v1/reservations";
-            let wish = visitor.desk.wish(&[9]);
+            let wish = visitor.app.wish(&[9]);
             if keyed {
                 visitor.post_once(path, "k", &wish).await
             } else {
@@ -273,8 +273,8 @@ async fn of_a_thousand_who_want_one_seat_exactly_one_gets_it_and_the_others_hear
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_visitor_who_clicks_a_hundred_times_holds_the_seat_once() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     let clicks = join_all((0..100).map(|_| visitor.reserve(&[9]))).await;
     let refused: Vec<_> = clicks
         .iter()
@@ -288,12 +288,12 @@ async fn a_visitor_who_clicks_a_hundred_times_holds_the_seat_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn once_the_show_has_started_nothing_is_sold_or_given_back() {
-    let desk = Desk::open().await;
-    let visitor = desk.visitor();
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
     let payment = visitor.buy(&[1]).await;
     let reservations = visitor.get("/api/v1/reservations").await;
     let reservation = reservations.body["items"][0]["id"].as_str().unwrap();
-    desk.clock.advance(Duration::from_secs(31 * 86_400));
+    app.clock.advance(Duration::from_secs(31 * 86_400));
     let refunds = format!("/api/v1/payments/{payment}/refunds");
     let refused = visitor.post_once(&refunds, "late", &json!({})).await;
     assert_eq!(refused.refusal(), (409, "SHOW_STARTED"));
@@ -304,17 +304,17 @@ async fn once_the_show_has_started_nothing_is_sold_or_given_back() {
     );
     assert_eq!(visitor.reserve(&[2]).await.refusal(), (409, "SALES_CLOSED"));
     assert_eq!(visitor.balance().await, 850_000);
-    desk.house.reconciled().await;
+    app.fixture.reconciled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn booking_sells_on_while_redis_is_away() {
-    let desk = Desk::with(&[("BOOKING_REDIS_URL", "redis://127.0.0.1:1/0")]).await;
-    desk.visitor().buy(&[1, 2]).await;
+    let app = TestApp::with(&[("BOOKING_REDIS_URL", "redis://127.0.0.1:1/0")]).await;
+    app.visitor().buy(&[1, 2]).await;
     assert_eq!(
-        desk.visitor().reserve(&[2, 3]).await.refusal(),
+        app.visitor().reserve(&[2, 3]).await.refusal(),
         (409, "SEAT_TAKEN")
     );
-    assert_eq!(desk.get("/ready").await.status, 200);
-    desk.house.reconciled().await;
+    assert_eq!(app.get("/ready").await.status, 200);
+    app.fixture.reconciled().await;
 }

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::house::{House, all_at_once};
+use crate::fixture::{Fixture, all_at_once};
 
 fn claim(user_id: Uuid, key: &str, body: i64) -> Claim {
     Claim {
@@ -28,7 +28,7 @@ fn answer(body: &str) -> Answer {
 /// An effect that shows, and then `answer` or a refusal.
 fn act(
     tx: &mut Tx,
-    house: &House,
+    fixture: &Fixture,
     user_id: Uuid,
     answer: Option<Answer>,
 ) -> Result<Answer, ChargeError> {
@@ -37,18 +37,18 @@ fn act(
         user_id,
         amount: Amount::try_from(1).unwrap(),
     };
-    wallet::charge(tx, &charge, house.now)?;
+    wallet::charge(tx, &charge, fixture.now)?;
     answer.ok_or(ChargeError::BalanceLimit)
 }
 
 async fn once(
-    house: &House,
+    fixture: &Fixture,
     turn: usize,
     claim: Claim,
     answer: Option<Answer>,
 ) -> Result<Outcome<ChargeError>, OnceError> {
-    let inside = house.clone();
-    house
+    let inside = fixture.clone();
+    fixture
         .db(turn)
         .transaction(move |tx| {
             idempotency::once(tx, &claim, inside.now, |tx| {
@@ -60,23 +60,23 @@ async fn once(
 
 #[tokio::test]
 async fn a_repetition_gets_the_first_answer_and_has_no_effect() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
-    let first = once(&house, 0, claim(user, "k", 1), Some(answer("first"))).await;
+    let first = once(&fixture, 0, claim(user, "k", 1), Some(answer("first"))).await;
     assert!(matches!(first, Ok(Outcome::Fresh(given)) if given == answer("first")));
-    let again = once(&house, 1, claim(user, "k", 1), Some(answer("second"))).await;
+    let again = once(&fixture, 1, claim(user, "k", 1), Some(answer("second"))).await;
     assert!(matches!(again, Ok(Outcome::Replayed(given)) if given == answer("first")));
-    assert_eq!(house.balance(user).await, 1);
+    assert_eq!(fixture.balance(user).await, 1);
 }
 
 #[tokio::test]
 async fn a_key_means_one_request_of_one_user_on_one_route() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
-    once(&house, 0, claim(user, "k", 1), Some(answer("a")))
+    once(&fixture, 0, claim(user, "k", 1), Some(answer("a")))
         .await
         .unwrap();
-    let reused = once(&house, 0, claim(user, "k", 2), Some(answer("b"))).await;
+    let reused = once(&fixture, 0, claim(user, "k", 2), Some(answer("b"))).await;
     assert!(matches!(reused, Err(OnceError::KeyReused)));
     let elsewhere = Claim {
         route: "POST /others",
@@ -87,42 +87,42 @@ async fn a_key_means_one_request_of_one_user_on_one_route() {
         claim(user, "K", 2),
         elsewhere,
     ] {
-        let fresh = once(&house, 0, other, Some(answer("c"))).await;
+        let fresh = once(&fixture, 0, other, Some(answer("c"))).await;
         assert!(matches!(fresh, Ok(Outcome::Fresh(_))));
     }
 }
 
 #[tokio::test]
 async fn a_refusal_has_no_effect_and_leaves_the_key_free() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
-    let before = house.traces().await;
-    let refused = once(&house, 0, claim(user, "k", 1), None).await;
+    let before = fixture.traces().await;
+    let refused = once(&fixture, 0, claim(user, "k", 1), None).await;
     assert!(matches!(
         refused,
         Ok(Outcome::Refused(ChargeError::BalanceLimit))
     ));
     assert_eq!(
-        (house.balance(user).await, house.traces().await),
+        (fixture.balance(user).await, fixture.traces().await),
         (0, before)
     );
-    let other_body = once(&house, 1, claim(user, "k", 2), Some(answer("now"))).await;
+    let other_body = once(&fixture, 1, claim(user, "k", 2), Some(answer("now"))).await;
     assert!(matches!(other_body, Ok(Outcome::Fresh(_))));
-    let again = once(&house, 0, claim(user, "k", 2), None).await;
+    let again = once(&fixture, 0, claim(user, "k", 2), None).await;
     assert!(matches!(again, Ok(Outcome::Replayed(given)) if given == answer("now")));
     assert!(matches!(
-        once(&house, 0, claim(user, "k", 1), None).await,
+        once(&fixture, 0, claim(user, "k", 1), None).await,
         Err(OnceError::KeyReused)
     ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_twins_of_a_request_that_is_always_refused_all_end_with_the_refusal() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
     let outcomes = all_at_once((0..200).map(|turn| {
-        let house = house.clone();
-        async move { once(&house, turn, claim(user, "k", 1), None).await }
+        let fixture = fixture.clone();
+        async move { once(&fixture, turn, claim(user, "k", 1), None).await }
     }))
     .await;
     let refused = outcomes
@@ -131,7 +131,11 @@ async fn two_hundred_twins_of_a_request_that_is_always_refused_all_end_with_the_
         .count();
     assert_eq!(refused, 200);
     assert_eq!(
-        house.instances.iter().map(|db| db.deadlocks()).sum::<u64>(),
+        fixture
+            .instances
+            .iter()
+            .map(|db| db.deadlocks())
+            .sum::<u64>(),
         0,
         "and none lost to a deadlock"
     );
@@ -139,13 +143,13 @@ async fn two_hundred_twins_of_a_request_that_is_always_refused_all_end_with_the_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twins_of_which_the_third_succeeds_have_one_effect() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
     let outcomes = all_at_once((0..100).map(|turn| {
-        let house = house.clone();
+        let fixture = fixture.clone();
         async move {
             once(
-                &house,
+                &fixture,
                 turn,
                 claim(user, "k", 1),
                 (turn % 3 == 2).then(|| answer("done")),
@@ -160,18 +164,18 @@ async fn twins_of_which_the_third_succeeds_have_one_effect() {
         .count();
     assert_eq!(fresh, 1);
     assert!(outcomes.iter().all(Result::is_ok));
-    assert_eq!(house.balance(user).await, 1);
+    assert_eq!(fixture.balance(user).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_twin_that_waits_too_long_is_told_that_the_first_is_in_progress() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
     let (started, begun) = mpsc::channel();
     let (finish, finished) = mpsc::channel::<()>();
-    let inside = house.clone();
+    let inside = fixture.clone();
     let finished = std::sync::Mutex::new(finished);
-    let first = house.instances[0].transaction(move |tx| {
+    let first = fixture.instances[0].transaction(move |tx| {
         idempotency::once(tx, &claim(user, "k", 1), inside.now, |tx| {
             started.send(()).unwrap();
             finished.lock().unwrap().recv().unwrap();
@@ -183,7 +187,7 @@ async fn a_twin_that_waits_too_long_is_told_that_the_first_is_in_progress() {
             .await
             .unwrap()
             .unwrap();
-        let outcome = once(&house, 1, claim(user, "k", 1), None).await;
+        let outcome = once(&fixture, 1, claim(user, "k", 1), None).await;
         finish.send(()).unwrap();
         outcome
     };
@@ -194,10 +198,10 @@ async fn a_twin_that_waits_too_long_is_told_that_the_first_is_in_progress() {
 
 #[tokio::test]
 async fn a_database_failure_inside_undoes_the_claim_as_well() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
-    let now = house.now;
-    let failed: Result<Outcome<ChargeError>, OnceError> = house.instances[0]
+    let now = fixture.now;
+    let failed: Result<Outcome<ChargeError>, OnceError> = fixture.instances[0]
         .transaction(move |tx| {
             idempotency::once(tx, &claim(user, "k", 1), now, |_| {
                 Err(DbError::LockWait.into())
@@ -209,29 +213,33 @@ async fn a_database_failure_inside_undoes_the_claim_as_well() {
         Err(Ok(DbError::LockWait))
     ));
     assert_eq!(
-        house.number("SELECT COUNT(*) FROM idempotency_keys").await,
+        fixture
+            .number("SELECT COUNT(*) FROM idempotency_keys")
+            .await,
         0
     );
 }
 
 #[tokio::test]
 async fn keys_are_forgotten_by_age_in_batches() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
     for key in ["a", "b", "c"] {
-        once(&house, 0, claim(user, key, 1), Some(answer(key)))
+        once(&fixture, 0, claim(user, key, 1), Some(answer(key)))
             .await
             .unwrap();
     }
     let forget = |older_than| {
-        house.instances[0].transaction(move |tx| idempotency::forget(tx, older_than, 2))
+        fixture.instances[0].transaction(move |tx| idempotency::forget(tx, older_than, 2))
     };
-    assert_eq!(forget(house.now).await.unwrap(), 0);
-    let later = house.now + TimeDelta::microseconds(1);
+    assert_eq!(forget(fixture.now).await.unwrap(), 0);
+    let later = fixture.now + TimeDelta::microseconds(1);
     assert_eq!(forget(later).await.unwrap(), 2);
     assert_eq!(forget(later).await.unwrap(), 1);
     assert_eq!(
-        house.number("SELECT COUNT(*) FROM idempotency_keys").await,
+        fixture
+            .number("SELECT COUNT(*) FROM idempotency_keys")
+            .await,
         0
     );
 }

@@ -15,7 +15,8 @@ use booking::concert::{self, Layout, Section};
 use booking::db::{DbError, Failure, Page, Tx};
 use booking::idempotency::{self, Answer, Claim, Fingerprint};
 use booking::payment::{self, Pay, Refund};
-use booking::reservation::{self, Best, Limits, Reserve, SeatNumbers, Wanted};
+use booking::reservation::{self, Best, Limits, Reserve, Wanted};
+use booking::seat::SeatNumbers;
 use booking::wallet::{self, Amount, Charge};
 use booking::{ledger, outbox, seat};
 use chassis::time::Timestamp;
@@ -23,7 +24,7 @@ use serde_json::json;
 use testbed::{MariaDb, MariaDbOptions, Scratch};
 use uuid::Uuid;
 
-use crate::house::{House, queue};
+use crate::fixture::{Fixture, queue};
 use plan::Step;
 
 /// An id that the server's log shows as text.
@@ -37,10 +38,10 @@ fn rows() -> u32 {
     asked.map_or(20_000, |text| text.parse().expect("a number of rows"))
 }
 
-/// A full house on a server of its own, whose log is nobody else's.
+/// A full database on a server of its own, whose log no other test writes.
 struct Books {
     server: MariaDb,
-    house: House,
+    fixture: Fixture,
     _scratch: Scratch,
 }
 
@@ -65,12 +66,12 @@ impl Books {
             from: 1,
             to: 1,
         }]);
-        let mut house = House::at(server.create_database(), small.unwrap()).await;
-        (house.concert_id, house.schedule_id) = (id("concert", 1), id("schedule", SCHEDULE));
-        fill::fill(&server, &house, rows());
+        let mut fixture = Fixture::at(server.create_database(), small.unwrap()).await;
+        (fixture.concert_id, fixture.schedule_id) = (id("concert", 1), id("schedule", SCHEDULE));
+        fill::fill(&server, &fixture, rows());
         Self {
             server,
-            house,
+            fixture,
             _scratch: scratch,
         }
     }
@@ -93,7 +94,12 @@ impl Books {
         T: Send + 'static,
         E: Failure + std::fmt::Debug + Send + 'static,
     {
-        let done = async { self.house.instances[0].transaction(act).await.expect(verb) };
+        let done = async {
+            self.fixture.instances[0]
+                .transaction(act)
+                .await
+                .expect(verb)
+        };
         self.written_down(verb, done).await
     }
 
@@ -101,7 +107,7 @@ impl Books {
         Reserve {
             id: id("wanted", number),
             user_id: user(),
-            schedule_id: self.house.schedule_id,
+            schedule_id: self.fixture.schedule_id,
             seats,
             queue: queue("main"),
         }
@@ -117,8 +123,8 @@ fn page() -> Page {
 
 /// What visitors read.
 async fn reads(books: &Books) -> Vec<Step> {
-    let (house, user, now) = (&books.house, user(), books.house.now);
-    let (concert_id, schedule_id) = (house.concert_id, house.schedule_id);
+    let (fixture, user, now) = (&books.fixture, user(), books.fixture.now);
+    let (concert_id, schedule_id) = (fixture.concert_id, fixture.schedule_id);
     let held = id("reserved", number());
     [
         books
@@ -164,7 +170,7 @@ async fn sales(books: &Books) -> Vec<Step> {
             seats_per_user: 10,
             ..Limits::default()
         },
-        books.house.now,
+        books.fixture.now,
         user(),
     );
     let numbers = SeatNumbers::parse(&[fill::free_seat()], 4).unwrap();
@@ -225,7 +231,7 @@ async fn sales(books: &Books) -> Vec<Step> {
 
 /// What runs in the background.
 async fn steps(books: &Books) -> Vec<Step> {
-    let now: Timestamp = books.house.now;
+    let now: Timestamp = books.fixture.now;
     let long_ago = fill::long_ago(now);
     let owner = id("owner", 1);
     [
@@ -255,7 +261,7 @@ async fn steps(books: &Books) -> Vec<Step> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_of_a_hot_path_finds_its_rows_by_an_index() {
     let books = Books::open().await;
-    let database = books.house.url.rsplit('/').next().unwrap().to_owned();
+    let database = books.fixture.url.rsplit('/').next().unwrap().to_owned();
     let all = [
         reads(&books).await,
         sales(&books).await,

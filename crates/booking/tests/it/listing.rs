@@ -7,7 +7,7 @@ use booking::seat;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use crate::house::{House, queue, schedule, title};
+use crate::fixture::{Fixture, queue, schedule, title};
 
 const ALL: Page = Page {
     limit: 50,
@@ -16,19 +16,19 @@ const ALL: Page = Page {
 
 #[tokio::test]
 async fn words_that_look_like_statements_are_only_words() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let odd = "'; DROP TABLE seats; -- \\ % _ \u{1F3B5} \" NULL";
     let new = NewConcert {
         title: title(odd),
         venue: None,
         queue: queue("main"),
     };
-    let now = house.now;
-    let made = house.instances[0]
+    let now = fixture.now;
+    let made = fixture.instances[0]
         .transaction(move |tx| concert::create(tx, &new, now))
         .await
         .unwrap();
-    let found = house.instances[1]
+    let found = fixture.instances[1]
         .read(move |conn| concert::find(conn, made.id))
         .await
         .unwrap()
@@ -41,25 +41,25 @@ async fn words_that_look_like_statements_are_only_words() {
         ),
         (odd, None, now)
     );
-    assert_eq!(house.seat_states(now).await.len(), 50);
+    assert_eq!(fixture.seat_states(now).await.len(), 50);
 }
 
 #[tokio::test]
 async fn concerts_are_listed_newest_first_and_page_by_page() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     for number in 1..=4 {
         let new = NewConcert {
             title: title(&format!("Concert {number}")),
             venue: None,
             queue: queue("main"),
         };
-        let now = house.now + TimeDelta::seconds(number);
-        house.instances[0]
+        let now = fixture.now + TimeDelta::seconds(number);
+        fixture.instances[0]
             .transaction(move |tx| concert::create(tx, &new, now))
             .await
             .unwrap();
     }
-    let list = |page| house.instances[0].read(move |conn| concert::list(conn, page));
+    let list = |page| fixture.instances[0].read(move |conn| concert::list(conn, page));
     let first = list(Page {
         limit: 3,
         after: None,
@@ -80,11 +80,11 @@ async fn concerts_are_listed_newest_first_and_page_by_page() {
             .collect::<Vec<_>>(),
         ["Concert 1", "Nights"]
     );
-    let nobody = house.instances[0]
+    let none = fixture.instances[0]
         .read(|conn| concert::find(conn, Uuid::new_v4()))
         .await
         .unwrap();
-    assert_eq!(nobody, None);
+    assert_eq!(none, None);
 }
 
 #[tokio::test]
@@ -95,35 +95,35 @@ async fn a_date_counts_its_free_seats_and_is_available_while_one_can_be_reserved
         from: 1,
         to: 2,
     };
-    let house = House::with(Layout::try_from(vec![pair]).unwrap()).await;
-    let id = house.concert_id;
+    let fixture = Fixture::with(Layout::try_from(vec![pair]).unwrap()).await;
+    let id = fixture.concert_id;
     let dates = |available, now| {
-        house.instances[1].read(move |conn| concert::schedules(conn, id, available, now))
+        fixture.instances[1].read(move |conn| concert::schedules(conn, id, available, now))
     };
     let free = async |now| dates(false, now).await.unwrap()[0].seats_available;
-    assert_eq!(free(house.now).await, 2);
-    house.reserve(house.rich().await, &[1]).await;
-    assert_eq!(free(house.now).await, 1);
-    assert_eq!(dates(true, house.now).await.unwrap().len(), 1);
-    house.paid(&[2]).await;
-    assert_eq!(free(house.now).await, 0);
+    assert_eq!(free(fixture.now).await, 2);
+    fixture.reserve(fixture.rich().await, &[1]).await;
+    assert_eq!(free(fixture.now).await, 1);
+    assert_eq!(dates(true, fixture.now).await.unwrap().len(), 1);
+    fixture.paid(&[2]).await;
+    assert_eq!(free(fixture.now).await, 0);
     assert!(
-        dates(true, house.now).await.unwrap().is_empty(),
+        dates(true, fixture.now).await.unwrap().is_empty(),
         "nothing to reserve"
     );
-    assert_eq!(free(house.hold_end()).await, 1);
+    assert_eq!(free(fixture.hold_end()).await, 1);
     assert_eq!(
-        dates(true, house.hold_end()).await.unwrap().len(),
+        dates(true, fixture.hold_end()).await.unwrap().len(),
         1,
         "a hold is over"
     );
-    let closed = house.now + TimeDelta::days(30);
+    let closed = fixture.now + TimeDelta::days(30);
     assert!(
         dates(true, closed).await.unwrap().is_empty(),
         "sales are closed"
     );
     assert!(
-        dates(true, house.now - TimeDelta::seconds(1))
+        dates(true, fixture.now - TimeDelta::seconds(1))
             .await
             .unwrap()
             .is_empty(),
@@ -133,12 +133,12 @@ async fn a_date_counts_its_free_seats_and_is_available_while_one_can_be_reserved
 
 #[tokio::test]
 async fn dates_that_make_no_sense_are_refused() {
-    let house = House::open().await;
-    let now = house.now;
+    let fixture = Fixture::open().await;
+    let now = fixture.now;
     let add = |concert_id, change: fn(&mut concert::NewSchedule)| {
         let mut new = schedule(now, default_layout());
         change(&mut new);
-        house.instances[0].transaction(move |tx| concert::add_schedule(tx, concert_id, &new, now))
+        fixture.instances[0].transaction(move |tx| concert::add_schedule(tx, concert_id, &new, now))
     };
     let unknown = add(Uuid::new_v4(), |_| ()).await;
     assert!(matches!(unknown, Err(ScheduleError::ConcertNotFound)));
@@ -150,12 +150,12 @@ async fn dates_that_make_no_sense_are_refused() {
     ];
     for change in odd {
         assert!(matches!(
-            add(house.concert_id, change).await,
+            add(fixture.concert_id, change).await,
             Err(ScheduleError::SalesInvalid)
         ));
     }
     let concert_id = Uuid::new_v4();
-    let dates = house.instances[0]
+    let dates = fixture.instances[0]
         .read(move |conn| concert::schedules(conn, concert_id, false, now))
         .await;
     assert!(matches!(dates, Err(ScheduleError::ConcertNotFound)));
@@ -169,30 +169,30 @@ async fn a_hall_may_have_ten_thousand_seats_with_gaps_between_their_numbers() {
         from,
         to,
     };
-    let house =
-        House::with(Layout::try_from(vec![section(5_001, 10_000), section(1, 4_999)]).unwrap())
+    let fixture =
+        Fixture::with(Layout::try_from(vec![section(5_001, 10_000), section(1, 4_999)]).unwrap())
             .await;
-    assert_eq!(house.seat_states(house.now).await.len(), 9_999);
-    house.reserve(Uuid::new_v4(), &[1, 10_000]).await;
-    let gap = house
-        .try_reserve(0, house.wish(Uuid::new_v4(), &[5_000]), house.now)
+    assert_eq!(fixture.seat_states(fixture.now).await.len(), 9_999);
+    fixture.reserve(Uuid::new_v4(), &[1, 10_000]).await;
+    let gap = fixture
+        .try_reserve(0, fixture.wish(Uuid::new_v4(), &[5_000]), fixture.now)
         .await;
     assert!(matches!(gap, Err(reservation::ReserveError::SeatUnknown(seats)) if seats == [5_000]));
 }
 
 #[tokio::test]
 async fn a_user_sees_their_own_reservations_newest_first_as_they_are_now() {
-    let mut house = House::open().await;
-    let user = house.rich().await;
-    let first = house.reserve(user, &[1, 2]).await;
-    house.now += TimeDelta::seconds(1);
-    let second = house.reserve(user, &[3]).await;
-    house.reserve(Uuid::new_v4(), &[4]).await;
-    house.try_pay(0, &first, house.now).await.unwrap();
+    let mut fixture = Fixture::open().await;
+    let user = fixture.rich().await;
+    let first = fixture.reserve(user, &[1, 2]).await;
+    fixture.now += TimeDelta::seconds(1);
+    let second = fixture.reserve(user, &[3]).await;
+    fixture.reserve(Uuid::new_v4(), &[4]).await;
+    fixture.try_pay(0, &first, fixture.now).await.unwrap();
 
     let list =
-        |page, now| house.instances[1].read(move |conn| reservation::list(conn, user, page, now));
-    let after = house.hold_end();
+        |page, now| fixture.instances[1].read(move |conn| reservation::list(conn, user, page, now));
+    let after = fixture.hold_end();
     let seen = list(ALL, after).await.unwrap();
     assert_eq!(
         seen.iter()
@@ -208,7 +208,7 @@ async fn a_user_sees_their_own_reservations_newest_first_as_they_are_now() {
             limit: 1,
             after: None,
         },
-        house.now,
+        fixture.now,
     )
     .await
     .unwrap();
@@ -218,13 +218,13 @@ async fn a_user_sees_their_own_reservations_newest_first_as_they_are_now() {
             limit: 1,
             after: Some(newest[0].id),
         },
-        house.now,
+        fixture.now,
     )
     .await
     .unwrap();
     assert_eq!(rest[0].id, first.id);
     let id = first.id;
-    let stolen = house.instances[0]
+    let stolen = fixture.instances[0]
         .read(move |conn| reservation::find(conn, Uuid::new_v4(), id, after))
         .await;
     assert_eq!(stolen.unwrap(), None);
@@ -232,9 +232,9 @@ async fn a_user_sees_their_own_reservations_newest_first_as_they_are_now() {
 
 #[tokio::test]
 async fn seats_are_listed_by_number_with_grade_and_price() {
-    let house = House::open().await;
-    let (schedule_id, now) = (house.schedule_id, house.now);
-    let seats = house.instances[0]
+    let fixture = Fixture::open().await;
+    let (schedule_id, now) = (fixture.schedule_id, fixture.now);
+    let seats = fixture.instances[0]
         .read(move |conn| seat::list(conn, schedule_id, now))
         .await
         .unwrap();
@@ -244,7 +244,7 @@ async fn seats_are_listed_by_number_with_grade_and_price() {
         (seats[10].grade.as_str(), seats[10].price),
         ("PREMIUM", 120_000)
     );
-    let none = house.instances[0]
+    let none = fixture.instances[0]
         .read(move |conn| seat::list(conn, Uuid::new_v4(), now))
         .await
         .unwrap();

@@ -7,8 +7,8 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use booking::db::{Db, DbError, DbOptions, Id, Tx};
-use booking::reservation::SeatNumbers;
-use booking::seat_lock::{SeatLock, Thinned};
+use booking::seat::SeatNumbers;
+use booking::seat_lock::{LockOutcome, SeatLock};
 use chassis::time::Clock;
 use diesel::deserialize::QueryableByName;
 use diesel::sql_types::{Binary, Integer, Text};
@@ -16,7 +16,7 @@ use diesel::{RunQueryDsl, sql_query};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::house::all_at_once;
+use crate::fixture::all_at_once;
 
 const BUYERS: usize = 1_000;
 /// As many as the service has when nothing is said.
@@ -104,21 +104,21 @@ impl Sale {
     async fn buy(&self, way: Way, lot: i32) -> bool {
         let buyer = Uuid::new_v4();
         if way != Way::ConditionalAfterRedis {
-            return self.judge(way, lot, buyer).await;
+            return self.decide(way, lot, buyer).await;
         }
         let lots = SeatNumbers::parse(&[i64::from(lot)], 1).unwrap();
         let hold = Duration::from_secs(300);
-        if let Thinned::Taken(_) = self.lock.take(self.id, &lots, buyer, hold).await {
+        if let LockOutcome::Contended(_) = self.lock.take(self.id, &lots, buyer, hold).await {
             return false;
         }
-        let won = self.judge(way, lot, buyer).await;
+        let won = self.decide(way, lot, buyer).await;
         if !won {
             self.lock.release(self.id, lots.as_slice(), buyer).await;
         }
         won
     }
 
-    async fn judge(&self, way: Way, lot: i32, buyer: Uuid) -> bool {
+    async fn decide(&self, way: Way, lot: i32, buyer: Uuid) -> bool {
         let sale = self.clone();
         let outcome: Result<bool, DbError> = self
             .db
@@ -241,7 +241,7 @@ async fn without_a_lock_a_lot_is_sold_twice_and_with_any_of_the_four_others_once
     for lots in [1, 1_000] {
         for (way, name) in WAYS {
             let too_often = measure(way, name, lots).await;
-            // With a lot for each nobody meets anybody, so only the crowd for one shows the defect.
+            // With a lot for each buyer none meets another, so only many buyers of one lot show the defect.
             let defect = way == Way::NoLock && lots == 1;
             assert_eq!(too_often > 0, defect, "{name}: {too_often} too often");
         }

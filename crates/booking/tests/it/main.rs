@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod house;
+mod fixture;
+mod test_app;
 
-mod bell;
 mod best;
 mod cancel;
 mod charge;
@@ -21,7 +21,6 @@ mod http_admin;
 mod http_best;
 mod http_cache;
 mod http_config;
-mod http_desk;
 mod http_input;
 mod http_life;
 mod http_openapi;
@@ -46,3 +45,4 @@ mod refund;
 mod reserve;
 mod seat_lock;
 mod statements;
+mod trigger;

@@ -1,7 +1,7 @@
 use booking::db::{Db, DbError};
 use diesel::connection::SimpleConnection;
 
-use crate::house::{House, all_at_once, options};
+use crate::fixture::{Fixture, all_at_once, options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_instances_that_start_at_once_on_an_empty_database_all_find_the_schema() {
@@ -32,7 +32,7 @@ async fn four_instances_that_start_at_once_on_an_empty_database_all_find_the_sch
 
 #[tokio::test]
 async fn each_migration_can_be_taken_back() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations"));
     let mut steps: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -41,13 +41,13 @@ async fn each_migration_can_be_taken_back() {
     steps.sort();
     for step in steps.into_iter().rev() {
         let down = std::fs::read_to_string(step.join("down.sql")).unwrap();
-        let taken_back: Result<(), DbError> = house.instances[0]
+        let taken_back: Result<(), DbError> = fixture.instances[0]
             .read(move |conn| Ok(conn.batch_execute(&down)?))
             .await;
         taken_back.expect("a way back");
     }
     let left = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name <> '__diesel_schema_migrations'";
-    assert_eq!(house.number(left).await, 0);
+    assert_eq!(fixture.number(left).await, 0);
 }
 
 #[tokio::test]

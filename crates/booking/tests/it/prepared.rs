@@ -12,7 +12,7 @@ use diesel::{RunQueryDsl, sql_query};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::house::{House, options};
+use crate::fixture::{Fixture, options};
 
 #[derive(QueryableByName)]
 struct Status {
@@ -20,24 +20,24 @@ struct Status {
     value: String,
 }
 
-/// A hall behind a single connection, and what each verb has prepared on it.
+/// A service behind a single connection, and what each verb has prepared on it.
 struct Watched {
-    house: House,
+    fixture: Fixture,
     prepared: Vec<(&'static str, usize)>,
 }
 
 impl Watched {
     async fn open() -> Self {
-        let house = House::open().await;
+        let fixture = Fixture::open().await;
         let single = DbOptions {
             pool_size: 1,
             ..options()
         };
-        let single = Db::connect(&house.url, single).expect("a URL");
+        let single = Db::connect(&fixture.url, single).expect("a URL");
         Self {
-            house: House {
+            fixture: Fixture {
                 instances: [single.clone(), single],
-                ..house
+                ..fixture
             },
             prepared: Vec::new(),
         }
@@ -45,7 +45,7 @@ impl Watched {
 
     /// Statements that the connection has prepared, this one included.
     async fn so_far(&self) -> usize {
-        let seen: Result<Status, DbError> = self.house.instances[0]
+        let seen: Result<Status, DbError> = self.fixture.instances[0]
             .read(|conn| {
                 Ok(sql_query("SHOW SESSION STATUS LIKE 'Com_stmt_prepare'").get_result(conn)?)
             })
@@ -62,30 +62,32 @@ impl Watched {
 
     /// All verbs for so many seats. Afterwards the seats are free again.
     async fn all(&mut self, count: i64) {
-        let house = self.house.clone();
-        let user = self.watch("charge", house.rich()).await;
-        self.watch("charge once", charge_once(&house, user)).await;
+        let fixture = self.fixture.clone();
+        let user = self.watch("charge", fixture.rich()).await;
+        self.watch("charge once", charge_once(&fixture, user)).await;
         let seats: Vec<_> = (1..=count).collect();
-        let held = self.watch("reserve", house.reserve(user, &seats)).await;
-        let paid = self.watch("pay", house.try_pay(0, &held, house.now)).await;
-        let refund = house.refund(0, paid.as_ref().unwrap(), house.now);
+        let held = self.watch("reserve", fixture.reserve(user, &seats)).await;
+        let paid = self
+            .watch("pay", fixture.try_pay(0, &held, fixture.now))
+            .await;
+        let refund = fixture.refund(0, paid.as_ref().unwrap(), fixture.now);
         self.watch("refund", refund).await.unwrap();
         let best = Reserve {
             seats: Wanted::Best(Best::parse(count, None, 4).unwrap()),
-            ..house.wish(user, &[1])
+            ..fixture.wish(user, &[1])
         };
-        let best = house.try_reserve(0, best, house.now);
+        let best = fixture.try_reserve(0, best, fixture.now);
         let held = self.watch("reserve the best", best).await.unwrap();
-        let cancel = house.cancel(0, &held, house.now);
+        let cancel = fixture.cancel(0, &held, fixture.now);
         self.watch("cancel", cancel).await.unwrap();
-        let held = house.reserve(user, &seats).await;
-        house.try_pay(0, &held, house.now).await.unwrap();
-        let cancel = house.cancel(0, &held, house.now);
+        let held = fixture.reserve(user, &seats).await;
+        fixture.try_pay(0, &held, fixture.now).await.unwrap();
+        let cancel = fixture.cancel(0, &held, fixture.now);
         self.watch("cancel what is paid", cancel).await.unwrap();
     }
 }
 
-async fn charge_once(house: &House, user_id: Uuid) {
+async fn charge_once(fixture: &Fixture, user_id: Uuid) {
     let key = Uuid::new_v4();
     let (claim, now) = (
         Claim {
@@ -94,7 +96,7 @@ async fn charge_once(house: &House, user_id: Uuid) {
             key: IdempotencyKey::try_from(key.to_string()).unwrap(),
             fingerprint: Fingerprint::of(&json!({})),
         },
-        house.now,
+        fixture.now,
     );
     let charge = Charge {
         request_id: key,
@@ -108,7 +110,7 @@ async fn charge_once(house: &House, user_id: Uuid) {
             body: "{}".to_owned(),
         })
     };
-    let outcome = house.instances[0]
+    let outcome = fixture.instances[0]
         .transaction(move |tx| idempotency::once(tx, &claim, now, act))
         .await;
     assert!(matches!(outcome, Ok(Outcome::Fresh(_))), "{outcome:?}");

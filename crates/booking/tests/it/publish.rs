@@ -62,7 +62,7 @@ async fn an_event_arrives_as_a_cloud_event_under_the_key_of_its_aggregate() {
     assert_eq!(payload["title"], "정 \"x\"");
     let stored = "SELECT COUNT(*) FROM outbox WHERE state = 'delivered' AND delivered_at IS NOT NULL \
         AND claimed_by IS NULL AND claimed_until IS NULL";
-    assert_eq!(post.house.number(stored).await, 1);
+    assert_eq!(post.fixture.number(stored).await, 1);
     assert_eq!(post.publisher(0).step().await.unwrap().taken, 0);
 }
 
@@ -138,7 +138,7 @@ async fn many_who_take_at_the_same_time_never_take_the_same_event_nor_two_of_an_
         post.record(*aggregate, 0..3).await;
     }
     let now = post.clock.now();
-    let taken = crate::house::all_at_once((0..8).map(|turn| {
+    let taken = crate::fixture::all_at_once((0..8).map(|turn| {
         let db = post.db(turn);
         async move {
             let mut all = Vec::new();
@@ -188,7 +188,7 @@ async fn a_publisher_that_lost_its_lease_may_say_that_an_event_arrived_and_nothi
     let reason = "no".to_owned();
     settle(&post, late, seq, Ending::Dead { reason }).await;
     let untouched = "SELECT COUNT(*) FROM outbox WHERE state = 'pending' AND attempts = 0 AND claimed_by IS NOT NULL";
-    assert_eq!(post.house.number(untouched).await, 1);
+    assert_eq!(post.fixture.number(untouched).await, 1);
     settle(&post, late, seq, Ending::Delivered).await;
     assert_eq!(post.count("delivered").await, 1);
 }

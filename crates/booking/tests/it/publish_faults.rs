@@ -56,7 +56,7 @@ async fn an_outage_that_is_longer_than_a_send_lives_kills_no_event() {
         post.clock.advance(Duration::from_secs(40));
     }
     let waits = "SELECT COUNT(*) FROM outbox WHERE state = 'pending' AND attempts > 0 AND refusals = 0 AND last_error IS NOT NULL";
-    assert_eq!(post.house.number(waits).await, 2, "the two heads");
+    assert_eq!(post.fixture.number(waits).await, 2, "the two heads");
     post.broker.broker_up(BROKER).unwrap();
     let all = post.drain(&publisher).await;
     assert_eq!((all.delivered, all.dead), (6, 0));
@@ -103,7 +103,7 @@ async fn a_broker_that_refuses_for_a_while_delays_events_and_does_not_reorder_th
     assert!(all.failed > 0, "{all:?}");
     let refused =
         "SELECT COUNT(*) FROM outbox WHERE refusals > 0 AND last_error LIKE '%authorization%'";
-    assert!(post.house.number(refused).await > 0);
+    assert!(post.fixture.number(refused).await > 0);
     assert_in_order(&post.everything(TOPIC).await, 0..3);
 }
 

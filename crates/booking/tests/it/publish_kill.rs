@@ -10,8 +10,8 @@ use diesel::{RunQueryDsl, sql_query};
 use testbed::{Program, ProgramOptions, Scratch};
 use uuid::Uuid;
 
-use crate::http_desk::PASS_SECRET;
 use crate::publish_post::{BROKER, Post, TOPIC};
+use crate::test_app::PASS_SECRET;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -20,7 +20,7 @@ fn serve(post: &Post, scratch: &Scratch, name: &str) -> Program {
     let environment = [
         ("BOOKING_LISTEN", format!("127.0.0.1:{port}")),
         ("BOOKING_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
-        ("BOOKING_MYSQL_URL", post.house.url.clone()),
+        ("BOOKING_MYSQL_URL", post.fixture.url.clone()),
         ("BOOKING_REDIS_URL", testbed::redis().url()),
         ("BOOKING_PASS_KEY", URL_SAFE_NO_PAD.encode(PASS_SECRET)),
         ("BOOKING_KAFKA_BROKERS", post.broker.bootstrap_servers()),
@@ -43,7 +43,7 @@ fn serve(post: &Post, scratch: &Scratch, name: &str) -> Program {
 /// Waits while a count is not yet this.
 async fn until(post: &Post, statement: &str, count: i64) {
     let waited = tokio::time::timeout(SOON, async {
-        while post.house.number(statement).await != count {
+        while post.fixture.number(statement).await != count {
             tokio::task::yield_now().await;
         }
     });

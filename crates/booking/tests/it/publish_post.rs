@@ -1,5 +1,5 @@
 //! A post office of its own for each test: a broker in this process that can be made to fail, publishers on both
-//! instances of a house, and a reader of what arrived.
+//! instances of the service, and a reader of what arrived.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 
 pub const TOPIC: &str = "booking.events.v1";
 pub const DEAD: &str = "booking.events.v1.dlq";
@@ -39,7 +39,7 @@ pub fn patient() -> PublisherOptions {
 }
 
 pub struct Post {
-    pub house: House,
+    pub fixture: Fixture,
     pub clock: Clock,
     pub broker: MockCluster<'static, DefaultProducerContext>,
 }
@@ -70,7 +70,7 @@ impl Post {
             broker.create_topic(topic, PARTITIONS, 1).expect("a topic");
         }
         Self {
-            house: House::open().await,
+            fixture: Fixture::open().await,
             clock: Clock::system(),
             broker,
         }
@@ -85,7 +85,7 @@ impl Post {
     }
 
     pub fn db(&self, turn: usize) -> Db {
-        self.house.db(turn).clone()
+        self.fixture.db(turn).clone()
     }
 
     /// One whose step ends when all that it took has arrived or failed, however busy the machine is.
@@ -127,7 +127,7 @@ impl Post {
 
     pub async fn count(&self, state: &str) -> i64 {
         let statement = format!("SELECT COUNT(*) FROM outbox WHERE state = '{state}'");
-        self.house.number(&statement).await
+        self.fixture.number(&statement).await
     }
 
     /// Steps until nothing is pending. Time is moved past the pauses, but never past a lease of whoever is only slow.
@@ -141,7 +141,7 @@ impl Post {
                 all.failed += step.failed;
                 all.dead += step.dead;
                 let in_hand = "SELECT COUNT(*) FROM outbox WHERE state = 'pending' AND claimed_by IS NOT NULL";
-                if step == Published::default() && self.house.number(in_hand).await == 0 {
+                if step == Published::default() && self.fixture.number(in_hand).await == 0 {
                     self.clock.advance(Duration::from_secs(1));
                 }
             }

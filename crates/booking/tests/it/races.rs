@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use crate::house::{House, PLENTY};
+use crate::fixture::{Fixture, PLENTY};
 
 /// What one race came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,31 +16,32 @@ enum End {
     Expired,
 }
 
-/// A payment, somebody who takes the seat over, and a sweeper, all at the end of the hold, give or take a few microseconds.
-async fn race(house: House, round: usize) -> End {
+/// A payment, a buyer who takes the seat over, and a sweeper, all at the end of the hold, give or take a few microseconds.
+async fn race(fixture: Fixture, round: usize) -> End {
     let seat = (round % 50) as i64 + 1;
-    let payer = house.rich().await;
-    let held = house.reserve(payer, &[seat]).await;
+    let payer = fixture.rich().await;
+    let held = fixture.reserve(payer, &[seat]).await;
     // By these clocks the payment is mostly just in time, and the hold mostly over for the others: both are in the right.
-    let pay_at = house.hold_end() + TimeDelta::microseconds([-3, -2, -1, -1, -1, 0, 1][round % 7]);
+    let pay_at =
+        fixture.hold_end() + TimeDelta::microseconds([-3, -2, -1, -1, -1, 0, 1][round % 7]);
     let skew = |step: usize| TimeDelta::microseconds([-1, 0, 0, 1, 1, 2, 3][round * step % 7]);
-    let (take_at, sweep_at) = (house.hold_end() + skew(3), house.hold_end() + skew(5));
+    let (take_at, sweep_at) = (fixture.hold_end() + skew(3), fixture.hold_end() + skew(5));
 
     let pay = {
-        let (house, held) = (house.clone(), held.clone());
-        tokio::spawn(async move { house.try_pay(round, &held, pay_at).await })
+        let (fixture, held) = (fixture.clone(), held.clone());
+        tokio::spawn(async move { fixture.try_pay(round, &held, pay_at).await })
     };
     let take = {
-        let house = house.clone();
+        let fixture = fixture.clone();
         tokio::spawn(async move {
-            house
-                .try_reserve(round + 1, house.wish(Uuid::new_v4(), &[seat]), take_at)
+            fixture
+                .try_reserve(round + 1, fixture.wish(Uuid::new_v4(), &[seat]), take_at)
                 .await
         })
     };
     let sweep = {
-        let house = house.clone();
-        tokio::spawn(async move { house.expire(round + 1, sweep_at, 20).await })
+        let fixture = fixture.clone();
+        tokio::spawn(async move { fixture.expire(round + 1, sweep_at, 20).await })
     };
     let (pay, take, sweep) = (
         pay.await.unwrap(),
@@ -49,9 +50,9 @@ async fn race(house: House, round: usize) -> End {
     );
     sweep.expect("a step always ends well");
 
-    let after = house.hold_end() + TimeDelta::seconds(1);
-    let seen = house.reservation(&held, after).await;
-    let state = house.seat_state(seat as usize, take_at.max(pay_at)).await;
+    let after = fixture.hold_end() + TimeDelta::seconds(1);
+    let seen = fixture.reservation(&held, after).await;
+    let state = fixture.seat_state(seat as usize, take_at.max(pay_at)).await;
     match pay {
         Ok(_) => {
             assert!(take.is_err(), "the seat was sold twice");
@@ -59,7 +60,7 @@ async fn race(house: House, round: usize) -> End {
                 (seen.state, state),
                 (ReservationState::Confirmed, SeatState::Sold)
             );
-            assert_eq!(house.balance(payer).await, PLENTY - held.amount);
+            assert_eq!(fixture.balance(payer).await, PLENTY - held.amount);
             End::Paid
         }
         Err(PayError::HoldExpired) => {
@@ -70,7 +71,7 @@ async fn race(house: House, round: usize) -> End {
             };
             assert_eq!(seen.state, ReservationState::Expired);
             assert!(state == left || state == SeatState::Available, "{state:?}");
-            assert_eq!(house.balance(payer).await, PLENTY);
+            assert_eq!(fixture.balance(payer).await, PLENTY);
             End::Expired
         }
         Err(other) => panic!("not an answer to a race: {other}"),
@@ -80,14 +81,14 @@ async fn race(house: House, round: usize) -> End {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_five_hundred_payments_at_the_end_of_their_hold_each_is_paid_and_sold_or_over_and_untouched()
  {
-    let first = House::open().await;
-    let mut halls = vec![first.clone()];
+    let first = Fixture::open().await;
+    let mut venues = vec![first.clone()];
     for _ in 1..10 {
-        halls.push(first.another_schedule().await);
+        venues.push(first.another_schedule().await);
     }
     let mut ends = Vec::new();
     for start in (0..500).step_by(20) {
-        let some = (start..start + 20).map(|round| race(halls[round / 50].clone(), round));
+        let some = (start..start + 20).map(|round| race(venues[round / 50].clone(), round));
         ends.extend(join_all(some).await);
     }
     let paid = ends.iter().filter(|end| **end == End::Paid).count();
@@ -105,13 +106,13 @@ async fn of_five_hundred_payments_at_the_end_of_their_hold_each_is_paid_and_sold
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancellation_against_a_payment_ends_with_all_of_the_money_or_all_of_the_seats() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     for seat in 1..=50 {
-        let payer = house.rich().await;
-        let held: Reservation = house.reserve(payer, &[seat]).await;
+        let payer = fixture.rich().await;
+        let held: Reservation = fixture.reserve(payer, &[seat]).await;
         let (pay, cancel) = tokio::join!(
-            house.try_pay(0, &held, house.now),
-            house.cancel(1, &held, house.now),
+            fixture.try_pay(0, &held, fixture.now),
+            fixture.cancel(1, &held, fixture.now),
         );
         assert!(cancel.expect("a cancellation always ends well").changed);
         // Cancelled first, so there was nothing to pay; or paid first, and refunded.
@@ -122,50 +123,50 @@ async fn a_cancellation_against_a_payment_ends_with_all_of_the_money_or_all_of_t
             ),
             "{pay:?}"
         );
-        assert_eq!(house.balance(payer).await, PLENTY);
+        assert_eq!(fixture.balance(payer).await, PLENTY);
         assert_eq!(
-            house.seat_state(seat as usize, house.now).await,
+            fixture.seat_state(seat as usize, fixture.now).await,
             SeatState::Available
         );
     }
-    house.reconciled().await;
+    fixture.reconciled().await;
 }
 
 /// Charge, reserve, pay, and now and then give back; whatever is refused on the way is fine.
-async fn story(house: House, round: usize) {
+async fn story(fixture: Fixture, round: usize) {
     let user = Uuid::new_v4();
     let seat = (round % 50) as i64 + 1;
-    if house.charge(round, user, PLENTY).await.is_err() {
+    if fixture.charge(round, user, PLENTY).await.is_err() {
         return;
     }
-    let Ok(held) = house
-        .try_reserve(round, house.wish(user, &[seat]), house.now)
+    let Ok(held) = fixture
+        .try_reserve(round, fixture.wish(user, &[seat]), fixture.now)
         .await
     else {
         return;
     };
-    let paid = house.try_pay(round + 1, &held, house.now).await;
+    let paid = fixture.try_pay(round + 1, &held, fixture.now).await;
     if round.is_multiple_of(3)
         && let Ok(payment) = paid
     {
-        let _ = house.refund(round, &payment, house.now).await;
+        let _ = fixture.refund(round, &payment, fixture.now).await;
     } else if round.is_multiple_of(5) {
-        let _ = house.cancel(round, &held, house.now).await;
+        let _ = fixture.cancel(round, &held, fixture.now).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reconciliation_in_the_middle_of_a_sale_raises_no_false_alarm() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let stories: Vec<_> = (0..300)
-        .map(|round| tokio::spawn(story(house.clone(), round)))
+        .map(|round| tokio::spawn(story(fixture.clone(), round)))
         .collect();
     let mut checks = 0;
     while checks == 0 || stories.iter().any(|story| !story.is_finished()) {
-        house.reconciled().await;
+        fixture.reconciled().await;
         checks += 1;
     }
-    assert!(house.reconciled().await.totals.seats_sold > 0);
+    assert!(fixture.reconciled().await.totals.seats_sold > 0);
     assert!(checks > 1, "the sale was over before it was looked at");
 }
 
@@ -175,13 +176,13 @@ async fn a_database_that_is_killed_in_the_middle_of_a_sale_comes_back_with_all_o
     let scratch = testbed::Scratch::new().expect("a folder");
     let mut server = testbed::MariaDb::start(scratch.path(), testbed::MariaDbOptions::default())
         .expect("a server");
-    let house = House::at(server.create_database(), booking::concert::default_layout()).await;
+    let fixture = Fixture::at(server.create_database(), booking::concert::default_layout()).await;
     let stories: Vec<_> = (0..300)
-        .map(|round| tokio::spawn(story(house.clone(), round)))
+        .map(|round| tokio::spawn(story(fixture.clone(), round)))
         .collect();
     let sold = async || {
         let statement = "SELECT COUNT(*) FROM seats WHERE state = 'sold'";
-        house.number(statement).await
+        fixture.number(statement).await
     };
     while sold().await < 5 {
         tokio::task::yield_now().await;
@@ -191,6 +192,6 @@ async fn a_database_that_is_killed_in_the_middle_of_a_sale_comes_back_with_all_o
     for story in stories {
         story.await.expect("no panic");
     }
-    let totals = house.reconciled().await.totals;
+    let totals = fixture.reconciled().await.totals;
     assert!(totals.seats_sold >= 1);
 }

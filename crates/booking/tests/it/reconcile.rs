@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::house::House;
+use crate::fixture::Fixture;
 
 const KEY: &str = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldC0wMQ";
 
@@ -28,9 +28,9 @@ fn reconcile(url: &str) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn books_that_agree_are_one_line_and_exit_code_0() {
-    let house = House::open().await;
-    house.paid(&[1, 2]).await;
-    let (code, told) = reconcile(&house.url);
+    let fixture = Fixture::open().await;
+    fixture.paid(&[1, 2]).await;
+    let (code, told) = reconcile(&fixture.url);
     assert_eq!(code, Some(0), "{told}");
     assert_eq!(
         told,
@@ -40,8 +40,8 @@ async fn books_that_agree_are_one_line_and_exit_code_0() {
 
 #[tokio::test]
 async fn one_unit_of_difference_is_exit_code_1_and_names_the_row() {
-    let house = House::open().await;
-    let (held, payment) = house.paid(&[1]).await;
+    let fixture = Fixture::open().await;
+    let (held, payment) = fixture.paid(&[1]).await;
     for (damage, repair, row, words) in [
         (
             "UPDATE wallets SET balance = balance + 1",
@@ -72,15 +72,15 @@ async fn one_unit_of_difference_is_exit_code_1_and_names_the_row() {
             "the ledger says of it: expected 150001, found 150000",
         ),
     ] {
-        house.raw(damage).await.unwrap();
-        let (code, told) = reconcile(&house.url);
+        fixture.raw(damage).await.unwrap();
+        let (code, told) = reconcile(&fixture.url);
         assert_eq!(code, Some(1), "{told}");
         let line = told.lines().find(|line| line.contains(words));
         let line = line.unwrap_or_else(|| panic!("{words}: {told}"));
         assert!(line.ends_with(&format!("({row})")), "{line}");
-        house.raw(repair).await.unwrap();
+        fixture.raw(repair).await.unwrap();
     }
-    assert_eq!(reconcile(&house.url).0, Some(0));
+    assert_eq!(reconcile(&fixture.url).0, Some(0));
 }
 
 #[test]

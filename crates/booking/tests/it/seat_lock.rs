@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use booking::reservation::{ReserveError, SeatNumbers};
-use booking::seat_lock::{SeatLock, Thinned};
+use booking::reservation::ReserveError;
+use booking::seat::SeatNumbers;
+use booking::seat_lock::{LockOutcome, SeatLock};
 use chassis::time::Clock;
 use testbed::{Redis, RedisOptions, Scratch};
 use uuid::Uuid;
 
-use crate::house::{House, all_at_once};
+use crate::fixture::{Fixture, all_at_once};
 
 const HOLD: Duration = Duration::from_secs(300);
 
@@ -38,27 +39,27 @@ async fn all_locks_of_a_reservation_are_taken_or_those_are_named_that_others_hav
     let (schedule, first, second) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
     assert_eq!(
         lock.take(schedule, &seats(&[7, 8]), first, HOLD).await,
-        Thinned::Passed
+        LockOutcome::Acquired
     );
     assert_eq!(
         lock.take(schedule, &seats(&[6, 7, 8, 9]), second, HOLD)
             .await,
-        Thinned::Taken(vec![7, 8])
+        LockOutcome::Contended(vec![7, 8])
     );
     assert_eq!(
         lock.take(schedule, &seats(&[6, 9]), second, HOLD).await,
-        Thinned::Passed,
+        LockOutcome::Acquired,
         "none was taken before"
     );
     assert_eq!(
         lock.take(Uuid::new_v4(), &seats(&[7, 8]), second, HOLD)
             .await,
-        Thinned::Passed,
+        LockOutcome::Acquired,
         "another date"
     );
     assert_eq!(
         lock.take(schedule, &seats(&[7, 8]), first, HOLD).await,
-        Thinned::Passed,
+        LockOutcome::Acquired,
         "its own"
     );
 }
@@ -71,12 +72,12 @@ async fn only_the_owner_gives_a_lock_back() {
     lock.release(schedule, &[7, 8], second).await;
     assert_eq!(
         lock.take(schedule, &seats(&[7]), second, HOLD).await,
-        Thinned::Taken(vec![7])
+        LockOutcome::Contended(vec![7])
     );
     lock.release(schedule, &[7, 8], first).await;
     assert_eq!(
         lock.take(schedule, &seats(&[7, 8]), second, HOLD).await,
-        Thinned::Passed
+        LockOutcome::Acquired
     );
 }
 
@@ -111,14 +112,14 @@ async fn without_redis_everybody_passes_and_only_one_in_a_second_waits() {
     assert_eq!(
         lock.take(schedule, &seats(&[1]), Uuid::new_v4(), HOLD)
             .await,
-        Thinned::Passed
+        LockOutcome::Acquired
     );
 
     server.freeze();
     assert_eq!(
         lock.take(schedule, &seats(&[1]), Uuid::new_v4(), HOLD)
             .await,
-        Thinned::NotThinned
+        LockOutcome::Unavailable
     );
     let seen = lock.metrics();
     assert_eq!((seen.failures.get(), seen.off.get()), (1, 1));
@@ -131,16 +132,20 @@ async fn without_redis_everybody_passes_and_only_one_in_a_second_waits() {
     }));
     let answers = tokio::time::timeout(Duration::from_secs(60), alone)
         .await
-        .expect("nobody hangs");
-    assert!(answers.iter().all(|answer| *answer == Thinned::NotThinned));
-    // Whoever waited for it, waited in vain. In a minute these are sixty at most.
+        .expect("no call hangs");
+    assert!(
+        answers
+            .iter()
+            .all(|answer| *answer == LockOutcome::Unavailable)
+    );
+    // A call that waited for it got no answer. In a minute these are sixty at most.
     assert!(seen.failures.get() < 100, "{}", seen.failures.get());
     let unthinned = seen.asked.with_label_values(&["unthinned"]);
     assert_eq!(unthinned.get(), 201);
     server.thaw();
     assert_eq!(
         asked_again(&lock, &clock, schedule, 2).await,
-        Thinned::Passed
+        LockOutcome::Acquired
     );
     assert_eq!(seen.off.get(), 0);
 
@@ -148,36 +153,36 @@ async fn without_redis_everybody_passes_and_only_one_in_a_second_waits() {
     assert_eq!(
         lock.take(schedule, &seats(&[3]), Uuid::new_v4(), HOLD)
             .await,
-        Thinned::NotThinned
+        LockOutcome::Unavailable
     );
     server.restart().expect("a restart");
     assert_eq!(
         asked_again(&lock, &clock, schedule, 3).await,
-        Thinned::Passed
+        LockOutcome::Acquired
     );
 }
 
-/// What Redis says once it is asked again. On a busy machine it may be late, and is then left alone once more.
-async fn asked_again(lock: &SeatLock, clock: &Clock, schedule: Uuid, seat: i64) -> Thinned {
+/// What Redis says once it is asked again. On a busy machine it may be late, and the circuit opens once more.
+async fn asked_again(lock: &SeatLock, clock: &Clock, schedule: Uuid, seat: i64) -> LockOutcome {
     let owner = Uuid::new_v4();
     for _ in 0..60 {
         clock.advance(Duration::from_secs(2));
-        let thinned = lock.take(schedule, &seats(&[seat]), owner, HOLD).await;
-        if thinned != Thinned::NotThinned {
-            return thinned;
+        let outcome = lock.take(schedule, &seats(&[seat]), owner, HOLD).await;
+        if outcome != LockOutcome::Unavailable {
+            return outcome;
         }
     }
     panic!("Redis is not asked again");
 }
 
-/// A reservation as the API makes it: the lock first, the judge after it, the lock back if the judge says no.
-async fn reserve(house: &House, lock: &SeatLock, turn: usize, number: i64) -> bool {
-    let wish = house.wish(Uuid::new_v4(), &[number]);
+/// A reservation as the API makes it: the lock first, MySQL after it, the lock back if MySQL refuses.
+async fn reserve(fixture: &Fixture, lock: &SeatLock, turn: usize, number: i64) -> bool {
+    let wish = fixture.wish(Uuid::new_v4(), &[number]);
     let (schedule, id, numbers) = (wish.schedule_id, wish.id, seats(&[number]));
-    if let Thinned::Taken(_) = lock.take(schedule, &numbers, id, HOLD).await {
+    if let LockOutcome::Contended(_) = lock.take(schedule, &numbers, id, HOLD).await {
         return false;
     }
-    match house.try_reserve(turn, wish, house.now).await {
+    match fixture.try_reserve(turn, wish, fixture.now).await {
         Ok(_) => true,
         Err(ReserveError::SeatTaken(_)) => {
             lock.release(schedule, numbers.as_slice(), id).await;
@@ -191,7 +196,7 @@ async fn reserve(house: &House, lock: &SeatLock, turn: usize, number: i64) -> bo
 async fn a_redis_that_forgets_everything_in_the_middle_of_a_sale_sells_nothing_twice() {
     let scratch = Scratch::new().expect("a folder");
     let server = Redis::start(scratch.path(), RedisOptions::default()).expect("a server");
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let lock = lock(&server.url());
     let mut redis = plain(&server.url()).await;
     let flush = tokio::spawn(async move {
@@ -204,14 +209,17 @@ async fn a_redis_that_forgets_everything_in_the_middle_of_a_sale_sells_nothing_t
         }
     });
     let outcomes = all_at_once((0..600_usize).map(|turn| {
-        let (house, lock) = (house.clone(), lock.clone());
-        async move { reserve(&house, &lock, turn, (turn % 50) as i64 + 1).await }
+        let (fixture, lock) = (fixture.clone(), lock.clone());
+        async move { reserve(&fixture, &lock, turn, (turn % 50) as i64 + 1).await }
     }))
     .await;
     flush.abort();
     assert_eq!(outcomes.iter().filter(|won| **won).count(), 50);
-    assert_eq!(house.number("SELECT COUNT(*) FROM reservations").await, 50);
-    house.reconciled().await;
+    assert_eq!(
+        fixture.number("SELECT COUNT(*) FROM reservations").await,
+        50
+    );
+    fixture.reconciled().await;
 }
 
 #[tokio::test]
@@ -220,11 +228,11 @@ async fn on_a_cluster_the_locks_of_a_schedule_lie_on_one_master_and_schedules_on
     for _ in 0..12 {
         let (schedule, first, second) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
         let taken = lock.take(schedule, &seats(&[7, 8]), first, HOLD).await;
-        assert_eq!(taken, Thinned::Passed);
+        assert_eq!(taken, LockOutcome::Acquired);
         let refused = lock.take(schedule, &seats(&[8, 9]), second, HOLD).await;
-        assert_eq!(refused, Thinned::Taken(vec![8]));
+        assert_eq!(refused, LockOutcome::Contended(vec![8]));
         lock.release(schedule, &[7, 8], first).await;
         let taken = lock.take(schedule, &seats(&[8, 9]), second, HOLD).await;
-        assert_eq!(taken, Thinned::Passed);
+        assert_eq!(taken, LockOutcome::Acquired);
     }
 }

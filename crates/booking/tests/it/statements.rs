@@ -11,11 +11,11 @@ use booking::wallet::{self, Amount, Charge};
 use diesel::connection::{Connection, InstrumentationEvent};
 use uuid::Uuid;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 
 /// Runs `act` in a transaction; returns what it did and how many statements that took.
 async fn counted<T, E>(
-    house: &House,
+    fixture: &Fixture,
     act: impl Fn(&mut Tx) -> Result<T, E> + Send + Sync + 'static,
 ) -> (T, usize)
 where
@@ -24,7 +24,7 @@ where
 {
     let counter = Arc::new(AtomicUsize::new(0));
     let counting = Arc::clone(&counter);
-    let done = house.instances[0]
+    let done = fixture.instances[0]
         .transaction(move |tx| {
             let seen = Arc::clone(&counting);
             tx.set_instrumentation(move |event: InstrumentationEvent<'_>| {
@@ -43,20 +43,20 @@ where
 
 #[tokio::test]
 async fn each_verb_takes_the_statements_that_its_documentation_says() {
-    let house = House::open().await;
-    let (now, limits, user) = (house.now, house.limits, house.rich().await);
+    let fixture = Fixture::open().await;
+    let (now, limits, user) = (fixture.now, fixture.limits, fixture.rich().await);
 
-    let (first, second) = (house.wish(user, &[1, 2]), house.wish(user, &[13]));
-    let (held, reserve) = counted(&house, move |tx| {
+    let (first, second) = (fixture.wish(user, &[1, 2]), fixture.wish(user, &[13]));
+    let (held, reserve) = counted(&fixture, move |tx| {
         reservation::reserve(tx, &first, &limits, now)
     })
     .await;
     assert_eq!(reserve, 8, "reserve");
     let chosen = Reserve {
         seats: Wanted::Best(Best::parse(2, None, 4).unwrap()),
-        ..house.wish(Uuid::new_v4(), &[1])
+        ..fixture.wish(Uuid::new_v4(), &[1])
     };
-    let (_, best) = counted(&house, move |tx| {
+    let (_, best) = counted(&fixture, move |tx| {
         reservation::reserve(tx, &chosen, &limits, now)
     })
     .await;
@@ -66,14 +66,14 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
         user_id: user,
         reservation_id: held.id,
     };
-    let (bought, paid) = counted(&house, move |tx| payment::pay(tx, &pay, now)).await;
+    let (bought, paid) = counted(&fixture, move |tx| payment::pay(tx, &pay, now)).await;
     assert_eq!(paid, 9, "pay");
     let refund = Refund {
         refund_id: new_id(now),
         user_id: user,
         payment_id: bought.payment.id,
     };
-    let (_, refunded) = counted(&house, move |tx| payment::refund(tx, &refund, now)).await;
+    let (_, refunded) = counted(&fixture, move |tx| payment::refund(tx, &refund, now)).await;
     assert_eq!(refunded, 13, "refund");
 
     let charge = Charge {
@@ -81,31 +81,39 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
         user_id: user,
         amount: Amount::try_from(1).unwrap(),
     };
-    let (_, charged) = counted(&house, move |tx| wallet::charge(tx, &charge, now)).await;
+    let (_, charged) = counted(&fixture, move |tx| wallet::charge(tx, &charge, now)).await;
     assert_eq!(charged, 5, "charge");
 
-    let held = house.try_reserve(0, second, now).await.unwrap();
-    let (_, cancelled) = counted(&house, move |tx| {
+    let held = fixture.try_reserve(0, second, now).await.unwrap();
+    let (_, cancelled) = counted(&fixture, move |tx| {
         reservation::cancel(tx, user, held.id, now)
     })
     .await;
     assert_eq!(cancelled, 5, "cancel");
 
-    house.reserve(user, &[14]).await;
-    house.another_schedule().await.reserve(user, &[4, 5]).await;
-    let over = house.hold_end();
-    let (expired, swept) = counted(&house, move |tx| reservation::expire(tx, over, 10)).await;
+    fixture.reserve(user, &[14]).await;
+    fixture
+        .another_schedule()
+        .await
+        .reserve(user, &[4, 5])
+        .await;
+    let over = fixture.hold_end();
+    let (expired, swept) = counted(&fixture, move |tx| reservation::expire(tx, over, 10)).await;
     assert_eq!((expired, swept), (3, 5 + 2), "expire");
-    let (none, idle) = counted(&house, move |tx| reservation::expire(tx, over, 10)).await;
+    let (none, idle) = counted(&fixture, move |tx| reservation::expire(tx, over, 10)).await;
     assert_eq!((none, idle), (0, 1), "expire, nothing to do");
 }
 
 #[tokio::test]
 async fn a_seat_that_is_plainly_taken_costs_one_statement() {
-    let house = House::open().await;
-    house.reserve(Uuid::new_v4(), &[1]).await;
-    let (wish, limits, now) = (house.wish(Uuid::new_v4(), &[1]), house.limits, house.now);
-    let (refused, statements) = counted(&house, move |tx| {
+    let fixture = Fixture::open().await;
+    fixture.reserve(Uuid::new_v4(), &[1]).await;
+    let (wish, limits, now) = (
+        fixture.wish(Uuid::new_v4(), &[1]),
+        fixture.limits,
+        fixture.now,
+    );
+    let (refused, statements) = counted(&fixture, move |tx| {
         Ok::<_, DbError>(reservation::reserve(tx, &wish, &limits, now).is_err())
     })
     .await;

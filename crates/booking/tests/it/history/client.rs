@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use booking::payment::{PayError, Payment, RefundError};
-use booking::reservation::{
-    Best, CancelError, Reservation, Reserve, ReserveError, SeatNumbers, Wanted,
-};
-use booking::seat_lock::Thinned;
+use booking::reservation::{Best, CancelError, Reservation, Reserve, ReserveError, Wanted};
+use booking::seat::SeatNumbers;
+use booking::seat_lock::LockOutcome;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use uuid::Uuid;
@@ -76,7 +75,7 @@ impl Client {
         self.world.step();
         let charged = self
             .world
-            .house
+            .fixture
             .charge(self.number, self.user_id, minor)
             .await;
         self.balance += minor;
@@ -90,10 +89,10 @@ impl Client {
         numbers.sort_unstable();
         numbers.dedup();
         let wanted = SeatNumbers::parse(&numbers, 4).unwrap();
-        let wish = self.world.house.wish(self.user_id, &numbers);
+        let wish = self.world.fixture.wish(self.user_id, &numbers);
         let (id, schedule_id) = (wish.id, wish.schedule_id);
         let lock = self.world.lock.clone();
-        if let Thinned::Taken(_) = lock.take(schedule_id, &wanted, id, LOCK).await {
+        if let LockOutcome::Contended(_) = lock.take(schedule_id, &wanted, id, LOCK).await {
             return;
         }
         if !self.try_reserve(wish, numbers.len()).await {
@@ -106,7 +105,7 @@ impl Client {
         let best = Best::parse(count, None, 4).unwrap().patiently();
         let wish = Reserve {
             seats: Wanted::Best(best),
-            ..self.world.house.wish(self.user_id, &[1])
+            ..self.world.fixture.wish(self.user_id, &[1])
         };
         self.try_reserve(wish, count as usize).await;
     }
@@ -114,7 +113,7 @@ impl Client {
     async fn try_reserve(&mut self, wish: Reserve, count: usize) -> bool {
         let begin = self.world.step();
         let now = self.world.time(begin);
-        let outcome = self.world.house.try_reserve(self.number, wish, now).await;
+        let outcome = self.world.fixture.try_reserve(self.number, wish, now).await;
         let end = self.world.step();
         // A hold that ends in the course of this act counts or does not.
         let has = |step| self.mine.iter().map(|mine| mine.seats_at(step)).sum();
@@ -165,7 +164,7 @@ impl Client {
         let now = self.world.time(begin);
         let outcome = self
             .world
-            .house
+            .fixture
             .try_pay(self.number, &reservation, now)
             .await;
         let end = self.world.step();
@@ -203,7 +202,7 @@ impl Client {
         let now = self.world.time(begin);
         let outcome = self
             .world
-            .house
+            .fixture
             .cancel(self.number, &reservation, now)
             .await;
         let end = self.world.step();
@@ -231,7 +230,7 @@ impl Client {
         };
         let begin = self.world.step();
         let now = self.world.time(begin);
-        let outcome = self.world.house.refund(self.number, &payment, now).await;
+        let outcome = self.world.fixture.refund(self.number, &payment, now).await;
         let end = self.world.step();
         let mine = &mut self.mine[index];
         match outcome {
@@ -247,7 +246,7 @@ impl Client {
 
     async fn sweep(&mut self) {
         let now = self.world.time(self.world.step());
-        let swept = self.world.house.expire(self.number, now, 10).await;
+        let swept = self.world.fixture.expire(self.number, now, 10).await;
         swept.expect("a step always ends well");
     }
 }

@@ -4,15 +4,15 @@ use booking::db::{DbError, Page};
 use booking::ledger::{self, Cause};
 use uuid::Uuid;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 
-pub async fn check(house: &House, user_id: Uuid, balance: i64) {
-    assert_eq!(house.balance(user_id).await, balance, "of {user_id}");
+pub async fn check(fixture: &Fixture, user_id: Uuid, balance: i64) {
+    assert_eq!(fixture.balance(user_id).await, balance, "of {user_id}");
     let all = Page {
         limit: 100_000,
         after: None,
     };
-    let entries = house.instances[1].read(move |conn| ledger::entries(conn, user_id, all));
+    let entries = fixture.instances[1].read(move |conn| ledger::entries(conn, user_id, all));
     let entries: Result<_, DbError> = entries.await;
     let sum: i64 = entries
         .expect("entries")

@@ -40,7 +40,7 @@ pub fn never_two_at_once(bought: &[Mine]) {
     }
 }
 
-/// A seat is refused only if somebody may have had it while it was asked for.
+/// A seat is refused only if another client may have had it while it was asked for.
 pub fn every_refusal_had_a_reason(bought: &[Mine], refusals: &[Refusal]) {
     for refusal in refusals {
         let (begin, end) = refusal.asked;
@@ -55,7 +55,7 @@ pub fn every_refusal_had_a_reason(bought: &[Mine], refusals: &[Refusal]) {
                 && (sold || begin < mine.over)
         };
         let owner = bought.iter().find(may_have_had);
-        assert!(owner.is_some(), "nobody had the seat: {refusal:?}");
+        assert!(owner.is_some(), "no client had the seat: {refusal:?}");
     }
 }
 
@@ -77,10 +77,10 @@ struct Owner {
     sold: bool,
 }
 
-/// Whoever writes of a seat holds the lock on it, so the log tells of each seat in the order in which it changed hands.
+/// A writer of a seat holds the lock on it, so the log tells of each seat in the order in which it changed hands.
 /// Replayed from its beginning it must make sense, and say as much as the clients were told.
 pub async fn the_audit_log_agrees(world: &World, bought: &[Mine]) {
-    let rows: Result<Vec<Change>, DbError> = world.house.instances[0]
+    let rows: Result<Vec<Change>, DbError> = world.fixture.instances[0]
         .read(|conn| {
             let log = "SELECT entity_id, action, at, detail FROM audit_log WHERE entity = 'reservation' ORDER BY seq";
             Ok(sql_query(log).load(conn)?)
@@ -137,7 +137,7 @@ fn replay(seats: &mut HashMap<u64, Owner>, seat: u64, id: Uuid, action: &str, at
             seats.remove(&seat);
         }
         ("cancelled" | "expired", owner) => {
-            // Whoever took the seat over in the meantime keeps it.
+            // A reservation that took the seat over in the meantime keeps it.
             if is_mine {
                 assert!(
                     owner.is_some_and(|owner| !owner.sold),
@@ -146,7 +146,7 @@ fn replay(seats: &mut HashMap<u64, Owner>, seat: u64, id: Uuid, action: &str, at
                 seats.remove(&seat);
             }
         }
-        (other, _) => panic!("seat {seat} of nobody: {other} by {id}"),
+        (other, _) => panic!("seat {seat} without an owner: {other} by {id}"),
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
 
     use super::{Mine, Refusal, Step, Uuid, every_refusal_had_a_reason, never_two_at_once};
 
-    /// Somebody who held seat 7 from the one step until the hold was over at the other.
+    /// A client who held seat 7 from the one step until the hold was over at the other.
     fn held(from: Step, over: Step) -> Mine {
         let now = Clock::system().now();
         let seat = ReservedSeat {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "nobody had the seat")]
+    #[should_panic(expected = "no client had the seat")]
     fn a_refusal_of_a_free_seat_is_found_out() {
         let refusal = Refusal {
             seat_number: 7,

@@ -4,14 +4,14 @@ use chassis::time::Timestamp;
 use chrono::TimeDelta;
 use testbed::MariaDb;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 
 /// Seats of one date.
 const HALL: u32 = 8_000;
 /// Sales of one user.
 const EACH: u32 = 5;
 
-/// A seat that nobody has.
+/// A seat that is available.
 pub fn free_seat() -> i64 {
     i64::from(HALL) - 500
 }
@@ -22,18 +22,18 @@ pub fn long_ago(now: Timestamp) -> Timestamp {
 }
 
 /// Fills every table: `rows` seats, reservations, payments, entries, keys and events. One in ten sales is still held.
-pub fn fill(server: &MariaDb, house: &House, rows: u32) {
-    let database = house.url.rsplit('/').next().expect("a name");
+pub fn fill(server: &MariaDb, fixture: &Fixture, rows: u32) {
+    let database = fixture.url.rsplit('/').next().expect("a name");
     let instant = |at: Timestamp| at.naive_utc().format("%F %T%.6f").to_string();
     let (now, old) = (
-        instant(house.now),
-        instant(long_ago(house.now) - TimeDelta::days(1)),
+        instant(fixture.now),
+        instant(long_ago(fixture.now) - TimeDelta::days(1)),
     );
     let (open, later) = (
-        instant(house.now - TimeDelta::days(1)),
-        instant(house.now + TimeDelta::days(9)),
+        instant(fixture.now - TimeDelta::days(1)),
+        instant(fixture.now + TimeDelta::days(9)),
     );
-    let soon = instant(house.now + TimeDelta::minutes(3));
+    let soon = instant(fixture.now + TimeDelta::minutes(3));
     // Most dates are not on sale yet and have no seats.
     let dates = rows.div_ceil(HALL) + 500;
     let users = rows / EACH + 10;
@@ -43,7 +43,7 @@ pub fn fill(server: &MariaDb, house: &House, rows: u32) {
         some("payment", "seq"),
     );
     let user = some("user", &format!("seq % {users}"));
-    // Of each hall the first 7,000 seats are gone: nine in ten sold, the tenth held.
+    // Of each venue the first 7,000 seats are gone: nine in ten sold, the tenth held.
     let number = "(seq - 1) % 8000 + 1";
     let gone = format!("({number}) <= 7000");
     let held = "seq % 10 = 0";
@@ -51,7 +51,7 @@ pub fn fill(server: &MariaDb, house: &House, rows: u32) {
     let statements = [
         format!("USE {database}; SET foreign_key_checks = 0, unique_checks = 0, autocommit = 0"),
         format!(
-            "INSERT INTO concerts SELECT {}, 'A full hall', NULL, 'main', '{open}' FROM seq_1_to_{dates}",
+            "INSERT INTO concerts SELECT {}, 'A full venue', NULL, 'main', '{open}' FROM seq_1_to_{dates}",
             some("concert", "seq")
         ),
         format!(

@@ -1,4 +1,4 @@
-//! Owns bodies that are printed once and sent many times, plain or compressed.
+//! Owns bodies that are encoded once and sent many times, plain or compressed.
 //!
 //! Plain and compressed are two representations, so each has a strong `ETag` of its own, and `Vary` tells caches that
 //! the choice depends on `Accept-Encoding`. Neither a 200 nor a 304 builds any JSON.
@@ -18,13 +18,13 @@ const REVALIDATED: &str = "private, no-cache";
 const LARGE: usize = 1_400;
 
 /// A JSON body as it is sent.
-pub struct Printed {
+pub struct EncodedBody {
     version: String,
     plain: Bytes,
     gzip: OnceLock<Bytes>,
 }
 
-impl Printed {
+impl EncodedBody {
     /// `version` is the same for the same content.
     pub fn new(version: &str, body: Vec<u8>) -> Self {
         Self {
@@ -95,14 +95,14 @@ mod tests {
     use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, IF_NONE_MATCH};
     use actix_web::test::TestRequest;
 
-    use super::Printed;
+    use super::EncodedBody;
 
     #[test]
     fn a_version_that_the_client_has_is_not_sent_again() {
-        let printed = Printed::new("v1", b"\"body\"".to_vec());
+        let encoded = EncodedBody::new("v1", b"\"body\"".to_vec());
         let status = |given: &str| {
             let request = TestRequest::get().insert_header((IF_NONE_MATCH, given));
-            printed.answer(&request.to_http_request()).status()
+            encoded.answer(&request.to_http_request()).status()
         };
         for same in ["\"v1\"", "W/\"v1\"", "\"v0\", \"v1\"", "*", "\"v1.gz\""] {
             assert_eq!(status(same), StatusCode::NOT_MODIFIED, "{same}");
@@ -114,14 +114,14 @@ mod tests {
 
     #[test]
     fn a_large_body_is_compressed_for_those_who_take_it_and_has_another_tag() {
-        let large = Printed::new("v1", vec![b'1'; 2_000]);
-        let small = Printed::new("v1", vec![b'1'; 1_000]);
-        let answer = |printed: &Printed, accepted: Option<&str>| {
+        let large = EncodedBody::new("v1", vec![b'1'; 2_000]);
+        let small = EncodedBody::new("v1", vec![b'1'; 1_000]);
+        let answer = |encoded: &EncodedBody, accepted: Option<&str>| {
             let mut request = TestRequest::get();
             if let Some(accepted) = accepted {
                 request = request.insert_header((ACCEPT_ENCODING, accepted));
             }
-            let answer = printed.answer(&request.to_http_request());
+            let answer = encoded.answer(&request.to_http_request());
             let coded = answer.headers().contains_key(CONTENT_ENCODING);
             let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
             (coded, tag.map(str::to_owned))

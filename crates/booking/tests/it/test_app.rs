@@ -1,4 +1,4 @@
-//! The service as its clients meet it: started in this process, on a house of its own, with a clock that tests move.
+//! The service as its clients meet it: started in this process, on a database of its own, with a clock that tests move.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 
 pub const PASS_SECRET: [u8; 32] = *b"a secret of the tests: 32 bytes.";
 
-pub struct Desk {
-    pub house: House,
+pub struct TestApp {
+    pub fixture: Fixture,
     pub clock: Clock,
     pub base: String,
     pub admin_base: String,
@@ -29,7 +29,7 @@ pub struct Desk {
 /// Someone with a pass.
 #[derive(Clone)]
 pub struct Caller<'a> {
-    pub desk: &'a Desk,
+    pub app: &'a TestApp,
     pub sub: String,
     pub queue: &'static str,
     pub level: &'static str,
@@ -43,21 +43,21 @@ pub struct Answer {
     pub body: Value,
 }
 
-impl Desk {
+impl TestApp {
     pub async fn open() -> Self {
         Self::with(&[]).await
     }
 
     /// With these variables in place of the defaults.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
-        let house = House::open().await;
+        let fixture = Fixture::open().await;
         let clock = Clock::system();
-        let config = config(&house.url, variables);
+        let config = config(&fixture.url, variables);
         let running = booking::start(config, clock.clone())
             .await
             .expect("started");
         Self {
-            house,
+            fixture,
             clock,
             base: format!("http://{}", running.address),
             admin_base: format!("http://{}", running.admin_address),
@@ -72,7 +72,7 @@ impl Desk {
     /// A new visitor whose turn it is.
     pub fn visitor(&self) -> Caller<'_> {
         Caller {
-            desk: self,
+            app: self,
             sub: Uuid::new_v4().to_string(),
             queue: "main",
             level: "active",
@@ -81,7 +81,7 @@ impl Desk {
 
     pub fn operator(&self) -> Caller<'_> {
         Caller {
-            desk: self,
+            app: self,
             sub: "operator:tests".into(),
             queue: "",
             level: "operator",
@@ -98,11 +98,11 @@ impl Desk {
     }
 
     pub fn seats_path(&self) -> String {
-        format!("/api/v1/schedules/{}/seats", self.house.schedule_id)
+        format!("/api/v1/schedules/{}/seats", self.fixture.schedule_id)
     }
 
     pub fn wish(&self, seats: &[i64]) -> Value {
-        json!({ "scheduleId": self.house.schedule_id, "seatNumbers": seats })
+        json!({ "scheduleId": self.fixture.schedule_id, "seatNumbers": seats })
     }
 }
 
@@ -124,7 +124,7 @@ impl Caller<'_> {
     }
 
     pub fn claims(&self) -> Value {
-        let exp = self.desk.clock.now().timestamp() + 30;
+        let exp = self.app.clock.now().timestamp() + 30;
         json!({ "sub": self.sub, "queue": self.queue, "level": self.level, "exp": exp })
     }
 
@@ -133,7 +133,7 @@ impl Caller<'_> {
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.desk
+        self.app
             .request(method, path)
             .header("X-Usher-Pass", self.pass())
     }
@@ -182,7 +182,7 @@ impl Caller<'_> {
     }
 
     pub async fn reserve(&self, seats: &[i64]) -> Answer {
-        self.post("/api/v1/reservations", &self.desk.wish(seats))
+        self.post("/api/v1/reservations", &self.app.wish(seats))
             .await
     }
 

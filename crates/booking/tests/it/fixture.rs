@@ -1,4 +1,4 @@
-//! A concert hall of its own for each test: a fresh database, two instances of the service on it, one concert.
+//! A fixture of its own for each test: a fresh database, two instances of the service on it, one concert.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use booking::db::{Db, DbError, DbOptions, new_id};
 use booking::payment::{self, Pay, PayError, Payment, Refund, RefundError, Refunded};
 use booking::reconciliation::{self, Report};
 use booking::reservation::{
-    self, CancelError, Cancelled, Limits, Reservation, Reserve, ReserveError, SeatNumbers, Wanted,
+    self, CancelError, Cancelled, Limits, Reservation, Reserve, ReserveError, Wanted,
 };
-use booking::seat::{self, SeatState};
+use booking::seat::{self, SeatNumbers, SeatState};
 use booking::wallet::{self, Amount, Charge, ChargeError, Charged};
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
@@ -33,7 +33,7 @@ pub fn options() -> DbOptions {
 }
 
 #[derive(Clone)]
-pub struct House {
+pub struct Fixture {
     pub url: String,
     /// Two pools on one database play two instances.
     pub instances: [Db; 2],
@@ -44,7 +44,7 @@ pub struct House {
     pub limits: Limits,
 }
 
-impl House {
+impl Fixture {
     pub async fn open() -> Self {
         Self::with(default_layout()).await
     }
@@ -53,7 +53,7 @@ impl House {
         Self::at(testbed::mariadb().create_database(), layout).await
     }
 
-    /// A hall in an empty database of any server.
+    /// A venue in an empty database of any server.
     pub async fn at(url: String, layout: Layout) -> Self {
         let instances = [0, 1].map(|_| Db::connect(&url, options()).expect("a URL"));
         let now = Clock::system().now();

@@ -1,5 +1,5 @@
-//! Every change that other systems hear of rings the publisher at once, after its commit. No line of a schedule rings
-//! here before the next first of January, so an event is found only if its own change rang.
+//! Every change that other systems hear of triggers the publisher at once, after its commit. No line of a schedule triggers
+//! here before the next first of January, so an event is found only if its own change triggered it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use booking::metrics::Metrics;
 use booking::reservation::Limits;
 use booking::scheduler;
 use booking::seat_lock::SeatLock;
-use chassis::schedule::{Bell, Ringing, Schedule};
+use chassis::schedule::{RunningSchedule, Schedule, Trigger};
 use chassis::time::Clock;
 use chrono::TimeDelta;
 use diesel::{RunQueryDsl as _, sql_query};
@@ -23,8 +23,8 @@ use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
-use crate::house::House;
-use crate::http_desk::{Caller, Desk, config};
+use crate::fixture::Fixture;
+use crate::test_app::{Caller, TestApp, config};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const ONLY_ON_NEW_YEARS_DAY: &str = "0 0 0 1 1 *";
@@ -34,34 +34,35 @@ const TAKE: &str =
 
 /// The routes of booking without its schedule.
 struct Quiet {
-    desk: Desk,
-    app: Data<Booking>,
-    /// After each ring, how many events were found.
+    app: TestApp,
+    booking: Data<Booking>,
+    /// After each run, how many events were found.
     found: UnboundedReceiver<usize>,
-    ringing: Ringing,
+    schedule: RunningSchedule,
     server: ServerHandle,
 }
 
 impl Quiet {
     async fn open() -> Self {
-        let (house, clock) = (House::open().await, Clock::system());
-        let app = Data::new(booking_of(&house, &clock));
+        let (fixture, clock) = (Fixture::open().await, Clock::system());
+        let booking = Data::new(booking_of(&fixture, &clock));
         let (tell, found) = unbounded_channel();
-        let db = app.db.clone();
+        let db = booking.db.clone();
         let step = move || {
             let (db, tell) = (db.clone(), tell.clone());
             async move {
                 let taken = db
                     .transaction(|tx| Ok::<_, DbError>(sql_query(TAKE).execute(tx)?))
                     .await?;
-                tell.send(taken).expect("somebody listens");
+                tell.send(taken).expect("a listener");
                 Ok::<_, DbError>(())
             }
         };
         let schedule = Schedule::new(&Registry::new()).await.unwrap();
-        let schedule = schedule.ring_with("tests", ONLY_ON_NEW_YEARS_DAY, app.events.clone(), step);
-        let ringing = schedule.await.unwrap().start().await.unwrap();
-        let shared = app.clone();
+        let schedule =
+            schedule.trigger_with("tests", ONLY_ON_NEW_YEARS_DAY, booking.events.clone(), step);
+        let schedule = schedule.await.unwrap().start().await.unwrap();
+        let shared = booking.clone();
         let routes = move || {
             App::new()
                 .app_data(shared.clone())
@@ -75,17 +76,17 @@ impl Quiet {
         let handle = running.handle();
         tokio::spawn(running);
         Self {
-            desk: Desk {
-                house,
+            app: TestApp {
+                fixture,
                 clock,
                 admin_base: base.clone(),
                 base,
                 client: Client::new(),
                 running: None,
             },
-            app,
+            booking,
             found,
-            ringing,
+            schedule,
             server: handle,
         }
     }
@@ -93,35 +94,35 @@ impl Quiet {
     fn visitor(&self, sub: &str) -> Caller<'_> {
         Caller {
             sub: sub.to_owned(),
-            ..self.desk.visitor()
+            ..self.app.visitor()
         }
     }
 
-    /// One event was committed before the publisher was rung.
+    /// One event was committed before the publisher was triggered.
     async fn one_event(&mut self, change: &str) {
         let found = timeout(DEADLINE, self.found.recv()).await;
-        let found = found.unwrap_or_else(|_| panic!("{change} did not ring"));
+        let found = found.unwrap_or_else(|_| panic!("{change} did not trigger"));
         assert_eq!(found, Some(1), "{change}");
     }
 
     async fn close(self) {
         self.server.stop(true).await;
-        self.ringing.stop().await;
+        self.schedule.stop().await;
     }
 }
 
-fn booking_of(house: &House, clock: &Clock) -> Booking {
-    let config = config(&house.url, &[]);
+fn booking_of(fixture: &Fixture, clock: &Clock) -> Booking {
+    let config = config(&fixture.url, &[]);
     let redis = chassis::redis::connection(&testbed::redis().url().parse().unwrap()).unwrap();
     Booking {
-        db: house.db(0).clone(),
+        db: fixture.db(0).clone(),
         seat_lock: SeatLock::new(redis, clock.clone()),
         clock: clock.clone(),
         pass_keys: config.pass_keys,
         limits: Limits::default(),
         sweep_batch: 10,
         publisher: None,
-        events: Bell::default(),
+        events: Trigger::default(),
         outbox_keep: TimeDelta::days(7),
         lists: Lists::new(config.cache_age, clock.clone()),
         metrics: Metrics::register(&Registry::new()),
@@ -129,9 +130,9 @@ fn booking_of(house: &House, clock: &Clock) -> Booking {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_change_that_makes_an_event_rings_the_publisher_after_its_commit() {
+async fn every_change_that_makes_an_event_triggers_the_publisher_after_its_commit() {
     let mut quiet = Quiet::open().await;
-    let sub = quiet.desk.visitor().sub;
+    let sub = quiet.app.visitor().sub;
     quiet.visitor(&sub).charge(1_000_000).await;
     quiet.one_event("a charge").await;
     let held = quiet.visitor(&sub).hold(&[1]).await;
@@ -146,7 +147,7 @@ async fn every_change_that_makes_an_event_rings_the_publisher_after_its_commit()
     assert_eq!(refunded.status, 201, "{refunded:?}");
     quiet.one_event("a refund").await;
 
-    let best = json!({ "scheduleId": quiet.desk.house.schedule_id, "count": 2 });
+    let best = json!({ "scheduleId": quiet.app.fixture.schedule_id, "count": 2 });
     let held = quiet
         .visitor(&sub)
         .post("/api/v1/reservations", &best)
@@ -174,18 +175,18 @@ async fn every_change_that_makes_an_event_rings_the_publisher_after_its_commit()
 
     let gone =
         "UPDATE outbox SET state = 'dead', delivered_at = NULL WHERE type = 'wallet.charged'";
-    quiet.desk.house.raw(gone).await.unwrap();
-    let letters = quiet.desk.operator().get("/api/v1/admin/outbox").await;
+    quiet.app.fixture.raw(gone).await.unwrap();
+    let letters = quiet.app.operator().get("/api/v1/admin/outbox").await;
     let id = letters.body["items"][0]["id"].as_str().unwrap().to_owned();
     let again = format!("/api/v1/admin/outbox/{id}/redeliveries");
-    let again = quiet.desk.operator().post(&again, &json!({})).await;
+    let again = quiet.app.operator().post(&again, &json!({})).await;
     assert_eq!(again.status, 202, "{again:?}");
     quiet.one_event("a dead letter that is sent again").await;
 
     quiet.visitor(&sub).hold(&[3]).await;
     quiet.one_event("a reservation").await;
-    quiet.desk.clock.advance(Duration::from_secs(301));
-    scheduler::sweep(quiet.app.clone().into_inner())
+    quiet.app.clock.advance(Duration::from_secs(301));
+    scheduler::sweep(quiet.booking.clone().into_inner())
         .await
         .unwrap();
     quiet.one_event("a hold that is over").await;
