@@ -1,10 +1,10 @@
-//! Owns the way of events from the topic to a receiver: a consumer group, signed webhooks, once per event.
+//! Owns the delivery of events from the topic to a receiver: a consumer group, signed webhooks, once per event.
 //!
 //! Events with the same key are passed on one after the other, others side by side. An offset is stored when its event
 //! and all before it in the partition are passed on, so what a killed forwarder had in hand is read again; receipts then
 //! keep it from being sent again. Must not know what the events are about.
 
-mod courier;
+mod delivery;
 mod progress;
 mod receipt;
 mod webhook;
@@ -23,11 +23,11 @@ use tokio::time::sleep;
 
 use crate::config::Forwarding;
 use crate::db::Db;
-use crate::kafka::{Cluster, Letter, Producer, Voice};
+use crate::kafka::{Cluster, KafkaLogContext, Message, Producer};
 use crate::metrics::ForwardMetrics;
-pub use courier::{Courier, CourierOptions, Errand, Tried};
+pub use delivery::{Deliverer, Delivery, DeliveryOptions, Outcome};
 use progress::Progress;
-pub use receipt::{Claimed, Passage, claim, dead, delivered, failed, forget};
+pub use receipt::{Claimed, Receipt, claim, dead, delivered, failed, forget};
 pub use webhook::{ID, Reply, SIGNATURE, Secrets, TIMESTAMP, Webhook, WebhookUrl};
 
 /// Events that are passed on side by side.
@@ -58,31 +58,31 @@ pub fn open(
     let (url, secrets) = (config.webhook_url.clone(), config.webhook_secrets.clone());
     let webhook = Webhook::new(url, secrets, config.webhook_timeout)?;
     let producer = Producer::new(config.cluster.clone())?;
-    let options = CourierOptions {
+    let options = DeliveryOptions {
         receiver: config.group.clone(),
         refusals: config.webhook_refusals,
         timeout: config.webhook_timeout,
     };
-    let courier = Courier::new(db, clock, webhook, producer, options);
+    let deliverer = Deliverer::new(db, clock, webhook, producer, options);
     Ok(Forwarder::new(
         &config.cluster,
         &config.group,
-        courier,
+        deliverer,
         metrics,
     )?)
 }
 
-/// Reads the topic and hands events to the courier.
+/// Reads the topic and hands events to the deliverer.
 pub struct Forwarder {
-    consumer: StreamConsumer<Voice>,
+    consumer: StreamConsumer<KafkaLogContext>,
     topic: String,
-    courier: Arc<Courier>,
+    deliverer: Arc<Deliverer>,
     metrics: ForwardMetrics,
 }
 
 /// An event with its place on the topic.
 struct Job {
-    errand: Errand,
+    delivery: Delivery,
     partition: i32,
     offset: i64,
 }
@@ -98,15 +98,17 @@ impl Forwarder {
     pub fn new(
         cluster: &Cluster,
         group: &str,
-        courier: Courier,
+        deliverer: Deliverer,
         metrics: ForwardMetrics,
     ) -> Result<Self, KafkaError> {
-        let consumer: StreamConsumer<Voice> = cluster.consumer(group).create_with_context(Voice)?;
+        let consumer: StreamConsumer<KafkaLogContext> = cluster
+            .consumer(group)
+            .create_with_context(KafkaLogContext)?;
         consumer.subscribe(&[&cluster.topic])?;
         Ok(Self {
             consumer,
             topic: cluster.topic.clone(),
-            courier: Arc::new(courier),
+            deliverer: Arc::new(deliverer),
             metrics,
         })
     }
@@ -119,7 +121,7 @@ impl Forwarder {
             .map(|_| {
                 let (entrance, jobs) = mpsc::unbounded_channel();
                 let lane = Lane {
-                    courier: Arc::clone(&self.courier),
+                    deliverer: Arc::clone(&self.deliverer),
                     metrics: self.metrics.clone(),
                     done: done.clone(),
                     stop: stop.clone(),
@@ -152,7 +154,7 @@ impl Forwarder {
                     sleep(READ_PAUSE).await;
                 }
             }
-            self.metrics.in_hand.set(progress.under_way() as i64);
+            self.metrics.in_hand.set(progress.in_flight() as i64);
             self.make_room(&progress, &mut paused);
         }
         drop(entrances);
@@ -182,8 +184,8 @@ impl Forwarder {
 
     /// Pauses reading when much is in hand. The consumer is still asked, so that it stays in its group.
     fn make_room(&self, progress: &Progress, paused: &mut bool) {
-        let full = progress.under_way() >= ROOM;
-        let roomy = progress.under_way() <= ROOM / 2;
+        let full = progress.in_flight() >= ROOM;
+        let roomy = progress.in_flight() <= ROOM / 2;
         let change = match *paused {
             false if full => StreamConsumer::pause,
             true if roomy => StreamConsumer::resume,
@@ -199,7 +201,7 @@ impl Forwarder {
 
 /// Passes on what it is given, one after the other.
 struct Lane {
-    courier: Arc<Courier>,
+    deliverer: Arc<Deliverer>,
     metrics: ForwardMetrics,
     done: mpsc::UnboundedSender<Done>,
     stop: watch::Receiver<bool>,
@@ -209,11 +211,11 @@ impl Lane {
     async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
         while let Some(job) = jobs.recv().await {
             let Job {
-                mut errand,
+                mut delivery,
                 partition,
                 offset,
             } = job;
-            while let Tried::Later(pause) = self.attempt(&mut errand).await {
+            while let Outcome::Later(pause) = self.attempt(&mut delivery).await {
                 tokio::select! {
                     () = stopped(&mut self.stop) => return,
                     () = sleep(pause) => {}
@@ -227,13 +229,13 @@ impl Lane {
         }
     }
 
-    async fn attempt(&self, errand: &mut Errand) -> Tried {
-        let tried = self.courier.attempt(errand).await;
+    async fn attempt(&self, delivery: &mut Delivery) -> Outcome {
+        let tried = self.deliverer.attempt(delivery).await;
         match tried {
-            Tried::Passed => self.metrics.passed.inc(),
-            Tried::Repeated => self.metrics.repeated.inc(),
-            Tried::Buried => self.metrics.dead.inc(),
-            Tried::Later(_) => self.metrics.failed.inc(),
+            Outcome::Passed => self.metrics.passed.inc(),
+            Outcome::Repeated => self.metrics.repeated.inc(),
+            Outcome::DeadLettered => self.metrics.dead.inc(),
+            Outcome::Later(_) => self.metrics.failed.inc(),
         }
         tried
     }
@@ -247,7 +249,7 @@ enum Next {
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that whoever would say stop is gone, which is the same.
+    // An error means that the sender is gone, which is the same as a stop.
     let _ = stop.wait_for(|it| *it).await;
 }
 
@@ -260,7 +262,7 @@ fn lane_of(message: &BorrowedMessage<'_>) -> usize {
 fn job(message: &BorrowedMessage<'_>) -> Job {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers = message.headers().into_iter().flat_map(|all| all.iter());
-    let letter = Letter {
+    let message = Message {
         key: text(message.key().unwrap_or_default()),
         headers: headers
             .map(|header| {
@@ -273,7 +275,7 @@ fn job(message: &BorrowedMessage<'_>) -> Job {
         payload: message.payload().unwrap_or_default().to_vec(),
     };
     Job {
-        errand: Errand::new(letter),
+        delivery: Delivery::new(message),
         partition: message.partition(),
         offset: message.offset(),
     }

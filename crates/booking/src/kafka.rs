@@ -118,7 +118,7 @@ impl Cluster {
 
 /// An event as it stands on a topic: CloudEvents in binary mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct Message {
     /// Events with the same key keep their order.
     pub key: String,
     /// In the order in which they are written.
@@ -127,7 +127,7 @@ pub struct Letter {
     pub payload: Vec<u8>,
 }
 
-impl Letter {
+impl Message {
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(other, _)| other == name);
@@ -145,10 +145,10 @@ impl Letter {
     }
 }
 
-/// Takes what librdkafka says to the log of this service. Its errors say what its log says, so they are told once.
-pub struct Voice;
+/// Writes what librdkafka says to the log of this service. Its errors repeat its log, so they are written at debug level.
+pub struct KafkaLogContext;
 
-impl ClientContext for Voice {
+impl ClientContext for KafkaLogContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, words: &str) {
         let level = match level {
             RDKafkaLogLevel::Emerg
@@ -167,7 +167,7 @@ impl ClientContext for Voice {
     }
 }
 
-impl rdkafka::consumer::ConsumerContext for Voice {}
+impl rdkafka::consumer::ConsumerContext for KafkaLogContext {}
 
 #[cfg(test)]
 mod tests {

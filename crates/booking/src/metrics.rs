@@ -41,7 +41,7 @@ chassis::catalogue! {
     /// Tries of this instance to deliver an event that failed
     unpublished: IntCounter = "booking_outbox_failed_total",
     /// Events that this instance has given up and sent to the dead letters
-    buried: IntCounter = "booking_outbox_dead_total",
+    dead_lettered: IntCounter = "booking_outbox_dead_total",
     /// Events that wait to be delivered, over all instances
     backlog: IntGauge = "booking_outbox_backlog",
     /// For how long the oldest of them has been waiting, in seconds

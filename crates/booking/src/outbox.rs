@@ -1,10 +1,10 @@
-//! Owns the events that other systems are told of.
+//! Owns the events that other systems read.
 //!
 //! An event is written in the same transaction as the change that it tells of, so there is never one without the other.
 //! Its writer holds the lock on its aggregate, so `seq` within one aggregate is the order of the changes, also
 //! over several instances. [`Publisher`] reads this table later; recording knows nothing of it.
 
-mod desk;
+mod inspection;
 mod lease;
 mod publisher;
 
@@ -15,11 +15,11 @@ use uuid::Uuid;
 
 use crate::db::{At, DbError, Id, Tx, insert_rows, new_id, stored_as_text};
 use crate::schema::outbox;
-pub use desk::{
+pub use inspection::{
     Backlog, DeadLetter, RedeliverError, backlog, dead_letters, forget, mark_dead, redeliver,
 };
 pub(crate) use lease::cut;
-pub use lease::{Ending, Leased, Settled, claim, renew, settle};
+pub use lease::{Ended, Ending, Leased, claim, renew, write_endings};
 pub use publisher::{Published, Publisher, PublisherOptions};
 
 stored_as_text! {
@@ -42,7 +42,7 @@ stored_as_text! {
 
 stored_as_text! {
     /// How far an event has come.
-    pub enum Delivery {
+    pub enum EventState {
         /// To be published at `next_attempt_at` or later.
         Pending = "pending",
         /// Published.
@@ -88,7 +88,7 @@ pub fn record(tx: &mut Tx, events: &[Event], now: Timestamp) -> Result<(), DbErr
                 outbox::aggregate_id.eq(Id(event.aggregate_id)),
                 outbox::type_.eq(event.event_type),
                 outbox::payload.eq(event.payload.to_string()),
-                outbox::state.eq(Delivery::Pending),
+                outbox::state.eq(EventState::Pending),
                 outbox::next_attempt_at.eq(At(now)),
                 outbox::created_at.eq(At(now)),
             )

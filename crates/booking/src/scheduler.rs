@@ -131,7 +131,7 @@ async fn publish(app: Arc<Booking>) -> Result<(), DbError> {
         let published = publisher.step().await?;
         app.metrics.published.inc_by(published.delivered as u64);
         app.metrics.unpublished.inc_by(published.failed as u64);
-        app.metrics.buried.inc_by(published.dead as u64);
+        app.metrics.dead_lettered.inc_by(published.dead as u64);
         if !published.has_more() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! What operators see of the events that other systems are told of, and how they send one again.
+//! What operators see of the events for other systems, and how they send one again.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -74,15 +74,15 @@ pub struct DeadLetter {
 }
 
 impl From<outbox::DeadLetter> for DeadLetter {
-    fn from(letter: outbox::DeadLetter) -> Self {
+    fn from(event: outbox::DeadLetter) -> Self {
         Self {
-            id: letter.id,
-            event_type: letter.event_type.as_str(),
-            aggregate_type: letter.event_type.aggregate_type(),
-            aggregate_id: letter.aggregate_id,
-            attempts: letter.attempts,
-            last_error: letter.last_error,
-            created_at: letter.created_at,
+            id: event.id,
+            event_type: event.event_type.as_str(),
+            aggregate_type: event.event_type.aggregate_type(),
+            aggregate_id: event.aggregate_id,
+            attempts: event.attempts,
+            last_error: event.last_error,
+            created_at: event.created_at,
         }
     }
 }
@@ -102,12 +102,12 @@ pub async fn show(
         let backlog = outbox::backlog(conn)?;
         Ok::<_, DbError>((backlog, outbox::dead_letters(conn, rows)?))
     };
-    let (backlog, letters) = app.db.read(look).await?;
+    let (backlog, dead_letters) = app.db.read(look).await?;
     Ok(answer::own(&Outbox {
         backlog: backlog.pending,
         lag_seconds: backlog.lag_s(now),
         dead: backlog.dead,
-        dead_letters: page_of(letters, &query, |letter| letter.id, DeadLetter::from),
+        dead_letters: page_of(dead_letters, &query, |event| event.id, DeadLetter::from),
     }))
 }
 
@@ -136,14 +136,14 @@ pub async fn redeliver(
     id: Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
     let (now, id) = (app.clock.now(), *id);
-    let letter = app
+    let event = app
         .db
         .transaction(move |tx| outbox::redeliver(tx, id, now))
         .await?;
-    log::info!("{} sends event {} again", operator.name, letter.id);
+    log::info!("{} sends event {} again", operator.name, event.id);
     Ok(answer::accepted(&Redelivery {
-        id: letter.id,
-        event_type: letter.event_type.as_str(),
-        state: outbox::Delivery::Pending.as_str(),
+        id: event.id,
+        event_type: event.event_type.as_str(),
+        state: outbox::EventState::Pending.as_str(),
     }))
 }

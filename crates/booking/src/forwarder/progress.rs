@@ -10,7 +10,7 @@ pub struct Progress {
 
 #[derive(Debug)]
 struct Partition {
-    under_way: BTreeSet<i64>,
+    in_flight: BTreeSet<i64>,
     /// The last one that was read.
     highest: i64,
     /// Everything up to here is done with.
@@ -20,7 +20,7 @@ struct Partition {
 impl Partition {
     fn beginning_at(offset: i64) -> Self {
         Self {
-            under_way: BTreeSet::from([offset]),
+            in_flight: BTreeSet::from([offset]),
             highest: offset,
             done: offset - 1,
         }
@@ -32,7 +32,7 @@ impl Progress {
     pub fn begin(&mut self, partition: i32, offset: i64) {
         match self.partitions.get_mut(&partition) {
             Some(known) if known.highest < offset => {
-                known.under_way.insert(offset);
+                known.in_flight.insert(offset);
                 known.highest = offset;
             }
             // New, or read again: it was somebody else's for a while.
@@ -46,8 +46,8 @@ impl Progress {
     /// An event is done with. The offset up to which all are, when that has grown.
     pub fn end(&mut self, partition: i32, offset: i64) -> Option<i64> {
         let partition = self.partitions.get_mut(&partition)?;
-        partition.under_way.remove(&offset);
-        let first = partition.under_way.first();
+        partition.in_flight.remove(&offset);
+        let first = partition.in_flight.first();
         let done = first.map_or(partition.highest, |first| first - 1);
         if done <= partition.done {
             return None;
@@ -57,10 +57,10 @@ impl Progress {
     }
 
     /// Events in hand.
-    pub fn under_way(&self) -> usize {
+    pub fn in_flight(&self) -> usize {
         self.partitions
             .values()
-            .map(|partition| partition.under_way.len())
+            .map(|partition| partition.in_flight.len())
             .sum()
     }
 }
@@ -74,13 +74,13 @@ mod tests {
         let mut progress = Progress::default();
         (10..14).for_each(|offset| progress.begin(0, offset));
         progress.begin(1, 7);
-        assert_eq!(progress.under_way(), 5);
+        assert_eq!(progress.in_flight(), 5);
         assert_eq!(progress.end(0, 11), None);
         assert_eq!(progress.end(0, 13), None);
         assert_eq!(progress.end(0, 10), Some(11));
         assert_eq!(progress.end(0, 12), Some(13));
         assert_eq!(progress.end(1, 7), Some(7));
-        assert_eq!(progress.under_way(), 0);
+        assert_eq!(progress.in_flight(), 0);
     }
 
     #[test]

@@ -27,7 +27,7 @@ stored_as_text! {
 
 /// An event on its way to a receiver, in the hands of one forwarder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passage {
+pub struct Receipt {
     /// Which event.
     pub event_id: Uuid,
     /// Which receiver, by the name of its group.
@@ -58,16 +58,16 @@ type Row = (Passing, u32, Option<Id>, Option<At>);
 /// Asks for an event until `until`. One statement for a new one, else two or three.
 pub fn claim(
     tx: &mut Tx,
-    passage: &Passage,
+    receipt: &Receipt,
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Claimed, DbError> {
     let fresh = diesel::insert_or_ignore_into(receipts::table)
         .values((
-            receipts::event_id.eq(Id(passage.event_id)),
-            receipts::receiver.eq(&passage.receiver),
+            receipts::event_id.eq(Id(receipt.event_id)),
+            receipts::receiver.eq(&receipt.receiver),
             receipts::state.eq(Passing::Sending),
-            receipts::claimed_by.eq(Id(passage.owner)),
+            receipts::claimed_by.eq(Id(receipt.owner)),
             receipts::claimed_until.eq(At(until)),
             receipts::updated_at.eq(At(now)),
         ))
@@ -75,7 +75,7 @@ pub fn claim(
     if fresh == 1 {
         return Ok(Claimed::Mine { attempts: 0 });
     }
-    let (state, attempts, claimed_by, claimed_until): Row = row(passage)
+    let (state, attempts, claimed_by, claimed_until): Row = row(receipt)
         .select((
             receipts::state,
             receipts::attempts,
@@ -88,14 +88,14 @@ pub fn claim(
         return Ok(Claimed::Done);
     }
     if let (Some(by), Some(At(theirs))) = (claimed_by, claimed_until)
-        && by.0 != passage.owner
+        && by.0 != receipt.owner
         && theirs > now
     {
         return Ok(Claimed::Others { until: theirs });
     }
-    diesel::update(row(passage))
+    diesel::update(row(receipt))
         .set((
-            receipts::claimed_by.eq(Id(passage.owner)),
+            receipts::claimed_by.eq(Id(receipt.owner)),
             receipts::claimed_until.eq(At(until)),
             receipts::updated_at.eq(At(now)),
         ))
@@ -104,21 +104,21 @@ pub fn claim(
 }
 
 /// The receiver has it. One statement.
-pub fn delivered(tx: &mut Tx, passage: &Passage, now: Timestamp) -> Result<(), DbError> {
-    end(tx, passage, Passing::Delivered, None, now)
+pub fn delivered(tx: &mut Tx, receipt: &Receipt, now: Timestamp) -> Result<(), DbError> {
+    end(tx, receipt, Passing::Delivered, None, now)
 }
 
 /// A try failed; `refused` counts towards giving up. The event is anybody's again. One statement.
 pub fn failed(
     tx: &mut Tx,
-    passage: &Passage,
+    receipt: &Receipt,
     refused: bool,
     reason: &str,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    diesel::update(row(passage))
+    diesel::update(row(receipt))
         .filter(receipts::state.eq(Passing::Sending))
-        .filter(receipts::claimed_by.eq(Id(passage.owner)))
+        .filter(receipts::claimed_by.eq(Id(receipt.owner)))
         .set((
             receipts::attempts.eq(receipts::attempts + u32::from(refused)),
             receipts::claimed_by.eq(None::<Id>),
@@ -131,9 +131,9 @@ pub fn failed(
 }
 
 /// It was given up and is with the dead letters; the outbox shows it to operators. Two statements.
-pub fn dead(tx: &mut Tx, passage: &Passage, reason: &str, now: Timestamp) -> Result<(), DbError> {
-    end(tx, passage, Passing::Dead, Some(reason), now)?;
-    outbox::mark_dead(tx, passage.event_id, reason)
+pub fn dead(tx: &mut Tx, receipt: &Receipt, reason: &str, now: Timestamp) -> Result<(), DbError> {
+    end(tx, receipt, Passing::Dead, Some(reason), now)?;
+    outbox::mark_dead(tx, receipt.event_id, reason)
 }
 
 /// Forgets at most `batch` receipts that were written before `older_than`, and says how many. Three statements.
@@ -153,12 +153,12 @@ pub fn forget(tx: &mut Tx, older_than: Timestamp, batch: u32) -> Result<usize, D
 
 fn end(
     tx: &mut Tx,
-    passage: &Passage,
+    receipt: &Receipt,
     state: Passing,
     reason: Option<&str>,
     now: Timestamp,
 ) -> Result<(), DbError> {
-    diesel::update(row(passage))
+    diesel::update(row(receipt))
         .set((
             receipts::state.eq(state),
             receipts::claimed_by.eq(None::<Id>),
@@ -171,9 +171,9 @@ fn end(
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]
-fn row<'a>(passage: &'a Passage) -> _ {
-    let event_id: Id = Id(passage.event_id);
-    let receiver: &'a str = passage.receiver.as_str();
+fn row<'a>(receipt: &'a Receipt) -> _ {
+    let event_id: Id = Id(receipt.event_id);
+    let receiver: &'a str = receipt.receiver.as_str();
     receipts::table
         .filter(receipts::event_id.eq(event_id))
         .filter(receipts::receiver.eq(receiver))

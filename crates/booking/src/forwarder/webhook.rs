@@ -13,7 +13,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::kafka::Letter;
+use crate::kafka::Message;
 
 /// The id of the event: the same for each try.
 pub const ID: &str = "webhook-id";
@@ -151,8 +151,8 @@ impl Webhook {
     }
 
     /// Signs and posts an event.
-    pub async fn post(&self, id: &str, letter: &Letter, now: Timestamp) -> Reply {
-        let (body, unix_s) = (body(letter), now.timestamp());
+    pub async fn post(&self, id: &str, message: &Message, now: Timestamp) -> Reply {
+        let (body, unix_s) = (body(message), now.timestamp());
         let request = self
             .client
             .post(self.url.clone())
@@ -173,10 +173,10 @@ impl Webhook {
 }
 
 /// What is posted: the event with its type, time and subject.
-fn body(letter: &Letter) -> String {
-    let payload = String::from_utf8_lossy(&letter.payload);
+fn body(message: &Message) -> String {
+    let payload = String::from_utf8_lossy(&message.payload);
     let data = serde_json::from_str::<Value>(&payload).unwrap_or(Value::Null);
-    let header = |name| letter.header(name);
+    let header = |name| message.header(name);
     json!({
         "type": header("ce_type"),
         "timestamp": header("ce_time"),

@@ -1,7 +1,7 @@
 //! The producer, and how it comes back from what would end it.
 //!
 //! A producer that met a fatal error stays dead, and some brokers fence one off for ever after an outage, so another one
-//! takes its place. What the old one still has under way is told by the old one.
+//! takes its place. What the old one still has in flight is reported by the old one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,17 +9,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
-use super::{Cluster, Letter, Voice};
+use super::{Cluster, KafkaLogContext, Message};
 
 /// Failures in a row after which another producer is tried.
 const FAILURES_IN_A_ROW: u32 = 20;
 /// Defaults that an operator may change: a send outlives an outage of this length, and a batch gathers for 2 ms.
 const DEFAULTS: [(&str, &str); 2] = [("message.timeout.ms", "60000"), ("linger.ms", "2")];
 
-/// Why a letter was not sent.
+/// Why a message was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The brokers are away, or cannot at the moment: nothing that is the fault of the letter. It may have arrived.
+    /// The brokers are away, or cannot at the moment: nothing that is the fault of the message. It may have arrived.
     #[error("{0}")]
     Away(String),
     /// A broker said no. Somebody may change its mind.
@@ -30,53 +30,53 @@ pub enum SendError {
     Hopeless(String),
 }
 
-/// Sends letters.
+/// Sends messages.
 pub struct Producer {
     cluster: Cluster,
     dead_letter_topic: String,
-    line: Mutex<Line>,
+    active: Mutex<ActiveProducer>,
 }
 
 /// The producer of librdkafka that is in use.
-struct Line {
-    producer: Arc<FutureProducer<Voice>>,
+struct ActiveProducer {
+    producer: Arc<FutureProducer<KafkaLogContext>>,
     failures: u32,
 }
 
 impl Producer {
     /// A producer. It connects in the background, so this succeeds while the brokers are away.
     pub fn new(cluster: Cluster) -> Result<Self, KafkaError> {
-        let line = Line {
+        let active = ActiveProducer {
             producer: open(&cluster)?,
             failures: 0,
         };
         Ok(Self {
             dead_letter_topic: cluster.dead_letter_topic(),
             cluster,
-            line: Mutex::new(line),
+            active: Mutex::new(active),
         })
     }
 
-    /// Sends a letter to the topic and returns when all replicas have it.
-    pub async fn send(&self, letter: &Letter) -> Result<(), SendError> {
-        self.send_to(&self.cluster.topic, letter).await
+    /// Sends a message to the topic and returns when all replicas have it.
+    pub async fn send(&self, message: &Message) -> Result<(), SendError> {
+        self.send_to(&self.cluster.topic, message).await
     }
 
-    /// Sends it to the dead letters, with the reason. `without_body` when the body is what nobody takes.
-    pub async fn bury(
+    /// Sends it to the dead letters, with the reason. `without_body` when the body is what no topic takes.
+    pub async fn dead_letter(
         &self,
-        letter: Letter,
+        message: Message,
         reason: &str,
         without_body: bool,
     ) -> Result<(), SendError> {
-        let dead = letter.dead(reason, without_body);
+        let dead = message.dead(reason, without_body);
         self.send_to(&self.dead_letter_topic, &dead).await
     }
 
-    async fn send_to(&self, topic: &str, letter: &Letter) -> Result<(), SendError> {
-        let producer = Arc::clone(&self.line().producer);
-        let headers = OwnedHeaders::new_with_capacity(letter.headers.len());
-        let headers = letter
+    async fn send_to(&self, topic: &str, message: &Message) -> Result<(), SendError> {
+        let producer = Arc::clone(&self.active().producer);
+        let headers = OwnedHeaders::new_with_capacity(message.headers.len());
+        let headers = message
             .headers
             .iter()
             .fold(headers, |headers, (key, value)| {
@@ -86,8 +86,8 @@ impl Producer {
                 })
             });
         let record = FutureRecord::to(topic)
-            .key(&letter.key)
-            .payload(&letter.payload)
+            .key(&message.key)
+            .payload(&message.payload)
             .headers(headers);
         let outcome = match producer.send_result(record) {
             Err((cause, _)) => Err(cause),
@@ -98,45 +98,45 @@ impl Producer {
             },
         };
         self.note(&producer, outcome.is_ok());
-        outcome.map_err(|cause| told(&cause))
+        outcome.map_err(|cause| meaning_of(&cause))
     }
 
     /// Takes another producer when this one seems to be of no more use.
-    fn note(&self, producer: &Arc<FutureProducer<Voice>>, sent: bool) {
-        let mut line = self.line();
-        if !Arc::ptr_eq(&line.producer, producer) {
+    fn note(&self, producer: &Arc<FutureProducer<KafkaLogContext>>, sent: bool) {
+        let mut active = self.active();
+        if !Arc::ptr_eq(&active.producer, producer) {
             return;
         }
-        line.failures = if sent { 0 } else { line.failures + 1 };
+        active.failures = if sent { 0 } else { active.failures + 1 };
         let fatal = producer.client().fatal_error();
-        if fatal.is_none() && line.failures < FAILURES_IN_A_ROW {
+        if fatal.is_none() && active.failures < FAILURES_IN_A_ROW {
             return;
         }
         let words = fatal.map_or_else(|| "many failures in a row".to_owned(), |(_, words)| words);
         log::warn!("taking a new producer: {words}");
         match open(&self.cluster) {
-            Ok(producer) => line.producer = producer,
+            Ok(producer) => active.producer = producer,
             Err(cause) => log::error!("no new producer: {cause}"),
         }
-        line.failures = 0;
+        active.failures = 0;
     }
 
-    fn line(&self) -> std::sync::MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn active(&self) -> std::sync::MutexGuard<'_, ActiveProducer> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn open(cluster: &Cluster) -> Result<Arc<FutureProducer<Voice>>, KafkaError> {
+fn open(cluster: &Cluster) -> Result<Arc<FutureProducer<KafkaLogContext>>, KafkaError> {
     let mut client = cluster.client(&DEFAULTS);
     client.set("enable.idempotence", "true");
     client.set("acks", "all");
     // The one that the clients of other languages use: the same key is in the same partition for all.
     client.set("partitioner", "murmur2_random");
-    client.create_with_context(Voice).map(Arc::new)
+    client.create_with_context(KafkaLogContext).map(Arc::new)
 }
 
-/// What a failure means for the letter. What is not known here is nothing that it could help.
-fn told(cause: &KafkaError) -> SendError {
+/// What a failure means for the message. What is not known here is nothing that it could help.
+fn meaning_of(cause: &KafkaError) -> SendError {
     use RDKafkaErrorCode as Code;
     let Some(code) = cause.rdkafka_error_code() else {
         return SendError::Away(cause.to_string());

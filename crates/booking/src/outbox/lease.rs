@@ -1,8 +1,8 @@
 //! How a publisher takes events, keeps them while it sends, and writes what became of them.
 //!
 //! Only the head of an aggregate is ever taken: its earliest pending event. So at most one event of an aggregate is
-//! under way, over all instances, and the next one is not sent before that one was delivered or given up. A lease that
-//! ends hands the event to whoever asks next; it is then sent again under the same id.
+//! in flight, over all instances, and the next one is not sent before that one was delivered or given up. A lease that
+//! ends gives the event to the next that asks; it is then sent again under the same id.
 
 use chassis::time::Timestamp;
 use diesel::prelude::*;
@@ -10,7 +10,7 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Datetime, Integer, Text, Unsigned};
 use uuid::Uuid;
 
-use super::{Delivery, EventType};
+use super::{EventState, EventType};
 use crate::db::{At, DbError, Id, Tx};
 use crate::schema::outbox;
 
@@ -69,7 +69,7 @@ pub enum Ending {
 
 /// An event and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
+pub struct Ended {
     /// Which.
     pub seq: i64,
     /// What.
@@ -112,10 +112,10 @@ pub fn claim(
     Ok(heads)
 }
 
-/// Keeps what `owner` still has under way until `until`. One statement.
+/// Keeps what `owner` still has in flight until `until`. One statement.
 pub fn renew(tx: &mut Tx, owner: Uuid, seqs: &[i64], until: Timestamp) -> Result<(), DbError> {
     diesel::update(outbox::table.filter(outbox::seq.eq_any(seqs)))
-        .filter(outbox::state.eq(Delivery::Pending))
+        .filter(outbox::state.eq(EventState::Pending))
         .filter(outbox::claimed_by.eq(Id(owner)))
         .set(outbox::claimed_until.eq(At(until)))
         .execute(tx)?;
@@ -124,16 +124,16 @@ pub fn renew(tx: &mut Tx, owner: Uuid, seqs: &[i64], until: Timestamp) -> Result
 
 /// Writes what became of events.
 ///
-/// One that arrived is delivered, whoever has it by now. Anything else is only for the owner of the lease to say.
+/// An event that arrived is delivered, also when another publisher has its lease by now. Any other ending is written only by the owner of the lease.
 /// One statement for all that were delivered, one for each of the others.
-pub fn settle(
+pub fn write_endings(
     tx: &mut Tx,
     owner: Uuid,
-    settled: &[Settled],
+    ended: &[Ended],
     now: Timestamp,
 ) -> Result<(), DbError> {
     let mut delivered = Vec::new();
-    for Settled { seq, ending } in settled {
+    for Ended { seq, ending } in ended {
         match ending {
             Ending::Delivered => delivered.push(*seq),
             Ending::Failed {
@@ -148,9 +148,9 @@ pub fn settle(
         return Ok(());
     }
     diesel::update(outbox::table.filter(outbox::seq.eq_any(&delivered)))
-        .filter(outbox::state.eq(Delivery::Pending))
+        .filter(outbox::state.eq(EventState::Pending))
         .set((
-            outbox::state.eq(Delivery::Delivered),
+            outbox::state.eq(EventState::Delivered),
             outbox::delivered_at.eq(At(now)),
             outbox::claimed_by.eq(None::<Id>),
             outbox::claimed_until.eq(None::<At>),
@@ -168,7 +168,7 @@ fn postpone(
     reason: &str,
 ) -> Result<(), DbError> {
     diesel::update(outbox::table.find(seq))
-        .filter(outbox::state.eq(Delivery::Pending))
+        .filter(outbox::state.eq(EventState::Pending))
         .filter(outbox::claimed_by.eq(Id(owner)))
         .set((
             outbox::attempts.eq(outbox::attempts + 1),
@@ -184,10 +184,10 @@ fn postpone(
 
 fn give_up(tx: &mut Tx, owner: Uuid, seq: i64, reason: &str) -> Result<(), DbError> {
     diesel::update(outbox::table.find(seq))
-        .filter(outbox::state.eq(Delivery::Pending))
+        .filter(outbox::state.eq(EventState::Pending))
         .filter(outbox::claimed_by.eq(Id(owner)))
         .set((
-            outbox::state.eq(Delivery::Dead),
+            outbox::state.eq(EventState::Dead),
             outbox::attempts.eq(outbox::attempts + 1),
             outbox::last_error.eq(cut(reason)),
             outbox::claimed_by.eq(None::<Id>),

@@ -17,9 +17,9 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::lease::{self, Ending, Leased, Settled};
+use super::lease::{self, Ended, Ending, Leased};
 use crate::db::{Db, DbError};
-use crate::kafka::{Letter, Producer, SendError};
+use crate::kafka::{Message, Producer, SendError};
 use crate::pause;
 
 /// Who says so: the `ce_source` of every event.
@@ -32,12 +32,12 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(30);
 /// How a publisher goes about it.
 #[derive(Debug, Clone, Copy)]
 pub struct PublisherOptions {
-    /// Events under way at the same time. Default 500.
+    /// Events in flight at the same time. Default 500.
     pub batch: u32,
     /// How long an event stays with its publisher unless the lease is renewed: what others wait after a kill.
     /// Default 10 s.
     pub lease: TimeDelta,
-    /// How long a step waits for the brokers before it leaves the rest under way. Default 500 ms.
+    /// How long a step waits for the brokers before it leaves the rest in flight. Default 500 ms.
     pub patience: Duration,
     /// How often a broker may refuse an event before it is given up. Default 20, which takes some eight minutes.
     pub refusals: u32,
@@ -65,14 +65,14 @@ pub struct Published {
     pub failed: usize,
     /// Events that it gave up.
     pub dead: usize,
-    /// Events that are still under way.
-    pub under_way: usize,
+    /// Events that are still in flight.
+    pub in_flight: usize,
 }
 
 impl Published {
     /// Whether another step right away would find something to do.
     pub fn has_more(&self) -> bool {
-        self.taken > 0 && self.under_way == 0
+        self.taken > 0 && self.in_flight == 0
     }
 }
 
@@ -90,14 +90,14 @@ pub struct Publisher {
 /// What this publisher has taken and not yet written off.
 #[derive(Default)]
 struct Flight {
-    sending: FuturesUnordered<BoxFuture<'static, Settled>>,
+    sending: FuturesUnordered<BoxFuture<'static, Ended>>,
     seqs: Vec<i64>,
     /// Known, but MySQL was away when it was to be written.
-    unsettled: Vec<Settled>,
+    unwritten: Vec<Ended>,
 }
 
 impl Publisher {
-    /// A publisher with nothing under way.
+    /// A publisher with nothing in flight.
     pub fn new(db: Db, clock: Clock, producer: Producer, options: PublisherOptions) -> Self {
         Self {
             id: Uuid::new_v4(),
@@ -109,11 +109,11 @@ impl Publisher {
         }
     }
 
-    /// Takes what is due, sends it and writes what became of it, and of what earlier steps had left under way.
+    /// Takes what is due, sends it and writes what became of it, and of what earlier steps had left in flight.
     pub async fn step(&self) -> Result<Published, DbError> {
         let mut flight = self.flight.lock().await;
         let mut published = Published::default();
-        self.settle(&mut flight, &mut published).await?;
+        self.write_endings(&mut flight, &mut published).await?;
         self.renew(&flight.seqs).await?;
         let taken = self.claim(flight.seqs.len()).await?;
         published.taken = taken.len();
@@ -127,20 +127,20 @@ impl Publisher {
         let patience = Instant::now() + self.options.patience;
         // Whatever has arrived together is written together.
         while let Ok(Some(first)) = timeout_at(patience, flight.sending.next()).await {
-            flight.unsettled.push(first);
+            flight.unwritten.push(first);
             while let Some(Some(next)) =
                 futures_util::FutureExt::now_or_never(flight.sending.next())
             {
-                flight.unsettled.push(next);
+                flight.unwritten.push(next);
             }
-            self.settle(&mut flight, &mut published).await?;
+            self.write_endings(&mut flight, &mut published).await?;
         }
-        published.under_way = flight.sending.len();
+        published.in_flight = flight.sending.len();
         Ok(published)
     }
 
-    async fn claim(&self, under_way: usize) -> Result<Vec<Leased>, DbError> {
-        let room = self.options.batch.saturating_sub(under_way as u32);
+    async fn claim(&self, in_flight: usize) -> Result<Vec<Leased>, DbError> {
+        let room = self.options.batch.saturating_sub(in_flight as u32);
         if room == 0 {
             return Ok(Vec::new());
         }
@@ -163,24 +163,28 @@ impl Publisher {
     }
 
     /// Writes what is known. What cannot be written now is kept for the next step.
-    async fn settle(&self, flight: &mut Flight, published: &mut Published) -> Result<(), DbError> {
-        if flight.unsettled.is_empty() {
+    async fn write_endings(
+        &self,
+        flight: &mut Flight,
+        published: &mut Published,
+    ) -> Result<(), DbError> {
+        if flight.unwritten.is_empty() {
             return Ok(());
         }
-        let settled: Arc<[Settled]> = mem::take(&mut flight.unsettled).into();
-        let (owner, now, written) = (self.id, self.clock.now(), Arc::clone(&settled));
+        let ended: Arc<[Ended]> = mem::take(&mut flight.unwritten).into();
+        let (owner, now, written) = (self.id, self.clock.now(), Arc::clone(&ended));
         let outcome = self
             .db
-            .transaction(move |tx| lease::settle(tx, owner, &written, now))
+            .transaction(move |tx| lease::write_endings(tx, owner, &written, now))
             .await;
         if let Err(cause) = outcome {
-            flight.unsettled = settled.to_vec();
+            flight.unwritten = ended.to_vec();
             return Err(cause);
         }
         flight
             .seqs
-            .retain(|seq| !settled.iter().any(|one| one.seq == *seq));
-        for one in settled.iter() {
+            .retain(|seq| !ended.iter().any(|one| one.seq == *seq));
+        for one in ended.iter() {
             match &one.ending {
                 Ending::Delivered => published.delivered += 1,
                 Ending::Failed { .. } => published.failed += 1,
@@ -194,11 +198,11 @@ impl Publisher {
 /// Sends one event, to the dead letters when it was refused for the last time.
 ///
 /// It is only given up when the dead letters have it: while the brokers are away, every event waits.
-async fn send(producer: &Producer, clock: &Clock, event: Leased, refusals: u32) -> Settled {
-    let letter = letter(&event);
-    let failure = match producer.send(&letter).await {
+async fn send(producer: &Producer, clock: &Clock, event: Leased, refusals: u32) -> Ended {
+    let message = message(&event);
+    let failure = match producer.send(&message).await {
         Ok(()) => {
-            return Settled {
+            return Ended {
                 seq: event.seq,
                 ending: Ending::Delivered,
             };
@@ -211,9 +215,14 @@ async fn send(producer: &Producer, clock: &Clock, event: Leased, refusals: u32) 
         SendError::Hopeless(reason) => (true, true, reason),
     };
     let without_body = matches!(failure, SendError::Hopeless(_));
-    if last && producer.bury(letter, reason, without_body).await.is_ok() {
+    if last
+        && producer
+            .dead_letter(message, reason, without_body)
+            .await
+            .is_ok()
+    {
         log::error!("event {} is a dead letter: {reason}", event.id);
-        return Settled {
+        return Ended {
             seq: event.seq,
             ending: Ending::Dead {
                 reason: reason.clone(),
@@ -221,7 +230,7 @@ async fn send(producer: &Producer, clock: &Clock, event: Leased, refusals: u32) 
         };
     }
     let pause = pause::growing(PAUSE_FIRST, PAUSE_LONGEST, event.attempts + 1);
-    Settled {
+    Ended {
         seq: event.seq,
         ending: Ending::Failed {
             again_at: later(clock.now(), pause),
@@ -232,7 +241,7 @@ async fn send(producer: &Producer, clock: &Clock, event: Leased, refusals: u32) 
 }
 
 /// The event as it stands on the topic.
-fn letter(event: &Leased) -> Letter {
+fn message(event: &Leased) -> Message {
     let aggregate_type = event.event_type.aggregate_type();
     let headers = [
         ("ce_specversion", "1.0".to_owned()),
@@ -248,7 +257,7 @@ fn letter(event: &Leased) -> Letter {
         ("ce_sequence", format!("{:020}", event.seq)),
         ("content-type", "application/json".to_owned()),
     ];
-    Letter {
+    Message {
         key: event.aggregate_id.to_string(),
         headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
         payload: event.payload.clone().into_bytes(),

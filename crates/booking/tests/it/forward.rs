@@ -3,26 +3,35 @@
 use std::time::Duration;
 
 use booking::db::DbError;
-use booking::forwarder::{self, Claimed, Errand, Passage, Tried};
-use booking::kafka::Letter;
+use booking::forwarder::{self, Claimed, Delivery, Outcome, Receipt};
+use booking::kafka::Message;
 use booking::outbox;
 use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use uuid::Uuid;
 
-use crate::forward_inbox::{Inbox, RECEIVER, carry, courier, letter};
+use crate::forward_inbox::{Inbox, RECEIVER, deliver, deliverer, message};
 use crate::publish_post::{DEAD, Post, TOPIC};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_posted_once_and_signed_and_a_repetition_is_dropped() {
     let (post, inbox) = (Post::open().await, Inbox::open());
     let id = Uuid::new_v4();
-    let courier = courier(&post, 0, &inbox.url, 5);
-    assert_eq!(carry(&courier, letter(id, 1)).await, (Tried::Passed, 1));
-    assert_eq!(carry(&courier, letter(id, 1)).await, (Tried::Repeated, 1));
-    let other = crate::forward_inbox::courier(&post, 1, &inbox.url, 5);
-    assert_eq!(carry(&other, letter(id, 1)).await, (Tried::Repeated, 1));
+    let deliverer = deliverer(&post, 0, &inbox.url, 5);
+    assert_eq!(
+        deliver(&deliverer, message(id, 1)).await,
+        (Outcome::Passed, 1)
+    );
+    assert_eq!(
+        deliver(&deliverer, message(id, 1)).await,
+        (Outcome::Repeated, 1)
+    );
+    let other = crate::forward_inbox::deliverer(&post, 1, &inbox.url, 5);
+    assert_eq!(
+        deliver(&other, message(id, 1)).await,
+        (Outcome::Repeated, 1)
+    );
     let [posted] = &inbox.posted()[..] else {
         panic!("one request: {:?}", inbox.posted());
     };
@@ -40,16 +49,16 @@ async fn an_event_is_posted_once_and_signed_and_a_repetition_is_dropped() {
 async fn a_refused_event_is_tried_again_after_growing_pauses_under_the_same_id() {
     let (post, inbox) = (Post::open().await, Inbox::open());
     inbox.answer(&[500, 302, 422]);
-    let courier = courier(&post, 0, &inbox.url, 5);
-    let mut errand = Errand::new(letter(Uuid::new_v4(), 1));
+    let deliverer = deliverer(&post, 0, &inbox.url, 5);
+    let mut delivery = Delivery::new(message(Uuid::new_v4(), 1));
     for whole_s in [1, 2, 4] {
-        let Tried::Later(pause) = courier.attempt(&mut errand).await else {
+        let Outcome::Later(pause) = deliverer.attempt(&mut delivery).await else {
             panic!("refused");
         };
         let whole = Duration::from_secs(whole_s);
         assert!(whole / 2 <= pause && pause <= whole, "{pause:?}");
     }
-    assert_eq!(courier.attempt(&mut errand).await, Tried::Passed);
+    assert_eq!(deliverer.attempt(&mut delivery).await, Outcome::Passed);
     let posted = inbox.posted();
     assert_eq!(posted.len(), 4);
     assert!(posted.iter().all(|it| it.id == posted[0].id && it.verified));
@@ -60,19 +69,25 @@ async fn an_event_that_is_refused_too_often_is_a_dead_letter_also_over_restarts(
     let (post, inbox) = (Post::open().await, Inbox::open());
     inbox.answer(&[400; 3]);
     let id = Uuid::new_v4();
-    let mut errand = Errand::new(letter(id, 1));
-    let first = courier(&post, 0, &inbox.url, 3);
-    assert!(matches!(first.attempt(&mut errand).await, Tried::Later(_)));
+    let mut delivery = Delivery::new(message(id, 1));
+    let first = deliverer(&post, 0, &inbox.url, 3);
+    assert!(matches!(
+        first.attempt(&mut delivery).await,
+        Outcome::Later(_)
+    ));
     drop(first);
-    let next = courier(&post, 1, &inbox.url, 3);
-    assert_eq!(carry(&next, letter(id, 1)).await, (Tried::Buried, 2));
+    let next = deliverer(&post, 1, &inbox.url, 3);
+    assert_eq!(
+        deliver(&next, message(id, 1)).await,
+        (Outcome::DeadLettered, 2)
+    );
     let dead = post.arrived(DEAD, 1).await;
     assert_eq!((dead[0].id(), dead[0].number()), (id, 1));
     assert_eq!(dead[0].headers["dlq_reason"], "the receiver answered 400");
-    assert_eq!(carry(&next, letter(id, 1)).await.0, Tried::Repeated);
+    assert_eq!(deliver(&next, message(id, 1)).await.0, Outcome::Repeated);
     assert_eq!(
-        carry(&next, letter(Uuid::new_v4(), 2)).await.0,
-        Tried::Passed
+        deliver(&next, message(Uuid::new_v4(), 2)).await.0,
+        Outcome::Passed
     );
 }
 
@@ -83,8 +98,11 @@ async fn gone_stops_an_event_at_once_and_an_operator_can_send_it_again() {
     post.drain(&post.publisher(0)).await;
     let id = post.arrived(TOPIC, 1).await[0].id();
     inbox.answer(&[410]);
-    let courier = courier(&post, 0, &inbox.url, 5);
-    assert_eq!(carry(&courier, letter(id, 0)).await, (Tried::Buried, 1));
+    let deliverer = deliverer(&post, 0, &inbox.url, 5);
+    assert_eq!(
+        deliver(&deliverer, message(id, 0)).await,
+        (Outcome::DeadLettered, 1)
+    );
     assert_eq!(post.count("dead").await, 1, "the outbox shows it");
     let now = post.clock.now();
     let redelivered = post
@@ -96,7 +114,10 @@ async fn gone_stops_an_event_at_once_and_an_operator_can_send_it_again() {
     post.drain(&post.publisher(0)).await;
     let again = post.everything(TOPIC).await;
     assert_eq!((again.len(), again[1].id()), (2, id));
-    assert_eq!(carry(&courier, letter(id, 0)).await, (Tried::Passed, 1));
+    assert_eq!(
+        deliver(&deliverer, message(id, 0)).await,
+        (Outcome::Passed, 1)
+    );
     assert_eq!(inbox.numbers(), [0]);
 }
 
@@ -104,21 +125,27 @@ async fn gone_stops_an_event_at_once_and_an_operator_can_send_it_again() {
 async fn a_receiver_that_is_away_refuses_nothing_and_may_say_how_long_to_wait() {
     let (post, inbox) = (Post::open().await, Inbox::open());
     inbox.answer(&[502, 504, 429, 503]);
-    let away = courier(&post, 0, &inbox.url, 1);
-    let mut errand = Errand::new(letter(Uuid::new_v4(), 1));
+    let away = deliverer(&post, 0, &inbox.url, 1);
+    let mut delivery = Delivery::new(message(Uuid::new_v4(), 1));
     for _ in 0..3 {
-        assert!(matches!(away.attempt(&mut errand).await, Tried::Later(_)));
+        assert!(matches!(
+            away.attempt(&mut delivery).await,
+            Outcome::Later(_)
+        ));
     }
-    let Tried::Later(pause) = away.attempt(&mut errand).await else {
+    let Outcome::Later(pause) = away.attempt(&mut delivery).await else {
         panic!("away");
     };
     assert!(pause >= Duration::from_secs(7), "{pause:?}");
-    assert_eq!(away.attempt(&mut errand).await, Tried::Passed);
+    assert_eq!(away.attempt(&mut delivery).await, Outcome::Passed);
 
-    let nobody = courier(&post, 0, "http://user:hunter2@127.0.0.1:1/events", 1);
-    let mut errand = Errand::new(letter(Uuid::new_v4(), 2));
+    let nobody = deliverer(&post, 0, "http://user:hunter2@127.0.0.1:1/events", 1);
+    let mut delivery = Delivery::new(message(Uuid::new_v4(), 2));
     for _ in 0..3 {
-        assert!(matches!(nobody.attempt(&mut errand).await, Tried::Later(_)));
+        assert!(matches!(
+            nobody.attempt(&mut delivery).await,
+            Outcome::Later(_)
+        ));
     }
     let told = "SELECT COUNT(*) FROM forwarded_events WHERE state = 'sending' AND attempts = 0 \
         AND last_error LIKE '%refused%' AND last_error NOT LIKE '%hunter2%'";
@@ -129,83 +156,83 @@ async fn a_receiver_that_is_away_refuses_nothing_and_may_say_how_long_to_wait() 
 async fn an_event_that_alone_breaks_the_receiver_is_given_up_although_it_seems_to_be_away() {
     let (post, inbox) = (Post::open().await, Inbox::open());
     inbox.poison(1, 502);
-    let courier = courier(&post, 0, &inbox.url, 3);
-    let mut poison = Errand::new(letter(Uuid::new_v4(), 1));
+    let deliverer = deliverer(&post, 0, &inbox.url, 3);
+    let mut poison = Delivery::new(message(Uuid::new_v4(), 1));
     for _ in 0..5 {
         assert!(matches!(
-            courier.attempt(&mut poison).await,
-            Tried::Later(_)
+            deliverer.attempt(&mut poison).await,
+            Outcome::Later(_)
         ));
     }
     assert_eq!(
-        carry(&courier, letter(Uuid::new_v4(), 2)).await.0,
-        Tried::Passed
+        deliver(&deliverer, message(Uuid::new_v4(), 2)).await.0,
+        Outcome::Passed
     );
     for _ in 0..2 {
         assert!(matches!(
-            courier.attempt(&mut poison).await,
-            Tried::Later(_)
+            deliverer.attempt(&mut poison).await,
+            Outcome::Later(_)
         ));
     }
-    assert_eq!(courier.attempt(&mut poison).await, Tried::Buried);
+    assert_eq!(deliverer.attempt(&mut poison).await, Outcome::DeadLettered);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_who_try_the_same_event_at_once_one_posts_it() {
     let (post, inbox) = (Post::open().await, Inbox::silent());
     let id = Uuid::new_v4();
-    let couriers: Vec<_> = (0..8)
-        .map(|turn| courier(&post, turn, &inbox.url, 5))
+    let deliverers: Vec<_> = (0..8)
+        .map(|turn| deliverer(&post, turn, &inbox.url, 5))
         .collect();
-    let mut tries: FuturesUnordered<_> = couriers
+    let mut tries: FuturesUnordered<_> = deliverers
         .iter()
-        .map(|courier| async move { courier.attempt(&mut Errand::new(letter(id, 1))).await })
+        .map(|deliverer| async move { deliverer.attempt(&mut Delivery::new(message(id, 1))).await })
         .collect();
     // The one that posts waits for its answer while the others are told to come later.
     for _ in 0..7 {
         let told = tries.next().await.unwrap();
-        assert!(matches!(told, Tried::Later(_)), "{told:?}");
+        assert!(matches!(told, Outcome::Later(_)), "{told:?}");
     }
     inbox.speak();
-    assert_eq!(tries.next().await, Some(Tried::Passed));
+    assert_eq!(tries.next().await, Some(Outcome::Passed));
     assert_eq!(inbox.posted().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_whose_forwarder_was_killed_is_tried_by_another_when_the_claim_ends() {
     let (post, inbox) = (Post::open().await, Inbox::open());
-    let passage = Passage {
+    let receipt = Receipt {
         event_id: Uuid::new_v4(),
         receiver: RECEIVER.to_owned(),
         owner: Uuid::new_v4(),
     };
-    let (now, killed) = (post.clock.now(), passage.clone());
+    let (now, killed) = (post.clock.now(), receipt.clone());
     let claimed: Result<_, DbError> = post
         .db(0)
         .transaction(move |tx| forwarder::claim(tx, &killed, now, now + TimeDelta::seconds(15)))
         .await;
     assert_eq!(claimed.unwrap(), Claimed::Mine { attempts: 0 });
-    let courier = courier(&post, 1, &inbox.url, 5);
-    let mut errand = Errand::new(letter(passage.event_id, 1));
+    let deliverer = deliverer(&post, 1, &inbox.url, 5);
+    let mut delivery = Delivery::new(message(receipt.event_id, 1));
     assert!(matches!(
-        courier.attempt(&mut errand).await,
-        Tried::Later(_)
+        deliverer.attempt(&mut delivery).await,
+        Outcome::Later(_)
     ));
     assert_eq!(inbox.posted().len(), 0);
     post.clock.advance(Duration::from_secs(16));
-    assert_eq!(courier.attempt(&mut errand).await, Tried::Passed);
+    assert_eq!(deliverer.attempt(&mut delivery).await, Outcome::Passed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_event_goes_to_the_dead_letters() {
     let (post, inbox) = (Post::open().await, Inbox::open());
-    let stray = Letter {
+    let stray = Message {
         key: "stray".into(),
         headers: Vec::new(),
         payload: b"hello".to_vec(),
     };
-    let courier = courier(&post, 0, &inbox.url, 5);
-    assert_eq!(carry(&courier, stray).await, (Tried::Buried, 1));
+    let deliverer = deliverer(&post, 0, &inbox.url, 5);
+    assert_eq!(deliver(&deliverer, stray).await, (Outcome::DeadLettered, 1));
     let dead = post.arrived(DEAD, 1).await;
     assert_eq!(
         (dead[0].key.as_str(), dead[0].payload.as_str()),
@@ -218,9 +245,9 @@ async fn what_is_no_event_goes_to_the_dead_letters() {
 #[tokio::test(flavor = "multi_thread")]
 async fn receipts_are_forgotten_after_a_while() {
     let (post, inbox) = (Post::open().await, Inbox::open());
-    let courier = courier(&post, 0, &inbox.url, 5);
+    let deliverer = deliverer(&post, 0, &inbox.url, 5);
     for number in 0..3 {
-        carry(&courier, letter(Uuid::new_v4(), number)).await;
+        deliver(&deliverer, message(Uuid::new_v4(), number)).await;
     }
     let forget = async |older_than, batch| {
         let forgotten: Result<_, DbError> = post

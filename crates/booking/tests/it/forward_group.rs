@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::forward_inbox::{Inbox, RECEIVER, courier};
+use crate::forward_inbox::{Inbox, RECEIVER, deliverer};
 use crate::publish_post::{DEAD, DEADLINE, Post};
 
 /// The stand-in lets a group wait for as long as a session before it shares anew, and for 3 s before the first time.
@@ -26,8 +26,8 @@ impl Running {
     /// `refusals` as many as a receiver may refuse an event.
     fn start(post: &Post, turn: usize, url: &str, refusals: u32) -> Self {
         let metrics = ForwardMetrics::register(&Registry::new());
-        let courier = courier(post, turn, url, refusals);
-        let forwarder = Forwarder::new(&post.cluster(SOON), RECEIVER, courier, metrics.clone());
+        let deliverer = deliverer(post, turn, url, refusals);
+        let forwarder = Forwarder::new(&post.cluster(SOON), RECEIVER, deliverer, metrics.clone());
         let (stop, stopping) = watch::channel(false);
         let task = tokio::spawn(forwarder.expect("a member").run(stopping));
         Self {
@@ -104,9 +104,9 @@ async fn nothing_is_committed_before_the_receiver_has_it() {
         post.record(Uuid::new_v4(), 0..2).await;
     }
     post.drain(&post.publisher(0)).await;
-    let in_vain = Running::start(&post, 0, "http://127.0.0.1:1/", 1);
-    until("tries in vain", || in_vain.metrics.failed.get() >= 3);
-    in_vain.stop().await;
+    let unreachable = Running::start(&post, 0, "http://127.0.0.1:1/", 1);
+    until("failed tries", || unreachable.metrics.failed.get() >= 3);
+    unreachable.stop().await;
     let next = Running::start(&post, 1, &inbox.url, 1);
     until("all events", || inbox.numbers().len() >= 6);
     next.stop().await;

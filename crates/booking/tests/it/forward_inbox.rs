@@ -1,4 +1,4 @@
-//! A receiver that answers as a test wants, and a courier who brings it events.
+//! A receiver that answers as a test wants, and a deliverer for it.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -9,9 +9,9 @@ use actix_web::http::header::RETRY_AFTER;
 use actix_web::web::{Bytes, Data, to};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use booking::forwarder::{
-    Courier, CourierOptions, Errand, ID, SIGNATURE, Secrets, TIMESTAMP, Tried, Webhook,
+    Deliverer, Delivery, DeliveryOptions, ID, Outcome, SIGNATURE, Secrets, TIMESTAMP, Webhook,
 };
-use booking::kafka::{Letter, Producer};
+use booking::kafka::{Message, Producer};
 use chassis::time::Clock;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -140,18 +140,18 @@ async fn take(shelf: Data<Shelf>, request: HttpRequest, body: Bytes) -> HttpResp
     answer.finish()
 }
 
-/// A courier between the post and the inbox.
-pub fn courier(post: &Post, turn: usize, url: &str, refusals: u32) -> Courier {
+/// A deliverer between the post and the inbox.
+pub fn deliverer(post: &Post, turn: usize, url: &str, refusals: u32) -> Deliverer {
     let timeout = Duration::from_secs(5);
     let webhook = Webhook::new(url.parse().unwrap(), SECRET.parse().unwrap(), timeout);
     let producer = Producer::new(post.cluster("")).expect("a producer");
-    let options = CourierOptions {
+    let options = DeliveryOptions {
         receiver: RECEIVER.to_owned(),
         refusals,
         timeout,
     };
     let webhook = webhook.expect("a client");
-    Courier::new(
+    Deliverer::new(
         post.db(turn),
         post.clock.clone(),
         webhook,
@@ -161,7 +161,7 @@ pub fn courier(post: &Post, turn: usize, url: &str, refusals: u32) -> Courier {
 }
 
 /// An event as it comes from the topic.
-pub fn letter(id: Uuid, number: i64) -> Letter {
+pub fn message(id: Uuid, number: i64) -> Message {
     let headers = [
         ("ce_id", id.to_string()),
         ("ce_type", "reservation.held".to_owned()),
@@ -169,7 +169,7 @@ pub fn letter(id: Uuid, number: i64) -> Letter {
         ("ce_subject", "reservation/1".to_owned()),
         ("ce_sequence", format!("{number:020}")),
     ];
-    Letter {
+    Message {
         key: "1".to_owned(),
         headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
         payload: json!({ "number": number }).to_string().into_bytes(),
@@ -177,11 +177,11 @@ pub fn letter(id: Uuid, number: i64) -> Letter {
 }
 
 /// Tries again, without waiting, until it is done; how often it had to be tried.
-pub async fn carry(courier: &Courier, letter: Letter) -> (Tried, u32) {
-    let mut errand = Errand::new(letter);
+pub async fn deliver(deliverer: &Deliverer, message: Message) -> (Outcome, u32) {
+    let mut delivery = Delivery::new(message);
     for tries in 1..1_000 {
-        match courier.attempt(&mut errand).await {
-            Tried::Later(_) => {}
+        match deliverer.attempt(&mut delivery).await {
+            Outcome::Later(_) => {}
             done => return (done, tries),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use booking::db::DbError;
-use booking::outbox::{self, Ending, Leased, PublisherOptions, Settled};
+use booking::outbox::{self, Ended, Ending, Leased, PublisherOptions};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -22,13 +22,13 @@ async fn claim(post: &Post, turn: usize, owner: Uuid) -> Vec<Leased> {
         .expect("claimed")
 }
 
-async fn settle(post: &Post, owner: Uuid, seq: i64, ending: Ending) {
+async fn write_endings(post: &Post, owner: Uuid, seq: i64, ending: Ending) {
     let now = post.clock.now();
-    let settled = [Settled { seq, ending }];
+    let ended = [Ended { seq, ending }];
     post.db(0)
-        .transaction(move |tx| outbox::settle(tx, owner, &settled, now))
+        .transaction(move |tx| outbox::write_endings(tx, owner, &ended, now))
         .await
-        .expect("settled");
+        .expect("ended");
 }
 
 fn failed(post: &Post, pause: TimeDelta) -> Ending {
@@ -103,7 +103,7 @@ async fn only_the_earliest_pending_event_of_an_aggregate_can_be_taken() {
     post.record(other, 0..1).await;
     assert_eq!(claim(&post, 1, theirs).await[0].aggregate_id, other);
 
-    settle(
+    write_endings(
         &post,
         mine,
         first[0].seq,
@@ -118,11 +118,11 @@ async fn only_the_earliest_pending_event_of_an_aggregate_can_be_taken() {
     post.clock.advance(Duration::from_secs(5));
     let again = claim(&post, 1, theirs).await;
     assert_eq!((again[0].id, again[0].attempts), (first[0].id, 1));
-    settle(&post, theirs, again[0].seq, Ending::Delivered).await;
+    write_endings(&post, theirs, again[0].seq, Ending::Delivered).await;
     let next = claim(&post, 0, mine).await;
     assert_eq!((next.len(), next[0].seq > first[0].seq), (1, true));
     let reason = "no".to_owned();
-    settle(&post, mine, next[0].seq, Ending::Dead { reason }).await;
+    write_endings(&post, mine, next[0].seq, Ending::Dead { reason }).await;
     assert_eq!(
         claim(&post, 0, mine).await.len(),
         1,
@@ -184,12 +184,12 @@ async fn a_publisher_that_lost_its_lease_may_say_that_an_event_arrived_and_nothi
     let seq = claim(&post, 0, late).await[0].seq;
     post.clock.advance(Duration::from_secs(11));
     assert_eq!(claim(&post, 1, present).await[0].seq, seq);
-    settle(&post, late, seq, failed(&post, TimeDelta::days(1))).await;
+    write_endings(&post, late, seq, failed(&post, TimeDelta::days(1))).await;
     let reason = "no".to_owned();
-    settle(&post, late, seq, Ending::Dead { reason }).await;
+    write_endings(&post, late, seq, Ending::Dead { reason }).await;
     let untouched = "SELECT COUNT(*) FROM outbox WHERE state = 'pending' AND attempts = 0 AND claimed_by IS NOT NULL";
     assert_eq!(post.fixture.number(untouched).await, 1);
-    settle(&post, late, seq, Ending::Delivered).await;
+    write_endings(&post, late, seq, Ending::Delivered).await;
     assert_eq!(post.count("delivered").await, 1);
 }
 
@@ -202,10 +202,10 @@ async fn delivered_events_are_forgotten_after_a_while_and_no_others() {
     let owner = Uuid::new_v4();
     let taken = claim(&post, 0, owner).await;
     for event in &taken[..2] {
-        settle(&post, owner, event.seq, Ending::Delivered).await;
+        write_endings(&post, owner, event.seq, Ending::Delivered).await;
     }
     let reason = "no".to_owned();
-    settle(&post, owner, taken[2].seq, Ending::Dead { reason }).await;
+    write_endings(&post, owner, taken[2].seq, Ending::Dead { reason }).await;
     let forget = async |older_than, batch| {
         let forgotten: Result<_, DbError> = post
             .db(0)

@@ -27,12 +27,12 @@ async fn while_the_broker_is_down_events_wait_under_way_and_arrive_when_it_is_up
     post.broker.broker_down(BROKER).unwrap();
     post.record(Uuid::new_v4(), 0..1).await;
     let step = publisher.step().await.unwrap();
-    assert_eq!((step.taken, step.delivered, step.under_way), (1, 0, 1));
+    assert_eq!((step.taken, step.delivered, step.in_flight), (1, 0, 1));
     let other = post.publisher(1);
     // As long as its publisher steps, nobody else gets it, however late it is.
     for _ in 0..3 {
         post.clock.advance(Duration::from_secs(8));
-        assert_eq!(publisher.step().await.unwrap().under_way, 1);
+        assert_eq!(publisher.step().await.unwrap().in_flight, 1);
         assert_eq!(other.step().await.unwrap().taken, 0);
     }
     post.broker.broker_up(BROKER).unwrap();
@@ -80,7 +80,7 @@ async fn a_slow_broker_keeps_a_step_no_longer_than_its_patience_and_loses_nothin
     post.record(Uuid::new_v4(), 0..3).await;
     let step = publisher.step().await.unwrap();
     assert_eq!(
-        (step.taken, step.under_way),
+        (step.taken, step.in_flight),
         (1, 3),
         "others are taken meanwhile: {step:?}"
     );

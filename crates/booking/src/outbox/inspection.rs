@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Datetime, Nullable};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Delivery, EventType, cut};
+use super::{EventState, EventType, cut};
 use crate::audit::{self, Action, Actor, Change, Entity};
 use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db};
 use crate::schema::{forwarded_events, outbox};
@@ -96,7 +96,7 @@ pub fn backlog(conn: &mut Conn) -> Result<Backlog, DbError> {
 /// Events that were given up, newest first. One statement.
 pub fn dead_letters(conn: &mut Conn, page: Page) -> Result<Vec<DeadLetter>, DbError> {
     let mut dead = outbox::table
-        .filter(outbox::state.eq(Delivery::Dead))
+        .filter(outbox::state.eq(EventState::Dead))
         .order(outbox::id.desc())
         .limit(page.limit.into())
         .select(DeadLetter::as_select())
@@ -112,7 +112,7 @@ pub fn dead_letters(conn: &mut Conn, page: Page) -> Result<Vec<DeadLetter>, DbEr
 pub fn mark_dead(tx: &mut Tx, id: Uuid, reason: &str) -> Result<(), DbError> {
     diesel::update(outbox::table.filter(outbox::id.eq(Id(id))))
         .set((
-            outbox::state.eq(Delivery::Dead),
+            outbox::state.eq(EventState::Dead),
             outbox::delivered_at.eq(None::<At>),
             outbox::claimed_by.eq(None::<Id>),
             outbox::claimed_until.eq(None::<At>),
@@ -129,32 +129,32 @@ pub fn mark_dead(tx: &mut Tx, id: Uuid, reason: &str) -> Result<(), DbError> {
 pub fn redeliver(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<DeadLetter, RedeliverError> {
     let event = outbox::table.filter(outbox::id.eq(Id(id)));
     let risen = diesel::update(event)
-        .filter(outbox::state.eq(Delivery::Dead))
+        .filter(outbox::state.eq(EventState::Dead))
         .set((
-            outbox::state.eq(Delivery::Pending),
+            outbox::state.eq(EventState::Pending),
             outbox::attempts.eq(0),
             outbox::refusals.eq(0),
             outbox::next_attempt_at.eq(At(now)),
         ))
         .execute(tx)?;
     let found: Option<DeadLetter> = event.select(DeadLetter::as_select()).first(tx).optional()?;
-    let letter = found.ok_or(RedeliverError::NotFound)?;
+    let event = found.ok_or(RedeliverError::NotFound)?;
     if risen == 0 {
         return Err(RedeliverError::NotDead);
     }
-    // Whoever gave it up further along the way must take it for a new one.
+    // The forwarder that gave it up must take it for a new one.
     diesel::delete(forwarded_events::table.filter(forwarded_events::event_id.eq(Id(id))))
-        .filter(forwarded_events::state.eq(Delivery::Dead.as_str()))
+        .filter(forwarded_events::state.eq(EventState::Dead.as_str()))
         .execute(tx)?;
     let change = Change {
         entity: Entity::Event,
         entity_id: id,
         action: Action::Redelivered,
         actor: Actor::Operator,
-        detail: json!({ "type": letter.event_type.as_str(), "lastError": letter.last_error }),
+        detail: json!({ "type": event.event_type.as_str(), "lastError": event.last_error }),
     };
     audit::record(tx, &[change], now)?;
-    Ok(letter)
+    Ok(event)
 }
 
 /// Removes at most `batch` events that were delivered before `older_than`, and says how many. One statement.

@@ -1,4 +1,4 @@
-//! The courier: one try to pass one event to the receiver, and what follows from its outcome.
+//! The delivery of one event: each attempt to pass it to the receiver, and what follows from its outcome.
 //!
 //! Promises that an event which the receiver has taken is not posted again, unless this process or MySQL ended before
 //! that could be written; it then goes under the same `Webhook-Id`. An event is given up when the receiver refused it
@@ -14,24 +14,24 @@ use chrono::TimeDelta;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::receipt::{self, Claimed, Passage};
+use super::receipt::{self, Claimed, Receipt};
 use super::webhook::{Reply, Webhook};
 use crate::db::{Db, DbError, Tx};
-use crate::kafka::{Letter, Producer};
+use crate::kafka::{Message, Producer};
 use crate::pause;
 
 /// After the first failure; it doubles with each.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// So that events do not wait for much longer than that once the receiver is back.
 const PAUSE_LONGEST: Duration = Duration::from_secs(60);
-/// How long to leave an event alone that another forwarder has.
+/// How long to wait before asking again for an event that another forwarder has.
 const OTHERS_PAUSE: Duration = Duration::from_secs(1);
 /// What a claim lives longer than the receiver may take, for the database.
 const CLAIM_SPARE: TimeDelta = TimeDelta::seconds(10);
 
-/// How a courier goes about it.
+/// How events are delivered.
 #[derive(Debug, Clone)]
-pub struct CourierOptions {
+pub struct DeliveryOptions {
     /// The name under which receipts are kept: the consumer group.
     pub receiver: String,
     /// How often the receiver may refuse an event before it is given up.
@@ -41,32 +41,32 @@ pub struct CourierOptions {
 }
 
 /// Passes events to one receiver.
-pub struct Courier {
+pub struct Deliverer {
     id: Uuid,
     db: Db,
     clock: Clock,
     webhook: Webhook,
     producer: Producer,
-    options: CourierOptions,
+    options: DeliveryOptions,
     /// When the receiver last took an event.
     last_taken: Mutex<Option<Instant>>,
 }
 
-/// An event that is to be passed on, and what happened to it here so far.
+/// An event that is being delivered, and what happened to it in this process so far.
 #[derive(Debug, Clone)]
-pub struct Errand {
-    letter: Letter,
+pub struct Delivery {
+    message: Message,
     begun: Instant,
     failures: u32,
     /// The receiver has it; only that is not written yet.
     taken: bool,
 }
 
-impl Errand {
+impl Delivery {
     /// An event that was not tried yet.
-    pub fn new(letter: Letter) -> Self {
+    pub fn new(message: Message) -> Self {
         Self {
-            letter,
+            message,
             begun: Instant::now(),
             failures: 0,
             taken: false,
@@ -76,25 +76,25 @@ impl Errand {
 
 /// How one try ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tried {
+pub enum Outcome {
     /// The receiver has it.
     Passed,
     /// It was passed on or given up before.
     Repeated,
     /// It is with the dead letters.
-    Buried,
+    DeadLettered,
     /// Not yet; worth another try after this pause.
     Later(Duration),
 }
 
-impl Courier {
-    /// A courier; dead letters go through `producer`.
+impl Deliverer {
+    /// A deliverer; dead letters go through `producer`.
     pub fn new(
         db: Db,
         clock: Clock,
         webhook: Webhook,
         producer: Producer,
-        options: CourierOptions,
+        options: DeliveryOptions,
     ) -> Self {
         Self {
             id: Uuid::new_v4(),
@@ -107,132 +107,140 @@ impl Courier {
         }
     }
 
-    /// Tries once. Whoever calls waits as long as it says and tries again, before any later event with the same key.
-    pub async fn attempt(&self, errand: &mut Errand) -> Tried {
-        match self.tried(errand).await {
+    /// Tries once. The caller waits as long as it says and tries again, before any later event with the same key.
+    pub async fn attempt(&self, delivery: &mut Delivery) -> Outcome {
+        match self.tried(delivery).await {
             Ok(tried) => tried,
             Err(cause) => {
                 log::warn!("an event waits: {cause}");
-                self.later(errand, None)
+                self.later(delivery, None)
             }
         }
     }
 
-    async fn tried(&self, errand: &mut Errand) -> Result<Tried, DbError> {
-        let id = errand.letter.header("ce_id").map(Uuid::parse_str);
+    async fn tried(&self, delivery: &mut Delivery) -> Result<Outcome, DbError> {
+        let id = delivery.message.header("ce_id").map(Uuid::parse_str);
         let Some(Ok(event_id)) = id else {
-            return Ok(self.bury(errand, "not an event: it has no ce_id").await);
+            return Ok(self
+                .dead_letter(delivery, "not an event: it has no ce_id")
+                .await);
         };
-        let passage = Passage {
+        let receipt = Receipt {
             event_id,
             receiver: self.options.receiver.clone(),
             owner: self.id,
         };
-        if errand.taken {
-            return self.write_taken(&passage).await;
+        if delivery.taken {
+            return self.write_taken(&receipt).await;
         }
-        let attempts = match self.claim(&passage).await? {
+        let attempts = match self.claim(&receipt).await? {
             Claimed::Mine { attempts } => attempts,
-            Claimed::Others { .. } => return Ok(Tried::Later(OTHERS_PAUSE)),
-            Claimed::Done => return Ok(Tried::Repeated),
+            Claimed::Others { .. } => return Ok(Outcome::Later(OTHERS_PAUSE)),
+            Claimed::Done => return Ok(Outcome::Repeated),
         };
         let posted_at = self.clock.now();
         let id = event_id.to_string();
-        match self.webhook.post(&id, &errand.letter, posted_at).await {
+        match self.webhook.post(&id, &delivery.message, posted_at).await {
             Reply::Taken => {
-                errand.taken = true;
+                delivery.taken = true;
                 *self.last_taken() = Some(Instant::now());
-                self.write_taken(&passage).await
+                self.write_taken(&receipt).await
             }
             Reply::Gone => {
                 let reason = "the receiver answered 410".to_owned();
-                self.give_up(errand, passage, reason).await
+                self.give_up(delivery, receipt, reason).await
             }
-            Reply::Refused(reason) => self.refused(errand, passage, attempts, reason, None).await,
+            Reply::Refused(reason) => {
+                self.refused(delivery, receipt, attempts, reason, None)
+                    .await
+            }
             Reply::Away {
                 reason,
                 retry_after,
             } => {
                 // A receiver that has taken something since is not away: it is this event that it cannot take.
-                if self.last_taken().is_some_and(|taken| taken > errand.begun) {
+                if self
+                    .last_taken()
+                    .is_some_and(|taken| taken > delivery.begun)
+                {
                     return self
-                        .refused(errand, passage, attempts, reason, retry_after)
+                        .refused(delivery, receipt, attempts, reason, retry_after)
                         .await;
                 }
-                self.write_failed(&passage, false, reason).await?;
-                Ok(self.later(errand, retry_after))
+                self.write_failed(&receipt, false, reason).await?;
+                Ok(self.later(delivery, retry_after))
             }
         }
     }
 
-    async fn claim(&self, passage: &Passage) -> Result<Claimed, DbError> {
-        let (now, passage) = (self.clock.now(), passage.clone());
+    async fn claim(&self, receipt: &Receipt) -> Result<Claimed, DbError> {
+        let (now, receipt) = (self.clock.now(), receipt.clone());
         let timeout = TimeDelta::from_std(self.options.timeout).unwrap_or_default();
         let until = now + timeout + CLAIM_SPARE;
         self.db
-            .transaction(move |tx| receipt::claim(tx, &passage, now, until))
+            .transaction(move |tx| receipt::claim(tx, &receipt, now, until))
             .await
     }
 
     async fn refused(
         &self,
-        errand: &mut Errand,
-        passage: Passage,
+        delivery: &mut Delivery,
+        receipt: Receipt,
         attempts: u32,
         reason: String,
         retry_after: Option<Duration>,
-    ) -> Result<Tried, DbError> {
+    ) -> Result<Outcome, DbError> {
         if attempts + 1 >= self.options.refusals {
-            return self.give_up(errand, passage, reason).await;
+            return self.give_up(delivery, receipt, reason).await;
         }
-        self.write_failed(&passage, true, reason).await?;
-        Ok(self.later(errand, retry_after))
+        self.write_failed(&receipt, true, reason).await?;
+        Ok(self.later(delivery, retry_after))
     }
 
     /// To the dead letters first: what is not there yet is not given up.
     async fn give_up(
         &self,
-        errand: &mut Errand,
-        passage: Passage,
+        delivery: &mut Delivery,
+        receipt: Receipt,
         reason: String,
-    ) -> Result<Tried, DbError> {
-        let buried = self.bury(errand, &reason).await;
-        if buried == Tried::Buried {
+    ) -> Result<Outcome, DbError> {
+        let dead_lettered = self.dead_letter(delivery, &reason).await;
+        if dead_lettered == Outcome::DeadLettered {
             let now = self.clock.now();
-            log::error!("event {} is a dead letter: {reason}", passage.event_id);
-            self.write(move |tx| receipt::dead(tx, &passage, &reason, now))
+            log::error!("event {} is a dead letter: {reason}", receipt.event_id);
+            self.write(move |tx| receipt::dead(tx, &receipt, &reason, now))
                 .await?;
         }
-        Ok(buried)
+        Ok(dead_lettered)
     }
 
-    async fn bury(&self, errand: &mut Errand, reason: &str) -> Tried {
-        let letter = errand.letter.clone();
-        match self.producer.bury(letter, reason, false).await {
-            Ok(()) => Tried::Buried,
+    async fn dead_letter(&self, delivery: &mut Delivery, reason: &str) -> Outcome {
+        let message = delivery.message.clone();
+        match self.producer.dead_letter(message, reason, false).await {
+            Ok(()) => Outcome::DeadLettered,
             Err(cause) => {
                 log::warn!("a dead letter waits: {cause}");
-                self.later(errand, None)
+                self.later(delivery, None)
             }
         }
     }
 
-    async fn write_taken(&self, passage: &Passage) -> Result<Tried, DbError> {
-        let (now, passage) = (self.clock.now(), passage.clone());
-        self.write(move |tx| receipt::delivered(tx, &passage, now))
+    async fn write_taken(&self, receipt: &Receipt) -> Result<Outcome, DbError> {
+        let (now, receipt) = (self.clock.now(), receipt.clone());
+        self.write(move |tx| receipt::delivered(tx, &receipt, now))
             .await?;
-        Ok(Tried::Passed)
+        Ok(Outcome::Passed)
     }
 
     async fn write_failed(
         &self,
-        passage: &Passage,
+        receipt: &Receipt,
         refused: bool,
         reason: String,
     ) -> Result<(), DbError> {
-        log::warn!("event {} waits: {reason}", passage.event_id);
-        let (now, passage) = (self.clock.now(), passage.clone());
-        self.write(move |tx| receipt::failed(tx, &passage, refused, &reason, now))
+        log::warn!("event {} waits: {reason}", receipt.event_id);
+        let (now, receipt) = (self.clock.now(), receipt.clone());
+        self.write(move |tx| receipt::failed(tx, &receipt, refused, &reason, now))
             .await
     }
 
@@ -243,10 +251,10 @@ impl Courier {
         self.db.transaction(act).await
     }
 
-    fn later(&self, errand: &mut Errand, retry_after: Option<Duration>) -> Tried {
-        errand.failures = errand.failures.saturating_add(1);
-        let pause = pause::growing(PAUSE_FIRST, PAUSE_LONGEST, errand.failures);
-        Tried::Later(pause.max(retry_after.unwrap_or_default()))
+    fn later(&self, delivery: &mut Delivery, retry_after: Option<Duration>) -> Outcome {
+        delivery.failures = delivery.failures.saturating_add(1);
+        let pause = pause::growing(PAUSE_FIRST, PAUSE_LONGEST, delivery.failures);
+        Outcome::Later(pause.max(retry_after.unwrap_or_default()))
     }
 
     fn last_taken(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
