@@ -259,11 +259,11 @@ fn lane_of(message: &BorrowedMessage<'_>) -> usize {
     hasher.finish() as usize % LANES
 }
 
-fn job(message: &BorrowedMessage<'_>) -> Job {
+fn job(read: &BorrowedMessage<'_>) -> Job {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let headers = message.headers().into_iter().flat_map(|all| all.iter());
+    let headers = read.headers().into_iter().flat_map(|all| all.iter());
     let message = Message {
-        key: text(message.key().unwrap_or_default()),
+        key: text(read.key().unwrap_or_default()),
         headers: headers
             .map(|header| {
                 (
@@ -272,11 +272,11 @@ fn job(message: &BorrowedMessage<'_>) -> Job {
                 )
             })
             .collect(),
-        payload: message.payload().unwrap_or_default().to_vec(),
+        payload: read.payload().unwrap_or_default().to_vec(),
     };
     Job {
         delivery: Delivery::new(message),
-        partition: message.partition(),
-        offset: message.offset(),
+        partition: read.partition(),
+        offset: read.offset(),
     }
 }
