@@ -1,9 +1,8 @@
 //! Owns the decision not to ask a store that did not answer a moment ago.
 //!
 //! Without it, every request waits as long as the first one did, and requests pile up for as long
-//! as the store hangs. Here, after a call was in vain and nobody else was answered either, all are
-//! refused at once, but for one at a time that tries. At most so many calls are under way at any
-//! time.
+//! as the store hangs. Here, after a call was not answered and no other was either, all are refused at
+//! once, but for one at a time that tries. At most so many calls are in flight at any time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// After a call in vain, nobody asks for so long.
+/// After a call that was not answered, no call is made for so long.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A store that answered anybody so short a time ago is there, and only busy.
@@ -21,7 +20,7 @@ const SILENCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Breaker {
     most: usize,
-    under_way: AtomicUsize,
+    in_flight: AtomicUsize,
     memory: Mutex<Memory>,
 }
 
@@ -35,7 +34,7 @@ struct Memory {
 enum State {
     /// The store answers, as far as is known.
     Closed,
-    /// The store is left alone until then.
+    /// No call is made until then.
     Open(Instant),
     /// One call finds out whether the store is back.
     Trying,
@@ -44,11 +43,11 @@ enum State {
 /// Why a call was not even tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// An earlier call was in vain.
+    /// An earlier call was not answered.
     #[error("it did not answer a moment ago")]
     Open,
-    /// Too many calls are under way.
-    #[error("too many calls are under way")]
+    /// Too many calls are in flight.
+    #[error("too many calls are in flight")]
     Busy,
 }
 
@@ -61,11 +60,11 @@ pub struct Call<'a> {
 }
 
 impl Breaker {
-    /// Lets `most` calls be under way at a time.
+    /// Lets `most` calls be in flight at a time.
     pub fn new(most: usize) -> Self {
         Self {
             most,
-            under_way: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
             memory: Mutex::new(Memory {
                 state: State::Closed,
                 answered_at: None,
@@ -84,27 +83,27 @@ impl Breaker {
             State::Open(until) if Instant::now() >= until => true,
             State::Open(_) | State::Trying => return Err(Refused::Open),
         };
-        if self.under_way.load(Ordering::Relaxed) >= self.most {
+        if self.in_flight.load(Ordering::Relaxed) >= self.most {
             return Err(Refused::Busy);
         }
         if tries {
             memory.state = State::Trying;
         }
-        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
         Ok(Call {
             breaker: self,
             tries,
         })
     }
 
-    /// Whether the store is left alone, but for one call at a time.
+    /// Whether calls are refused, but for one at a time.
     pub fn is_open(&self) -> bool {
         !matches!(self.memory().state, State::Closed)
     }
 
-    /// How many calls are under way.
-    pub fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::Relaxed)
+    /// How many calls are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -125,14 +124,14 @@ impl Call<'_> {
     }
 
     /// The store could not be reached, or said nothing in time.
-    pub fn in_vain(mut self) {
+    pub fn unreachable(mut self) {
         self.tries = false;
         let mut memory = self.breaker.memory();
         if matches!(memory.state, State::Closed) {
             if memory.answered_at.is_some_and(|at| at.elapsed() < SILENCE) {
                 return;
             }
-            log::warn!("a store does not answer; it is left alone, but for one call at a time");
+            log::warn!("a store does not answer; calls are refused, but for one at a time");
         }
         memory.state = State::Open(Instant::now() + PAUSE);
     }
@@ -140,7 +139,7 @@ impl Call<'_> {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        self.breaker.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.breaker.in_flight.fetch_sub(1, Ordering::Relaxed);
         if self.tries {
             // The next one may try in its place.
             self.breaker.memory().state = State::Open(Instant::now());
@@ -153,15 +152,15 @@ mod tests {
     use super::{Breaker, PAUSE, Refused, SILENCE};
 
     #[tokio::test(start_paused = true)]
-    async fn after_a_call_in_vain_one_at_a_time_tries_until_one_is_answered() {
+    async fn after_a_call_without_an_answer_one_at_a_time_tries_until_one_has_it() {
         let breaker = Breaker::new(10);
-        breaker.pass().expect("closed").in_vain();
+        breaker.pass().expect("closed").unreachable();
         assert_eq!(breaker.pass().err(), Some(Refused::Open));
         tokio::time::advance(PAUSE).await;
         let trial = breaker.pass().expect("one may try");
         assert!(breaker.is_open());
         assert_eq!(breaker.pass().err(), Some(Refused::Open), "one alone");
-        trial.in_vain();
+        trial.unreachable();
         assert_eq!(breaker.pass().err(), Some(Refused::Open));
         tokio::time::advance(PAUSE).await;
         breaker.pass().expect("the next may try").answered();
@@ -175,10 +174,10 @@ mod tests {
         let slow = breaker.pass().expect("closed");
         let slower = breaker.pass().expect("closed");
         breaker.pass().expect("closed").answered();
-        slow.in_vain();
+        slow.unreachable();
         assert!(breaker.pass().is_ok(), "somebody was just answered");
         tokio::time::advance(SILENCE).await;
-        slower.in_vain();
+        slower.unreachable();
         assert_eq!(breaker.pass().err(), Some(Refused::Open), "nobody is");
     }
 
@@ -186,21 +185,21 @@ mod tests {
     async fn a_caller_who_gives_up_says_nothing_of_the_store() {
         let breaker = Breaker::new(10);
         drop(breaker.pass().expect("closed"));
-        assert!(breaker.pass().is_ok(), "not in vain");
-        breaker.pass().expect("closed").in_vain();
+        assert!(breaker.pass().is_ok(), "the circuit is closed");
+        breaker.pass().expect("closed").unreachable();
         tokio::time::advance(PAUSE).await;
         drop(breaker.pass().expect("one may try"));
         assert!(breaker.pass().is_ok(), "another may try in its place");
     }
 
     #[test]
-    fn only_so_many_calls_are_under_way() {
+    fn only_so_many_calls_are_in_flight() {
         let breaker = Breaker::new(2);
         let (one, two) = (breaker.pass(), breaker.pass());
         assert_eq!(breaker.pass().err(), Some(Refused::Busy));
         drop(one);
         assert!(breaker.pass().is_ok());
         drop(two);
-        assert_eq!(breaker.under_way(), 0);
+        assert_eq!(breaker.in_flight(), 0);
     }
 }

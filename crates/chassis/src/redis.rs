@@ -1,12 +1,12 @@
 //! Owns how the services reach Redis: a single one, a cluster, or one behind sentinels.
 //!
-//! Two ways: a multiplexed connection that reconnects by itself, for the hot path, and a pool, for
-//! work that is rare. Both have timeouts, so that a Redis that hangs never hangs a request. On the
-//! hot path a breaker stands before each call to each server, so that requests never pile up either,
-//! and a master of a cluster that hangs is nobody's trouble but of those whose keys it has.
+//! Visitors share a multiplexed connection that reconnects by itself; background work has a pool. Both
+//! have timeouts, so that a Redis that hangs never hangs a request. A breaker stands before each call to
+//! each server, so that requests never pile up either, and a hung master delays only its own keys.
 
 mod cluster;
 mod node;
+mod refresh;
 mod script;
 mod sentinel;
 mod slot;
@@ -24,22 +24,18 @@ use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
 
 use self::cluster::Cluster;
-use self::node::{Asked, Node};
+use self::node::{Node, Request};
 use self::sentinel::Sentinel;
-use self::url::Place;
+use self::url::Target;
 
 pub use self::script::{Call, Script};
-pub use self::url::{Authorities, AuthoritiesInvalid, RedisUrl, RedisUrlInvalid};
+pub use self::url::{CaBundle, CaBundleInvalid, RedisUrl, RedisUrlInvalid};
 
 /// No answer within this time is an error, also where a connection has to be made first: a poll must
 /// be answered within a second.
 const CALL_TIMEOUT: Duration = Duration::from_millis(850);
 /// A new connection must stand within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// Whoever knows where a master is must say so within this time.
-const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
-/// Where a master is away, it is asked again who took its place after this time at the earliest.
-const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// A multiplexed connection that connects at first use and again after each loss, and that finds the
 /// new master after a failover.
@@ -49,11 +45,11 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// the master of its first key, and a pipeline to that of its first command: keys that are used
 /// together must share a hash tag. A command without a key goes to any master.
 #[derive(Clone)]
-pub struct Connection(Arc<Way>);
+pub struct Connection(Arc<Topology>);
 
 // One for each process and behind an `Arc`: its size is of no matter.
 #[allow(clippy::large_enum_variant)]
-enum Way {
+enum Topology {
     Single(Node),
     Cluster(Cluster),
     Sentinel(Sentinel),
@@ -62,40 +58,40 @@ enum Way {
 /// The connection of the hot path.
 ///
 /// # Errors
-/// When the settings do not hold together; nobody is asked before the first use.
+/// When the settings do not hold together; no server is asked before the first use.
 pub fn connection(url: &RedisUrl) -> RedisResult<Connection> {
-    let way = match &url.place {
-        Place::Single(info) => Way::Single(Node::new(info.clone())?),
-        Place::Cluster(seeds) => Way::Cluster(Cluster::new(seeds)?),
-        Place::Sentinel(named) => Way::Sentinel(Sentinel::new(named.clone())),
+    let topology = match &url.target {
+        Target::Single(info) => Topology::Single(Node::new(info.clone())?),
+        Target::Cluster(seeds) => Topology::Cluster(Cluster::new(seeds)?),
+        Target::Sentinel(named) => Topology::Sentinel(Sentinel::new(named.clone())),
     };
-    Ok(Connection(Arc::new(way)))
+    Ok(Connection(Arc::new(topology)))
 }
 
 impl Connection {
-    /// Whether Redis is left alone because it did not answer; of a cluster, whether any master is.
-    pub fn is_left_alone(&self) -> bool {
+    /// Whether the circuit to Redis is open because it did not answer; of a cluster, to any master.
+    pub fn is_circuit_open(&self) -> bool {
         match &*self.0 {
-            Way::Single(node) => node.is_left_alone(),
-            Way::Cluster(cluster) => cluster.is_left_alone(),
-            Way::Sentinel(sentinel) => sentinel.is_left_alone(),
+            Topology::Single(node) => node.is_circuit_open(),
+            Topology::Cluster(cluster) => cluster.is_circuit_open(),
+            Topology::Sentinel(sentinel) => sentinel.is_circuit_open(),
         }
     }
 
     /// Commands that have no answer yet.
-    pub fn under_way(&self) -> usize {
+    pub fn in_flight(&self) -> usize {
         match &*self.0 {
-            Way::Single(node) => node.under_way(),
-            Way::Cluster(cluster) => cluster.under_way(),
-            Way::Sentinel(sentinel) => sentinel.under_way(),
+            Topology::Single(node) => node.in_flight(),
+            Topology::Cluster(cluster) => cluster.in_flight(),
+            Topology::Sentinel(sentinel) => sentinel.in_flight(),
         }
     }
 
-    async fn ask(&self, asked: Asked<'_>) -> RedisResult<Vec<Value>> {
+    async fn ask(&self, request: Request<'_>) -> RedisResult<Vec<Value>> {
         match &*self.0 {
-            Way::Single(node) => node.ask(asked).await.into(),
-            Way::Cluster(cluster) => cluster.ask(asked).await,
-            Way::Sentinel(sentinel) => sentinel.ask(asked).await,
+            Topology::Single(node) => node.ask(request).await.into(),
+            Topology::Cluster(cluster) => cluster.ask(request).await,
+            Topology::Sentinel(sentinel) => sentinel.ask(request).await,
         }
     }
 }
@@ -103,7 +99,7 @@ impl Connection {
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let mut answers = self.ask(Asked::Command(command)).await?;
+            let mut answers = self.ask(Request::Command(command)).await?;
             let none = || io::Error::other("a command without an answer");
             Ok(answers.pop().ok_or_else(none)?)
         })
@@ -115,20 +111,20 @@ impl ConnectionLike for Connection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(self.ask(Asked::Pipeline(pipeline, offset, count)))
+        Box::pin(self.ask(Request::Pipeline(pipeline, offset, count)))
     }
 
     fn get_db(&self) -> i64 {
         match &*self.0 {
-            Way::Single(node) => node.db(),
+            Topology::Single(node) => node.db(),
             // A cluster has no other.
-            Way::Cluster(_) => 0,
-            Way::Sentinel(sentinel) => sentinel.db(),
+            Topology::Cluster(_) => 0,
+            Topology::Sentinel(sentinel) => sentinel.db(),
         }
     }
 }
 
-/// The way for rare work, which must not stand in the way of what is hot. Cheap to clone.
+/// For background work, which must not delay the hot path. Cheap to clone.
 #[derive(Clone)]
 pub enum Pool {
     /// Connections to a single Redis, each lent to one at a time.
@@ -140,7 +136,7 @@ pub enum Pool {
 
 /// What a pool lends.
 pub enum Lent {
-    /// A connection that nobody else uses now.
+    /// A connection that no other caller uses now.
     Own(deadpool_redis::Connection),
     /// A clone of the shared one.
     Shared(Connection),
@@ -150,9 +146,9 @@ pub enum Lent {
 /// For a cluster and behind sentinels `size` means nothing.
 ///
 /// # Errors
-/// When the settings do not hold together; nobody is asked before the first use.
+/// When the settings do not hold together; no server is asked before the first use.
 pub fn pool(url: &RedisUrl, size: usize) -> RedisResult<Pool> {
-    let Place::Single(info) = &url.place else {
+    let Target::Single(info) = &url.target else {
         return Ok(Pool::Shared(connection(url)?));
     };
     let config = PoolConfig {
@@ -252,9 +248,9 @@ impl Collector for PoolMetrics {
                 let in_use = status.size.saturating_sub(status.available);
                 [in_use, status.available, status.max_size, status.waiting]
             }
-            // One connection, and nobody waits for it.
+            // One connection, and no caller waits for it.
             Pool::Shared(connection) => {
-                let in_use = connection.under_way().min(1);
+                let in_use = connection.in_flight().min(1);
                 [in_use, 1 - in_use, 1, 0]
             }
         };
@@ -294,7 +290,7 @@ mod tests {
             "redis+sentinel://127.0.0.1:1/main",
         ] {
             let url = url.parse().expect("a URL");
-            assert_eq!(super::connection(&url).expect("lazy").under_way(), 0);
+            assert_eq!(super::connection(&url).expect("lazy").in_flight(), 0);
             assert!(super::pool(&url, 1).is_ok());
         }
     }

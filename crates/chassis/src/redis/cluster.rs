@@ -1,25 +1,20 @@
-//! Owns the way to the masters of a cluster: which of them has a slot.
+//! Owns which master of a cluster has a slot.
 //!
-//! Each master has a connection and a breaker of its own, so one that is away or hangs holds up nobody
-//! but those whose keys it has. Any master that answers is asked for the map of slots: at first use, when
-//! a master says that a slot has moved, and when one cannot be reached.
+//! Each master has a connection and a breaker of its own, so a hung master delays only its own keys.
+//! The map of slots is refreshed from any master that answers: at first use, when a master says that a
+//! slot has moved, and when one cannot be reached.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::select_ok;
-use redis::{
-    ConnectionInfo, ErrorKind, RedisError, RedisResult, Value, from_redis_value_ref as read,
-};
-use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::{Instant, timeout};
+use redis::{ConnectionInfo, RedisResult, Value, from_redis_value_ref as read};
+use tokio::time::Instant;
 
-use super::node::{Address, Asked, Node, Outcome};
-use super::{LOOK_PAUSE, LOOK_TIMEOUT, slot};
-
-/// Whoever has it looks; nobody else does.
-type LookedAt<'a> = MutexGuard<'a, Option<Instant>>;
+use super::node::{Address, Node, Outcome, Request};
+use super::refresh::{REFRESH_PAUSE, Refresher, no_master};
+use super::slot;
 
 /// All masters.
 pub(super) struct Cluster {
@@ -28,8 +23,7 @@ pub(super) struct Cluster {
     /// Where to ask first, and last.
     seeds: Vec<Arc<Node>>,
     map: RwLock<Arc<Map>>,
-    /// When the map was asked for last.
-    looked_at: Mutex<Option<Instant>>,
+    refresher: Refresher,
 }
 
 /// Who has which slots.
@@ -51,54 +45,55 @@ impl Cluster {
             .iter()
             .map(|seed| Ok(Arc::new(Node::new(seed.clone())?)));
         Ok(Self {
-            login: login.ok_or_else(|| nobody("it has no address"))?,
+            login: login.ok_or_else(|| no_master("it has no address"))?,
             seeds: nodes.collect::<RedisResult<_>>()?,
             map: RwLock::default(),
-            looked_at: Mutex::default(),
+            refresher: Refresher::default(),
         })
     }
 
-    pub fn is_left_alone(&self) -> bool {
+    pub fn is_circuit_open(&self) -> bool {
         let map = self.map();
-        map.masters.values().any(|node| node.is_left_alone())
+        map.masters.values().any(|node| node.is_circuit_open())
     }
 
-    pub fn under_way(&self) -> usize {
+    pub fn in_flight(&self) -> usize {
         self.map()
             .masters
             .values()
-            .map(|node| node.under_way())
+            .map(|node| node.in_flight())
             .sum()
     }
 
-    pub async fn ask(&self, asked: Asked<'_>) -> RedisResult<Vec<Value>> {
+    pub async fn ask(&self, request: Request<'_>) -> RedisResult<Vec<Value>> {
         let begun = Instant::now();
-        let Some(key) = asked.key() else {
-            return self.ask_any(asked).await;
+        let Some(key) = request.key() else {
+            return self.ask_any(request).await;
         };
         let slot = slot::of(key);
         let node = match self.map().owner(slot) {
             Some(node) => node,
             None => self.find(slot, begun, None).await?,
         };
-        let outcome = node.ask(asked).await;
+        let outcome = node.ask(request).await;
         if matches!(outcome.error(), Some(("MOVED", _))) {
-            // Whoever has a slot no more has changed nothing, so its master may be asked.
+            // A server that refuses a slot has changed nothing, so its master may be asked.
             let node = self.find(slot, Instant::now(), Some(node)).await?;
-            return node.ask(asked).await.into();
+            return node.ask(request).await.into();
         }
         match outcome {
             Outcome::Answered(answer) => answer,
-            // What a silent master has done is not known: the caller hears of it, and the next one finds
-            // the new master.
-            Outcome::InVain(cause) => {
-                self.look_anew().await;
+            // It is not known what a silent master has done, so the request is not repeated.
+            Outcome::Unreachable(cause) => {
+                self.refresh_once().await;
                 Err(cause)
             }
             Outcome::Refused(cause) => {
-                self.look_anew().await;
+                self.refresh_once().await;
                 match self.map().owner(slot) {
-                    Some(master) if !Arc::ptr_eq(&master, &node) => master.ask(asked).await.into(),
+                    Some(master) if !Arc::ptr_eq(&master, &node) => {
+                        master.ask(request).await.into()
+                    }
                     _ => Err(cause),
                 }
             }
@@ -106,11 +101,11 @@ impl Cluster {
     }
 
     /// Asks all and takes the first answer.
-    async fn ask_any(&self, asked: Asked<'_>) -> RedisResult<Vec<Value>> {
+    async fn ask_any(&self, request: Request<'_>) -> RedisResult<Vec<Value>> {
         let asking = self
             .all()
             .into_iter()
-            .map(|node| Box::pin(async move { RedisResult::from(node.ask(asked).await) }));
+            .map(|node| Box::pin(async move { RedisResult::from(node.ask(request).await) }));
         Ok(select_ok(asking).await?.0)
     }
 
@@ -133,43 +128,29 @@ impl Cluster {
         began: Instant,
         teller: Option<Arc<Node>>,
     ) -> RedisResult<Arc<Node>> {
-        self.look(began, teller).await?;
+        self.refresh(began, teller).await?;
         let owner = self.map().owner(slot);
-        owner.ok_or_else(|| nobody("no master has the slot"))
+        owner.ok_or_else(|| no_master("no master has the slot"))
     }
 
-    /// Makes the map anew, if nobody else does: the others are refused and do not wait.
-    async fn look_anew(&self) {
-        if let Ok(looked_at) = self.looked_at.try_lock()
-            && looked_at.is_none_or(|at| at.elapsed() >= LOOK_PAUSE)
-        {
-            // Where nobody can tell, the old map is the best there is.
-            let _ = self.look_now(looked_at, None).await;
-        }
+    /// Makes the map anew, unless another caller does.
+    async fn refresh_once(&self) {
+        self.refresher.try_once(self.read_map(None)).await;
     }
 
-    /// Makes the map anew. Of many who look at the same time one asks, for all who `began` before it was
-    /// answered. The `teller` of a news is asked first: others may not have heard of it yet.
-    async fn look(&self, began: Instant, teller: Option<Arc<Node>>) -> RedisResult<()> {
-        let looked_at = self.looked_at.lock().await;
-        let pause = teller.as_ref().map_or(LOOK_PAUSE, |_| Duration::ZERO);
-        if looked_at.is_some_and(|at| at + pause >= began) {
-            return Ok(());
-        }
-        self.look_now(looked_at, teller).await
+    /// Makes the map anew for all who `began` before it was answered. The `teller` of a news is asked
+    /// first: other masters may not have heard of it yet.
+    async fn refresh(&self, began: Instant, teller: Option<Arc<Node>>) -> RedisResult<()> {
+        let pause = teller.as_ref().map_or(REFRESH_PAUSE, |_| Duration::ZERO);
+        let read = self.read_map(teller);
+        self.refresher.since(began, pause, read).await
     }
 
-    async fn look_now(
-        &self,
-        mut looked_at: LookedAt<'_>,
-        teller: Option<Arc<Node>>,
-    ) -> RedisResult<()> {
-        let told = timeout(LOOK_TIMEOUT, self.ranges(teller)).await;
-        *looked_at = Some(Instant::now());
-        let told = told.map_err(|_| nobody("nobody tells the slots in time"))??;
+    async fn read_map(&self, teller: Option<Arc<Node>>) -> RedisResult<()> {
+        let ranges = self.ranges(teller).await?;
         let known = self.map();
         let mut map = Map::default();
-        for (first, last, address) in told {
+        for (first, last, address) in ranges {
             let master = match map.masters.get(&address).or(known.masters.get(&address)) {
                 Some(node) => Arc::clone(node),
                 None => self.meet(&address)?,
@@ -213,13 +194,13 @@ impl Map {
 
 async fn ranges_of(node: Arc<Node>) -> RedisResult<Vec<Range>> {
     let command = redis::cmd("CLUSTER").arg("SLOTS").take();
-    let said: RedisResult<Vec<Value>> = node.ask(Asked::Command(&command)).await.into();
+    let said: RedisResult<Vec<Value>> = node.ask(Request::Command(&command)).await.into();
     let said = said?.pop().map_or(Ok(Value::Nil), Value::extract_error)?;
     let rows: Vec<Vec<Value>> = redis::from_redis_value(said)?;
     let ranges: Option<Vec<_>> = rows.iter().map(|row| range(row, &node.address)).collect();
     match ranges {
         Some(ranges) if !ranges.is_empty() => Ok(ranges),
-        _ => Err(nobody("a server that was asked has no map of slots")),
+        _ => Err(no_master("a server that was asked has no map of slots")),
     }
 }
 
@@ -234,10 +215,6 @@ fn range(row: &[Value], (own_host, _): &Address) -> Option<Range> {
     let host = host.unwrap_or_else(|| own_host.clone());
     let address = (host, read(master.get(1)?).ok()?);
     Some((read(first).ok()?, read(last).ok()?, address))
-}
-
-fn nobody(why: &'static str) -> RedisError {
-    RedisError::from((ErrorKind::Io, "no master is known", why.to_owned()))
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ use thread_local::ThreadLocal;
 use super::{CALL_TIMEOUT, CONNECT_TIMEOUT, slot};
 use crate::breaker::Breaker;
 
-/// A healthy Redis has a few dozen calls under way, and thousands for a moment when a crowd comes at
+/// A healthy Redis has a few dozen calls in flight, and thousands for a moment when a crowd comes at
 /// once. So many mean that it cannot follow.
-const MOST_UNDER_WAY: usize = 32_768;
+const MOST_IN_FLIGHT: usize = 32_768;
 /// Reconnecting is tried again at least this often while Redis is away.
 const RECONNECT_AT_MOST: Duration = Duration::from_secs(1);
 
@@ -33,7 +33,7 @@ pub(super) struct Node {
 
 /// What a server is asked.
 #[derive(Clone, Copy)]
-pub(super) enum Asked<'a> {
+pub(super) enum Request<'a> {
     Command(&'a Cmd),
     /// With the number of answers to leave out, and of those to return.
     Pipeline(&'a Pipeline, usize, usize),
@@ -44,8 +44,8 @@ pub(super) enum Outcome {
     /// The server spoke; what it said may be an error too.
     Answered(RedisResult<Vec<Value>>),
     /// It could not be reached or said nothing in time.
-    InVain(RedisError),
-    /// It was not asked, because of an earlier call in vain.
+    Unreachable(RedisError),
+    /// It was not asked, because an earlier call was not answered.
     Refused(RedisError),
 }
 
@@ -53,7 +53,7 @@ impl From<Outcome> for RedisResult<Vec<Value>> {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Answered(answer) => answer,
-            Outcome::InVain(cause) | Outcome::Refused(cause) => Err(cause),
+            Outcome::Unreachable(cause) | Outcome::Refused(cause) => Err(cause),
         }
     }
 }
@@ -69,12 +69,12 @@ impl Outcome {
                 _ => None,
             }),
             Self::Answered(Err(cause)) => Some((cause.code()?, cause.detail().unwrap_or_default())),
-            Self::InVain(_) | Self::Refused(_) => None,
+            Self::Unreachable(_) | Self::Refused(_) => None,
         }
     }
 }
 
-impl Asked<'_> {
+impl Request<'_> {
     /// The first key.
     pub fn key(&self) -> Option<&[u8]> {
         match self {
@@ -91,7 +91,7 @@ impl Node {
             address: address_of(info.addr()),
             client: Client::open(info)?,
             managers: ThreadLocal::new(),
-            breaker: Breaker::new(MOST_UNDER_WAY),
+            breaker: Breaker::new(MOST_IN_FLIGHT),
         })
     }
 
@@ -113,30 +113,30 @@ impl Node {
         Self::new(info.clone().set_addr(addr))
     }
 
-    pub fn is_left_alone(&self) -> bool {
+    pub fn is_circuit_open(&self) -> bool {
         self.breaker.is_open()
     }
 
-    pub fn under_way(&self) -> usize {
-        self.breaker.under_way()
+    pub fn in_flight(&self) -> usize {
+        self.breaker.in_flight()
     }
 
     pub fn db(&self) -> i64 {
         self.client.get_connection_info().redis_settings().db()
     }
 
-    pub async fn ask(&self, asked: Asked<'_>) -> Outcome {
+    pub async fn ask(&self, request: Request<'_>) -> Outcome {
         let call = match self.breaker.pass() {
             Ok(call) => call,
             Err(refused) => return Outcome::Refused(io::Error::other(refused).into()),
         };
-        let answer = tokio::time::timeout(CALL_TIMEOUT, self.send(asked))
+        let answer = tokio::time::timeout(CALL_TIMEOUT, self.send(request))
             .await
             .unwrap_or_else(|late| Err(io::Error::from(late).into()));
         match answer {
             Err(cause) if was_not_reached(&cause) => {
-                call.in_vain();
-                Outcome::InVain(cause)
+                call.unreachable();
+                Outcome::Unreachable(cause)
             }
             answer => {
                 call.answered();
@@ -145,11 +145,11 @@ impl Node {
         }
     }
 
-    async fn send(&self, asked: Asked<'_>) -> RedisResult<Vec<Value>> {
+    async fn send(&self, request: Request<'_>) -> RedisResult<Vec<Value>> {
         let mut manager = self.manager()?;
-        match asked {
-            Asked::Command(command) => Ok(vec![manager.req_packed_command(command).await?]),
-            Asked::Pipeline(pipeline, offset, count) => {
+        match request {
+            Request::Command(command) => Ok(vec![manager.req_packed_command(command).await?]),
+            Request::Pipeline(pipeline, offset, count) => {
                 manager.req_packed_commands(pipeline, offset, count).await
             }
         }

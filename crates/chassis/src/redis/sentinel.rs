@@ -1,31 +1,25 @@
-//! Owns the way to a master that sentinels watch over.
+//! Owns who the master is that sentinels watch over.
 //!
 //! The sentinels are asked for the master at first use, and again whenever it cannot be reached, or says
-//! that it is none. Whoever they name must say of itself that it is a master.
+//! that it is none. The server that they name must say of itself that it is a master.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::select_ok;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value,
-};
-use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::{Instant, timeout};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, RedisResult, Value};
+use tokio::time::Instant;
 
-use super::node::{Address, Asked, Node, Outcome};
+use super::CONNECT_TIMEOUT;
+use super::node::{Address, Node, Outcome, Request};
+use super::refresh::{REFRESH_PAUSE, REFRESH_TIMEOUT, Refresher, no_master};
 use super::url::Sentinels;
-use super::{CONNECT_TIMEOUT, LOOK_PAUSE, LOOK_TIMEOUT};
-
-/// Whoever has it looks; nobody else does.
-type LookedAt<'a> = MutexGuard<'a, Option<Instant>>;
 
 /// One master, wherever it is.
 pub(super) struct Sentinel {
     named: Sentinels,
     master: RwLock<Option<Arc<Node>>>,
-    /// When the sentinels were asked last.
-    looked_at: Mutex<Option<Instant>>,
+    refresher: Refresher,
 }
 
 impl Sentinel {
@@ -34,46 +28,50 @@ impl Sentinel {
         Self {
             named,
             master: RwLock::default(),
-            looked_at: Mutex::default(),
+            refresher: Refresher::default(),
         }
     }
 
-    pub fn is_left_alone(&self) -> bool {
-        self.master().is_some_and(|node| node.is_left_alone())
+    pub fn is_circuit_open(&self) -> bool {
+        self.master().is_some_and(|node| node.is_circuit_open())
     }
 
-    pub fn under_way(&self) -> usize {
-        self.master().map_or(0, |node| node.under_way())
+    pub fn in_flight(&self) -> usize {
+        self.master().map_or(0, |node| node.in_flight())
     }
 
     pub fn db(&self) -> i64 {
         self.named.redis.redis_settings().db()
     }
 
-    pub async fn ask(&self, asked: Asked<'_>) -> RedisResult<Vec<Value>> {
+    pub async fn ask(&self, request: Request<'_>) -> RedisResult<Vec<Value>> {
         let begun = Instant::now();
         let node = match self.master() {
             Some(node) => node,
-            None => self.look(begun, LOOK_PAUSE).await?,
+            None => self.refresh(begun, REFRESH_PAUSE).await?,
         };
-        let outcome = node.ask(asked).await;
+        let outcome = node.ask(request).await;
         if is_no_master(&outcome) {
             // What a replica refuses has changed nothing, so it may be asked again.
-            let master = self.look(Instant::now(), Duration::ZERO).await?;
-            return master.ask(asked).await.into();
+            let master = self.refresh(Instant::now(), Duration::ZERO).await?;
+            return master.ask(request).await.into();
         }
         match outcome {
             Outcome::Answered(answer) => answer,
-            // What a silent master has done is not known: the caller hears of it, and the next one finds
-            // the new master.
-            Outcome::InVain(cause) => {
-                self.look_anew().await;
+            // It is not known what a silent master has done, so the request is not repeated.
+            Outcome::Unreachable(cause) => {
+                self.refresh_once().await;
                 Err(cause)
             }
-            Outcome::Refused(cause) => match self.look_anew().await {
-                Some(master) if !Arc::ptr_eq(&master, &node) => master.ask(asked).await.into(),
-                _ => Err(cause),
-            },
+            Outcome::Refused(cause) => {
+                self.refresh_once().await;
+                match self.master() {
+                    Some(master) if !Arc::ptr_eq(&master, &node) => {
+                        master.ask(request).await.into()
+                    }
+                    _ => Err(cause),
+                }
+            }
         }
     }
 
@@ -82,34 +80,24 @@ impl Sentinel {
         master.clone()
     }
 
-    /// The master of this moment, if nobody else is looking for it: the others are refused and do not wait.
-    async fn look_anew(&self) -> Option<Arc<Node>> {
-        let looked_at = self.looked_at.try_lock().ok()?;
-        if looked_at.is_some_and(|at| at.elapsed() < LOOK_PAUSE) {
-            return self.master();
-        }
-        self.look_now(looked_at).await.ok()
+    /// Asks the sentinels, unless another caller does.
+    async fn refresh_once(&self) {
+        self.refresher.try_once(self.find_master()).await;
     }
 
-    /// The master of this moment. Of many who look at the same time one asks, for all who `began` before
-    /// it was answered, or a `pause` later.
-    async fn look(&self, began: Instant, pause: Duration) -> RedisResult<Arc<Node>> {
-        let looked_at = self.looked_at.lock().await;
-        if looked_at.is_some_and(|at| at + pause >= began) {
-            return self
-                .master()
-                .ok_or_else(|| nobody("none was found a moment ago"));
-        }
-        self.look_now(looked_at).await
+    /// The master of this moment, for all who `began` before it was found, or a `pause` later.
+    async fn refresh(&self, began: Instant, pause: Duration) -> RedisResult<Arc<Node>> {
+        let find = self.find_master();
+        self.refresher.since(began, pause, find).await?;
+        self.master()
+            .ok_or_else(|| no_master("none was found a moment ago"))
     }
 
-    async fn look_now(&self, mut looked_at: LookedAt<'_>) -> RedisResult<Arc<Node>> {
+    async fn find_master(&self) -> RedisResult<()> {
         let present = self.master();
         let asking = self.named.sentinels.iter();
         let asking = asking.map(|sentinel| Box::pin(self.master_of(sentinel, present.clone())));
-        let found = timeout(LOOK_TIMEOUT, select_ok(asking)).await;
-        *looked_at = Some(Instant::now());
-        let (found, _) = found.map_err(|_| nobody("no sentinel answers in time"))??;
+        let (found, _) = select_ok(asking).await?;
         let mut master = self.master.write().unwrap_or_else(PoisonError::into_inner);
         if master
             .as_ref()
@@ -117,9 +105,9 @@ impl Sentinel {
         {
             let (host, port) = &found.address;
             log::info!("the master of {} is at {host}:{port}", self.named.master);
-            *master = Some(Arc::clone(&found));
+            *master = Some(found);
         }
-        Ok(found)
+        Ok(())
     }
 
     /// The master as one sentinel knows it, after it said so itself.
@@ -130,7 +118,7 @@ impl Sentinel {
     ) -> RedisResult<Arc<Node>> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(LOOK_TIMEOUT));
+            .set_response_timeout(Some(REFRESH_TIMEOUT));
         let client = Client::open(sentinel.clone())?;
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&config)
@@ -140,13 +128,13 @@ impl Sentinel {
             .arg("GET-MASTER-ADDR-BY-NAME")
             .arg(&*self.named.master);
         let address: Option<Address> = command.query_async(&mut connection).await?;
-        let address = address.ok_or_else(|| nobody("a sentinel knows no such name"))?;
+        let address = address.ok_or_else(|| no_master("a sentinel knows no such name"))?;
         let node = match present.filter(|node| node.address == address) {
             Some(node) => node,
             None => Arc::new(Node::at(&self.named.redis, address)?),
         };
         let said: RedisResult<Vec<Value>> =
-            node.ask(Asked::Command(&redis::cmd("ROLE"))).await.into();
+            node.ask(Request::Command(&redis::cmd("ROLE"))).await.into();
         let role = said?.pop().map(Value::extract_error).transpose()?;
         match role {
             Some(Value::Array(role))
@@ -154,7 +142,7 @@ impl Sentinel {
             {
                 Ok(node)
             }
-            _ => Err(nobody("whom a sentinel named is no master")),
+            _ => Err(no_master("whom a sentinel named is no master")),
         }
     }
 }
@@ -164,10 +152,6 @@ fn is_no_master(outcome: &Outcome) -> bool {
     outcome
         .error()
         .is_some_and(|(code, rest)| code == "READONLY" || rest.contains("-READONLY "))
-}
-
-fn nobody(why: &'static str) -> RedisError {
-    RedisError::from((ErrorKind::Io, "no master is known", why.to_owned()))
 }
 
 #[cfg(test)]
@@ -198,8 +182,8 @@ mod tests {
         ] {
             assert!(!is_no_master(&answered(other)), "{other}");
         }
-        // What a silent server has done is not known, so nobody asks another one instead.
+        // What a silent server has done is not known, so no other one is asked instead.
         let silence = io::Error::other("-READONLY ").into();
-        assert!(!is_no_master(&Outcome::InVain(silence)));
+        assert!(!is_no_master(&Outcome::Unreachable(silence)));
     }
 }

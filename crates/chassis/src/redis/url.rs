@@ -15,7 +15,7 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, Tls
 use crate::env::Env;
 
 const THIS_MACHINE: &str = "redis://127.0.0.1:6379/0";
-const AUTHORITIES_HELP: &str = "A PEM file with the certificates of those who vouch for Redis over TLS, in place\n\
+const CA_BUNDLE_HELP: &str = "A PEM file with the certificates of those who vouch for Redis over TLS, in place\n\
      of those whom the system trusts.";
 const CLUSTER: &str = "+cluster";
 const SENTINEL: &str = "+sentinel";
@@ -25,11 +25,11 @@ const SENTINEL_PORT: u16 = 26_379;
 /// Where Redis is, and how to get in.
 #[derive(Debug, Clone)]
 pub struct RedisUrl {
-    pub(super) place: Place,
+    pub(super) target: Target,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(super) enum Target {
     Single(ConnectionInfo),
     /// Servers of the cluster; any of them knows the others.
     Cluster(Vec<ConnectionInfo>),
@@ -59,63 +59,59 @@ impl FromStr for RedisUrl {
 
     fn from_str(text: &str) -> Result<Self, RedisUrlInvalid> {
         let (scheme, rest) = text.split_once("://").ok_or_else(|| invalid("no scheme"))?;
-        let place = if let Some(scheme) = scheme.strip_suffix(CLUSTER) {
+        let target = if let Some(scheme) = scheme.strip_suffix(CLUSTER) {
             cluster(scheme, &Parts::of(rest)?)?
         } else if let Some(scheme) = scheme.strip_suffix(SENTINEL) {
             sentinel(scheme, &Parts::of(rest)?)?
         } else {
-            Place::Single(info(text)?)
+            Target::Single(info(text)?)
         };
-        Ok(Self { place })
+        Ok(Self { target })
     }
 }
 
 impl RedisUrl {
-    /// The URL in the variable `name`, a Redis of this machine where it is not set, and in `authorities` who
+    /// The URL in the variable `name`, a Redis of this machine where it is not set, and in `ca_bundle` who
     /// vouches for it.
     pub fn read(
         env: &mut Env<'_>,
         name: &'static str,
         help: &'static str,
-        authorities: &'static str,
+        ca_bundle: &'static str,
     ) -> Self {
         let url: Self = env.secret_or(name, THIS_MACHINE, help);
-        let Some(trusted) = env.optional::<Authorities>(authorities, AUTHORITIES_HELP) else {
+        let Some(trusted) = env.optional::<CaBundle>(ca_bundle, CA_BUNDLE_HELP) else {
             return url;
         };
-        env.check(
-            authorities,
-            url.is_tls(),
-            "is of no use without a rediss URL",
-        );
+        env.check(ca_bundle, url.is_tls(), "is of no use without a rediss URL");
         url.trusting(&trusted)
     }
 
     /// Whether Redis is reached over TLS.
     pub fn is_tls(&self) -> bool {
         let is_tls = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
-        match &self.place {
-            Place::Single(info) => is_tls(info),
-            Place::Cluster(seeds) => seeds.iter().all(is_tls),
-            Place::Sentinel(named) => is_tls(&named.redis),
+        match &self.target {
+            Target::Single(info) => is_tls(info),
+            Target::Cluster(seeds) => seeds.iter().all(is_tls),
+            Target::Sentinel(named) => is_tls(&named.redis),
         }
     }
 
-    /// The same place, where only servers are believed for which these vouch. Without TLS nobody is asked
+    /// The same target, where only servers are believed for which these vouch. Without TLS none is asked
     /// to.
-    pub fn trusting(self, authorities: &Authorities) -> Self {
-        let trusting = |info| authorities.vouch_for(info);
+    pub fn trusting(self, ca_bundle: &CaBundle) -> Self {
+        let trusting = |info| ca_bundle.vouch_for(info);
         let all = |infos: Vec<_>| infos.into_iter().map(trusting).collect();
-        let place = match self.place {
-            Place::Single(info) => Place::Single(trusting(info)),
-            Place::Cluster(seeds) => Place::Cluster(all(seeds)),
-            Place::Sentinel(named) => Place::Sentinel(Sentinels {
+        let target = match self.target {
+            Target::Single(info) => Target::Single(trusting(info)),
+            Target::Cluster(seeds) => Target::Cluster(all(seeds)),
+            Target::Sentinel(named) => Target::Sentinel(Sentinels {
                 sentinels: all(named.sentinels),
                 master: named.master,
                 redis: trusting(named.redis),
             }),
         };
-        Self { place }
+        Self { target }
     }
 }
 
@@ -159,17 +155,17 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn cluster(scheme: &str, parts: &Parts<'_>) -> Result<Place, RedisUrlInvalid> {
+fn cluster(scheme: &str, parts: &Parts<'_>) -> Result<Target, RedisUrlInvalid> {
     if !matches!(parts.path.as_slice(), [] | ["0"]) {
         return Err(invalid("a cluster has no databases"));
     }
     if !parts.query.is_empty() {
         return Err(invalid("a cluster takes no parameters"));
     }
-    Ok(Place::Cluster(parts.infos(scheme, parts.login)?))
+    Ok(Target::Cluster(parts.infos(scheme, parts.login)?))
 }
 
-fn sentinel(scheme: &str, parts: &Parts<'_>) -> Result<Place, RedisUrlInvalid> {
+fn sentinel(scheme: &str, parts: &Parts<'_>) -> Result<Target, RedisUrlInvalid> {
     let (master, db) = match parts.path.as_slice() {
         [master] => (*master, "0"),
         [master, db] => (*master, *db),
@@ -193,7 +189,7 @@ fn sentinel(scheme: &str, parts: &Parts<'_>) -> Result<Place, RedisUrlInvalid> {
         "{scheme}://{}{}/{db}{}",
         parts.login, parts.hosts[0], parts.fragment
     );
-    Ok(Place::Sentinel(Sentinels {
+    Ok(Target::Sentinel(Sentinels {
         sentinels: sentinels.collect::<Result<_, _>>()?,
         master: master.to_owned(),
         redis: info(&redis)?,
@@ -221,7 +217,7 @@ fn invalid(why: &str) -> RedisUrlInvalid {
 
 /// Certificates of those who vouch for a server, in place of those whom the system trusts.
 #[derive(Clone)]
-pub struct Authorities {
+pub struct CaBundle {
     /// An address of no meaning that is trusted by them; the library shows the parsed form nowhere else.
     trusted: ConnectionAddr,
 }
@@ -229,26 +225,26 @@ pub struct Authorities {
 /// No file with certificates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be a file with certificates in PEM form: {0}")]
-pub struct AuthoritiesInvalid(String);
+pub struct CaBundleInvalid(String);
 
-impl FromStr for Authorities {
-    type Err = AuthoritiesInvalid;
+impl FromStr for CaBundle {
+    type Err = CaBundleInvalid;
 
     /// Reads the file at a path.
-    fn from_str(path: &str) -> Result<Self, AuthoritiesInvalid> {
-        let pem = fs::read(path).map_err(|cause| AuthoritiesInvalid(cause.to_string()))?;
+    fn from_str(path: &str) -> Result<Self, CaBundleInvalid> {
+        let pem = fs::read(path).map_err(|cause| CaBundleInvalid(cause.to_string()))?;
         let certificates = TlsCertificates {
             client_tls: None,
             root_cert: Some(pem),
         };
         let client = Client::build_with_tls("rediss://localhost", certificates)
-            .map_err(|cause| AuthoritiesInvalid(cause.to_string()))?;
+            .map_err(|cause| CaBundleInvalid(cause.to_string()))?;
         let trusted = client.get_connection_info().addr().clone();
         Ok(Self { trusted })
     }
 }
 
-impl Authorities {
+impl CaBundle {
     fn vouch_for(&self, info: ConnectionInfo) -> ConnectionInfo {
         let mut addr = info.addr().clone();
         if let ConnectionAddr::TcpTls { tls_params, .. } = &mut addr
@@ -265,15 +261,15 @@ impl Authorities {
 
 #[cfg(test)]
 mod tests {
-    use super::{Authorities, Place, RedisUrl};
+    use super::{CaBundle, RedisUrl, Target};
 
-    fn place(url: &str) -> Place {
-        url.parse::<RedisUrl>().expect("a URL").place
+    fn target(url: &str) -> Target {
+        url.parse::<RedisUrl>().expect("a URL").target
     }
 
     #[test]
     fn a_single_redis_may_have_a_login_a_database_and_tls() {
-        let Place::Single(info) = place("rediss://ann:s%40fe@store:7000/3") else {
+        let Target::Single(info) = target("rediss://ann:s%40fe@store:7000/3") else {
             panic!("a single one");
         };
         let settings = info.redis_settings();
@@ -286,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_cluster_is_several_hosts_with_one_login() {
-        let Place::Cluster(seeds) = place("redis+cluster://:s%40fe@one:7000,[::1]:7001,three/0")
+        let Target::Cluster(seeds) = target("redis+cluster://:s%40fe@one:7000,[::1]:7001,three/0")
         else {
             panic!("a cluster");
         };
@@ -302,7 +298,7 @@ mod tests {
     #[test]
     fn sentinels_have_a_login_of_their_own_and_name_the_master() {
         let url = "redis+sentinel://ann:safe@one,two:7000/mymaster/2?sentinel_password=other";
-        let Place::Sentinel(named) = place(url) else {
+        let Target::Sentinel(named) = target(url) else {
             panic!("sentinels");
         };
         assert_eq!(named.master, "mymaster");
@@ -349,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_file_without_certificates_vouches_for_nobody() {
-        assert!("/nowhere/ca.pem".parse::<Authorities>().is_err());
-        assert!("/dev/null".parse::<Authorities>().is_err());
+        assert!("/nowhere/ca.pem".parse::<CaBundle>().is_err());
+        assert!("/dev/null".parse::<CaBundle>().is_err());
     }
 }

@@ -1,12 +1,12 @@
 //! A Redis that wants a password, or that is reached over TLS only.
 
-use chassis::redis::{Authorities, RedisUrl};
+use chassis::redis::{CaBundle, RedisUrl};
 use chassis::time::Clock;
 use gateway::queue::QueueError;
 use testbed::{Redis, RedisOptions, Scratch, TlsFiles};
 
-use crate::house::{House, until};
-use crate::room::{Room, id, places, user};
+use crate::fixture::{Fixture, id, places, user};
+use crate::test_app::{TestApp, until};
 
 /// Made for this test alone; good for a hundred years.
 const CERTIFICATE: &str = "\
@@ -43,29 +43,29 @@ pub fn tls_files(scratch: &Scratch) -> TlsFiles {
 
 /// The place of `url`, where only the servers of this test are believed.
 pub fn trusting(url: &str, files: &TlsFiles) -> RedisUrl {
-    let authorities: Authorities = files.certificate.to_str().unwrap().parse().unwrap();
-    url.parse::<RedisUrl>().unwrap().trusting(&authorities)
+    let ca_bundle: CaBundle = files.certificate.to_str().unwrap().parse().unwrap();
+    url.parse::<RedisUrl>().unwrap().trusting(&ca_bundle)
 }
 
 /// Both ways to Redis work: the hot one joins, the rare one makes the queue and refreshes.
 async fn assert_works(url: &RedisUrl) {
-    let room = Room::behind(url, Clock::system());
+    let fixture = Fixture::behind(url, Clock::system());
     // On a busy machine a connection over TLS may not stand in time at first.
-    until(async || room.queues.refresh().await.is_ok()).await;
-    let queue = room.queue("main", places(1)).await;
+    until(async || fixture.queues.refresh().await.is_ok()).await;
+    let queue = fixture.queue("main", places(1)).await;
     queue.join(user()).await.unwrap();
-    room.queues.refresh().await.unwrap();
-    room.queues.remove(&id("main"), "a test").await.unwrap();
+    fixture.queues.refresh().await.unwrap();
+    fixture.queues.remove(&id("main"), "a test").await.unwrap();
 }
 
 async fn assert_refused(url: &str) {
-    let room = Room::at(url, Clock::system());
-    let refused = room.queues.open(&id("main")).await.err();
+    let fixture = Fixture::at(url, Clock::system());
+    let refused = fixture.queues.open(&id("main")).await.err();
     assert!(
         matches!(refused, Some(QueueError::StoreUnavailable(_))),
         "{refused:?}"
     );
-    assert!(room.queues.refresh().await.is_err());
+    assert!(fixture.queues.refresh().await.is_err());
 }
 
 #[tokio::test]
@@ -117,13 +117,13 @@ async fn a_gateway_starts_behind_a_password_over_tls_with_whom_it_is_told_to_tru
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    let house = House::with(&variables).await;
-    let place = house.join().await;
-    let (status, said) = house.poll(&place).await;
+    let app = TestApp::with(&variables).await;
+    let place = app.join().await;
+    let (status, said) = app.poll(&place).await;
     assert_eq!((status.as_u16(), &said["state"]), (200, &"active".into()));
-    let ready = house.get("/ready").send().await.unwrap();
+    let ready = app.get("/ready").send().await.unwrap();
     assert_eq!(ready.status(), 200);
-    house.close().await;
+    app.close().await;
 }
 
 #[test]
