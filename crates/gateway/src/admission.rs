@@ -134,16 +134,16 @@ async fn visit(
     let claims = app.tokens.verify(token, app.clock.now())?;
     let ticket = claims.ticket();
     let queue = app.queues.open(&claims.queue).await?;
-    let turn = app.turn().await;
+    let permit = app.permit().await;
     let said = match level {
         token::Level::Token => queue.rank(&ticket).await,
         token::Level::Active | token::Level::Operator => queue.touch(&ticket).await,
     };
-    drop(turn);
-    let standing = match app.witness(&queue, &ticket, said) {
+    drop(permit);
+    let standing = match app.record(&queue, &ticket, said) {
         Err(QueueError::StoreUnavailable(cause)) => app
-            .inside
-            .recall(&queue, &ticket, app.clock.now())
+            .admitted
+            .get(&queue, &ticket, app.clock.now())
             .ok_or(QueueError::StoreUnavailable(cause))?,
         said => said?,
     };

@@ -5,11 +5,11 @@
 
 pub mod access;
 pub mod admission;
+pub mod admitted_cache;
 pub mod api;
 pub mod config;
 pub mod credential;
 pub mod identity;
-pub mod inside;
 pub mod limit;
 mod metrics;
 pub mod operator;
@@ -41,9 +41,9 @@ use prometheus::Registry;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::access::AccessTable;
+use crate::admitted_cache::AdmittedCache;
 use crate::config::{Config, Origins, Upstream};
 use crate::identity::{Identity, JwksSource, Provider};
-use crate::inside::Inside;
 use crate::limit::SourceLimit;
 use crate::operator::Operators;
 use crate::queue::{Queue, QueueError, QueueId, Queues, Standing, Ticket};
@@ -58,16 +58,16 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Requests that ask Redis at the same time. More would not be answered sooner, and the time that an
 /// answer may take would run while they wait for each other.
-const TURNS: usize = 256;
+const PERMITS: usize = 256;
 
 /// What every request of this process shares.
 pub struct Gateway {
     queues: Queues,
     /// The way to Redis that visitors take.
     store: chassis::redis::Connection,
-    turns: Semaphore,
+    permits: Semaphore,
     streams: Streams,
-    inside: Inside,
+    admitted: AdmittedCache,
     identity: Identity,
     issue_limit: SourceLimit,
     work: Work,
@@ -86,14 +86,14 @@ pub struct Gateway {
 impl Gateway {
     /// Waits until this request may ask Redis, in the order of arrival. While Redis hangs nobody
     /// waits for long: those before are refused, and so are those behind.
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
-        self.turns.acquire().await.ok()
+        self.permits.acquire().await.ok()
     }
 
-    /// Requests whose turn it is.
-    fn turns_in_use(&self) -> usize {
-        TURNS - self.turns.available_permits()
+    /// Requests that have a permit.
+    fn permits_in_use(&self) -> usize {
+        PERMITS - self.permits.available_permits()
     }
 
     /// A fresh token for a place.
@@ -111,13 +111,13 @@ impl Gateway {
     }
 
     /// Where a visit stands, as the queue said; whoever is inside is remembered.
-    fn witness(
+    fn record(
         &self,
         queue: &Queue,
         ticket: &Ticket,
         said: Result<Standing, QueueError>,
     ) -> Result<Standing, QueueError> {
-        self.inside.witness(queue, ticket, said, self.clock.now())
+        self.admitted.record(queue, ticket, said, self.clock.now())
     }
 
     /// Whether a bearer is a token of ours, also one past its time, or an operator's key.
@@ -144,9 +144,9 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let app = web::Data::new(Gateway {
         queues,
         store: hot.clone(),
-        turns: Semaphore::new(TURNS),
+        permits: Semaphore::new(PERMITS),
         streams: Streams::new(config.streams),
-        inside: Inside::default(),
+        admitted: AdmittedCache::default(),
         identity,
         issue_limit: SourceLimit::new(config.newcomer.per_minute),
         work: Work::new(config.newcomer.work_bits, config.trust.token_keys.clone()),

@@ -77,7 +77,7 @@ async fn main() -> ExitCode {
     }
     let checked = env.finish();
     match (checked, config) {
-        // In a box: the compiler has a limit to how deep one future may be made of others.
+        // Boxed: the compiler has a limit to how deep one future may be made of others.
         (Ok(()), Some(config)) => Box::pin(serve(config)).await,
         (Err(mistakes), _) => {
             eprintln!("{mistakes}\nRun `gateway --help` to see every variable.");

@@ -143,17 +143,17 @@ const PLAIN: [OfGateway; 3] = [
     (
         "usher_redis_calls_under_way",
         "Calls of visitors to Redis that have no answer yet",
-        |it| it.store.under_way() as f64,
+        |it| it.store.in_flight() as f64,
     ),
     (
         "usher_redis_breaker_open",
         "1 while Redis is left alone because it did not answer, but for one call at a time",
-        |it| flag(it.store.is_left_alone()),
+        |it| flag(it.store.is_circuit_open()),
     ),
     (
         "usher_redis_turns_in_use",
         "Requests whose turn it is to ask Redis; 256 at most, the others wait",
-        |it| it.turns_in_use() as f64,
+        |it| it.permits_in_use() as f64,
     ),
 ];
 

@@ -27,10 +27,10 @@ pub use draw::{Drawn, DrawnPage, DrawnPlace, Lottery, Seed, SeedInvalid};
 pub use id::{QueueId, QueueIdInvalid, Ticket, UserId};
 pub use operator::{AuditEntry, AuditPage, Changed, Defined};
 use policy::{PolicyError, State};
+use queues::QueueEntry;
 pub use queues::Queues;
-use queues::Slot;
 pub(crate) use queues::each;
-use script::{Store, Verb, Way};
+use script::{Priority, Store, Verb};
 pub use script::{StoreError, VERBS};
 pub use snapshot::Snapshot;
 
@@ -38,7 +38,7 @@ pub use snapshot::Snapshot;
 #[derive(Clone)]
 pub struct Queue {
     queues: Queues,
-    slot: Arc<Slot>,
+    entry: Arc<QueueEntry>,
 }
 
 /// Where a visit stands.
@@ -95,7 +95,7 @@ pub struct Admitted {
     pub no_shows: u64,
     /// Visitors who were passed by because they are absent; their places are kept.
     pub parked: u64,
-    /// Whether the batch was full: ring again at once.
+    /// Whether the batch was full: run again at once.
     pub more: bool,
 }
 
@@ -126,7 +126,7 @@ pub enum QueueError {
 }
 
 /// The answer of `touch.lua` and `restore.lua`.
-type Verdict = (String, u64, u8);
+type Reply = (String, u64, u8);
 /// The answer of `join.lua`.
 type JoinReply = (String, u8, u64, u64, u64, u8);
 /// The answer of `admit.lua`.
@@ -145,18 +145,18 @@ type AdmitReply = (
 impl Queue {
     /// Its name.
     pub fn id(&self) -> &QueueId {
-        &self.slot.id
+        &self.entry.id
     }
 
     /// What this gateway knows of it, about a second old at most.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.slot.snapshot()
+        self.entry.snapshot()
     }
 
-    /// For how long no ring of this gateway was answered: nobody was let in by it since.
+    /// For how long no admission of this gateway was answered: it let nobody in since.
     pub fn admission_lag(&self) -> Duration {
-        let rung_at_ms = self.slot.rung_at_ms.load(Ordering::Relaxed);
-        Duration::from_millis(self.store().now_ms().saturating_sub(rung_at_ms))
+        let admission_ran_at_ms = self.entry.admission_ran_at_ms.load(Ordering::Relaxed);
+        Duration::from_millis(self.store().now_ms().saturating_sub(admission_ran_at_ms))
     }
 
     /// Takes a place for `user`, or finds the one they have. They are there by it.
@@ -168,7 +168,7 @@ impl Queue {
     pub async fn join(&self, user: UserId) -> Result<Joined, QueueError> {
         let mut reply = self.join_once(user).await?;
         if reply.0 == "gone" {
-            Box::pin(self.queues.revive(&self.slot, Way::Hot)).await?;
+            Box::pin(self.queues.revive(&self.entry, Priority::Hot)).await?;
             reply = self.join_once(user).await?;
         }
         let (verdict, created, number, epoch, place, room) = reply;
@@ -178,7 +178,7 @@ impl Queue {
                 let retry_after = self.snapshot().retry_after();
                 return Err(QueueError::Full { retry_after });
             }
-            verdict => self.stand(verdict, place, room == 1, user).await?,
+            verdict => self.admit_if_room(verdict, place, room == 1, user).await?,
         };
         let ticket = Ticket {
             user,
@@ -200,7 +200,7 @@ impl Queue {
         let standing = self.rank(ticket).await?;
         let (snapshot, now) = (self.snapshot(), self.store().now());
         let pause_ms = eta::poll_after_ms(&standing, &snapshot, now, 0.0);
-        self.keep_appointment(ticket, pause_ms);
+        self.count_early_poll(ticket, pause_ms);
         Ok(standing)
     }
 
@@ -212,18 +212,19 @@ impl Queue {
     /// # Errors
     /// `Over`, `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn rank(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
-        script::in_time(async { Ok(self.look(ticket).await) }).await?
+        script::in_time(async { Ok(self.read_standing(ticket).await) }).await?
     }
 
-    async fn look(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
-        let (line, member) = (&self.slot.keys.waiting, ticket.user.member());
+    async fn read_standing(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
+        let (line, member) = (&self.entry.keys.waiting, ticket.user.member());
         let mut pipe = redis::Pipeline::with_capacity(2);
         pipe.cmd("ZRANK").arg(line).arg(member);
         pipe.cmd("ZSCORE").arg(line).arg(member);
         let (ahead, key): (Option<u64>, Option<i64>) = self.store().ask(&pipe).await?;
         let seen = ahead.zip(key);
-        let Some(standing) = seen.and_then(|(ahead, key)| self.seen(ticket, ahead, key)) else {
-            // In a box, as all that is rare: what is moved on every poll stays small.
+        let Some(standing) = seen.and_then(|(ahead, key)| self.standing_of(ticket, ahead, key))
+        else {
+            // Boxed, as all that is rare, so that the hot future stays small.
             return Box::pin(self.show_up(ticket)).await;
         };
         // Before a draw nobody is near: how long an answer takes must not depend on a lot.
@@ -257,7 +258,7 @@ impl Queue {
     /// lease is that of this visit, or of one before it of the same user. Whoever entered since has not
     /// shown up, and is told by the script.
     async fn seen_inside(&self, ticket: &Ticket) -> Result<Option<u64>, StoreError> {
-        let (keys, member) = (&self.slot.keys, ticket.user.member());
+        let (keys, member) = (&self.entry.keys, ticket.user.member());
         let mut pipe = redis::Pipeline::with_capacity(4);
         pipe.cmd("ZSCORE").arg(&keys.active).arg(member);
         pipe.cmd("HGET").arg(&keys.tickets).arg(member);
@@ -280,14 +281,15 @@ impl Queue {
     pub async fn show_up(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
         let mut verdict = self.ask(&script::TOUCH, ticket).await?;
         if verdict.0 == "gone" {
-            Box::pin(self.queues.revive(&self.slot, Way::Hot)).await?;
+            Box::pin(self.queues.revive(&self.entry, Priority::Hot)).await?;
             verdict = self.ask(&script::TOUCH, ticket).await?;
         }
         if verdict.0 == "lost" {
             verdict = self.ask(&script::RESTORE, ticket).await?;
         }
         let (verdict, number, room) = verdict;
-        self.stand(&verdict, number, room == 1, ticket.user).await
+        self.admit_if_room(&verdict, number, room == 1, ticket.user)
+            .await
     }
 
     /// Ends a visit; the second time it changes nothing. A place that is freed is filled at once.
@@ -295,9 +297,9 @@ impl Queue {
     /// # Errors
     /// `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn leave(&self, ticket: &Ticket) -> Result<Left, QueueError> {
-        let mut call = self.store().call(&script::LEAVE, &self.slot.keys);
+        let mut call = self.store().call(&script::LEAVE, &self.entry.keys);
         call.arg(ticket.user.member()).arg(ticket.number);
-        let (verdict, freed): (String, u8) = self.store().run(Way::Hot, &call).await?;
+        let (verdict, freed): (String, u8) = self.store().run(Priority::Hot, &call).await?;
         match verdict.as_str() {
             "left" | "never" => {}
             // Nobody is in a queue that Redis lost.
@@ -306,8 +308,8 @@ impl Queue {
         }
         let freed = freed == 1;
         if freed {
-            // Whoever left has left; if this ring fails, the scheduler's next one lets in.
-            let _ = self.ring(Way::Hot, None).await;
+            // Whoever left has left; if this admission fails, the next one lets in.
+            let _ = self.run_admission(Priority::Hot, None).await;
         }
         Ok(Left { freed })
     }
@@ -317,17 +319,17 @@ impl Queue {
     /// # Errors
     /// `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn admit(&self) -> Result<Admitted, QueueError> {
-        Ok(self.ring(Way::Rare, None).await?.0)
+        Ok(self.run_admission(Priority::Background, None).await?.0)
     }
 
-    async fn ring(
+    async fn run_admission(
         &self,
-        way: Way,
+        priority: Priority,
         asking: Option<UserId>,
     ) -> Result<(Admitted, Option<Standing>), QueueError> {
-        let mut call = self.store().call(&script::ADMIT, &self.slot.keys);
+        let mut call = self.store().call(&script::ADMIT, &self.entry.keys);
         call.arg(asking.as_ref().map_or(&[][..], UserId::member));
-        let reply: AdmitReply = self.store().run(way, &call).await?;
+        let reply: AdmitReply = self.store().run(priority, &call).await?;
         let (verdict, at, ended, no_shows, more, standing, number, entered, parked) = reply;
         if verdict != "done" {
             return Err(refusal(&verdict));
@@ -337,7 +339,7 @@ impl Queue {
             "active" => Some(active(number)),
             _ => None,
         };
-        self.note_ring(at, &entered);
+        self.note_admission(at, &entered);
         let user = |(member, number): (Vec<u8>, u64)| Some((UserId::from_member(&member)?, number));
         let users: Option<Vec<_>> = entered.into_iter().map(user).collect();
         let admitted = Admitted {
@@ -352,31 +354,33 @@ impl Queue {
     }
 
     /// A ticket number is the instant of joining in µs, so the time that somebody waited follows from it.
-    fn note_ring(&self, at_us: u64, entered: &[(Vec<u8>, u64)]) {
+    fn note_admission(&self, at_us: u64, entered: &[(Vec<u8>, u64)]) {
         for (_, ticket) in entered {
             let waited_us = at_us.saturating_sub(*ticket);
-            self.slot.admission_wait.observe(waited_us as f64 / 1e6);
+            self.entry.admission_wait.observe(waited_us as f64 / 1e6);
         }
         let now_ms = self.store().now_ms();
-        self.slot.rung_at_ms.store(now_ms, Ordering::Relaxed);
+        self.entry
+            .admission_ran_at_ms
+            .store(now_ms, Ordering::Relaxed);
     }
 
     async fn join_once(&self, user: UserId) -> Result<JoinReply, StoreError> {
         let mut call = self.visitors_call(&script::JOIN);
         call.arg(user.member());
-        self.store().run(Way::Hot, &call).await
+        self.store().run(Priority::Hot, &call).await
     }
 
-    async fn ask(&self, verb: &'static Verb, ticket: &Ticket) -> Result<Verdict, StoreError> {
+    async fn ask(&self, verb: &'static Verb, ticket: &Ticket) -> Result<Reply, StoreError> {
         let mut call = self.visitors_call(verb);
         call.arg(ticket.user.member())
             .arg(ticket.number)
             .arg(ticket.epoch);
-        self.store().run(Way::Hot, &call).await
+        self.store().run(Priority::Hot, &call).await
     }
 
-    /// What the verdict on a visit means. Where there is room a ring may let the visitor in.
-    async fn stand(
+    /// What a reply about a visit means. Where there is room an admission may let the visitor in.
+    async fn admit_if_room(
         &self,
         verdict: &str,
         number: u64,
@@ -384,11 +388,13 @@ impl Queue {
         user: UserId,
     ) -> Result<Standing, QueueError> {
         match verdict {
-            "waiting" if is_room => match Box::pin(self.ring(Way::Hot, Some(user))).await {
-                Ok((_, Some(standing))) => Ok(standing),
-                // The place is taken; the next ring lets them in.
-                Ok((_, None)) | Err(_) => Ok(self.in_line(number)),
-            },
+            "waiting" if is_room => {
+                match Box::pin(self.run_admission(Priority::Hot, Some(user))).await {
+                    Ok((_, Some(standing))) => Ok(standing),
+                    // The place is taken; the next admission lets them in.
+                    Ok((_, None)) | Err(_) => Ok(self.in_line(number)),
+                }
+            }
             "waiting" => Ok(self.in_line(number)),
             "undrawn" => Ok(undrawn(number)),
             "active" => Ok(active(number)),
@@ -398,7 +404,7 @@ impl Queue {
 
     /// The standing that follows from rank and key in the line, if that is this very ticket's place
     /// and this gateway knows for certain that it may be seen.
-    fn seen(&self, ticket: &Ticket, ahead: u64, key: i64) -> Option<Standing> {
+    fn standing_of(&self, ticket: &Ticket, ahead: u64, key: i64) -> Option<Standing> {
         let snapshot = self.snapshot();
         let draw = snapshot.draw.as_ref();
         let is_secret = draw.is_some_and(|draw| draw.is_secret(snapshot.policy.order));

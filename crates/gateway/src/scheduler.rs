@@ -60,7 +60,7 @@ pub async fn identity(app: Arc<Gateway>) -> Result<(), IdentityError> {
 
 /// Step: ends in Redis what ended while it was away.
 pub async fn settle(app: Arc<Gateway>) -> Result<(), QueueError> {
-    app.inside.settle().await
+    app.admitted.settle().await
 }
 
 /// Step: tells those who watch their place what is new.
@@ -70,7 +70,7 @@ pub async fn tell(app: Arc<Gateway>) -> Result<(), QueueError> {
 
 /// Step: takes the snapshots that all visitors of this gateway are answered from.
 pub async fn refresh(app: Arc<Gateway>) -> Result<(), QueueError> {
-    if app.store.is_left_alone() {
+    if app.store.is_circuit_open() {
         // Also where no visitor asks, it is found out that Redis is back.
         let _ = crate::ping(app.store.clone()).await;
     }

@@ -27,23 +27,23 @@ pub struct Streams {
 
 /// One stream's view of a visit. Dropping it ends the watching.
 pub struct Watch {
-    sight: watch::Receiver<Sight>,
+    update: watch::Receiver<Update>,
     open: Arc<AtomicUsize>,
 }
 
 /// The watchers of one queue. All streams of one visit share a sender.
 struct Hub {
     queue: Queue,
-    visits: HashMap<Ticket, watch::Sender<Sight>>,
+    visits: HashMap<Ticket, watch::Sender<Update>>,
 }
 
 /// What a watcher sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sight {
+pub enum Update {
     /// The visit goes on.
     Here(View),
     /// The visit is over; nothing follows.
-    Gone(Gone),
+    Closed(Closed),
 }
 
 /// A visit that goes on.
@@ -59,7 +59,7 @@ pub struct View {
 
 /// Why there is nothing to see any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gone {
+pub enum Closed {
     /// The visit is over.
     Over,
     /// The queue was removed.
@@ -79,13 +79,13 @@ pub enum WatchError {
 
 impl Watch {
     /// What is to be seen now.
-    pub fn sight(&mut self) -> Sight {
-        self.sight.borrow_and_update().clone()
+    pub fn update(&mut self) -> Update {
+        self.update.borrow_and_update().clone()
     }
 
     /// Returns when there is something new to see; `false` when nothing new will come.
     pub async fn changed(&mut self) -> bool {
-        self.sight.changed().await.is_ok()
+        self.update.changed().await.is_ok()
     }
 }
 
@@ -140,14 +140,14 @@ impl Streams {
         let sender = hub
             .visits
             .entry(ticket)
-            .or_insert_with(|| watch::Sender::new(Sight::Here(view.clone())));
+            .or_insert_with(|| watch::Sender::new(Update::Here(view.clone())));
         if sender.receiver_count() >= MOST_OF_ONE_VISIT {
             return Err(WatchError::Greedy);
         }
-        tell(sender, Sight::Here(view));
+        tell(sender, Update::Here(view));
         self.open.fetch_add(1, Ordering::Relaxed);
         Ok(Watch {
-            sight: sender.subscribe(),
+            update: sender.subscribe(),
             open: Arc::clone(&self.open),
         })
     }
@@ -188,16 +188,16 @@ impl Streams {
         while let Some((ticket, standing)) = asked.next().await {
             let standing = match standing {
                 Ok(standing) => Ok(standing),
-                Err(QueueError::Unknown) => Err(Gone::Removed),
+                Err(QueueError::Unknown) => Err(Closed::Removed),
                 Err(cause @ QueueError::StoreUnavailable(_)) => return Err(cause),
-                Err(_) => Err(Gone::Over),
+                Err(_) => Err(Closed::Over),
             };
             self.tell_all(queue, vec![(ticket, standing)]);
         }
         Ok(())
     }
 
-    fn tell_all(&self, queue: &Queue, seen: Vec<(Ticket, Result<Standing, Gone>)>) {
+    fn tell_all(&self, queue: &Queue, seen: Vec<(Ticket, Result<Standing, Closed>)>) {
         let snapshot = queue.snapshot();
         let message = message(&snapshot);
         let mut hubs = self.hubs();
@@ -209,13 +209,13 @@ impl Streams {
                 Ok(standing) => {
                     let view = View::of(standing, &snapshot, message.clone());
                     if let Some(sender) = hub.visits.get(&ticket) {
-                        tell(sender, Sight::Here(view));
+                        tell(sender, Update::Here(view));
                     }
                 }
                 Err(gone) => {
                     // What was sent last is still received after the sender is gone.
                     if let Some(sender) = hub.visits.remove(&ticket) {
-                        tell(&sender, Sight::Gone(gone));
+                        tell(&sender, Update::Closed(gone));
                     }
                 }
             }
@@ -248,11 +248,11 @@ impl Hub {
     }
 }
 
-fn tell(sender: &watch::Sender<Sight>, sight: Sight) {
+fn tell(sender: &watch::Sender<Update>, update: Update) {
     sender.send_if_modified(|last| {
-        let is_new = *last != sight;
+        let is_new = *last != update;
         if is_new {
-            *last = sight;
+            *last = update;
         }
         is_new
     });

@@ -25,7 +25,7 @@ use super::tokens::visit;
 use super::{ProblemBody, QueueName};
 use crate::Gateway;
 use crate::queue::{Queue, QueueId, Standing, Ticket};
-use crate::stream::{Gone, Sight, View, Watch};
+use crate::stream::{Closed, Update, View, Watch};
 
 /// Between two pings of a stream.
 const PING: Duration = Duration::from_secs(15);
@@ -65,9 +65,9 @@ pub async fn watch(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (queue, ticket) = visit(&app, &queue, &request).await?;
-    let turn = app.turn().await;
-    let standing = app.witness(&queue, &ticket, queue.rank(&ticket).await)?;
-    drop(turn);
+    let permit = app.permit().await;
+    let standing = app.record(&queue, &ticket, queue.rank(&ticket).await)?;
+    drop(permit);
     if request.method() == Method::HEAD {
         return Ok(event_stream::answer().finish());
     }
@@ -160,11 +160,11 @@ impl Teller {
 
     /// The events that tell what is to be seen and was not told.
     fn news(&mut self) -> String {
-        match self.watch.sight() {
-            Sight::Here(view) => self.news_of(&view),
-            Sight::Gone(gone) => {
+        match self.watch.update() {
+            Update::Here(view) => self.news_of(&view),
+            Update::Closed(closed) => {
                 self.stage = Stage::Over;
-                farewell(gone)
+                farewell(closed)
             }
         }
     }
@@ -197,10 +197,10 @@ impl Teller {
     }
 }
 
-fn farewell(gone: Gone) -> String {
-    let (code, detail) = match gone {
-        Gone::Over => ("TOKEN_EXPIRED", "This visit is over. Join the queue again."),
-        Gone::Removed => ("QUEUE_UNKNOWN", "There is no queue of this name any more."),
+fn farewell(closed: Closed) -> String {
+    let (code, detail) = match closed {
+        Closed::Over => ("TOKEN_EXPIRED", "This visit is over. Join the queue again."),
+        Closed::Removed => ("QUEUE_UNKNOWN", "There is no queue of this name any more."),
     };
     event("gone", "gone", &json!({ "code": code, "detail": detail }))
 }

@@ -47,9 +47,9 @@ pub async fn issue(
 ) -> Result<HttpResponse, Problem> {
     let queue = app.queues.open(&queue).await?;
     let user = newcomer::check(&app, &request, &queue, &join).await?;
-    let _turn = app.turn().await;
+    let _permit = app.permit().await;
     let joined = queue.join(user).await?;
-    let standing = app.witness(&queue, &joined.ticket, Ok(joined.standing))?;
+    let standing = app.record(&queue, &joined.ticket, Ok(joined.standing))?;
     let token = app.token(queue.id(), &joined.ticket);
     let mut place = Place::of(&queue, &joined.ticket, &standing, app.clock.now());
     let mut answer = if joined.created {
@@ -84,8 +84,8 @@ pub async fn poll(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (queue, ticket) = visit(&app, &queue, &request).await?;
-    let _turn = app.turn().await;
-    let standing = app.witness(&queue, &ticket, queue.poll(&ticket).await)?;
+    let _permit = app.permit().await;
+    let standing = app.record(&queue, &ticket, queue.poll(&ticket).await)?;
     let place = Place::of(&queue, &ticket, &standing, app.clock.now());
     Ok(HttpResponse::Ok().place(&place))
 }
@@ -108,8 +108,8 @@ pub async fn leave(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (queue, ticket) = visit(&app, &queue, &request).await?;
-    let _turn = app.turn().await;
-    app.inside.leave(&queue, &ticket).await?;
+    let _permit = app.permit().await;
+    app.admitted.leave(&queue, &ticket).await?;
     Ok(HttpResponse::NoContent()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .cookie(credential::no_cookie(queue.id()))

@@ -9,7 +9,7 @@
 
 assert(#ARGV == 2, 'admit takes 2 arguments')
 local asking = ARGV[2]
--- With a longer time between two rings nobody could say that they are there, so nobody is absent.
+-- With a longer time between two runs nobody could say that they are there, so nobody is absent.
 local STEADY = 5000000
 -- A place is kept so long at least after its turn, and twice as long at most.
 local KEPT = 1800000000
@@ -36,14 +36,14 @@ end
 -- The key up to which visitors have been near for half a silence, so that those of them who are
 -- there have been recorded. Nobody beyond it is absent.
 local function call_near()
-  local field = redis.call('HMGET', META, 'rung_at', 'called', 'calling', 'calling_at', 'kept_since',
+  local field = redis.call('HMGET', META, 'ran_at', 'called', 'calling', 'calling_at', 'kept_since',
     'admitted', 'highest', 'inversions')
   for i = 1, 8 do field[i] = tonumber(field[i]) end
   meta.admitted, meta.highest, meta.inversions = field[6] or 0, field[7] or 0, field[8] or 0
-  local rung_at, called, calling, calling_at = unpack(field, 1, 4)
+  local ran_at, called, calling, calling_at = unpack(field, 1, 4)
   tidy(field[5])
-  redis.call('HSET', META, 'rung_at', int(now))
-  local is_steady = rung_at and now - rung_at <= STEADY
+  redis.call('HSET', META, 'ran_at', int(now))
+  local is_steady = ran_at and now - ran_at <= STEADY
   if is_undrawn(policy, meta, now) or not is_steady then
     redis.call('HDEL', META, 'called', 'calling', 'calling_at')
     called, calling, calling_at = nil, nil, nil

@@ -195,7 +195,7 @@ impl Draw {
 
 impl Queue {
     /// The places that were drawn and are still in line, in their order: with the seed, all that is
-    /// needed to check one's own. Empty before the draw. One command on the rare way.
+    /// needed to check one's own. Empty before the draw. One command in the background.
     ///
     /// # Errors
     /// `StoreUnavailable`.
@@ -210,7 +210,7 @@ impl Queue {
             format!("({key}")
         });
         let mut read = redis::cmd("ZRANGEBYSCORE");
-        read.arg(&self.slot.keys.waiting).arg(from).arg("(0");
+        read.arg(&self.entry.keys.waiting).arg(from).arg("(0");
         read.arg("WITHSCORES").arg("LIMIT").arg(0).arg(page.limit);
         let read: Vec<(Vec<u8>, i64)> = self.store().command(&read).await?;
         let place = |(_, key): (Vec<u8>, i64)| {

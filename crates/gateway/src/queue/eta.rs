@@ -26,7 +26,7 @@ const DRIFT: f64 = 0.14;
 /// Until every place inside has changed hands once, those who stay long have not been seen: another
 /// such deviation, as its square, when none has.
 const YOUNG: f64 = 0.15;
-/// The door is exact but for the seconds in which it is rung.
+/// The door is exact but for the seconds in which it is run.
 const DOOR_DRIFT: f64 = 0.1;
 
 /// What is expected: seconds, and how uncertain they are, as the square of a part of them.

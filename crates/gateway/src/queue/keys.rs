@@ -26,7 +26,7 @@ const PARTS: [&str; 13] = [
     TICKETS,
     // Set: numbers of tickets from an older epoch whose visit is over.
     "ended",
-    // Hash: a ring of admissions per second.
+    // Hash: admissions of the last seconds and minutes.
     "admitted",
     // List: changes of policy, newest first.
     AUDIT,

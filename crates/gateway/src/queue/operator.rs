@@ -10,8 +10,8 @@ use super::draw::Seed;
 use super::keys::Keys;
 use super::policy::{Policy, PolicyChange};
 use super::queues::Queues;
-use super::script::{self, Way};
-use super::snapshot::{self, Seen};
+use super::script::{self, Priority};
+use super::snapshot::{self, QueueLookup};
 use super::{Queue, QueueError, QueueId, StoreError};
 
 /// How often a change is made again because somebody else was faster.
@@ -85,13 +85,13 @@ impl Queues {
     ) -> Result<Defined, QueueError> {
         let policy = policy.checked()?;
         for _ in 0..TRIES {
-            match self.look(id).await? {
-                Seen::Present(seen) => {
+            match self.lookup_or_revive(id).await? {
+                QueueLookup::Present(seen) => {
                     self.remember(id, *seen);
                     return Ok(Defined::Present);
                 }
-                Seen::Removed(_) => return Ok(Defined::Removed),
-                Seen::Gone => {}
+                QueueLookup::Removed(_) => return Ok(Defined::Removed),
+                QueueLookup::Gone => {}
             }
             if self.write(id, 0, by, None, &policy).await? {
                 self.announce(id).await?;
@@ -115,10 +115,10 @@ impl Queues {
         by: &str,
     ) -> Result<Changed, QueueError> {
         for _ in 0..TRIES {
-            let (before, version) = match self.look(id).await? {
-                Seen::Present(seen) => (Some(seen.policy), seen.version),
-                Seen::Removed(version) => (None, version),
-                Seen::Gone => (None, 0),
+            let (before, version) = match self.lookup_or_revive(id).await? {
+                QueueLookup::Present(seen) => (Some(seen.policy), seen.version),
+                QueueLookup::Removed(version) => (None, version),
+                QueueLookup::Gone => (None, 0),
             };
             let after = before.clone().unwrap_or_default().changed(change)?;
             let is_same = before.as_ref() == Some(&after);
@@ -137,7 +137,7 @@ impl Queues {
     /// `Unknown` when there is none, `StoreUnavailable`.
     pub async fn remove(&self, id: &QueueId, by: &str) -> Result<(), QueueError> {
         for _ in 0..TRIES {
-            let Seen::Present(seen) = self.look(id).await? else {
+            let QueueLookup::Present(seen) = self.lookup_or_revive(id).await? else {
                 self.forget(id);
                 return Err(QueueError::Unknown);
             };
@@ -145,7 +145,7 @@ impl Queues {
             call.arg(seen.version)
                 .arg(quoted(by))
                 .arg(json(&seen.policy)?);
-            let (verdict, _): (String, u64) = self.store().run(Way::Rare, &call).await?;
+            let (verdict, _): (String, u64) = self.store().run(Priority::Background, &call).await?;
             if verdict == "done" {
                 self.forget(id);
                 self.name(id, false).await?;
@@ -177,13 +177,13 @@ impl Queues {
     }
 
     /// What Redis says, after a queue that this gateway remembers was put back if it was lost.
-    async fn look(&self, id: &QueueId) -> Result<Seen, QueueError> {
+    async fn lookup_or_revive(&self, id: &QueueId) -> Result<QueueLookup, QueueError> {
         let keys = Keys::of(id);
-        let seen = self.see(&keys, Way::Rare).await?;
+        let seen = self.lookup(&keys, Priority::Background).await?;
         match (&seen, self.remembered(id)) {
-            (Seen::Gone, Some(queue)) => {
-                self.revive(&queue.slot, Way::Rare).await?;
-                Ok(self.see(&keys, Way::Rare).await?)
+            (QueueLookup::Gone, Some(queue)) => {
+                self.revive(&queue.entry, Priority::Background).await?;
+                Ok(self.lookup(&keys, Priority::Background).await?)
             }
             _ => Ok(seen),
         }
@@ -203,16 +203,16 @@ impl Queues {
         call.arg(version).arg(quoted(by)).arg(before);
         call.arg(json(after)?).arg(Seed::random().reveal());
         call.arg(snapshot::fields(after));
-        let (verdict, _): (String, u64) = self.store().run(Way::Rare, &call).await?;
+        let (verdict, _): (String, u64) = self.store().run(Priority::Background, &call).await?;
         Ok(verdict != "stale")
     }
 
     /// Makes a queue that was just written known here and to the other gateways.
     async fn announce(&self, id: &QueueId) -> Result<Queue, QueueError> {
         self.name(id, true).await?;
-        match self.see(&Keys::of(id), Way::Rare).await? {
-            Seen::Present(seen) => Ok(self.remember(id, *seen)),
-            Seen::Removed(_) | Seen::Gone => Err(QueueError::Unknown),
+        match self.lookup(&Keys::of(id), Priority::Background).await? {
+            QueueLookup::Present(seen) => Ok(self.remember(id, *seen)),
+            QueueLookup::Removed(_) | QueueLookup::Gone => Err(QueueError::Unknown),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::script::{self, Call, Verb, Way};
+use super::script::{self, Call, Priority, Verb};
 use super::{Queue, QueueError, Ticket, eta};
 
 /// Visits that one script records: it stands in the way of others for about a millisecond.
@@ -21,40 +21,40 @@ const PAUSE_MOST_MS: u64 = 360_000;
 const TOLERANCE_MS: u64 = 250;
 
 /// An instant for each of many visits, of all queues of one gateway: lossy, in bounded memory.
-pub(super) struct Marks(Box<[AtomicU64]>);
+pub(super) struct PollTimes(Box<[AtomicU64]>);
 
-impl Default for Marks {
+impl Default for PollTimes {
     fn default() -> Self {
         Self((0..REMEMBERED).map(|_| AtomicU64::new(0)).collect())
     }
 }
 
-impl Marks {
+impl PollTimes {
     /// Whether the mark of this visit lies after `now_ms`.
     pub fn is_ahead(&self, ticket: &Ticket, now_ms: u64) -> bool {
-        let (slot, tag) = self.slot(ticket);
-        is_ahead(slot.load(Ordering::Relaxed), tag, now_ms)
+        let (cell, tag) = self.cell(ticket);
+        is_ahead(cell.load(Ordering::Relaxed), tag, now_ms)
     }
 
     /// Sets the mark of this visit; whether the one before lies after `now_ms`.
     pub fn set(&self, ticket: &Ticket, now_ms: u64, mark_ms: u64) -> bool {
-        let (slot, tag) = self.slot(ticket);
+        let (cell, tag) = self.cell(ticket);
         let mark = tag | u64::from(mark_ms as u32);
-        is_ahead(slot.swap(mark, Ordering::Relaxed), tag, now_ms)
+        is_ahead(cell.swap(mark, Ordering::Relaxed), tag, now_ms)
     }
 
-    /// The slot of a visit, and the upper half of what is in it if it is this visit's.
-    fn slot(&self, ticket: &Ticket) -> (&AtomicU64, u64) {
+    /// The cell of a visit, and the upper half of what is in it if it is this visit's.
+    fn cell(&self, ticket: &Ticket) -> (&AtomicU64, u64) {
         let (high, low) = ticket.user.0.as_u64_pair();
         let mixed = high ^ low.rotate_left(32) ^ ticket.number;
         let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mixed = mixed ^ mixed >> 32;
-        let slot = &self.0[mixed as usize % REMEMBERED];
-        (slot, mixed & !u64::from(u32::MAX))
+        let cell = &self.0[mixed as usize % REMEMBERED];
+        (cell, mixed & !u64::from(u32::MAX))
     }
 }
 
-/// The lower half of a slot is an instant in ms, modulo 2^32.
+/// The lower half of a cell is an instant in ms, modulo 2^32.
 fn is_ahead(kept: u64, tag: u64, now_ms: u64) -> bool {
     let left = (kept as u32).wrapping_sub(now_ms as u32);
     kept & !u64::from(u32::MAX) == tag && left > 0 && left < u32::MAX / 2
@@ -75,7 +75,7 @@ impl Queue {
             for ticket in batch {
                 call.arg(ticket.user.member()).arg(ticket.number);
             }
-            let near: u64 = self.store().run(Way::Hot, &call).await?;
+            let near: u64 = self.store().run(Priority::Hot, &call).await?;
             recorded += near;
         }
         Ok(recorded)
@@ -106,19 +106,19 @@ impl Queue {
 
     /// A poll after which the visitor is told to wait `pause_ms` at least: counted if it came before
     /// the time that they were told with the one before.
-    pub(super) fn keep_appointment(&self, ticket: &Ticket, pause_ms: u64) {
+    pub(super) fn count_early_poll(&self, ticket: &Ticket, pause_ms: u64) {
         let now_ms = self.store().now_ms();
         let next_ms = now_ms + pause_ms.saturating_sub(TOLERANCE_MS);
-        let appointments = self.queues.appointments();
-        if appointments.set(ticket, now_ms, next_ms) {
-            self.slot.early_polls.fetch_add(1, Ordering::Relaxed);
+        let next_polls = self.queues.next_polls();
+        if next_polls.set(ticket, now_ms, next_ms) {
+            self.entry.early_polls.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// A call of a script that records who is there.
     pub(super) fn visitors_call(&self, verb: &'static Verb) -> Call<'static> {
         let snapshot = self.snapshot();
-        let mut call = self.store().call(verb, &self.slot.keys);
+        let mut call = self.store().call(verb, &self.entry.keys);
         call.arg(snapshot.near).arg(eta::pace_us(&snapshot));
         call
     }
@@ -128,7 +128,7 @@ impl Queue {
 mod tests {
     use uuid::Uuid;
 
-    use super::Marks;
+    use super::PollTimes;
     use crate::queue::{Ticket, UserId};
 
     fn ticket(user: u128) -> Ticket {
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_ahead_until_its_instant_and_is_nobody_elses() {
-        let marks = Marks::default();
+        let marks = PollTimes::default();
         let (one, two) = (ticket(1), ticket(2));
         assert!(!marks.is_ahead(&one, 1_000));
         assert!(!marks.set(&one, 1_000, 6_000));
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_clock_of_marks_may_go_round() {
-        let (marks, one) = (Marks::default(), ticket(1));
+        let (marks, one) = (PollTimes::default(), ticket(1));
         let late = u64::from(u32::MAX) - 100;
         assert!(!marks.set(&one, late, late + 1_000));
         assert!(marks.set(&one, late + 200, late + 1_200));

@@ -14,9 +14,9 @@ use chassis::time::Clock;
 use futures_util::{StreamExt as _, stream};
 
 use super::keys::{Keys, NAMES};
-use super::present::Marks;
-use super::script::{self, Store, Way};
-use super::snapshot::{self, Seen};
+use super::present::PollTimes;
+use super::script::{self, Priority, Store};
+use super::snapshot::{self, QueueLookup};
 use super::{Queue, QueueError, QueueId, Snapshot, StoreError, operator};
 use crate::metrics::StoreMetrics;
 
@@ -35,29 +35,29 @@ struct Inner {
     store: Store,
     metrics: StoreMetrics,
     recovery: Duration,
-    slots: RwLock<HashMap<QueueId, Arc<Slot>>>,
+    entries: RwLock<HashMap<QueueId, Arc<QueueEntry>>>,
     missing: Mutex<HashSet<QueueId>>,
     lookup: tokio::sync::Mutex<()>,
     /// When visitors were told to ask again.
-    appointments: Marks,
+    next_polls: PollTimes,
     /// Until when it is known that visitors are recorded.
-    recorded: Marks,
+    recorded: PollTimes,
 }
 
 /// What is remembered of one queue.
-pub(super) struct Slot {
+pub(super) struct QueueEntry {
     pub id: QueueId,
     pub keys: Keys,
     /// Polls at this gateway that came before their time.
     pub early_polls: AtomicU64,
     /// How long those whom this gateway let in had waited, in seconds.
     pub admission_wait: Histogram,
-    /// When a ring of this gateway was last answered, in ms since 1970.
-    pub rung_at_ms: AtomicU64,
+    /// When an admission of this gateway was last answered, in ms since 1970.
+    pub admission_ran_at_ms: AtomicU64,
     snapshot: RwLock<Arc<Snapshot>>,
 }
 
-impl Slot {
+impl QueueEntry {
     pub fn snapshot(&self) -> Arc<Snapshot> {
         let snapshot = self.snapshot.read();
         Arc::clone(&snapshot.unwrap_or_else(PoisonError::into_inner))
@@ -87,11 +87,11 @@ impl Queues {
             store: Store::new(hot, pool, clock, &metrics),
             metrics,
             recovery,
-            slots: RwLock::default(),
+            entries: RwLock::default(),
             missing: Mutex::default(),
             lookup: tokio::sync::Mutex::default(),
-            appointments: Marks::default(),
-            recorded: Marks::default(),
+            next_polls: PollTimes::default(),
+            recorded: PollTimes::default(),
         }))
     }
 
@@ -115,16 +115,20 @@ impl Queues {
 
     /// The queues that are remembered, by name.
     pub fn list(&self) -> Vec<Queue> {
-        let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
-        let mut queues: Vec<_> = slots.values().map(|slot| self.queue(slot)).collect();
-        drop(slots);
+        let entries = self
+            .0
+            .entries
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut queues: Vec<_> = entries.values().map(|entry| self.queue(entry)).collect();
+        drop(entries);
         queues.sort_by(|one, other| one.id().cmp(other.id()));
         queues
     }
 
     /// Reads every queue again, puts back what Redis lost, forgets what an operator removed.
     ///
-    /// The step that the scheduler rings once a second.
+    /// The step that the scheduler triggers once a second.
     ///
     /// # Errors
     /// `StoreUnavailable`: what is remembered of a queue that could not be read stays as it was.
@@ -156,11 +160,11 @@ impl Queues {
         &self.0.store
     }
 
-    pub(super) fn appointments(&self) -> &Marks {
-        &self.0.appointments
+    pub(super) fn next_polls(&self) -> &PollTimes {
+        &self.0.next_polls
     }
 
-    pub(super) fn recorded(&self) -> &Marks {
+    pub(super) fn recorded(&self) -> &PollTimes {
         &self.0.recorded
     }
 
@@ -168,26 +172,36 @@ impl Queues {
     ///
     /// # Errors
     /// `Unknown`: an operator removed it, and it is forgotten here too.
-    pub(super) async fn revive(&self, slot: &Arc<Slot>, way: Way) -> Result<(), QueueError> {
+    pub(super) async fn revive(
+        &self,
+        entry: &Arc<QueueEntry>,
+        priority: Priority,
+    ) -> Result<(), QueueError> {
         for _ in 0..REVIVE_TRIES {
-            let known = slot.snapshot();
-            if let Seen::Present(seen) = self.see(&slot.keys, way).await?
+            let known = entry.snapshot();
+            if let QueueLookup::Present(seen) = self.lookup(&entry.keys, priority).await?
                 && seen.continues(&known)
             {
-                slot.show(*seen);
+                entry.show(*seen);
                 return Ok(());
             }
-            if self.put_back(slot, &known, way).await? == "removed" {
-                return self.accept(slot, way).await;
+            if self.put_back(entry, &known, priority).await? == "removed" {
+                return self.accept(entry, priority).await;
             }
         }
         Err(StoreError::Odd("a queue that vanishes again and again").into())
     }
 
     /// What Redis says of a queue.
-    pub(super) async fn see(&self, keys: &Keys, way: Way) -> Result<Seen, StoreError> {
+    pub(super) async fn lookup(
+        &self,
+        keys: &Keys,
+        priority: Priority,
+    ) -> Result<QueueLookup, StoreError> {
         let store = self.store();
-        store.run(way, &store.call(&script::SNAPSHOT, keys)).await
+        store
+            .run(priority, &store.call(&script::SNAPSHOT, keys))
+            .await
     }
 
     /// Adds the name to the set of names, or takes it out.
@@ -199,51 +213,63 @@ impl Queues {
 
     /// From now on this gateway knows the queue.
     pub(super) fn remember(&self, id: &QueueId, seen: Snapshot) -> Queue {
-        let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
-        let slot = slots.entry(id.clone()).or_insert_with(|| {
-            Arc::new(Slot {
+        let mut entries = self
+            .0
+            .entries
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.entry(id.clone()).or_insert_with(|| {
+            Arc::new(QueueEntry {
                 id: id.clone(),
                 keys: Keys::of(id),
                 early_polls: AtomicU64::new(0),
                 admission_wait: self.0.metrics.admission_wait(id),
-                rung_at_ms: AtomicU64::new(self.store().now_ms()),
+                admission_ran_at_ms: AtomicU64::new(self.store().now_ms()),
                 snapshot: RwLock::new(Arc::new(seen.clone())),
             })
         });
-        slot.show(seen);
-        let queue = self.queue(slot);
-        drop(slots);
+        entry.show(seen);
+        let queue = self.queue(entry);
+        drop(entries);
         self.missing().remove(id);
         queue
     }
 
     /// From now on this gateway does not know the queue.
     pub(super) fn forget(&self, id: &QueueId) {
-        let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
-        if slots.remove(id).is_some() {
+        let mut entries = self
+            .0
+            .entries
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if entries.remove(id).is_some() {
             self.0.metrics.forget(id);
         }
     }
 
     /// The queue, if this gateway knows it.
     pub(super) fn remembered(&self, id: &QueueId) -> Option<Queue> {
-        let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
-        slots.get(id).map(|slot| self.queue(slot))
+        let entries = self
+            .0
+            .entries
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        entries.get(id).map(|entry| self.queue(entry))
     }
 
     async fn refresh_one(&self, id: &QueueId, is_named: Option<bool>) -> Result<(), QueueError> {
         let is_there = match self.remembered(id) {
-            Some(queue) => match self.revive(&queue.slot, Way::Rare).await {
+            Some(queue) => match self.revive(&queue.entry, Priority::Background).await {
                 Ok(()) => true,
                 Err(QueueError::Unknown) => false,
                 Err(cause) => return Err(cause),
             },
-            None => match self.see(&Keys::of(id), Way::Rare).await? {
-                Seen::Present(seen) => {
+            None => match self.lookup(&Keys::of(id), Priority::Background).await? {
+                QueueLookup::Present(seen) => {
                     self.remember(id, *seen);
                     true
                 }
-                Seen::Removed(_) | Seen::Gone => false,
+                QueueLookup::Removed(_) | QueueLookup::Gone => false,
             },
         };
         if is_named.is_some_and(|is_named| is_named != is_there) {
@@ -260,7 +286,7 @@ impl Queues {
         if self.is_missing(id) {
             return Err(QueueError::Unknown);
         }
-        if let Seen::Present(seen) = self.see(&Keys::of(id), Way::Hot).await? {
+        if let QueueLookup::Present(seen) = self.lookup(&Keys::of(id), Priority::Hot).await? {
             return Ok(self.remember(id, *seen));
         }
         let mut missing = self.missing();
@@ -271,14 +297,14 @@ impl Queues {
     }
 
     /// An operator ended the queue that is remembered; what counts is what is there now.
-    async fn accept(&self, slot: &Arc<Slot>, way: Way) -> Result<(), QueueError> {
-        match self.see(&slot.keys, way).await? {
-            Seen::Present(seen) => {
-                slot.show(*seen);
+    async fn accept(&self, entry: &Arc<QueueEntry>, priority: Priority) -> Result<(), QueueError> {
+        match self.lookup(&entry.keys, priority).await? {
+            QueueLookup::Present(seen) => {
+                entry.show(*seen);
                 Ok(())
             }
-            Seen::Removed(_) | Seen::Gone => {
-                self.forget(&slot.id);
+            QueueLookup::Removed(_) | QueueLookup::Gone => {
+                self.forget(&entry.id);
                 Err(QueueError::Unknown)
             }
         }
@@ -286,12 +312,12 @@ impl Queues {
 
     async fn put_back(
         &self,
-        slot: &Slot,
+        entry: &QueueEntry,
         known: &Snapshot,
-        way: Way,
+        priority: Priority,
     ) -> Result<String, QueueError> {
         let recovery_us = u64::try_from(self.0.recovery.as_micros()).unwrap_or(0);
-        let mut call = self.store().call(&script::REVIVE, &slot.keys);
+        let mut call = self.store().call(&script::REVIVE, &entry.keys);
         call.arg(known.version).arg(known.epoch).arg(known.born);
         call.arg(known.last_ticket).arg(recovery_us);
         let draw = known.draw.as_ref();
@@ -301,17 +327,17 @@ impl Queues {
         call.arg(r#""a gateway that remembered it""#);
         call.arg(operator::json(&known.policy)?);
         call.arg(snapshot::fields(&known.policy));
-        let (verdict, _): (String, u64) = self.store().run(way, &call).await?;
+        let (verdict, _): (String, u64) = self.store().run(priority, &call).await?;
         if verdict == "revived" {
-            log::warn!("queue {} was lost in redis and is put back", slot.id);
+            log::warn!("queue {} was lost in redis and is put back", entry.id);
         }
         Ok(verdict)
     }
 
-    fn queue(&self, slot: &Arc<Slot>) -> Queue {
+    fn queue(&self, entry: &Arc<QueueEntry>) -> Queue {
         Queue {
             queues: self.clone(),
-            slot: Arc::clone(slot),
+            entry: Arc::clone(entry),
         }
     }
 

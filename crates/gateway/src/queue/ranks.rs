@@ -1,6 +1,6 @@
 //! Owns the look at many visits at once, for those who watch their place and do not poll.
 
-use super::script::{self, StoreError, Way};
+use super::script::{self, Priority, StoreError};
 use super::{Queue, QueueError, Standing, Ticket, active, undrawn};
 
 /// Visits that one script looks up: it stands in the way of others for less than a millisecond.
@@ -22,7 +22,7 @@ impl Queue {
             for ticket in batch {
                 call.arg(ticket.user.member()).arg(ticket.number);
             }
-            let found: Vec<(u8, u64)> = self.store().run(Way::Rare, &call).await?;
+            let found: Vec<(u8, u64)> = self.store().run(Priority::Background, &call).await?;
             if found.len() != batch.len() {
                 return Err(StoreError::Odd("an answer of another length").into());
             }

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use chassis::metrics::{Histogram, IntCounter};
-use chassis::redis::{self as way, Connection, Pool, Script};
+use chassis::redis::{Call as ScriptCall, Connection, Pool, Script};
 use chassis::time::{Clock, Timestamp};
 use redis::{FromRedisValue, ToRedisArgs};
 
@@ -103,7 +103,7 @@ impl StoreError {
     }
 }
 
-/// The ways to Redis. Cheap to clone.
+/// Redis, as the verbs reach it. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Store {
     hot: Connection,
@@ -116,7 +116,7 @@ pub(super) struct Store {
 
 /// A call that is being put together.
 pub(super) struct Call<'verb> {
-    script: way::Call<'verb>,
+    script: ScriptCall<'verb>,
     timer: usize,
 }
 
@@ -128,13 +128,13 @@ impl Call<'_> {
     }
 }
 
-/// Which way a call takes.
+/// Who waits for a call.
 #[derive(Clone, Copy)]
-pub(super) enum Way {
-    /// The multiplexed connection: visitors.
+pub(super) enum Priority {
+    /// Visitors do: over the multiplexed connection.
     Hot,
-    /// The pool: the scheduler and operators, who must not stand in the way of visitors.
-    Rare,
+    /// The scheduler and operators do, who must not delay visitors: over the pool.
+    Background,
 }
 
 impl Store {
@@ -176,29 +176,36 @@ impl Store {
     }
 
     /// Runs a script.
-    pub async fn run<T: FromRedisValue>(&self, way: Way, call: &Call<'_>) -> Result<T, StoreError> {
+    pub async fn run<T: FromRedisValue>(
+        &self,
+        priority: Priority,
+        call: &Call<'_>,
+    ) -> Result<T, StoreError> {
         let answer = in_time(async {
-            match way {
-                Way::Hot => Ok(call.script.run(&mut self.hot.clone()).await?),
-                // In a box: getting a connection of a pool is large, and visitors never do it.
-                Way::Rare => Box::pin(self.run_rarely(&call.script)).await,
+            match priority {
+                Priority::Hot => Ok(call.script.run(&mut self.hot.clone()).await?),
+                // Boxed, so that the hot future stays small: a connection of a pool is large.
+                Priority::Background => Box::pin(self.run_in_background(&call.script)).await,
             }
         });
         self.timed(call.timer, answer).await
     }
 
-    async fn run_rarely<T: FromRedisValue>(&self, call: &way::Call<'_>) -> Result<T, StoreError> {
+    async fn run_in_background<T: FromRedisValue>(
+        &self,
+        call: &ScriptCall<'_>,
+    ) -> Result<T, StoreError> {
         Ok(call.run(&mut self.pool.get().await?).await?)
     }
 
-    /// Runs plain commands that only read in one round trip on the hot way. For how long is for the
+    /// Runs plain commands that only read in one round trip for a visitor. For how long is for the
     /// caller to say.
     pub async fn ask<T: FromRedisValue>(&self, pipe: &redis::Pipeline) -> Result<T, StoreError> {
         let answer = async { Ok(pipe.query_async(&mut self.hot.clone()).await?) };
         self.timed(RANK, answer).await
     }
 
-    /// Runs one plain command on the rare way.
+    /// Runs one plain command in the background.
     pub async fn command<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, StoreError> {
         let answer = in_time(async { Ok(command.query_async(&mut self.pool.get().await?).await?) });
         self.timed(COMMAND, answer).await

@@ -77,7 +77,7 @@ pub(super) struct Flow {
 
 /// What Redis says about a queue.
 #[derive(Debug)]
-pub(super) enum Seen {
+pub(super) enum QueueLookup {
     /// It is there.
     Present(Box<Snapshot>),
     /// An operator removed it; its last version.
@@ -199,14 +199,14 @@ impl Flow {
     }
 }
 
-impl redis::FromRedisValue for Seen {
+impl redis::FromRedisValue for QueueLookup {
     fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
         let reply: Reply = redis::from_redis_value(value)?;
         let version = reply.4.0;
         match reply.0.as_str() {
-            "removed" => Ok(Seen::Removed(version)),
-            "gone" => Ok(Seen::Gone),
-            _ => Ok(Seen::Present(Box::new(present(reply)?))),
+            "removed" => Ok(QueueLookup::Removed(version)),
+            "gone" => Ok(QueueLookup::Gone),
+            _ => Ok(QueueLookup::Present(Box::new(present(reply)?))),
         }
     }
 }

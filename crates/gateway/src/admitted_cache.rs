@@ -21,17 +21,17 @@ type Visit = (QueueId, Ticket);
 
 /// Who was seen inside. Empty at first.
 #[derive(Default)]
-pub struct Inside {
+pub struct AdmittedCache {
     seen: Mutex<HashMap<Visit, Timestamp>>,
     ended: Mutex<HashMap<Visit, Queue>>,
 }
 
-impl Inside {
+impl AdmittedCache {
     /// Remembers what the queue `said` of a visit, and passes it on.
     ///
     /// # Errors
     /// What the queue said; `Over` for a visit that ended here and Redis has not heard of it.
-    pub fn witness(
+    pub fn record(
         &self,
         queue: &Queue,
         ticket: &Ticket,
@@ -57,7 +57,7 @@ impl Inside {
     }
 
     /// Until when a visit may go on while the queue cannot speak.
-    pub fn recall(&self, queue: &Queue, ticket: &Ticket, now: Timestamp) -> Option<Standing> {
+    pub fn get(&self, queue: &Queue, ticket: &Ticket, now: Timestamp) -> Option<Standing> {
         let seen = lock(&self.seen);
         let until = *seen.get(&(queue.id().clone(), *ticket))?;
         (until > now).then_some(Standing::Active { until })
@@ -90,7 +90,7 @@ impl Inside {
     /// Step: tells Redis of the visits that ended while it was away.
     ///
     /// # Errors
-    /// `StoreUnavailable`: what could not be told is told at the next ring.
+    /// `StoreUnavailable`: what could not be told is told at the next trigger.
     pub async fn settle(&self) -> Result<(), QueueError> {
         let ended: Vec<_> = lock(&self.ended).clone().into_iter().collect();
         let mut outcome = Ok(());
