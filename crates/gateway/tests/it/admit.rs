@@ -8,15 +8,15 @@ use gateway::queue::policy::{PolicyChange, State};
 use gateway::queue::{Queue, Standing};
 use tokio::task::JoinSet;
 
-use crate::room::{Room, crowd, places, redis, user};
+use crate::fixture::{Fixture, crowd, places, redis, user};
 use crate::store::until_answered;
 
-async fn three_gateways(name: &str, change: PolicyChange) -> (Room, [Queue; 3]) {
-    let room = Room::new();
-    let queue = room.queue(name, change).await;
-    let second = room.twin().open(name).await;
-    let third = room.twin().open(name).await;
-    (room, [queue, second, third])
+async fn three_gateways(name: &str, change: PolicyChange) -> (Fixture, [Queue; 3]) {
+    let fixture = Fixture::new();
+    let queue = fixture.queue(name, change).await;
+    let second = fixture.twin().open(name).await;
+    let third = fixture.twin().open(name).await;
+    (fixture, [queue, second, third])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,23 +67,23 @@ async fn three_gateways_never_let_more_inside_than_allowed() {
     assert_eq!(most, MAX_ACTIVE, "all places were used, and not one more");
 }
 
-/// Rings three gateways at once in many small steps of time; says when how many entered.
+/// Admits at three gateways at once in many small steps of time; says when how many entered.
 async fn admissions(name: &str, per_second: f64, step: Duration, steps: u32) -> Vec<(i64, usize)> {
     let rules = PolicyChange {
         state: Some(State::Paused),
         admit_per_second: Some(per_second),
         ..places(1_000_000)
     };
-    let (room, gateways) = three_gateways(name, rules).await;
+    let (fixture, gateways) = three_gateways(name, rules).await;
     crowd(&gateways[0], 600).await;
     let open = PolicyChange {
         state: Some(State::Open),
         ..PolicyChange::default()
     };
-    room.change(name, open).await;
+    fixture.change(name, open).await;
     let mut admissions = Vec::new();
     for _ in 0..steps {
-        room.pass(step);
+        fixture.pass(step);
         let [one, two, three] = &gateways;
         let (one, two, three) = tokio::join!(one.admit(), two.admit(), three.admit());
         for admitted in [one.unwrap(), two.unwrap(), three.unwrap()] {
@@ -169,14 +169,14 @@ async fn a_position_never_goes_up_while_others_come_go_and_enter() {
 
 #[tokio::test]
 async fn the_observed_rate_and_the_count_of_the_last_minute_are_shown() {
-    let (room, gateways) = three_gateways("admit-count", places(100)).await;
+    let (fixture, gateways) = three_gateways("admit-count", places(100)).await;
     crowd(&gateways[0], 60).await;
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     let snapshot = gateways[0].snapshot();
     assert_eq!((snapshot.admitted_last_minute, snapshot.admitted), (60, 60));
     assert!(snapshot.rate.is_some_and(|rate| rate > 0.0));
-    room.pass(Duration::from_secs(61));
-    room.queues.refresh().await.unwrap();
+    fixture.pass(Duration::from_secs(61));
+    fixture.queues.refresh().await.unwrap();
     let snapshot = gateways[0].snapshot();
     assert_eq!(snapshot.admitted_last_minute, 0);
     assert_eq!((snapshot.admitted, snapshot.active), (60, 60));
@@ -184,8 +184,8 @@ async fn the_observed_rate_and_the_count_of_the_last_minute_are_shown() {
         snapshot.rate.is_some_and(|rate| rate < 1.0),
         "of the last quarter of an hour"
     );
-    room.pass(Duration::from_secs(15 * 60));
-    room.queues.refresh().await.unwrap();
+    fixture.pass(Duration::from_secs(15 * 60));
+    fixture.queues.refresh().await.unwrap();
     let snapshot = gateways[0].snapshot();
     assert_eq!((snapshot.admitted_last_minute, snapshot.rate), (0, None));
 }

@@ -9,7 +9,7 @@ use gateway::queue::{Queue, Seed, Standing, Ticket};
 use redis::aio::MultiplexedConnection;
 use testbed::{Redis, RedisOptions, Scratch};
 
-use crate::room::{Room, is_active, places, user};
+use crate::fixture::{Fixture, is_active, places, user};
 
 /// What Redis may spend on one visitor, all in all.
 const MOST_BYTES: f64 = 150.0;
@@ -24,7 +24,7 @@ fn crowd_size() -> u64 {
 }
 
 struct Scene {
-    room: Room,
+    fixture: Fixture,
     queue: Queue,
     redis: MultiplexedConnection,
     empty: u64,
@@ -36,11 +36,11 @@ impl Scene {
     async fn new(rules: PolicyChange) -> Self {
         let scratch = Scratch::new().unwrap();
         let server = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
-        let room = Room::at(&server.url(), Clock::system());
-        let queue = room.queue("main", rules).await;
-        let redis = crate::room::plain(&server.url()).await;
+        let fixture = Fixture::at(&server.url(), Clock::system());
+        let queue = fixture.queue("main", rules).await;
+        let redis = crate::fixture::plain(&server.url()).await;
         let mut scene = Self {
-            room,
+            fixture,
             queue,
             redis,
             empty: 0,
@@ -49,7 +49,7 @@ impl Scene {
         };
         // Scripts and connections are there before anybody waits.
         scene.queue.admit().await.unwrap();
-        scene.room.queues.refresh().await.unwrap();
+        scene.fixture.queues.refresh().await.unwrap();
         scene.empty = scene.used().await;
         scene
     }
@@ -68,7 +68,7 @@ impl Scene {
 
     /// Puts so many in line as join does, only faster. Tickets are given out from a second ago on.
     async fn fill(&mut self, size: u64, lots: Option<&Seed>) -> Vec<Ticket> {
-        let now = u64::try_from(self.room.clock.now().timestamp_micros()).unwrap();
+        let now = u64::try_from(self.fixture.clock.now().timestamp_micros()).unwrap();
         let (first, epoch) = (now - size, self.queue.snapshot().epoch);
         let ticket = |number| Ticket {
             user: user(),
@@ -120,9 +120,9 @@ async fn a_visitor_costs_at_most_150_bytes_also_where_many_are_away_or_inside() 
 
     // A tenth of those at the head are there, half of the rest of the near ones never came back.
     let there: Vec<_> = tickets.iter().step_by(10).take(20_000).copied().collect();
-    for ring in 0..30 {
-        scene.room.pass(STEP);
-        if ring % 5 == 0 {
+    for run in 0..30 {
+        scene.fixture.pass(STEP);
+        if run % 5 == 0 {
             scene.queue.present(&there).await.unwrap();
         }
         scene.queue.admit().await.unwrap();
@@ -131,7 +131,7 @@ async fn a_visitor_costs_at_most_150_bytes_also_where_many_are_away_or_inside() 
     let recorded = scene
         .bytes_each(size, "with those near who are there")
         .await;
-    scene.room.change("main", state(State::Open)).await;
+    scene.fixture.change("main", state(State::Open)).await;
     for _ in 0..size / 1_000 {
         scene.queue.admit().await.unwrap();
     }
@@ -142,7 +142,7 @@ async fn a_visitor_costs_at_most_150_bytes_also_where_many_are_away_or_inside() 
         }
         break;
     }
-    scene.room.queues.refresh().await.unwrap();
+    scene.fixture.queues.refresh().await.unwrap();
     let seen = scene.queue.snapshot();
     let who = format!(
         "of whom {} wait, {} are parked, {} inside",
@@ -169,7 +169,7 @@ async fn admission_us(size: u64) -> f64 {
     let mut admitted = 0;
     while admitted < 500 {
         // The lease of the one inside ends.
-        scene.room.pass(Duration::from_secs(60));
+        scene.fixture.pass(Duration::from_secs(60));
         admitted += scene.queue.admit().await.unwrap().users.len();
     }
     let section: String = redis::cmd("INFO")
@@ -215,7 +215,7 @@ async fn the_draw_is_one_step_however_many_wait() {
         .unwrap();
     let seed: Seed = seed.parse().unwrap();
     let mut tickets = scene.fill(size, Some(&seed)).await;
-    scene.room.pass(opens_in);
+    scene.fixture.pass(opens_in);
     let begin = Instant::now();
     let admitted = scene.queue.admit().await.unwrap();
     let took = begin.elapsed();
@@ -226,7 +226,7 @@ async fn the_draw_is_one_step_however_many_wait() {
         .map(|ticket| (ticket.user, ticket.number))
         .collect();
     assert_eq!(admitted.users, drawn);
-    scene.room.queues.refresh().await.unwrap();
+    scene.fixture.queues.refresh().await.unwrap();
     for (ahead, ticket) in (0..).zip(&tickets[100..]).step_by(997) {
         let place = scene.queue.rank(ticket).await.unwrap();
         assert_eq!(place, Standing::Waiting { ahead });

@@ -13,12 +13,12 @@ use gateway::queue::{Queue, Standing};
 use testbed::{Redis, RedisOptions, Scratch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::room::{Room, is_active, places, user};
+use crate::fixture::{Fixture, is_active, places, user};
 
 const MAX_ACTIVE: usize = 20;
 const PER_SECOND: f64 = 60.0;
 const VISITORS: usize = 80;
-/// A gateway rings so often; much more often than a scheduler would.
+/// A gateway admits so often; much more often than a scheduler would.
 const RING: Duration = Duration::from_millis(20);
 
 /// One script that let visitors in.
@@ -145,10 +145,10 @@ async fn open_doors(redis: &Redis) -> Vec<Queue> {
     };
     let mut gateways = Vec::new();
     for gateway in 0..3 {
-        let room = Room::at(&redis.url(), Clock::system());
+        let fixture = Fixture::at(&redis.url(), Clock::system());
         gateways.push(match gateway {
-            0 => room.queue("main", rules.clone()).await,
-            _ => room.open("main").await,
+            0 => fixture.queue("main", rules.clone()).await,
+            _ => fixture.open("main").await,
         });
     }
     gateways
@@ -197,7 +197,7 @@ async fn in_a_churn_over_three_gateways_nothing_is_out_of_order_twice_or_too_muc
     let client = redis::Client::open(redis.url()).unwrap();
     let listening = listen(&client).await;
     let (visits, grew) = churn(gateways, Instant::now() + Duration::from_secs(seconds)).await;
-    let mut plain = crate::room::plain(&redis.url()).await;
+    let mut plain = crate::fixture::plain(&redis.url()).await;
     let mut last = redis::cmd("ECHO");
     last.arg("the end").exec_async(&mut plain).await.unwrap();
     let record = listening.await.unwrap();

@@ -7,7 +7,7 @@ use chassis::time::Clock;
 use gateway::queue::Queue;
 use testbed::{Redis, RedisOptions, Scratch};
 
-use crate::room::{Room, crowd, is_active, places, user};
+use crate::fixture::{Fixture, crowd, is_active, places, user};
 
 /// What connections say for themselves, and the call of a script.
 const ASIDE: [&str; 9] = [
@@ -29,17 +29,17 @@ struct Meter {
 }
 
 impl Meter {
-    async fn open() -> (Self, Room) {
+    async fn open() -> (Self, Fixture) {
         let scratch = Scratch::new().unwrap();
         let server = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
-        let redis = crate::room::plain(&server.url()).await;
-        let room = Room::at(&server.url(), Clock::system());
+        let redis = crate::fixture::plain(&server.url()).await;
+        let fixture = Fixture::at(&server.url(), Clock::system());
         let meter = Self {
             redis,
             _server: server,
             _scratch: scratch,
         };
-        (meter, room)
+        (meter, fixture)
     }
 
     /// The commands that `act` needs. Boxed, because all of them together are more than a stack holds.
@@ -63,18 +63,18 @@ fn calls(line: &str) -> Option<(String, u64)> {
     (!ASIDE.contains(&name)).then(|| (name.to_owned(), calls))
 }
 
-async fn ring(queue: &Queue) -> usize {
+async fn admit(queue: &Queue) -> usize {
     queue.admit().await.unwrap().users.len()
 }
 
 #[tokio::test]
 async fn a_verb_costs_as_many_commands_as_the_page_says() {
-    let (mut meter, room) = Meter::open().await;
-    let queue = room.queue("main", places(1)).await;
+    let (mut meter, fixture) = Meter::open().await;
+    let queue = fixture.queue("main", places(1)).await;
     let inside = queue.join(user()).await.unwrap().ticket;
     let line = crowd(&queue, 5_000).await;
-    room.queues.refresh().await.unwrap();
-    ring(&queue).await;
+    fixture.queues.refresh().await.unwrap();
+    admit(&queue).await;
 
     let (deep, _) = meter
         .count("poll deep in the line", Box::pin(queue.poll(&line[4_999])))
@@ -103,7 +103,7 @@ async fn a_verb_costs_as_many_commands_as_the_page_says() {
         .count("leave the line", Box::pin(queue.leave(&joined)))
         .await;
     let (idle, admitted) = meter
-        .count("admit, full house", Box::pin(ring(&queue)))
+        .count("admit, full house", Box::pin(admit(&queue)))
         .await;
     assert_eq!(admitted, 0);
     let (swap, left) = meter
@@ -114,10 +114,12 @@ async fn a_verb_costs_as_many_commands_as_the_page_says() {
         .await;
     assert!(left.unwrap().freed);
     let (snapshot, _) = meter
-        .count("refresh", Box::pin(room.queues.refresh()))
+        .count("refresh", Box::pin(fixture.queues.refresh()))
         .await;
-    room.change("main", places(101)).await;
-    let (many, admitted) = meter.count("admit a hundred", Box::pin(ring(&queue))).await;
+    fixture.change("main", places(101)).await;
+    let (many, admitted) = meter
+        .count("admit a hundred", Box::pin(admit(&queue)))
+        .await;
     assert_eq!(admitted, 100);
     let (ranks, _) = meter
         .count("ranks of 200", Box::pin(queue.ranks(&line[200..400])))

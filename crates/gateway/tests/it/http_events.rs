@@ -7,29 +7,29 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::house::{House, said, token, until};
 use crate::listener::Listener;
+use crate::test_app::{TestApp, said, token, until};
 
 const EVENTS: &str = "/api/v1/queues/main/tokens/me/events";
 const ME: &str = "/api/v1/queues/main/tokens/me";
 const CROWD: usize = 1_000;
 
-async fn listen(house: &House, place: &Value) -> Listener {
-    Listener::open(house.get(EVENTS).bearer_auth(token(place))).await
+async fn listen(app: &TestApp, place: &Value) -> Listener {
+    Listener::open(app.get(EVENTS).bearer_auth(token(place))).await
 }
 
-async fn leave(house: &House, place: &Value) {
-    let (status, _) = said(house.delete(ME).bearer_auth(token(place))).await;
+async fn leave(app: &TestApp, place: &Value) {
+    let (status, _) = said(app.delete(ME).bearer_auth(token(place))).await;
     assert_eq!(status, 204);
 }
 
 #[actix_web::test]
 async fn a_listener_hears_each_step_to_the_front_in_and_out() {
-    let house = House::open().await;
-    house.rule(json!({ "maxActive": 1 })).await;
-    let inside = house.join().await;
-    let (first, second) = (house.join().await, house.join().await);
-    let mut listener = listen(&house, &second).await;
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let inside = app.join().await;
+    let (first, second) = (app.join().await, app.join().await);
+    let mut listener = listen(&app, &second).await;
     assert_eq!(listener.header("content-type"), "text/event-stream");
     assert_eq!(listener.header("cache-control"), "no-store");
     assert_eq!(listener.header("x-accel-buffering"), "no");
@@ -40,39 +40,38 @@ async fn a_listener_hears_each_step_to_the_front_in_and_out() {
     assert_eq!(place.data["position"], 2);
     assert_eq!(place.data["ticketNumber"], second["ticketNumber"]);
     assert_eq!(place.data["token"], Value::Null);
-    leave(&house, &first).await;
+    leave(&app, &first).await;
     let nearer = listener.expect("place").await;
     assert_eq!(nearer.data["position"], 1);
     assert_ne!(nearer.id, place.id);
-    leave(&house, &inside).await;
+    leave(&app, &inside).await;
     let active = listener.expect("active").await;
     assert_eq!(active.data["state"], "active");
     assert_eq!(active.data["position"], 0);
     assert!(active.data["activeUntil"].is_string());
-    let (status, _) = house.visit(&second, "/api/v1/seats").await;
+    let (status, _) = app.visit(&second, "/api/v1/seats").await;
     assert_eq!(status, 200);
     let claimed = listener.expect("active").await;
     assert!(
         claimed.data["expiresInSeconds"].as_u64() > Some(400),
         "whoever shows up may stay: {claimed:?}"
     );
-    leave(&house, &second).await;
+    leave(&app, &second).await;
     let gone = listener.expect("gone").await;
     assert_eq!(gone.data["code"], "TOKEN_EXPIRED");
     assert_eq!(listener.next().await, None, "nothing follows");
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn a_listener_hears_of_a_pause_a_message_and_the_end_of_the_queue() {
-    let house = House::open().await;
-    house.rule(json!({ "maxActive": 1 })).await;
-    house.join().await;
-    let waiting = house.join().await;
-    let mut listener = listen(&house, &waiting).await;
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    app.join().await;
+    let waiting = app.join().await;
+    let mut listener = listen(&app, &waiting).await;
     listener.expect("place").await;
-    house
-        .rule(json!({ "state": "paused", "message": "Back at ten." }))
+    app.rule(json!({ "state": "paused", "message": "Back at ten." }))
         .await;
     let place = listener.expect("place").await;
     assert_eq!(place.data["paused"], true);
@@ -81,76 +80,74 @@ async fn a_listener_hears_of_a_pause_a_message_and_the_end_of_the_queue() {
     assert_eq!(paused.data, json!({ "paused": true }));
     let message = listener.expect("message").await;
     assert_eq!(message.data, json!({ "message": "Back at ten." }));
-    house
-        .rule(json!({ "state": "open", "message": null }))
-        .await;
+    app.rule(json!({ "state": "open", "message": null })).await;
     listener.expect("place").await;
     let goes_on = listener.expect("paused").await;
     assert_eq!(goes_on.data, json!({ "paused": false }));
     let message = listener.expect("message").await;
     assert_eq!(message.data, json!({ "message": null }));
-    let removal = house.delete("/api/v1/queues/main");
-    let removal = removal.bearer_auth(crate::house::OPERATOR_KEY);
+    let removal = app.delete("/api/v1/queues/main");
+    let removal = removal.bearer_auth(crate::test_app::OPERATOR_KEY);
     assert_eq!(said(removal).await.0, 204);
     let gone = listener.expect("gone").await;
     assert_eq!(gone.data["code"], "QUEUE_UNKNOWN");
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn who_comes_back_is_told_what_is_new_and_nothing_twice() {
-    let house = House::open().await;
-    house.rule(json!({ "maxActive": 1 })).await;
-    house.join().await;
-    let waiting = house.join().await;
-    let place = listen(&house, &waiting).await.expect("place").await;
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    app.join().await;
+    let waiting = app.join().await;
+    let place = listen(&app, &waiting).await.expect("place").await;
     let back = |id: &str| {
-        let request = house.get(EVENTS).bearer_auth(token(&waiting));
+        let request = app.get(EVENTS).bearer_auth(token(&waiting));
         Listener::open(request.header("Last-Event-ID", id))
     };
     let mut listener = back(&place.id).await;
-    house.rule(json!({ "message": "Soon." })).await;
+    app.rule(json!({ "message": "Soon." })).await;
     let told = listener.expect("message").await;
     let mut listener = back(&told.id).await;
-    house.rule(json!({ "message": "Now." })).await;
+    app.rule(json!({ "message": "Now." })).await;
     let told = listener.next().await.unwrap();
     assert_eq!(told.data, json!({ "message": "Now." }), "not `Soon.` again");
     let mut listener = back("nonsense").await;
     listener.expect("place").await;
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn who_has_nothing_to_watch_is_refused_as_when_polling() {
-    let house = House::open().await;
-    let place = house.join().await;
-    let refused = crate::house::refused;
+    let app = TestApp::open().await;
+    let place = app.join().await;
+    let refused = crate::test_app::refused;
     assert_eq!(
-        refused(house.get(EVENTS)).await,
+        refused(app.get(EVENTS)).await,
         (401, "TOKEN_MISSING".to_owned())
     );
     assert_eq!(
-        refused(house.get(EVENTS).bearer_auth("x")).await,
+        refused(app.get(EVENTS).bearer_auth("x")).await,
         (401, "TOKEN_INVALID".to_owned())
     );
-    let unknown = house.get("/api/v1/queues/nope/tokens/me/events");
+    let unknown = app.get("/api/v1/queues/nope/tokens/me/events");
     assert_eq!(
         refused(unknown.bearer_auth(token(&place))).await,
         (404, "QUEUE_UNKNOWN".to_owned())
     );
-    let head = house.client.head(format!("{}{EVENTS}", house.url));
+    let head = app.client.head(format!("{}{EVENTS}", app.url));
     let head = head.bearer_auth(token(&place)).send().await.unwrap();
     assert_eq!(head.status(), 200);
     assert_eq!(head.bytes().await.unwrap().len(), 0);
-    let four = join_all((0..4).map(|_| listen(&house, &place))).await;
-    let fifth = house.get(EVENTS).bearer_auth(token(&place));
+    let four = join_all((0..4).map(|_| listen(&app, &place))).await;
+    let fifth = app.get(EVENTS).bearer_auth(token(&place));
     assert_eq!(refused(fifth).await, (429, "TOO_MANY_STREAMS".to_owned()));
     drop(four);
-    leave(&house, &place).await;
-    let over = house.get(EVENTS).bearer_auth(token(&place));
+    leave(&app, &place).await;
+    let over = app.get(EVENTS).bearer_auth(token(&place));
     assert_eq!(refused(over).await, (410, "TOKEN_EXPIRED".to_owned()));
-    house.close().await;
-    let small = House::with(&[("GATEWAY_STREAMS", "1")]).await;
+    app.close().await;
+    let small = TestApp::with(&[("GATEWAY_STREAMS", "1")]).await;
     let place = small.join().await;
     let one = listen(&small, &place).await;
     let full = small.get(EVENTS).bearer_auth(token(&place));
@@ -161,44 +158,44 @@ async fn who_has_nothing_to_watch_is_refused_as_when_polling() {
 
 #[actix_web::test]
 async fn a_stop_ends_every_stream_in_order() {
-    let house = House::with(&[("GATEWAY_GRACE_S", "60")]).await;
-    let place = house.join().await;
-    let mut listener = listen(&house, &place).await;
+    let app = TestApp::with(&[("GATEWAY_GRACE_S", "60")]).await;
+    let place = app.join().await;
+    let mut listener = listen(&app, &place).await;
     listener.expect("active").await;
     let heard = tokio::spawn(async move { while listener.next().await.is_some() {} });
-    let stopped = tokio::time::timeout(Duration::from_secs(30), house.close()).await;
+    let stopped = tokio::time::timeout(Duration::from_secs(30), app.close()).await;
     assert!(stopped.is_ok(), "a stream does not hold up the stop");
     heard.await.expect("an end, not a broken connection");
 }
 
 #[actix_web::test]
 async fn a_stream_outlives_a_store_that_hangs() {
-    let house = House::open().await;
-    house.rule(json!({ "maxActive": 1 })).await;
-    let inside = house.join().await;
-    let waiting = house.join().await;
-    let mut listener = listen(&house, &waiting).await;
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let inside = app.join().await;
+    let waiting = app.join().await;
+    let mut listener = listen(&app, &waiting).await;
     listener.expect("place").await;
-    house.redis.freeze();
-    let refused = house.poll(&waiting).await;
+    app.redis.freeze();
+    let refused = app.poll(&waiting).await;
     assert_eq!(refused.0, 503);
-    house.redis.thaw();
-    house.persist_leave(&inside).await;
+    app.redis.thaw();
+    app.persist_leave(&inside).await;
     listener.expect("active").await;
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn a_thousand_listeners_each_hear_their_own_place_from_a_few_reads_a_second() {
-    let house = House::with(&[("GATEWAY_GRACE_S", "5")]).await;
-    house.rule(json!({ "maxActive": 1 })).await;
-    let inside = house.join().await;
+    let app = TestApp::with(&[("GATEWAY_GRACE_S", "5")]).await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let inside = app.join().await;
     let mut places = Vec::new();
     for _ in 0..CROWD {
-        places.push(house.join().await);
+        places.push(app.join().await);
     }
     let mut listeners: Vec<_> = stream::iter(&places)
-        .map(|place| listen(&house, place))
+        .map(|place| listen(&app, place))
         .buffered(50)
         .collect()
         .await;
@@ -206,17 +203,17 @@ async fn a_thousand_listeners_each_hear_their_own_place_from_a_few_reads_a_secon
         let place = listener.expect("place").await;
         assert_eq!(place.data["position"], position);
     }
-    let before = house.commands("zrank").await;
-    leave(&house, &inside).await;
+    let before = app.commands("zrank").await;
+    leave(&app, &inside).await;
     listeners[0].expect("active").await;
     for (listener, position) in listeners[1..].iter_mut().zip(1..) {
         let nearer = listener.until(|it| it.name == "place").await;
         assert_eq!(nearer.data["position"], position);
     }
-    let looks = house.commands("zrank").await - before;
+    let looks = app.commands("zrank").await - before;
     println!("{CROWD} streams: {looks} lookups until everybody had heard of one step");
     let shown = format!("usher_streams_open{{queue=\"main\"}} {CROWD}");
-    until(async || house.metrics().await.contains(&shown)).await;
+    until(async || app.metrics().await.contains(&shown)).await;
     let silent = listeners.pop().expect("the last one");
     let pinged = async {
         let mut silent = silent;
@@ -224,21 +221,21 @@ async fn a_thousand_listeners_each_hear_their_own_place_from_a_few_reads_a_secon
     };
     pinged.await;
     drop(listeners);
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn a_user_without_a_place_watches_nothing_of_somebody_elses() {
-    let house = House::open().await;
-    house.rule(json!({ "maxActive": 1 })).await;
-    house.join().await;
-    let waiting = house.join().await;
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    app.join().await;
+    let waiting = app.join().await;
     let body = json!({ "userId": Uuid::new_v4() });
-    let (_, other) = said(house.post("/api/v1/queues/main/tokens").json(&body)).await;
+    let (_, other) = said(app.post("/api/v1/queues/main/tokens").json(&body)).await;
     let cookie = format!("usher_token_main={}", token(&other));
-    let mut listener = Listener::open(house.get(EVENTS).header("Cookie", cookie)).await;
+    let mut listener = Listener::open(app.get(EVENTS).header("Cookie", cookie)).await;
     let place = listener.expect("place").await;
     assert_eq!(place.data["userId"], other["userId"]);
     assert_ne!(place.data["userId"], waiting["userId"]);
-    house.close().await;
+    app.close().await;
 }

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use testbed::Scratch;
 use uuid::Uuid;
 
-use crate::house::{House, OPERATOR_KEY, SECRET, refused, said, token};
 use crate::provider::{Provider, SHARED_SECRET, Signer, key_set};
+use crate::test_app::{OPERATOR_KEY, SECRET, TestApp, refused, said, token};
 
 const TOKENS: &str = "/api/v1/queues/main/tokens";
 const JWT: (&str, &str) = ("GATEWAY_IDENTITY", "jwt");
 
-fn claims(house: &House, sub: &str) -> Value {
-    let now = house.clock.now().timestamp();
+fn claims(app: &TestApp, sub: &str) -> Value {
+    let now = app.clock.now().timestamp();
     json!({ "sub": sub, "exp": now + 600, "iss": "https://id.example", "aud": "shop" })
 }
 
@@ -25,9 +25,9 @@ fn with(mut claims: Value, name: &str, value: impl Into<Value>) -> Value {
     claims
 }
 
-fn join(house: &House, identity: &str) -> RequestBuilder {
+fn join(app: &TestApp, identity: &str) -> RequestBuilder {
     let body = json!({});
-    house.post(TOKENS).bearer_auth(identity).json(&body)
+    app.post(TOKENS).bearer_auth(identity).json(&body)
 }
 
 fn shared() -> Signer {
@@ -36,37 +36,37 @@ fn shared() -> Signer {
 }
 
 #[actix_web::test]
-async fn whoever_the_provider_vouches_for_has_one_place_whatever_they_claim() {
+async fn who_the_provider_vouches_for_has_one_place_whatever_they_claim() {
     let scratch = Scratch::new().unwrap();
     let file = scratch.path().join("jwks.json");
     let (rsa, ec) = (Signer::rsa("r"), Signer::ec("e"));
     std::fs::write(&file, key_set(&[&rsa, &ec])).unwrap();
     let path = file.to_str().unwrap();
     let secret = ("GATEWAY_IDENTITY_SECRET", SHARED_SECRET);
-    let house = House::with(&[JWT, ("GATEWAY_JWKS", path), secret]).await;
+    let app = TestApp::with(&[JWT, ("GATEWAY_JWKS", path), secret]).await;
     let user = Uuid::new_v4().to_string();
-    let (status, first) = said(join(&house, &rsa.token(&claims(&house, &user)))).await;
+    let (status, first) = said(join(&app, &rsa.token(&claims(&app, &user)))).await;
     assert_eq!((status.as_u16(), &first["userId"]), (201, &json!(user)));
     for signer in [&rsa, &ec, &shared()] {
-        let (status, again) = said(join(&house, &signer.token(&claims(&house, &user)))).await;
+        let (status, again) = said(join(&app, &signer.token(&claims(&app, &user)))).await;
         assert_eq!(status, 200, "{again}");
         assert_eq!(again["ticketNumber"], first["ticketNumber"]);
     }
-    let own = rsa.token(&claims(&house, &user));
+    let own = rsa.token(&claims(&app, &user));
     let named = |id: &str| {
         let body = json!({ "userId": id });
-        house.post(TOKENS).bearer_auth(&own).json(&body)
+        app.post(TOKENS).bearer_auth(&own).json(&body)
     };
     assert_eq!(said(named(&user)).await.0, 200);
     let other = named(&Uuid::new_v4().to_string());
     assert_eq!(refused(other).await, (403, "IDENTITY_MISMATCH".to_owned()));
-    let (status, ann) = said(join(&house, &ec.token(&claims(&house, "auth0|ann")))).await;
+    let (status, ann) = said(join(&app, &ec.token(&claims(&app, "auth0|ann")))).await;
     assert_eq!(status, 201);
     let expected = Uuid::new_v5(&Uuid::NAMESPACE_OID, b"auth0|ann");
     assert_eq!(ann["userId"], json!(expected));
-    let poll = house.get("/api/v1/queues/main/tokens/me");
+    let poll = app.get("/api/v1/queues/main/tokens/me");
     assert_eq!(said(poll.bearer_auth(token(&ann))).await.0, 200);
-    house.close().await;
+    app.close().await;
 }
 
 /// Tokens that no key of the provider has signed as they are.
@@ -130,22 +130,20 @@ fn unfit(rsa: &Signer, good: &Value, now: i64) -> Vec<(String, &'static str)> {
 async fn a_token_that_is_not_of_the_provider_for_us_and_now_gives_no_place() {
     let (rsa, ec) = (Signer::rsa("r"), Signer::ec("e"));
     let provider = Provider::open(Some(key_set(&[&rsa, &ec])));
-    let house = House::with(&[
+    let app = TestApp::with(&[
         JWT,
         ("GATEWAY_JWKS", &provider.url),
         ("GATEWAY_IDENTITY_ISSUER", "https://id.example"),
         ("GATEWAY_IDENTITY_AUDIENCE", "shop"),
     ])
     .await;
-    let good = claims(&house, "ann");
-    let now = house.clock.now().timestamp();
-    let nobody = house
-        .post(TOKENS)
-        .json(&json!({ "userId": Uuid::new_v4() }));
+    let good = claims(&app, "ann");
+    let now = app.clock.now().timestamp();
+    let nobody = app.post(TOKENS).json(&json!({ "userId": Uuid::new_v4() }));
     assert_eq!(refused(nobody).await, (401, "IDENTITY_MISSING".to_owned()));
     let bad = forged(&rsa, &ec, &good).into_iter();
     for (token, what) in bad.chain(unfit(&rsa, &good, now)) {
-        let refusal = refused(join(&house, &token)).await;
+        let refusal = refused(join(&app, &token)).await;
         assert_eq!(refusal, (401, "IDENTITY_INVALID".to_owned()), "{what}");
     }
     let many = with(good.clone(), "aud", json!(["bank", "shop"]));
@@ -155,9 +153,9 @@ async fn a_token_that_is_not_of_the_provider_for_us_and_now_gives_no_place() {
         rsa.token_with(&json!({ "alg": "RS256" }), &good),
         ec.token(&with(good.clone(), "exp", now as f64 - 10.5)),
     ] {
-        assert!(said(join(&house, &fine)).await.0.is_success());
+        assert!(said(join(&app, &fine)).await.0.is_success());
     }
-    house.close().await;
+    app.close().await;
     provider.close().await;
 }
 
@@ -165,20 +163,20 @@ async fn a_token_that_is_not_of_the_provider_for_us_and_now_gives_no_place() {
 async fn a_new_key_is_learnt_at_once_and_invented_names_ask_at_most_once_a_minute() {
     let (old, new) = (Signer::rsa("old"), Signer::ec("new"));
     let provider = Provider::open(Some(key_set(&[&old])));
-    let house = House::with(&[JWT, ("GATEWAY_JWKS", &provider.url)]).await;
+    let app = TestApp::with(&[JWT, ("GATEWAY_JWKS", &provider.url)]).await;
     assert_eq!(provider.reads(), 1, "at the start");
-    house.clock.advance(Duration::from_secs(60));
+    app.clock.advance(Duration::from_secs(60));
     provider.show(Some(key_set(&[&old, &new])));
-    let (status, _) = said(join(&house, &new.token(&claims(&house, "ann")))).await;
+    let (status, _) = said(join(&app, &new.token(&claims(&app, "ann")))).await;
     assert_eq!(status, 201);
     assert_eq!(provider.reads(), 2);
     for _ in 0..20 {
-        let invented = Signer::rsa("invented").token(&claims(&house, "bob"));
-        let refusal = refused(join(&house, &invented)).await;
+        let invented = Signer::rsa("invented").token(&claims(&app, "bob"));
+        let refusal = refused(join(&app, &invented)).await;
         assert_eq!(refusal, (401, "IDENTITY_INVALID".to_owned()));
     }
     assert_eq!(provider.reads(), 2);
-    house.close().await;
+    app.close().await;
     provider.close().await;
 }
 
@@ -186,34 +184,34 @@ async fn a_new_key_is_learnt_at_once_and_invented_names_ask_at_most_once_a_minut
 async fn a_provider_that_is_away_is_not_missed_for_an_hour() {
     let signer = Signer::ec("e");
     let provider = Provider::open(None);
-    let house = House::with(&[JWT, ("GATEWAY_JWKS", &provider.url)]).await;
-    let identity = |sub: &str| signer.token(&claims(&house, sub));
-    let early = refused(join(&house, &identity("ann"))).await;
+    let app = TestApp::with(&[JWT, ("GATEWAY_JWKS", &provider.url)]).await;
+    let identity = |sub: &str| signer.token(&claims(&app, sub));
+    let early = refused(join(&app, &identity("ann"))).await;
     assert_eq!(early, (503, "IDENTITY_UNAVAILABLE".to_owned()));
     provider.show(Some(key_set(&[&signer])));
-    house.clock.advance(Duration::from_secs(10));
-    assert_eq!(said(join(&house, &identity("ann"))).await.0, 201);
+    app.clock.advance(Duration::from_secs(10));
+    assert_eq!(said(join(&app, &identity("ann"))).await.0, 201);
     provider.show(None);
-    house.clock.advance(Duration::from_secs(3_000));
-    assert_eq!(said(join(&house, &identity("bob"))).await.0, 201);
-    house.clock.advance(Duration::from_secs(700));
-    let late = refused(join(&house, &identity("eve"))).await;
+    app.clock.advance(Duration::from_secs(3_000));
+    assert_eq!(said(join(&app, &identity("bob"))).await.0, 201);
+    app.clock.advance(Duration::from_secs(700));
+    let late = refused(join(&app, &identity("eve"))).await;
     assert_eq!(late, (503, "IDENTITY_UNAVAILABLE".to_owned()));
     provider.show(Some("not a set".to_owned()));
-    house.clock.advance(Duration::from_secs(10));
-    let odd = refused(join(&house, &identity("eve"))).await;
+    app.clock.advance(Duration::from_secs(10));
+    let odd = refused(join(&app, &identity("eve"))).await;
     assert_eq!(odd, (503, "IDENTITY_UNAVAILABLE".to_owned()));
-    house.close().await;
+    app.close().await;
     provider.close().await;
 }
 
 #[actix_web::test]
-async fn without_a_provider_whoever_names_a_user_is_that_user() {
-    let house = House::open().await;
+async fn without_a_provider_who_names_a_user_is_that_user() {
+    let app = TestApp::open().await;
     let body = json!({ "userId": Uuid::new_v4() });
-    let request = house.post(TOKENS).bearer_auth("whatever").json(&body);
+    let request = app.post(TOKENS).bearer_auth("whatever").json(&body);
     assert_eq!(said(request).await.0, 201);
-    let unnamed = house.post(TOKENS).json(&json!({}));
+    let unnamed = app.post(TOKENS).json(&json!({}));
     assert_eq!(refused(unnamed).await, (422, "BODY_INVALID".to_owned()));
-    house.close().await;
+    app.close().await;
 }

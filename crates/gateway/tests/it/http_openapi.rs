@@ -4,7 +4,7 @@ use gateway::api::{GatewayApi, document};
 use serde_json::Value;
 use utoipa::OpenApi as _;
 
-use crate::house::{House, said};
+use crate::test_app::{TestApp, said};
 
 #[test]
 fn the_committed_document_is_the_one_of_this_code() {
@@ -18,23 +18,23 @@ fn the_committed_document_is_the_one_of_this_code() {
 
 #[actix_web::test]
 async fn every_documented_route_answers_and_the_merged_document_is_served() {
-    let house = House::open().await;
-    let (status, served) = said(house.get("/openapi.json")).await;
+    let app = TestApp::open().await;
+    let (status, served) = said(app.get("/openapi.json")).await;
     assert_eq!(status, 200);
     let merged = serde_json::to_value(document()).unwrap();
     assert_eq!(served["paths"], merged["paths"]);
     let own = serde_json::to_value(GatewayApi::openapi()).unwrap();
     for (path, methods) in own["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
-            let url = format!("{}{}", house.url, path.replace("{queue}", "main"));
+            let url = format!("{}{}", app.url, path.replace("{queue}", "main"));
             let method = method.to_uppercase().parse().unwrap();
-            let (status, said) = said(house.client.request(method, url)).await;
+            let (status, said) = said(app.client.request(method, url)).await;
             assert!(status != 404 && status != 405, "{path}: {status} {said}");
         }
     }
-    let docs = house.get("/docs/").send().await.unwrap();
+    let docs = app.get("/docs/").send().await.unwrap();
     assert_eq!(docs.status(), 200);
-    house.close().await;
+    app.close().await;
 }
 
 #[test]

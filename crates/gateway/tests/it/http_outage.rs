@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::house::{House, PATIENCE, refused, said, token};
+use crate::test_app::{PATIENCE, TestApp, refused, said, token};
 
 const TOKENS: &str = "/api/v1/queues/main/tokens";
 const ME: &str = "/api/v1/queues/main/tokens/me";
@@ -18,22 +18,22 @@ const RUSH: usize = 3_000;
 const POLLS: usize = 100;
 
 /// One inside, who has shown up at this gateway, and some who wait.
-async fn sale(waiting: usize) -> (House, Value, Vec<Value>) {
-    let house = House::open().await;
-    house.rule(json!({ "maxActive": 1 })).await;
-    let inside = house.join().await;
+async fn sale(waiting: usize) -> (TestApp, Value, Vec<Value>) {
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let inside = app.join().await;
     let mut line = Vec::new();
     for _ in 0..waiting {
-        line.push(house.join().await);
+        line.push(app.join().await);
     }
-    (house, inside, line)
+    (app, inside, line)
 }
 
 /// Polls until Redis is reached again.
-async fn until_answered(house: &House, place: &Value) -> Value {
+async fn until_answered(app: &TestApp, place: &Value) -> Value {
     let end = Instant::now() + PATIENCE;
     loop {
-        let (status, said) = house.poll(place).await;
+        let (status, said) = app.poll(place).await;
         if status == 200 {
             return said;
         }
@@ -42,17 +42,17 @@ async fn until_answered(house: &House, place: &Value) -> Value {
     }
 }
 
-async fn assert_outage(house: &House, inside: &Value, waiting: &Value) {
-    let (status, echo) = house.visit(inside, "/api/v1/seats").await;
+async fn assert_outage(app: &TestApp, inside: &Value, waiting: &Value) {
+    let (status, echo) = app.visit(inside, "/api/v1/seats").await;
     assert_eq!(status, 200, "whoever is inside goes on: {echo}");
-    let asked = house.get(ME).bearer_auth(token(inside));
+    let asked = app.get(ME).bearer_auth(token(inside));
     let refusal = refused(asked).await;
     assert_eq!(
         refusal,
         (503, "STORE_UNAVAILABLE".to_owned()),
         "a place is told by Redis alone"
     );
-    let answer = house.get(ME).bearer_auth(token(waiting)).send().await;
+    let answer = app.get(ME).bearer_auth(token(waiting)).send().await;
     let answer = answer.unwrap();
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));
@@ -60,10 +60,8 @@ async fn assert_outage(house: &House, inside: &Value, waiting: &Value) {
     assert_eq!(said["code"], "STORE_UNAVAILABLE");
     assert_eq!(said["retryable"], true);
     for request in [
-        house.get("/api/v1/seats").bearer_auth(token(waiting)),
-        house
-            .post(TOKENS)
-            .json(&json!({ "userId": Uuid::new_v4() })),
+        app.get("/api/v1/seats").bearer_auth(token(waiting)),
+        app.post(TOKENS).json(&json!({ "userId": Uuid::new_v4() })),
     ] {
         let refusal = refused(request).await;
         assert_eq!(refusal, (503, "STORE_UNAVAILABLE".to_owned()));
@@ -72,91 +70,91 @@ async fn assert_outage(house: &House, inside: &Value, waiting: &Value) {
 
 #[actix_web::test]
 async fn while_redis_hangs_those_inside_go_on_and_nobody_new_is_let_in() {
-    let (house, inside, line) = sale(2).await;
-    house.redis.freeze();
-    assert_outage(&house, &inside, &line[0]).await;
-    house.redis.thaw();
-    let place = until_answered(&house, &line[1]).await;
+    let (app, inside, line) = sale(2).await;
+    app.redis.freeze();
+    assert_outage(&app, &inside, &line[0]).await;
+    app.redis.thaw();
+    let place = until_answered(&app, &line[1]).await;
     assert_eq!(place["position"], 2);
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn while_redis_is_dead_those_inside_go_on_until_their_lease_ends() {
-    let (mut house, inside, line) = sale(1).await;
-    house.redis.kill();
-    assert_outage(&house, &inside, &line[0]).await;
-    house.clock.advance(Duration::from_secs(421));
-    let late = house.get("/api/v1/seats").bearer_auth(token(&inside));
+    let (mut app, inside, line) = sale(1).await;
+    app.redis.kill();
+    assert_outage(&app, &inside, &line[0]).await;
+    app.clock.advance(Duration::from_secs(421));
+    let late = app.get("/api/v1/seats").bearer_auth(token(&inside));
     assert_eq!(refused(late).await, (503, "STORE_UNAVAILABLE".to_owned()));
-    house.redis.restart().unwrap();
-    let place = until_answered(&house, &line[0]).await;
+    app.redis.restart().unwrap();
+    let place = until_answered(&app, &line[0]).await;
     assert_eq!(place["position"], 1, "back at their own place: {place}");
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn another_gateways_visitors_are_strangers_while_redis_is_away() {
-    let (house, inside, _) = sale(0).await;
-    let twin = house.twin().await;
-    house.redis.freeze();
-    let (status, _) = house.visit(&inside, "/api/v1/seats").await;
+    let (app, inside, _) = sale(0).await;
+    let twin = app.twin().await;
+    app.redis.freeze();
+    let (status, _) = app.visit(&inside, "/api/v1/seats").await;
     assert_eq!(status, 200);
     let there = twin.get("/api/v1/seats").bearer_auth(token(&inside));
     assert_eq!(refused(there).await, (503, "STORE_UNAVAILABLE".to_owned()));
-    house.redis.thaw();
+    app.redis.thaw();
     twin.close().await;
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn who_left_or_paid_during_an_outage_does_not_pass_and_the_next_enters_after_it() {
-    let (house, inside, line) = sale(1).await;
-    house.redis.freeze();
-    let sold = house.post("/api/v1/sold").bearer_auth(token(&inside));
+    let (app, inside, line) = sale(1).await;
+    app.redis.freeze();
+    let sold = app.post("/api/v1/sold").bearer_auth(token(&inside));
     assert_eq!(said(sold).await.0, 201);
-    let again = house.get("/api/v1/seats").bearer_auth(token(&inside));
+    let again = app.get("/api/v1/seats").bearer_auth(token(&inside));
     assert_eq!(refused(again).await, (410, "TOKEN_EXPIRED".to_owned()));
-    house.redis.thaw();
+    app.redis.thaw();
     let end = Instant::now() + PATIENCE;
-    while until_answered(&house, &line[0]).await["state"] != "active" {
+    while until_answered(&app, &line[0]).await["state"] != "active" {
         assert!(Instant::now() < end, "Redis heard of it");
     }
-    let over = house.get(ME).bearer_auth(token(&inside));
+    let over = app.get(ME).bearer_auth(token(&inside));
     assert_eq!(refused(over).await, (410, "TOKEN_EXPIRED".to_owned()));
-    let (status, _) = house.visit(&line[0], "/api/v1/seats").await;
+    let (status, _) = app.visit(&line[0], "/api/v1/seats").await;
     assert_eq!(status, 200);
-    house.redis.freeze();
-    let left = house.delete(ME).bearer_auth(token(&line[0]));
+    app.redis.freeze();
+    let left = app.delete(ME).bearer_auth(token(&line[0]));
     assert_eq!(refused(left).await, (503, "STORE_UNAVAILABLE".to_owned()));
-    let seats = house.get("/api/v1/seats").bearer_auth(token(&line[0]));
+    let seats = app.get("/api/v1/seats").bearer_auth(token(&line[0]));
     assert_eq!(refused(seats).await, (503, "STORE_UNAVAILABLE".to_owned()));
-    house.redis.thaw();
-    house.close().await;
+    app.redis.thaw();
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn as_soon_as_redis_answers_it_alone_decides() {
-    let (house, inside, line) = sale(1).await;
-    let twin = house.twin().await;
-    house.redis.freeze();
-    assert_eq!(house.visit(&inside, "/api/v1/seats").await.0, 200);
-    house.redis.thaw();
+    let (app, inside, line) = sale(1).await;
+    let twin = app.twin().await;
+    app.redis.freeze();
+    assert_eq!(app.visit(&inside, "/api/v1/seats").await.0, 200);
+    app.redis.thaw();
     twin.persist_leave(&inside).await;
-    until_answered(&house, &line[0]).await;
-    let over = house.get("/api/v1/seats").bearer_auth(token(&inside));
+    until_answered(&app, &line[0]).await;
+    let over = app.get("/api/v1/seats").bearer_auth(token(&inside));
     assert_eq!(refused(over).await, (410, "TOKEN_EXPIRED".to_owned()));
     twin.close().await;
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn a_redis_that_hangs_never_piles_up_those_who_poll() {
-    let (house, _, line) = sale(CROWD).await;
-    house.redis.freeze();
+    let (app, _, line) = sale(CROWD).await;
+    app.redis.freeze();
     let polls = line.iter().map(async |place| {
         for _ in 0..POLLS {
-            let (status, said) = house.poll(place).await;
+            let (status, said) = app.poll(place).await;
             assert_eq!(status, 503, "{said}");
         }
     });
@@ -165,44 +163,44 @@ async fn a_redis_that_hangs_never_piles_up_those_who_poll() {
         all.is_ok(),
         "one waits for Redis, the others are told at once"
     );
-    house.redis.thaw();
+    app.redis.thaw();
     for (place, position) in line.iter().zip(1..) {
-        let place = until_answered(&house, place).await;
+        let place = until_answered(&app, place).await;
         assert_eq!(place["position"], position);
     }
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn a_crowd_that_asks_at_once_waits_for_its_turn_and_is_answered() {
-    let (house, _, line) = sale(1).await;
-    let polls = (0..RUSH).map(|_| house.poll(&line[0]));
+    let (app, _, line) = sale(1).await;
+    let polls = (0..RUSH).map(|_| app.poll(&line[0]));
     for (status, said) in join_all(polls).await {
         assert_eq!(status, 200, "{said}");
     }
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn redis_forgets_everything_while_a_crowd_polls_and_nobody_loses_their_place() {
-    let (house, inside, line) = sale(CROWD).await;
-    let mut connection = crate::room::plain(&house.redis.url()).await;
+    let (app, inside, line) = sale(CROWD).await;
+    let mut connection = crate::fixture::plain(&app.redis.url()).await;
     for _ in 0..3 {
         let flush = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
         flush.unwrap();
-        join_all(line.iter().map(|place| house.poll(place))).await;
+        join_all(line.iter().map(|place| app.poll(place))).await;
     }
-    let back = until_answered(&house, &inside).await;
+    let back = until_answered(&app, &inside).await;
     assert_eq!(
         (&back["state"], &back["position"]),
         (&json!("waiting"), &json!(1)),
         "who was inside is first"
     );
     for (place, position) in line.iter().zip(2..) {
-        let now = until_answered(&house, place).await;
+        let now = until_answered(&app, place).await;
         assert_eq!(now["position"], position);
         assert_eq!(now["ticketNumber"], place["ticketNumber"]);
         assert_eq!(now["paused"], true);
     }
-    house.close().await;
+    app.close().await;
 }

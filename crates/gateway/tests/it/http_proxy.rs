@@ -3,7 +3,7 @@
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 
-use crate::house::{House, OPERATOR_KEY, PASS_SECRET, refused, said, token};
+use crate::test_app::{OPERATOR_KEY, PASS_SECRET, TestApp, refused, said, token};
 
 /// What the upstream reads in a pass.
 fn pass_of(echo: &Value) -> Value {
@@ -19,61 +19,58 @@ fn pass_of(echo: &Value) -> Value {
 
 #[actix_web::test]
 async fn each_level_of_access_asks_for_what_the_table_says() {
-    let house = House::open().await;
-    house.rule(json!({ "maxActive": 1 })).await;
-    let inside = house.join().await;
-    let waiting = house.join().await;
-    let (status, echo) = said(house.get("/api/v1/concerts")).await;
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let inside = app.join().await;
+    let waiting = app.join().await;
+    let (status, echo) = said(app.get("/api/v1/concerts")).await;
     assert_eq!(
         (status.as_u16(), &echo["headers"]["x-usher-pass"]),
         (200, &Value::Null)
     );
     assert_eq!(
-        refused(house.get("/api/v1/seats")).await,
+        refused(app.get("/api/v1/seats")).await,
         (401, "TOKEN_MISSING".into())
     );
-    let (status, echo) = house.visit(&waiting, "/api/v1/users/1/balance").await;
+    let (status, echo) = app.visit(&waiting, "/api/v1/users/1/balance").await;
     assert_eq!(status, 200);
     let pass = pass_of(&echo);
     assert_eq!(pass["level"], "token");
     assert_eq!(pass["sub"], waiting["userId"]);
     assert_eq!(pass["queue"], "main");
-    let (status, echo) = house.visit(&inside, "/api/v1/seats?state=available").await;
+    let (status, echo) = app.visit(&inside, "/api/v1/seats?state=available").await;
     assert_eq!(status, 200);
     assert_eq!(pass_of(&echo)["level"], "active");
     assert_eq!(echo["query"], "state=available");
-    let (status, refusal) = house.visit(&waiting, "/api/v1/seats").await;
+    let (status, refusal) = app.visit(&waiting, "/api/v1/seats").await;
     assert_eq!(
         (status.as_u16(), &refusal["code"]),
         (403, &json!("NOT_ADMITTED"))
     );
     assert_eq!(refusal["place"]["position"], 1);
-    let admin = house
-        .post("/api/v1/admin/concerts")
-        .bearer_auth(OPERATOR_KEY);
+    let admin = app.post("/api/v1/admin/concerts").bearer_auth(OPERATOR_KEY);
     let (status, echo) = said(admin.json(&json!({}))).await;
     assert_eq!(status, 200);
     assert_eq!(pass_of(&echo)["level"], "operator");
-    let as_visitor = house.visit(&inside, "/api/v1/admin/concerts").await;
+    let as_visitor = app.visit(&inside, "/api/v1/admin/concerts").await;
     assert_eq!(as_visitor.0, 401);
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn who_is_inside_two_queues_says_through_which_they_come() {
-    let house = House::open().await;
+    let app = TestApp::open().await;
     let other = "/api/v1/queues/other";
-    assert_eq!(said(house.put(other, &json!({}))).await.0, 201);
-    let main = house.join().await;
+    assert_eq!(said(app.put(other, &json!({}))).await.0, 201);
+    let main = app.join().await;
     let joining = json!({ "userId": main["userId"] });
-    let (_, second) = said(house.post(&format!("{other}/tokens")).json(&joining)).await;
+    let (_, second) = said(app.post(&format!("{other}/tokens")).json(&joining)).await;
     let cookies = [
         format!("usher_token_main={}", token(&main)),
         format!("usher_token_other={}", token(&second)),
     ];
     let seats = || {
-        house
-            .get("/api/v1/seats")
+        app.get("/api/v1/seats")
             .header("Cookie", cookies.join("; "))
     };
     for queue in ["main", "other"] {
@@ -87,14 +84,14 @@ async fn who_is_inside_two_queues_says_through_which_they_come() {
     let nowhere = refused(seats().header("X-Usher-Queue", "third")).await;
     assert_eq!(nowhere, (401, "TOKEN_MISSING".into()));
     assert_eq!(said(seats()).await.0, 200, "the first that may pass");
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn a_client_cannot_pretend_to_be_the_gateway() {
-    let house = House::open().await;
-    let place = house.join().await;
-    let request = house.get("/api/v1/seats").bearer_auth(token(&place));
+    let app = TestApp::open().await;
+    let place = app.join().await;
+    let request = app.get("/api/v1/seats").bearer_auth(token(&place));
     let request = request
         .header("X-Usher-Pass", "forged")
         .header("X-Usher-Level", "operator")
@@ -117,7 +114,7 @@ async fn a_client_cannot_pretend_to_be_the_gateway() {
     assert_eq!(headers["x-forwarded-proto"], json!(["http"]));
     assert_eq!(
         headers["x-forwarded-host"][0],
-        house.url.replace("http://", "")
+        app.url.replace("http://", "")
     );
     assert_eq!(headers["forwarded"], Value::Null);
     assert_eq!(headers["x-real-ip"], Value::Null);
@@ -126,51 +123,49 @@ async fn a_client_cannot_pretend_to_be_the_gateway() {
     assert_eq!(headers["x-other"], json!(["kept"]));
     assert_eq!(headers["cookie"], json!(["a=b"]));
     assert_eq!(headers["x-request-id"], json!(["my-id"]));
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn on_a_public_path_the_upstream_gets_its_own_bearer_and_never_a_token() {
-    let house = House::open().await;
-    let place = house.join().await;
-    let (_, echo) = house.visit(&place, "/api/v1/concerts").await;
+    let app = TestApp::open().await;
+    let place = app.join().await;
+    let (_, echo) = app.visit(&place, "/api/v1/concerts").await;
     assert_eq!(echo["headers"]["authorization"], Value::Null);
-    let foreign = house
-        .get("/api/v1/concerts")
-        .bearer_auth("for-the-upstream");
+    let foreign = app.get("/api/v1/concerts").bearer_auth("for-the-upstream");
     let (_, echo) = said(foreign).await;
     assert_eq!(
         echo["headers"]["authorization"],
         json!(["Bearer for-the-upstream"])
     );
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn a_path_is_judged_by_what_the_upstream_will_read() {
-    let house = House::open().await;
-    let place = house.join().await;
-    let (status, _) = house.visit(&place, "/api/v1/%61dmin/concerts").await;
+    let app = TestApp::open().await;
+    let place = app.join().await;
+    let (status, _) = app.visit(&place, "/api/v1/%61dmin/concerts").await;
     assert_eq!(
         status, 401,
         "it is an operator's path however it is spelled"
     );
     for odd in ["/api//v1/seats", "/api/v1/a%2Fb"] {
-        let request = house.get(odd).bearer_auth(token(&place));
+        let request = app.get(odd).bearer_auth(token(&place));
         assert_eq!(
             refused(request).await,
             (400, "PATH_INVALID".to_owned()),
             "{odd}"
         );
     }
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn bodies_and_answers_pass_whole_and_a_body_over_the_limit_does_not() {
-    let house = House::open().await;
-    let place = house.join().await;
-    let post = || house.post("/api/v1/things").bearer_auth(token(&place));
+    let app = TestApp::open().await;
+    let place = app.join().await;
+    let post = || app.post("/api/v1/things").bearer_auth(token(&place));
     let (_, echo) = said(post().body("x".repeat(60_000))).await;
     assert_eq!(
         (&echo["bytes"], &echo["method"]),
@@ -180,20 +175,20 @@ async fn bodies_and_answers_pass_whole_and_a_body_over_the_limit_does_not() {
     assert_eq!(echo["bytes"], 0);
     let long = post().body("x".repeat(65_537));
     assert_eq!(refused(long).await, (413, "BODY_TOO_LARGE".to_owned()));
-    let answer = house
+    let answer = app
         .get("/api/v1/long")
         .bearer_auth(token(&place))
         .send()
         .await;
     assert_eq!(answer.unwrap().bytes().await.unwrap().len(), 1024 * 1024);
-    let answer = house
+    let answer = app
         .get("/api/v1/seats")
         .bearer_auth(token(&place))
         .send()
         .await
         .unwrap();
     assert_eq!(answer.headers()["x-own"], "kept");
-    let kept = house
+    let kept = app
         .get("/api/v1/kept")
         .bearer_auth(token(&place))
         .send()
@@ -203,19 +198,19 @@ async fn bodies_and_answers_pass_whole_and_a_body_over_the_limit_does_not() {
         (kept.status().as_u16(), &kept.headers()["etag"]),
         (304, &"\"1\"".parse().unwrap())
     );
-    let head = house.client.head(format!("{}/api/v1/seats", house.url));
+    let head = app.client.head(format!("{}/api/v1/seats", app.url));
     let head = head.bearer_auth(token(&place)).send().await.unwrap();
     assert_eq!(head.status(), 200);
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn an_answer_can_end_the_visit_and_the_next_one_is_in_before_it_arrives() {
-    let house = House::open().await;
-    house.rule(json!({ "maxActive": 1 })).await;
-    let buyer = house.join().await;
-    let next = house.join().await;
-    let answer = house
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let buyer = app.join().await;
+    let next = app.join().await;
+    let answer = app
         .post("/api/v1/sold")
         .bearer_auth(token(&buyer))
         .send()
@@ -223,18 +218,18 @@ async fn an_answer_can_end_the_visit_and_the_next_one_is_in_before_it_arrives() 
         .unwrap();
     assert_eq!(answer.status(), 201);
     assert!(!answer.headers().contains_key("x-admission"));
-    assert_eq!(house.poll(&next).await.1["state"], "active");
-    let over = house.visit(&buyer, "/api/v1/seats").await;
+    assert_eq!(app.poll(&next).await.1["state"], "active");
+    let over = app.visit(&buyer, "/api/v1/seats").await;
     assert_eq!(
         (over.0.as_u16(), &over.1["code"]),
         (410, &json!("TOKEN_EXPIRED"))
     );
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn an_upstream_that_is_gone_or_slow_is_told_and_the_place_is_kept() {
-    let slow = House::with(&[("GATEWAY_UPSTREAM_TIMEOUT_MS", "100")]).await;
+    let slow = TestApp::with(&[("GATEWAY_UPSTREAM_TIMEOUT_MS", "100")]).await;
     let place = slow.join().await;
     let request = slow.get("/api/v1/never").bearer_auth(token(&place));
     assert_eq!(refused(request).await, (504, "UPSTREAM_TIMEOUT".to_owned()));
@@ -242,7 +237,7 @@ async fn an_upstream_that_is_gone_or_slow_is_told_and_the_place_is_kept() {
     slow.close().await;
     let port = testbed::free_port();
     let nobody = format!("http://127.0.0.1:{port}");
-    let gone = House::with(&[("GATEWAY_UPSTREAM", &nobody)]).await;
+    let gone = TestApp::with(&[("GATEWAY_UPSTREAM", &nobody)]).await;
     let place = gone.join().await;
     let request = gone.get("/api/v1/seats").bearer_auth(token(&place));
     assert_eq!(
@@ -255,14 +250,14 @@ async fn an_upstream_that_is_gone_or_slow_is_told_and_the_place_is_kept() {
 
 #[actix_web::test]
 async fn a_page_of_a_configured_origin_may_call_and_another_may_not() {
-    let house = House::with(&[("GATEWAY_CORS_ORIGINS", "https://shop.example")]).await;
-    let ask = |origin: &str| house.get("/api/v1/queues").header("Origin", origin);
+    let app = TestApp::with(&[("GATEWAY_CORS_ORIGINS", "https://shop.example")]).await;
+    let ask = |origin: &str| app.get("/api/v1/queues").header("Origin", origin);
     let answer = ask("https://shop.example").send().await.unwrap();
     let allowed = &answer.headers()["access-control-allow-origin"];
     assert_eq!(allowed, "https://shop.example");
     let answer = ask("https://evil.example").send().await.unwrap();
     assert!(!answer.headers().contains_key("access-control-allow-origin"));
-    let refusal = house
+    let refusal = app
         .get("/api/v1/seats")
         .header("Origin", "https://shop.example");
     let refusal = refusal.send().await.unwrap();
@@ -272,21 +267,21 @@ async fn a_page_of_a_configured_origin_may_call_and_another_may_not() {
             .headers()
             .contains_key("access-control-allow-origin")
     );
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn a_stop_finishes_what_runs() {
-    let house = House::with(&[
+    let app = TestApp::with(&[
         ("GATEWAY_GRACE_S", "10"),
         ("GATEWAY_UPSTREAM_TIMEOUT_MS", "1000"),
     ])
     .await;
-    let place = house.join().await;
-    let request = house.get("/api/v1/never").bearer_auth(token(&place));
+    let place = app.join().await;
+    let request = app.get("/api/v1/never").bearer_auth(token(&place));
     let running = tokio::spawn(request.send());
-    house.arrived.notified().await;
-    house.close().await;
+    app.arrived.notified().await;
+    app.close().await;
     let answer = running.await.unwrap().unwrap();
     assert_eq!(
         answer.status(),

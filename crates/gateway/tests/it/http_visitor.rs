@@ -6,16 +6,16 @@ use gateway::token::{Claims, KeyRing};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::house::{House, OLD_SECRET, PASS_SECRET, PATIENCE, SECRET, refused, said, token};
+use crate::test_app::{OLD_SECRET, PASS_SECRET, PATIENCE, SECRET, TestApp, refused, said, token};
 
 const TOKENS: &str = "/api/v1/queues/main/tokens";
 const ME: &str = "/api/v1/queues/main/tokens/me";
 
 #[actix_web::test]
 async fn the_first_visitor_is_inside_at_once_and_the_next_waits_with_an_honest_place() {
-    let house = House::open().await;
-    house.rule(json!({ "maxActive": 1 })).await;
-    let inside = house.join().await;
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let inside = app.join().await;
     assert_eq!(inside["state"], "active");
     assert_eq!(
         (&inside["position"], &inside["ahead"]),
@@ -23,8 +23,8 @@ async fn the_first_visitor_is_inside_at_once_and_the_next_waits_with_an_honest_p
     );
     let expires = inside["expiresInSeconds"].as_u64().unwrap();
     assert!((415..=420).contains(&expires), "{expires}");
-    let first = house.join().await;
-    let second = house.join().await;
+    let first = app.join().await;
+    let second = app.join().await;
     assert_eq!(first["state"], "waiting");
     assert_eq!(
         (&second["position"], &second["ahead"]),
@@ -32,7 +32,7 @@ async fn the_first_visitor_is_inside_at_once_and_the_next_waits_with_an_honest_p
     );
     assert!(first["ticketNumber"].as_u64() < second["ticketNumber"].as_u64());
     assert!(second["waiting"].as_u64() >= Some(2));
-    let (status, place) = house.poll(&second).await;
+    let (status, place) = app.poll(&second).await;
     assert_eq!(status, 200);
     assert_eq!(place["position"], 2);
     assert_eq!(
@@ -41,69 +41,69 @@ async fn the_first_visitor_is_inside_at_once_and_the_next_waits_with_an_honest_p
         "a token is shown on issue alone"
     );
     assert_eq!(place["ticketNumber"], second["ticketNumber"]);
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn joining_again_gives_the_same_place_and_a_fresh_token() {
-    let house = House::open().await;
+    let app = TestApp::open().await;
     let body = json!({ "userId": Uuid::new_v4() });
-    let answer = house.post(TOKENS).json(&body).send().await.unwrap();
+    let answer = app.post(TOKENS).json(&body).send().await.unwrap();
     assert_eq!(answer.status(), 201);
     assert_eq!(answer.headers()["location"], ME);
     assert_eq!(answer.headers()["cache-control"], "no-store");
     let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
     assert!(cookie.starts_with("usher_token_main=") && cookie.contains("HttpOnly"));
     let first: Value = answer.json().await.unwrap();
-    let (status, again) = said(house.post(TOKENS).json(&body)).await;
+    let (status, again) = said(app.post(TOKENS).json(&body)).await;
     assert_eq!(status, 200);
     assert_eq!(first["ticketNumber"], again["ticketNumber"]);
-    let (status, _) = house.poll(&again).await;
+    let (status, _) = app.poll(&again).await;
     assert_eq!(status, 200);
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn the_cookie_proves_a_place_as_well_as_the_bearer() {
-    let house = House::open().await;
-    let place = house.join().await;
+    let app = TestApp::open().await;
+    let place = app.join().await;
     let cookie = format!("usher_token_main={}", token(&place));
-    let (status, polled) = said(house.get(ME).header("Cookie", cookie)).await;
+    let (status, polled) = said(app.get(ME).header("Cookie", cookie)).await;
     assert_eq!(status, 200);
     assert_eq!(polled["userId"], place["userId"]);
     let other = format!("usher_token_other={}", token(&place));
-    let refusal = refused(house.get(ME).header("Cookie", other)).await;
+    let refusal = refused(app.get(ME).header("Cookie", other)).await;
     assert_eq!(refusal, (401, "TOKEN_MISSING".to_owned()));
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn who_leaves_frees_the_place_for_the_next_and_may_leave_twice() {
-    let house = House::open().await;
-    house.rule(json!({ "maxActive": 1 })).await;
-    let inside = house.join().await;
-    let next = house.join().await;
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let inside = app.join().await;
+    let next = app.join().await;
     for _ in 0..2 {
-        let (status, _) = said(house.delete(ME).bearer_auth(token(&inside))).await;
+        let (status, _) = said(app.delete(ME).bearer_auth(token(&inside))).await;
         assert_eq!(status, 204);
     }
-    assert_eq!(house.poll(&next).await.1["state"], "active");
-    let over = refused(house.get(ME).bearer_auth(token(&inside))).await;
+    assert_eq!(app.poll(&next).await.1["state"], "active");
+    let over = refused(app.get(ME).bearer_auth(token(&inside))).await;
     assert_eq!(over, (410, "TOKEN_EXPIRED".to_owned()));
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn a_visit_ends_with_its_lease() {
-    let house = House::open().await;
-    let place = house.join().await;
-    house.clock.advance(Duration::from_secs(421));
-    let over = refused(house.get(ME).bearer_auth(token(&place))).await;
+    let app = TestApp::open().await;
+    let place = app.join().await;
+    app.clock.advance(Duration::from_secs(421));
+    let over = refused(app.get(ME).bearer_auth(token(&place))).await;
     assert_eq!(over, (410, "TOKEN_EXPIRED".to_owned()));
-    house.close().await;
+    app.close().await;
 }
 
-/// A token as the house would mint it for this place, with some claims changed.
+/// A token as the gateway would mint it for this place, with some claims changed.
 fn forged(place: &Value, secret: &str, change: impl Fn(&mut Claims)) -> String {
     let now = chassis::time::Clock::system().now().timestamp();
     let mut claims = Claims {
@@ -122,13 +122,12 @@ fn forged(place: &Value, secret: &str, change: impl Fn(&mut Claims)) -> String {
 #[actix_web::test]
 async fn a_token_that_was_not_minted_here_for_this_queue_proves_nothing() {
     use base64::Engine as _;
-    let house = House::open().await;
-    house
-        .put("/api/v1/queues/other", &json!({}))
+    let app = TestApp::open().await;
+    app.put("/api/v1/queues/other", &json!({}))
         .send()
         .await
         .unwrap();
-    let place = house.join().await;
+    let place = app.join().await;
     let right = token(&place);
     let [header, payload, signature] = right.split('.').collect::<Vec<_>>()[..] else {
         panic!("a JWT has three parts");
@@ -150,39 +149,38 @@ async fn a_token_that_was_not_minted_here_for_this_queue_proves_nothing() {
         }),
     ];
     for token in forgeries {
-        let refusal = refused(house.get(ME).bearer_auth(&token)).await;
+        let refusal = refused(app.get(ME).bearer_auth(&token)).await;
         assert_eq!(refusal, (401, "TOKEN_INVALID".to_owned()), "{token:.80}");
     }
     let past = forged(&place, &format!("k1:{SECRET}"), |it| it.exp = it.iat - 1);
-    let refusal = refused(house.get(ME).bearer_auth(past)).await;
+    let refusal = refused(app.get(ME).bearer_auth(past)).await;
     assert_eq!(refusal, (410, "TOKEN_EXPIRED".to_owned()));
     assert_eq!(
-        refused(house.get(ME)).await,
+        refused(app.get(ME)).await,
         (401, "TOKEN_MISSING".to_owned())
     );
-    assert_eq!(house.poll(&place).await.0, 200, "the right one still does");
-    house.close().await;
+    assert_eq!(app.poll(&place).await.0, 200, "the right one still does");
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn a_token_of_the_key_before_is_good_until_that_key_is_taken_out() {
-    let house = House::open().await;
-    let place = house.join().await;
-    let epoch = house.get("/api/v1/queues/main");
+    let app = TestApp::open().await;
+    let place = app.join().await;
+    let epoch = app.get("/api/v1/queues/main");
     let epoch = said(epoch).await.1["epoch"].as_u64().unwrap();
     let old = forged(&place, &format!("k0:{OLD_SECRET}"), |it| it.epoch = epoch);
-    let (status, _) = said(house.get(ME).bearer_auth(old)).await;
+    let (status, _) = said(app.get(ME).bearer_auth(old)).await;
     assert_eq!(status, 200);
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn a_bad_body_has_its_own_refusal_and_takes_no_place() {
-    let house = House::open().await;
+    let app = TestApp::open().await;
     let post = |body: &str| {
         let json = ("content-type", "application/json");
-        house
-            .post(TOKENS)
+        app.post(TOKENS)
             .header(json.0, json.1)
             .body(body.to_owned())
     };
@@ -206,7 +204,7 @@ async fn a_bad_body_has_its_own_refusal_and_takes_no_place() {
         let refusal = refused(post(body)).await;
         assert_eq!(refusal, (status, code.to_owned()), "{body:.80}");
     }
-    let text = house
+    let text = app
         .post(TOKENS)
         .header("content-type", "text/plain")
         .body("{}");
@@ -214,39 +212,39 @@ async fn a_bad_body_has_its_own_refusal_and_takes_no_place() {
         refused(text).await,
         (415, "CONTENT_TYPE_UNSUPPORTED".to_owned())
     );
-    let unknown = house.post("/api/v1/queues/nope/tokens");
+    let unknown = app.post("/api/v1/queues/nope/tokens");
     let unknown = unknown.json(&json!({ "userId": Uuid::new_v4() }));
     assert_eq!(refused(unknown).await, (404, "QUEUE_UNKNOWN".to_owned()));
-    let odd = house.post("/api/v1/queues/N%00/tokens");
+    let odd = app.post("/api/v1/queues/N%00/tokens");
     let odd = odd.json(&json!({ "userId": Uuid::new_v4() }));
     assert_eq!(refused(odd).await, (400, "PATH_INVALID".to_owned()));
-    let (_, status) = said(house.get("/api/v1/queues/main")).await;
+    let (_, status) = said(app.get("/api/v1/queues/main")).await;
     assert_eq!(
         (&status["waiting"], &status["active"]),
         (&json!(0), &json!(0))
     );
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn a_frozen_store_is_told_and_the_place_is_kept() {
-    let house = House::open().await;
-    let place = house.join().await;
-    house.redis.freeze();
-    let asked = house.get(ME).bearer_auth(token(&place));
+    let app = TestApp::open().await;
+    let place = app.join().await;
+    app.redis.freeze();
+    let asked = app.get(ME).bearer_auth(token(&place));
     let answer = tokio::time::timeout(PATIENCE, asked.send()).await;
     let answer = answer.expect("an answer, not a hang").unwrap();
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));
     let said: Value = answer.json().await.unwrap();
     assert_eq!(said["code"], "STORE_UNAVAILABLE");
-    house.redis.thaw();
+    app.redis.thaw();
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while house.poll(&place).await.0 != 200 {
+    while app.poll(&place).await.0 != 200 {
         assert!(
             tokio::time::Instant::now() < deadline,
             "the place came back"
         );
     }
-    house.close().await;
+    app.close().await;
 }

@@ -7,14 +7,14 @@ use gateway::queue::{QueueError, Standing, UserId};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::room::{Room, crowd, is_active, places, redis, user};
+use crate::fixture::{Fixture, crowd, is_active, places, redis, user};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ticket_numbers_follow_arrival_over_two_gateways_without_a_tie() {
-    let room = Room::new();
-    let queue = room.queue("join-order", places(1)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("join-order", places(1)).await;
     crowd(&queue, 1).await;
-    let gateways = [queue, room.twin().open("join-order").await];
+    let gateways = [queue, fixture.twin().open("join-order").await];
     let mut tasks = JoinSet::new();
     for task in 0..64 {
         let queue = gateways[task % 2].clone();
@@ -56,8 +56,8 @@ async fn ticket_numbers_follow_arrival_over_two_gateways_without_a_tie() {
 
 #[tokio::test]
 async fn the_position_shown_is_the_place_in_the_order_of_ticket_numbers() {
-    let room = Room::new();
-    let queue = room.queue("join-rank", places(1)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("join-rank", places(1)).await;
     let tickets = crowd(&queue, 20).await;
     for (ahead, ticket) in (0..).zip(&tickets[1..]) {
         assert_eq!(
@@ -69,8 +69,8 @@ async fn the_position_shown_is_the_place_in_the_order_of_ticket_numbers() {
 
 #[tokio::test]
 async fn the_first_visitor_of_an_empty_queue_is_inside_at_once_and_has_shown_up() {
-    let room = Room::new();
-    let queue = room.queue("join-first", places(1)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("join-first", places(1)).await;
     let joined = queue.join(user()).await.unwrap();
     let Standing::Active { until } = joined.standing else {
         panic!("not inside: {joined:?}");
@@ -84,10 +84,10 @@ async fn the_first_visitor_of_an_empty_queue_is_inside_at_once_and_has_shown_up(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_user_who_joins_a_hundred_times_at_once_has_one_place() {
-    let room = Room::new();
-    let queue = room.queue("join-once", places(1)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("join-once", places(1)).await;
     crowd(&queue, 1).await;
-    let gateways = [queue.clone(), room.twin().open("join-once").await];
+    let gateways = [queue.clone(), fixture.twin().open("join-once").await];
     let user = user();
     let mut tasks = JoinSet::new();
     for task in 0..100 {
@@ -98,14 +98,14 @@ async fn one_user_who_joins_a_hundred_times_at_once_has_one_place() {
     assert_eq!(joined.iter().filter(|joined| joined.created).count(), 1);
     let tickets: HashSet<_> = joined.iter().map(|joined| joined.ticket).collect();
     assert_eq!(tickets.len(), 1);
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     assert_eq!(queue.snapshot().waiting, 1);
 }
 
 #[tokio::test]
-async fn whoever_is_inside_and_joins_again_gets_the_same_place() {
-    let room = Room::new();
-    let queue = room.queue("join-again", places(1)).await;
+async fn who_is_inside_and_joins_again_gets_the_same_place() {
+    let fixture = Fixture::new();
+    let queue = fixture.queue("join-again", places(1)).await;
     let first = queue.join(user()).await.unwrap();
     let again = queue.join(first.ticket.user).await.unwrap();
     assert!(!again.created);
@@ -117,12 +117,12 @@ async fn whoever_is_inside_and_joins_again_gets_the_same_place() {
 
 #[tokio::test]
 async fn a_full_line_refuses_newcomers_and_nobody_who_has_a_place() {
-    let room = Room::new();
+    let fixture = Fixture::new();
     let rules = PolicyChange {
         max_waiting: Some(2),
         ..places(1)
     };
-    let queue = room.queue("join-full", rules).await;
+    let queue = fixture.queue("join-full", rules).await;
     let tickets = crowd(&queue, 3).await;
     let refused = queue.join(user()).await;
     let Err(QueueError::Full { retry_after }) = refused else {
@@ -138,12 +138,12 @@ async fn a_full_line_refuses_newcomers_and_nobody_who_has_a_place() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_of_ten_never_holds_more_than_ten_however_many_come_at_once() {
-    let room = Room::new();
+    let fixture = Fixture::new();
     let rules = PolicyChange {
         max_waiting: Some(10),
         ..places(1)
     };
-    let queue = room.queue("join-ten", rules).await;
+    let queue = fixture.queue("join-ten", rules).await;
     crowd(&queue, 1).await;
     let mut tasks = JoinSet::new();
     for _ in 0..200 {
@@ -156,8 +156,8 @@ async fn a_line_of_ten_never_holds_more_than_ten_however_many_come_at_once() {
 
 #[tokio::test]
 async fn a_crowd_that_fits_is_inside_without_anybody_ringing() {
-    let room = Room::new();
-    let queue = room.queue("join-fits", places(50)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("join-fits", places(50)).await;
     for ticket in crowd(&queue, 50).await {
         assert!(is_active(&queue.rank(&ticket).await));
     }

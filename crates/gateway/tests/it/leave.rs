@@ -2,12 +2,12 @@
 
 use gateway::queue::{Standing, Ticket};
 
-use crate::room::{Room, crowd, is_active, is_over, places};
+use crate::fixture::{Fixture, crowd, is_active, is_over, places};
 
 #[tokio::test]
 async fn leaving_twice_is_the_same_as_leaving_once() {
-    let room = Room::new();
-    let queue = room.queue("leave-twice", places(1)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("leave-twice", places(1)).await;
     let tickets = crowd(&queue, 3).await;
     assert!(queue.leave(&tickets[0]).await.unwrap().freed);
     assert!(!queue.leave(&tickets[0]).await.unwrap().freed);
@@ -22,9 +22,9 @@ async fn leaving_twice_is_the_same_as_leaving_once() {
 }
 
 #[tokio::test]
-async fn whoever_leaves_the_line_moves_up_those_behind_and_frees_no_place() {
-    let room = Room::new();
-    let queue = room.queue("leave-line", places(1)).await;
+async fn who_leaves_the_line_moves_up_those_behind_and_frees_no_place() {
+    let fixture = Fixture::new();
+    let queue = fixture.queue("leave-line", places(1)).await;
     let tickets = crowd(&queue, 4).await;
     assert!(!queue.leave(&tickets[2]).await.unwrap().freed);
     assert!(is_over(&queue.rank(&tickets[2]).await));
@@ -34,8 +34,8 @@ async fn whoever_leaves_the_line_moves_up_those_behind_and_frees_no_place() {
 
 #[tokio::test]
 async fn an_old_ticket_cannot_end_the_new_visit_of_the_same_user() {
-    let room = Room::new();
-    let queue = room.queue("leave-old", places(1)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("leave-old", places(1)).await;
     let old = crowd(&queue, 1).await[0];
     queue.leave(&old).await.unwrap();
     let inside = queue.join(old.user).await.unwrap();
@@ -57,8 +57,8 @@ async fn an_old_ticket_cannot_end_the_new_visit_of_the_same_user() {
 
 #[tokio::test]
 async fn freed_places_are_filled_in_ticket_order() {
-    let room = Room::new();
-    let queue = room.queue("leave-order", places(2)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("leave-order", places(2)).await;
     let tickets = crowd(&queue, 8).await;
     for gone in 0..6 {
         assert!(queue.leave(&tickets[gone]).await.unwrap().freed);

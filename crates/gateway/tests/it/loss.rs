@@ -9,7 +9,7 @@ use rand::seq::SliceRandom as _;
 use testbed::{Redis, RedisOptions, Scratch};
 use tokio::task::JoinSet;
 
-use crate::room::{RECOVERY, Room, crowd, id, is_active, is_over, places, redis, user};
+use crate::fixture::{Fixture, RECOVERY, crowd, id, is_active, is_over, places, redis, user};
 
 /// A Redis of its own, because all that it holds will be thrown away.
 struct Store {
@@ -27,12 +27,12 @@ impl Store {
         }
     }
 
-    fn room(&self, clock: &Clock) -> Room {
-        Room::at(&self.redis.url(), clock.clone())
+    fn fixture(&self, clock: &Clock) -> Fixture {
+        Fixture::at(&self.redis.url(), clock.clone())
     }
 
     async fn flush(&self) {
-        let mut redis = crate::room::plain(&self.redis.url()).await;
+        let mut redis = crate::fixture::plain(&self.redis.url()).await;
         redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
     }
 }
@@ -40,12 +40,12 @@ impl Store {
 #[tokio::test]
 async fn after_a_loss_everybody_comes_back_to_their_own_ticket_number() {
     let (store, clock) = (Store::start(), Clock::system());
-    let room = store.room(&clock);
-    let queue = room.queue("main", places(2)).await;
+    let fixture = store.fixture(&clock);
+    let queue = fixture.queue("main", places(2)).await;
     let tickets = crowd(&queue, 10).await;
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     store.flush().await;
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
 
     let snapshot = queue.snapshot();
     assert!(snapshot.epoch > tickets[0].epoch && snapshot.recovering && snapshot.paused());
@@ -66,7 +66,7 @@ async fn after_a_loss_everybody_comes_back_to_their_own_ticket_number() {
         "all may come back first"
     );
 
-    room.pass(RECOVERY);
+    fixture.pass(RECOVERY);
     queue.admit().await.unwrap();
     assert!(
         is_active(&queue.rank(&tickets[0]).await),
@@ -80,8 +80,8 @@ async fn after_a_loss_everybody_comes_back_to_their_own_ticket_number() {
 #[tokio::test]
 async fn a_visit_that_came_back_and_ended_does_not_come_back_again() {
     let (store, clock) = (Store::start(), Clock::system());
-    let room = store.room(&clock);
-    let queue = room.queue("main", places(1)).await;
+    let fixture = store.fixture(&clock);
+    let queue = fixture.queue("main", places(1)).await;
     let tickets = crowd(&queue, 3).await;
     store.flush().await;
     for ticket in &tickets {
@@ -92,10 +92,10 @@ async fn a_visit_that_came_back_and_ended_does_not_come_back_again() {
         is_over(&queue.rank(&tickets[1]).await),
         "left while waiting"
     );
-    room.pass(RECOVERY);
+    fixture.pass(RECOVERY);
     queue.admit().await.unwrap();
     assert!(is_active(&queue.rank(&tickets[0]).await));
-    room.pass(Duration::from_secs(420));
+    fixture.pass(Duration::from_secs(420));
     assert!(
         is_over(&queue.rank(&tickets[0]).await),
         "before anyone swept"
@@ -112,8 +112,8 @@ async fn a_visit_that_came_back_and_ended_does_not_come_back_again() {
 #[tokio::test]
 async fn a_visitor_finds_the_queue_again_before_the_next_refresh() {
     let (store, clock) = (Store::start(), Clock::system());
-    let room = store.room(&clock);
-    let queue = room.queue("main", places(1)).await;
+    let fixture = store.fixture(&clock);
+    let queue = fixture.queue("main", places(1)).await;
     let tickets = crowd(&queue, 2).await;
     store.flush().await;
     let place = queue.rank(&tickets[1]).await.unwrap();
@@ -127,12 +127,12 @@ async fn a_visitor_finds_the_queue_again_before_the_next_refresh() {
 #[tokio::test]
 async fn a_gateway_that_remembers_wins_over_one_that_made_the_queue_anew() {
     let (store, clock) = (Store::start(), Clock::system());
-    let room = store.room(&clock);
-    let queue = room.queue("main", places(7)).await;
-    room.change("main", places(8)).await;
+    let fixture = store.fixture(&clock);
+    let queue = fixture.queue("main", places(7)).await;
+    fixture.change("main", places(8)).await;
     let ticket = crowd(&queue, 1).await[0];
     store.flush().await;
-    let ignorant = store.room(&clock);
+    let ignorant = store.fixture(&clock);
     let policy = Policy::default();
     ignorant
         .queues
@@ -141,7 +141,7 @@ async fn a_gateway_that_remembers_wins_over_one_that_made_the_queue_anew() {
         .unwrap();
     let newcomer = ignorant.open("main").await.join(user()).await.unwrap();
 
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     assert_eq!(queue.snapshot().policy.max_active, 8);
     let place = queue.rank(&ticket).await.unwrap();
     assert_eq!(place, Standing::Waiting { ahead: 0 });
@@ -153,17 +153,17 @@ async fn a_gateway_that_remembers_wins_over_one_that_made_the_queue_anew() {
 #[tokio::test]
 async fn a_queue_that_an_operator_removed_is_not_put_back() {
     let (store, clock) = (Store::start(), Clock::system());
-    let (room, other) = (store.room(&clock), store.room(&clock));
-    let queue = room.queue("main", places(1)).await;
+    let (fixture, other) = (store.fixture(&clock), store.fixture(&clock));
+    let queue = fixture.queue("main", places(1)).await;
     let ticket = crowd(&queue, 1).await[0];
     let remembered = other.open("main").await;
-    room.queues.remove(&id("main"), "a test").await.unwrap();
+    fixture.queues.remove(&id("main"), "a test").await.unwrap();
     other.queues.refresh().await.unwrap();
     let gone = other.queues.open(&id("main")).await;
     assert!(matches!(gone, Err(QueueError::Unknown)));
 
     // Also where it was made anew between two refreshes.
-    room.queue("main", places(3)).await;
+    fixture.queue("main", places(3)).await;
     let stale = remembered.rank(&ticket).await;
     assert!(matches!(stale, Err(QueueError::Over)), "{stale:?}");
     other.queues.refresh().await.unwrap();
@@ -173,14 +173,14 @@ async fn a_queue_that_an_operator_removed_is_not_put_back() {
 #[tokio::test]
 async fn an_operator_changes_a_lost_queue_from_what_is_remembered() {
     let (store, clock) = (Store::start(), Clock::system());
-    let room = store.room(&clock);
-    let queue = room.queue("main", places(7)).await;
+    let fixture = store.fixture(&clock);
+    let queue = fixture.queue("main", places(7)).await;
     store.flush().await;
     let change = gateway::queue::policy::PolicyChange {
         state: Some(State::Paused),
         ..Default::default()
     };
-    room.change("main", change).await;
+    fixture.change("main", change).await;
     let policy = &queue.snapshot().policy;
     assert_eq!((policy.max_active, policy.state), (7, State::Paused));
 }
@@ -188,8 +188,8 @@ async fn an_operator_changes_a_lost_queue_from_what_is_remembered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_that_comes_back_at_once_over_two_gateways_stands_as_before() {
     let (store, clock) = (Store::start(), Clock::system());
-    let (room, other) = (store.room(&clock), store.room(&clock));
-    let queue = room.queue("main", places(1)).await;
+    let (fixture, other) = (store.fixture(&clock), store.fixture(&clock));
+    let queue = fixture.queue("main", places(1)).await;
     let gateways = [queue.clone(), other.open("main").await];
     let tickets = crowd(&queue, 200).await;
     store.flush().await;
@@ -203,8 +203,8 @@ async fn a_crowd_that_comes_back_at_once_over_two_gateways_stands_as_before() {
         let place = queue.rank(ticket).await.unwrap();
         assert_eq!(place, Standing::Waiting { ahead });
     }
-    for room in [&room, &other] {
-        room.queues.refresh().await.unwrap();
+    for fixture in [&fixture, &other] {
+        fixture.queues.refresh().await.unwrap();
     }
     let epochs = gateways.map(|queue| queue.snapshot().epoch);
     assert_eq!(epochs[0], epochs[1], "one new life, not two");
@@ -213,12 +213,12 @@ async fn a_crowd_that_comes_back_at_once_over_two_gateways_stands_as_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_an_old_token_and_a_new_join_at_once_one_place_comes_out() {
     let (store, clock) = (Store::start(), Clock::system());
-    let (room, other) = (store.room(&clock), store.room(&clock));
-    let queue = room.queue("main", places(1)).await;
+    let (fixture, other) = (store.fixture(&clock), store.fixture(&clock));
+    let queue = fixture.queue("main", places(1)).await;
     let at_other = other.open("main").await;
     let tickets = crowd(&queue, 300).await;
     store.flush().await;
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     let mut tasks = JoinSet::new();
     let first = tickets[0];
     for (index, old) in tickets.into_iter().enumerate() {
@@ -243,21 +243,21 @@ async fn of_an_old_token_and_a_new_join_at_once_one_place_comes_out() {
 }
 
 #[tokio::test]
-async fn whoever_leaves_before_they_came_back_does_not_come_back() {
+async fn who_leaves_before_they_came_back_does_not_come_back() {
     let (store, clock) = (Store::start(), Clock::system());
-    let room = store.room(&clock);
-    let queue = room.queue("main", places(1)).await;
+    let fixture = store.fixture(&clock);
+    let queue = fixture.queue("main", places(1)).await;
     let ticket = crowd(&queue, 1).await[0];
     store.flush().await;
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     assert!(!queue.leave(&ticket).await.unwrap().freed);
     assert!(is_over(&queue.rank(&ticket).await));
 }
 
 #[tokio::test]
 async fn a_place_that_a_failover_forgot_comes_back() {
-    let room = Room::new();
-    let queue = room.queue("loss-failover", places(1)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("loss-failover", places(1)).await;
     let tickets = crowd(&queue, 3).await;
     // The replica that took over had not heard of the last visitor.
     let mut redis = redis().await;
@@ -283,12 +283,12 @@ async fn of_ten_thousand_who_wait_and_a_hundred_inside_all_stand_as_before_after
     const INSIDE: usize = 100;
     const ALL: usize = 10_100;
     let (store, clock) = (Store::start(), Clock::system());
-    let (room, other) = (store.room(&clock), store.room(&clock));
-    let queue = room.queue("main", places(100)).await;
+    let (fixture, other) = (store.fixture(&clock), store.fixture(&clock));
+    let queue = fixture.queue("main", places(100)).await;
     let gateways = [queue.clone(), other.open("main").await];
     let tickets = crowd(&queue, ALL).await;
-    for room in [&room, &other] {
-        room.queues.refresh().await.unwrap();
+    for fixture in [&fixture, &other] {
+        fixture.queues.refresh().await.unwrap();
     }
     assert_eq!(
         (queue.snapshot().active, queue.snapshot().waiting),
@@ -309,7 +309,7 @@ async fn of_ten_thousand_who_wait_and_a_hundred_inside_all_stand_as_before_after
         });
     }
     tasks.join_all().await;
-    room.pass(RECOVERY);
+    fixture.pass(RECOVERY);
     let first = queue.admit().await.unwrap().users;
     let mut entered: Vec<_> = first.iter().map(|(_, number)| *number).collect();
     let inside: Vec<_> = tickets[..INSIDE]
@@ -321,7 +321,7 @@ async fn of_ten_thousand_who_wait_and_a_hundred_inside_all_stand_as_before_after
         "those who were inside are inside again, and nobody else"
     );
 
-    room.change("main", places(1_000_000)).await;
+    fixture.change("main", places(1_000_000)).await;
     while entered.len() < ALL {
         let admitted = queue.admit().await.unwrap();
         assert!(

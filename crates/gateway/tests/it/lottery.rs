@@ -8,15 +8,15 @@ use gateway::queue::{DrawnPage, Lottery, Queue, QueueError, Seed, Standing, Tick
 use sha2::{Digest as _, Sha256};
 use testbed::{Redis, RedisOptions, Scratch};
 
-use crate::room::{RECOVERY, Room, crowd, is_active, is_over, places, redis, user};
+use crate::fixture::{Fixture, RECOVERY, crowd, is_active, is_over, places, redis, user};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Opens in an hour, by lot.
-fn lottery(room: &Room) -> PolicyChange {
+fn lottery(fixture: &Fixture) -> PolicyChange {
     PolicyChange {
         order: Some(Order::Lottery),
-        opens_at: Some(Some(room.clock.now() + HOUR)),
+        opens_at: Some(Some(fixture.clock.now() + HOUR)),
         ..places(1)
     }
 }
@@ -35,13 +35,16 @@ fn state(state: State) -> PolicyChange {
     }
 }
 
-async fn public(room: &Room, queue: &Queue) -> Lottery {
-    room.queues.refresh().await.unwrap();
+async fn public(fixture: &Fixture, queue: &Queue) -> Lottery {
+    fixture.queues.refresh().await.unwrap();
     queue.snapshot().lottery().unwrap()
 }
 
-async fn seed(room: &Room, queue: &Queue) -> Seed {
-    let drawn = public(room, queue).await.drawn.expect("the doors are open");
+async fn seed(fixture: &Fixture, queue: &Queue) -> Seed {
+    let drawn = public(fixture, queue)
+        .await
+        .drawn
+        .expect("the doors are open");
     drawn.seed.parse().unwrap()
 }
 
@@ -65,11 +68,11 @@ async fn assert_line(queue: &Queue, line: &[Ticket]) {
 
 #[tokio::test]
 async fn before_the_draw_nobody_learns_a_place_in_any_way() {
-    let room = Room::new();
-    let stale = room.twin();
-    let queue = room.queue("lottery-secret", places(1)).await;
+    let fixture = Fixture::new();
+    let stale = fixture.twin();
+    let queue = fixture.queue("lottery-secret", places(1)).await;
     let at_stale = stale.open("lottery-secret").await;
-    room.change("lottery-secret", lottery(&room)).await;
+    fixture.change("lottery-secret", lottery(&fixture)).await;
     let opens_at = queue.snapshot().policy.opens_at.unwrap();
     let mut tickets = Vec::new();
     for _ in 0..20 {
@@ -111,13 +114,13 @@ async fn before_the_draw_nobody_learns_a_place_in_any_way() {
         .await
         .unwrap();
     assert_eq!(recorded, 0, "who is near is not even recorded");
-    assert_eq!(public(&room, &queue).await.drawn, None);
+    assert_eq!(public(&fixture, &queue).await.drawn, None);
 }
 
 #[tokio::test]
 async fn the_seed_is_shown_nowhere_before_the_draw() {
-    let room = Room::new();
-    let queue = room.queue("lottery-seed", lottery(&room)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-seed", lottery(&fixture)).await;
     crowd(&queue, 3).await;
     let seed: String = redis::cmd("HGET")
         .arg("q:{lottery-seed}:meta")
@@ -125,7 +128,7 @@ async fn the_seed_is_shown_nowhere_before_the_draw() {
         .query_async(&mut redis().await)
         .await
         .unwrap();
-    let commitment = public(&room, &queue).await.commitment;
+    let commitment = public(&fixture, &queue).await.commitment;
     let hash = Sha256::digest(&seed);
     assert_eq!(
         commitment,
@@ -135,22 +138,22 @@ async fn the_seed_is_shown_nowhere_before_the_draw() {
         older_than: None,
         limit: 10,
     };
-    let audit = room.queues.audit(queue.id(), page).await.unwrap();
+    let audit = fixture.queues.audit(queue.id(), page).await.unwrap();
     let shown = format!("{:?} {audit:?}", queue.snapshot());
     assert!(shown.contains(&commitment) && !shown.contains(&seed));
 }
 
 #[tokio::test]
 async fn when_the_doors_open_all_stand_in_the_order_of_their_lots_and_anybody_can_check_it() {
-    let room = Room::new();
-    let queue = room.queue("lottery-draw", lottery(&room)).await;
-    let commitment = public(&room, &queue).await.commitment;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-draw", lottery(&fixture)).await;
+    let commitment = public(&fixture, &queue).await.commitment;
     let early = crowd(&queue, 60).await;
-    room.pass(HOUR);
+    fixture.pass(HOUR);
     let late = queue.join(user()).await.unwrap().ticket;
     let later = queue.join(user()).await.unwrap().ticket;
 
-    let public = public(&room, &queue).await;
+    let public = public(&fixture, &queue).await;
     let drawn = public.drawn.clone().unwrap();
     assert_eq!(
         (public.commitment, drawn.entrants),
@@ -206,12 +209,12 @@ async fn when_the_doors_open_all_stand_in_the_order_of_their_lots_and_anybody_ca
 
 #[tokio::test]
 async fn after_the_draw_a_position_never_goes_up() {
-    let room = Room::new();
-    let queue = room.queue("lottery-up", lottery(&room)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-up", lottery(&fixture)).await;
     let tickets = crowd(&queue, 30).await;
-    room.pass(HOUR);
+    fixture.pass(HOUR);
     queue.admit().await.unwrap();
-    let line = by_lot(&seed(&room, &queue).await, &tickets);
+    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
     let mut shown = vec![u64::MAX; 30];
     for round in 0..29 {
         queue.join(user()).await.unwrap();
@@ -229,8 +232,8 @@ async fn after_the_draw_a_position_never_goes_up() {
 
 #[tokio::test]
 async fn who_leaves_and_joins_again_has_another_lot_and_knows_neither() {
-    let room = Room::new();
-    let queue = room.queue("lottery-again", lottery(&room)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-again", lottery(&fixture)).await;
     let first = queue.join(user()).await.unwrap().ticket;
     crowd(&queue, 5).await;
     queue.leave(&first).await.unwrap();
@@ -239,24 +242,24 @@ async fn who_leaves_and_joins_again_has_another_lot_and_knows_neither() {
     assert!(again.created && is_hidden(&again.standing));
     assert!(again.ticket.number > first.number);
     assert!(is_over(&queue.rank(&first).await), "one person, one lot");
-    room.pass(HOUR);
+    fixture.pass(HOUR);
     queue.admit().await.unwrap();
-    let seed = seed(&room, &queue).await;
+    let seed = seed(&fixture, &queue).await;
     assert_ne!(seed.lot(first.number), seed.lot(again.ticket.number));
 }
 
 #[tokio::test]
 async fn without_the_lottery_early_ones_stand_in_the_order_of_arrival() {
-    let room = Room::new();
-    let queue = room.queue("lottery-off", lottery(&room)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-off", lottery(&fixture)).await;
     let mut tickets = crowd(&queue, 300).await;
-    room.change("lottery-off", order(Order::Fifo)).await;
+    fixture.change("lottery-off", order(Order::Fifo)).await;
     assert!(
         is_hidden(&queue.touch(&tickets[0]).await.unwrap()),
         "still being sorted"
     );
     while queue.admit().await.unwrap().more {}
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     let place = queue.rank(&tickets[299]).await.unwrap();
     assert!(matches!(
         place,
@@ -266,9 +269,9 @@ async fn without_the_lottery_early_ones_stand_in_the_order_of_arrival() {
         }
     ));
     tickets.extend(crowd(&queue, 2).await);
-    room.pass(HOUR);
+    fixture.pass(HOUR);
     queue.admit().await.unwrap();
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     assert!(is_active(&queue.touch(&tickets[0]).await));
     assert_line(&queue, &tickets[1..]).await;
     assert_eq!(queue.snapshot().lottery(), None);
@@ -276,66 +279,68 @@ async fn without_the_lottery_early_ones_stand_in_the_order_of_arrival() {
 
 #[tokio::test]
 async fn who_was_in_line_before_the_lottery_was_said_is_drawn_too() {
-    let room = Room::new();
-    let queue = room.queue("lottery-said", state(State::Paused)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-said", state(State::Paused)).await;
     let mut tickets = crowd(&queue, 300).await;
-    room.change("lottery-said", lottery(&room)).await;
-    room.change("lottery-said", state(State::Scheduled)).await;
+    fixture.change("lottery-said", lottery(&fixture)).await;
+    fixture
+        .change("lottery-said", state(State::Scheduled))
+        .await;
     tickets.extend(crowd(&queue, 300).await);
-    // One ring is not enough to sort them, so the doors stay shut until all are.
-    room.pass(HOUR);
+    // One run is not enough to sort them, so the doors stay shut until all are.
+    fixture.pass(HOUR);
     let first = queue.admit().await.unwrap();
     assert!(first.more && first.users.is_empty());
     while queue.admit().await.unwrap().more {}
-    let line = by_lot(&seed(&room, &queue).await, &tickets);
+    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
     assert!(is_active(&queue.touch(&line[0]).await));
     assert_line(&queue, &line[1..]).await;
 }
 
 #[tokio::test]
 async fn the_instant_may_move_and_the_order_may_turn_twice_and_the_seed_stays() {
-    let room = Room::new();
-    let queue = room.queue("lottery-moved", lottery(&room)).await;
-    let commitment = public(&room, &queue).await.commitment;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-moved", lottery(&fixture)).await;
+    let commitment = public(&fixture, &queue).await.commitment;
     let tickets = crowd(&queue, 20).await;
     let later = PolicyChange {
-        opens_at: Some(Some(room.clock.now() + 2 * HOUR)),
+        opens_at: Some(Some(fixture.clock.now() + 2 * HOUR)),
         ..PolicyChange::default()
     };
-    room.change("lottery-moved", later).await;
-    room.pass(HOUR + HOUR / 2);
+    fixture.change("lottery-moved", later).await;
+    fixture.pass(HOUR + HOUR / 2);
     queue.admit().await.unwrap();
     assert!(is_hidden(&queue.rank(&tickets[0]).await.unwrap()));
-    room.change("lottery-moved", order(Order::Fifo)).await;
+    fixture.change("lottery-moved", order(Order::Fifo)).await;
     queue.admit().await.unwrap();
-    room.change("lottery-moved", order(Order::Lottery)).await;
+    fixture.change("lottery-moved", order(Order::Lottery)).await;
     queue.admit().await.unwrap();
     assert!(is_hidden(&queue.rank(&tickets[0]).await.unwrap()));
-    assert_eq!(public(&room, &queue).await.commitment, commitment);
+    assert_eq!(public(&fixture, &queue).await.commitment, commitment);
     let sooner = PolicyChange {
-        opens_at: Some(Some(room.clock.now() + HOUR / 4)),
+        opens_at: Some(Some(fixture.clock.now() + HOUR / 4)),
         ..PolicyChange::default()
     };
-    room.change("lottery-moved", sooner).await;
-    room.pass(HOUR / 4);
+    fixture.change("lottery-moved", sooner).await;
+    fixture.pass(HOUR / 4);
     queue.admit().await.unwrap();
-    let line = by_lot(&seed(&room, &queue).await, &tickets);
-    assert_eq!(public(&room, &queue).await.commitment, commitment);
+    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
+    assert_eq!(public(&fixture, &queue).await.commitment, commitment);
     assert_line(&queue, &line[1..]).await;
 }
 
 #[tokio::test]
 async fn an_operator_who_opens_early_draws_early_and_a_pause_draws_nothing() {
-    let room = Room::new();
-    let queue = room.queue("lottery-early", lottery(&room)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-early", lottery(&fixture)).await;
     let tickets = crowd(&queue, 20).await;
-    room.change("lottery-early", state(State::Paused)).await;
-    room.pass(2 * HOUR);
+    fixture.change("lottery-early", state(State::Paused)).await;
+    fixture.pass(2 * HOUR);
     queue.admit().await.unwrap();
     assert!(is_hidden(&queue.rank(&tickets[0]).await.unwrap()));
-    assert_eq!(public(&room, &queue).await.drawn, None);
-    room.change("lottery-early", state(State::Open)).await;
-    let line = by_lot(&seed(&room, &queue).await, &tickets);
+    assert_eq!(public(&fixture, &queue).await.drawn, None);
+    fixture.change("lottery-early", state(State::Open)).await;
+    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
     assert_line(&queue, &line).await;
     let late = queue.join(user()).await.unwrap().ticket;
     assert!(is_active(&queue.touch(&line[0]).await));
@@ -347,66 +352,69 @@ async fn an_operator_who_opens_early_draws_early_and_a_pause_draws_nothing() {
 
 #[tokio::test]
 async fn a_draw_is_final_and_the_next_one_begins_when_nobody_of_it_is_in_line() {
-    let room = Room::new();
-    let queue = room.queue("lottery-next", lottery(&room)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-next", lottery(&fixture)).await;
     let tickets = crowd(&queue, 5).await;
-    room.pass(HOUR);
+    fixture.pass(HOUR);
     queue.admit().await.unwrap();
-    let first = public(&room, &queue).await;
-    let line = by_lot(&seed(&room, &queue).await, &tickets);
-    room.change("lottery-next", lottery(&room)).await;
+    let first = public(&fixture, &queue).await;
+    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
+    fixture.change("lottery-next", lottery(&fixture)).await;
     let behind = queue.join(user()).await.unwrap();
     assert!(matches!(
         behind.standing,
         Standing::Scheduled { ahead: Some(4), .. }
     ));
-    assert_eq!(public(&room, &queue).await, first);
+    assert_eq!(public(&fixture, &queue).await, first);
     for ticket in &line {
         queue.leave(ticket).await.unwrap();
     }
-    room.change("lottery-next", order(Order::Fifo)).await;
-    room.change("lottery-next", lottery(&room)).await;
-    let second = public(&room, &queue).await;
+    fixture.change("lottery-next", order(Order::Fifo)).await;
+    fixture.change("lottery-next", lottery(&fixture)).await;
+    let second = public(&fixture, &queue).await;
     assert!(second.commitment != first.commitment && second.drawn.is_none());
     while queue.admit().await.unwrap().more {}
     let mut tickets = crowd(&queue, 5).await;
     tickets.push(behind.ticket);
-    room.pass(HOUR);
+    fixture.pass(HOUR);
     queue.admit().await.unwrap();
-    let line = by_lot(&seed(&room, &queue).await, &tickets);
+    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
     assert_line(&queue, &line[1..]).await;
 }
 
 #[tokio::test]
 async fn a_lottery_without_an_instant_is_refused() {
-    let room = Room::new();
-    let queue = room.queue("lottery-refused", places(1)).await;
-    let at_once = room
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-refused", places(1)).await;
+    let at_once = fixture
         .queues
         .change(queue.id(), &order(Order::Lottery), "a test")
         .await;
     assert!(matches!(at_once, Err(QueueError::Refused(cause)) if cause.field == "opensAt"));
-    room.change("lottery-refused", lottery(&room)).await;
+    fixture.change("lottery-refused", lottery(&fixture)).await;
     let taken_back = PolicyChange {
         opens_at: Some(None),
         ..state(State::Paused)
     };
-    let refused = room.queues.change(queue.id(), &taken_back, "a test").await;
+    let refused = fixture
+        .queues
+        .change(queue.id(), &taken_back, "a test")
+        .await;
     assert!(matches!(refused, Err(QueueError::Refused(cause)) if cause.field == "opensAt"));
 }
 
 /// A Redis of its own, because all that it holds will be thrown away.
-async fn lossy(redis: &Redis) -> (Room, Room, Queue) {
+async fn lossy(redis: &Redis) -> (Fixture, Fixture, Queue) {
     let clock = Clock::system();
-    let room = Room::at(&redis.url(), clock.clone());
-    let other = Room::at(&redis.url(), clock);
-    let queue = room.queue("main", lottery(&room)).await;
+    let fixture = Fixture::at(&redis.url(), clock.clone());
+    let other = Fixture::at(&redis.url(), clock);
+    let queue = fixture.queue("main", lottery(&fixture)).await;
     other.open("main").await;
-    (room, other, queue)
+    (fixture, other, queue)
 }
 
 async fn flush(redis: &Redis) {
-    let mut redis = crate::room::plain(&redis.url()).await;
+    let mut redis = crate::fixture::plain(&redis.url()).await;
     redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
 }
 
@@ -414,18 +422,18 @@ async fn flush(redis: &Redis) {
 async fn a_store_that_is_lost_before_the_draw_draws_what_it_would_have_drawn() {
     let scratch = Scratch::new().unwrap();
     let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
-    let (room, other, queue) = lossy(&redis).await;
-    let commitment = public(&room, &queue).await.commitment;
+    let (fixture, other, queue) = lossy(&redis).await;
+    let commitment = public(&fixture, &queue).await.commitment;
     let tickets = crowd(&queue, 30).await;
     flush(&redis).await;
     other.queues.refresh().await.unwrap();
     for ticket in &tickets {
         assert!(is_hidden(&queue.rank(ticket).await.unwrap()));
     }
-    assert_eq!(public(&room, &queue).await.commitment, commitment);
-    room.pass(HOUR);
+    assert_eq!(public(&fixture, &queue).await.commitment, commitment);
+    fixture.pass(HOUR);
     while queue.admit().await.unwrap().more {}
-    let line = by_lot(&seed(&room, &queue).await, &tickets);
+    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
     assert!(is_active(&queue.touch(&line[0]).await));
     assert_line(&queue, &line[1..]).await;
 }
@@ -434,22 +442,22 @@ async fn a_store_that_is_lost_before_the_draw_draws_what_it_would_have_drawn() {
 async fn a_store_that_is_lost_after_the_draw_gives_everybody_the_place_that_they_were_drawn() {
     let scratch = Scratch::new().unwrap();
     let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
-    let (room, other, queue) = lossy(&redis).await;
+    let (fixture, other, queue) = lossy(&redis).await;
     let early = crowd(&queue, 30).await;
-    room.pass(HOUR);
+    fixture.pass(HOUR);
     queue.admit().await.unwrap();
     let late = crowd(&queue, 3).await;
-    let before = public(&room, &queue).await;
-    let mut line = by_lot(&seed(&room, &queue).await, &early);
+    let before = public(&fixture, &queue).await;
+    let mut line = by_lot(&seed(&fixture, &queue).await, &early);
     line.extend(&late);
     other.queues.refresh().await.unwrap();
     flush(&redis).await;
     other.queues.refresh().await.unwrap();
-    assert_eq!(public(&room, &queue).await, before);
+    assert_eq!(public(&fixture, &queue).await, before);
     for ticket in early.iter().chain(late.iter().rev()).skip(1) {
         queue.rank(ticket).await.unwrap();
     }
-    room.pass(RECOVERY);
+    fixture.pass(RECOVERY);
     while queue.admit().await.unwrap().more {}
     // One comes back when the pause is over: they enter at their turn, and no number grows.
     let absent = line.iter().position(|ticket| *ticket == early[0]).unwrap();

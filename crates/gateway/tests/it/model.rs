@@ -14,7 +14,7 @@ use gateway::queue::policy::{Order, State};
 pub const CLAIM: u64 = 30;
 pub const LEASE: u64 = 50;
 pub const RECOVERY: u64 = 30;
-/// The fastest door there is.
+/// The fastest admission there is.
 pub const FAST_MILLI: u64 = 100_000_000;
 const STEADY: u64 = 5;
 const KEPT: u64 = 1_800;
@@ -54,9 +54,9 @@ pub struct Eyes {
     pub is_lazy: bool,
 }
 
-/// What a ring is to do.
+/// What an admission is to do.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Rung {
+pub struct Ran {
     pub entered: Vec<(Who, u64)>,
     pub ended: u64,
     pub no_shows: u64,
@@ -111,7 +111,7 @@ pub struct Model {
     ended: BTreeSet<u64>,
     /// Until when somebody is there for certain, and at most.
     present: BTreeMap<Who, (u64, u64)>,
-    rung_at: Option<u64>,
+    ran_at: Option<u64>,
     called: Option<i64>,
     calling: Option<(i64, u64)>,
     kept_since: Option<u64>,
@@ -135,7 +135,7 @@ impl Model {
             inside: BTreeMap::new(),
             ended: BTreeSet::new(),
             present: BTreeMap::new(),
-            rung_at: None,
+            ran_at: None,
             called: None,
             calling: None,
             kept_since: None,
@@ -244,18 +244,18 @@ impl Model {
         let freed = self.is_inside(who);
         self.end_visit(who);
         if freed {
-            self.ring()?;
+            self.admit()?;
         }
         Ok(freed)
     }
 
-    pub fn ring(&mut self) -> Result<Rung, Unsure> {
+    pub fn admit(&mut self) -> Result<Ran, Unsure> {
         self.sure()?;
-        let mut rung = Rung::default();
+        let mut ran = Ran::default();
         for who in self.inside.keys().copied().collect::<Vec<_>>() {
             if !self.is_inside(who) {
-                rung.ended += 1;
-                rung.no_shows += u64::from(!self.inside[&who].showed_up);
+                ran.ended += 1;
+                ran.no_shows += u64::from(!self.inside[&who].showed_up);
                 self.end_visit(who);
             }
         }
@@ -271,13 +271,13 @@ impl Model {
             _ => 0,
         };
         if places > 0 {
-            self.pass(places, &mut rung)?;
-            if !rung.entered.is_empty() && self.in_force() == State::Open {
-                let spent = rung.entered.len() as u64 * 1_000;
+            self.pass(places, &mut ran)?;
+            if !ran.entered.is_empty() && self.in_force() == State::Open {
+                let spent = ran.entered.len() as u64 * 1_000;
                 self.bucket = Some((level - spent, self.now));
             }
         }
-        Ok(rung)
+        Ok(ran)
     }
 
     /// `seed` is what the real queue has afterwards.

@@ -3,7 +3,7 @@
 use gateway::queue::policy::{Order, Policy};
 use gateway::queue::{AuditPage, Defined, Standing, Ticket, UserId};
 
-use crate::room::{Room, id, is_active, redis, user};
+use crate::fixture::{Fixture, id, is_active, redis, user};
 
 /// One visitor inside who has not shown up yet and two in line, as such a gateway wrote them.
 async fn write_older(name: &str, now_us: i64, users: [UserId; 3]) -> [Ticket; 3] {
@@ -65,16 +65,19 @@ async fn write_older(name: &str, now_us: i64, users: [UserId; 3]) -> [Ticket; 3]
 
 #[tokio::test]
 async fn a_line_of_an_older_gateway_goes_on_where_it_was() {
-    let room = Room::new();
-    let now_us = room.clock.now().timestamp_micros();
+    let fixture = Fixture::new();
+    let now_us = fixture.clock.now().timestamp_micros();
     let users = [user(), user(), user()];
     let [inside, first, second] = write_older("older", now_us, users).await;
 
     let name = id("older");
-    let defined = room.queues.define(&name, Policy::default(), "start").await;
+    let defined = fixture
+        .queues
+        .define(&name, Policy::default(), "start")
+        .await;
     assert_eq!(defined.unwrap(), Defined::Present);
-    room.queues.refresh().await.unwrap();
-    let queue = room.open("older").await;
+    fixture.queues.refresh().await.unwrap();
+    let queue = fixture.open("older").await;
     let snapshot = queue.snapshot();
     assert_eq!((snapshot.waiting, snapshot.active), (2, 1));
     assert_eq!(snapshot.policy.order, Order::Fifo);
@@ -90,13 +93,13 @@ async fn a_line_of_an_older_gateway_goes_on_where_it_was() {
     queue.admit().await.unwrap();
     assert!(is_active(&queue.rank(&first).await));
     assert_eq!(queue.rank(&second).await.unwrap(), waiting(0));
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     assert_eq!(queue.snapshot().admitted_last_minute, 1);
 
     let page = AuditPage {
         older_than: None,
         limit: 10,
     };
-    let audit = room.queues.audit(queue.id(), page).await.unwrap();
+    let audit = fixture.queues.audit(queue.id(), page).await.unwrap();
     assert_eq!(audit[0].by, "ann");
 }

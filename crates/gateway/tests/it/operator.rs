@@ -4,7 +4,7 @@ use gateway::queue::policy::{Policy, PolicyChange, State};
 use gateway::queue::{AuditPage, Defined, QueueError};
 use tokio::task::JoinSet;
 
-use crate::room::{Room, id, places};
+use crate::fixture::{Fixture, id, places};
 
 const ALL: AuditPage = AuditPage {
     older_than: None,
@@ -13,16 +13,16 @@ const ALL: AuditPage = AuditPage {
 
 #[tokio::test]
 async fn a_change_at_one_gateway_is_seen_by_another_after_its_next_refresh() {
-    let room = Room::new();
-    let here = room.queue("operator-seen", places(1)).await;
-    let twin = room.twin();
+    let fixture = Fixture::new();
+    let here = fixture.queue("operator-seen", places(1)).await;
+    let twin = fixture.twin();
     let there = twin.open("operator-seen").await;
     let change = PolicyChange {
         state: Some(State::Paused),
         message: Some(Some("Back at noon".into())),
         ..places(9)
     };
-    room.change("operator-seen", change).await;
+    fixture.change("operator-seen", change).await;
     assert_eq!(here.snapshot().policy.max_active, 9);
     assert_eq!(there.snapshot().policy.max_active, 1);
     twin.queues.refresh().await.unwrap();
@@ -34,11 +34,11 @@ async fn a_change_at_one_gateway_is_seen_by_another_after_its_next_refresh() {
 
 #[tokio::test]
 async fn a_queue_that_another_gateway_made_is_found_and_listed() {
-    let room = Room::new();
-    let twin = room.twin();
+    let fixture = Fixture::new();
+    let twin = fixture.twin();
     let unknown = twin.queues.open(&id("operator-found")).await;
     assert!(matches!(unknown, Err(QueueError::Unknown)));
-    room.queue("operator-found", places(1)).await;
+    fixture.queue("operator-found", places(1)).await;
     let still = twin.queues.open(&id("operator-found")).await;
     assert!(
         matches!(still, Err(QueueError::Unknown)),
@@ -59,33 +59,35 @@ async fn a_queue_that_another_gateway_made_is_found_and_listed() {
             .iter()
             .any(|queue| queue.id().as_str() == "operator-found")
     );
-    room.queue("operator-asked", places(1)).await;
+    fixture.queue("operator-asked", places(1)).await;
     twin.open("operator-asked").await;
 }
 
 #[tokio::test]
 async fn a_definition_never_overrides_what_an_operator_changed_or_removed() {
-    let room = Room::new();
+    let fixture = Fixture::new();
     let name = id("operator-define");
     let define = || {
-        room.queues
+        fixture
+            .queues
             .define(&name, Policy::default(), "configuration")
     };
     assert_eq!(define().await.unwrap(), Defined::Created);
-    room.change("operator-define", places(5)).await;
+    fixture.change("operator-define", places(5)).await;
     assert_eq!(define().await.unwrap(), Defined::Present);
     assert_eq!(
-        room.open("operator-define")
+        fixture
+            .open("operator-define")
             .await
             .snapshot()
             .policy
             .max_active,
         5
     );
-    room.queues.remove(&name, "a test").await.unwrap();
+    fixture.queues.remove(&name, "a test").await.unwrap();
     assert_eq!(define().await.unwrap(), Defined::Removed);
     assert!(matches!(
-        room.queues.open(&name).await,
+        fixture.queues.open(&name).await,
         Err(QueueError::Unknown)
     ));
 }
@@ -95,9 +97,10 @@ async fn of_many_gateways_that_define_a_queue_at_once_one_makes_it() {
     let mut tasks = JoinSet::new();
     for _ in 0..8 {
         tasks.spawn(async {
-            let room = Room::new();
+            let fixture = Fixture::new();
             let name = id("operator-race");
-            room.queues
+            fixture
+                .queues
                 .define(&name, Policy::default(), "configuration")
                 .await
                 .unwrap()
@@ -112,8 +115,8 @@ async fn of_many_gateways_that_define_a_queue_at_once_one_makes_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_who_change_different_rules_at_once_undo_nothing() {
-    let room = Room::new();
-    room.queue("operator-merge", places(1)).await;
+    let fixture = Fixture::new();
+    fixture.queue("operator-merge", places(1)).await;
     let lease = PolicyChange {
         lease_seconds: Some(77),
         ..PolicyChange::default()
@@ -128,12 +131,17 @@ async fn operators_who_change_different_rules_at_once_undo_nothing() {
     };
     let mut tasks = JoinSet::new();
     for change in [lease, claim, message, places(8)] {
-        let twin = room.twin();
+        let twin = fixture.twin();
         tasks.spawn(async move { twin.change("operator-merge", change).await });
     }
     tasks.join_all().await;
-    room.queues.refresh().await.unwrap();
-    let policy = room.open("operator-merge").await.snapshot().policy.clone();
+    fixture.queues.refresh().await.unwrap();
+    let policy = fixture
+        .open("operator-merge")
+        .await
+        .snapshot()
+        .policy
+        .clone();
     let seen = (
         policy.lease_seconds,
         policy.claim_seconds,
@@ -141,7 +149,11 @@ async fn operators_who_change_different_rules_at_once_undo_nothing() {
     );
     assert_eq!(seen, (77, 33, 8));
     assert_eq!(policy.message.as_deref(), Some("soon"));
-    let entries = room.queues.audit(&id("operator-merge"), ALL).await.unwrap();
+    let entries = fixture
+        .queues
+        .audit(&id("operator-merge"), ALL)
+        .await
+        .unwrap();
     assert_eq!(entries.len(), 5);
     for pair in entries.windows(2) {
         assert_eq!(
@@ -153,22 +165,24 @@ async fn operators_who_change_different_rules_at_once_undo_nothing() {
 
 #[tokio::test]
 async fn the_record_says_who_changed_what_and_when_newest_first() {
-    let room = Room::new();
+    let fixture = Fixture::new();
     let name = id("operator-audit");
-    room.queue("operator-audit", places(1)).await;
+    fixture.queue("operator-audit", places(1)).await;
     for max_active in 2..6 {
         let by = format!("operator \"{max_active}\"");
-        room.queues
+        fixture
+            .queues
             .change(&name, &places(max_active), &by)
             .await
             .unwrap();
     }
-    room.queues
+    fixture
+        .queues
         .change(&name, &places(5), "nobody")
         .await
         .unwrap();
-    room.queues.remove(&name, "the last").await.unwrap();
-    let entries = room.queues.audit(&name, ALL).await.unwrap();
+    fixture.queues.remove(&name, "the last").await.unwrap();
+    let entries = fixture.queues.audit(&name, ALL).await.unwrap();
     let by: Vec<_> = entries.iter().map(|entry| entry.by.as_str()).collect();
     let last = [
         "the last",
@@ -194,7 +208,7 @@ async fn the_record_says_who_changed_what_and_when_newest_first() {
     };
     let mut paged = Vec::new();
     loop {
-        let entries = room.queues.audit(&name, page).await.unwrap();
+        let entries = fixture.queues.audit(&name, page).await.unwrap();
         let Some(last) = entries.last() else { break };
         page.older_than = Some(last.version);
         paged.extend(entries);
@@ -204,32 +218,32 @@ async fn the_record_says_who_changed_what_and_when_newest_first() {
 
 #[tokio::test]
 async fn a_queue_that_never_was_has_no_record_and_cannot_be_removed() {
-    let room = Room::new();
+    let fixture = Fixture::new();
     let name = id("operator-never");
     assert!(matches!(
-        room.queues.audit(&name, ALL).await,
+        fixture.queues.audit(&name, ALL).await,
         Err(QueueError::Unknown)
     ));
     assert!(matches!(
-        room.queues.remove(&name, "x").await,
+        fixture.queues.remove(&name, "x").await,
         Err(QueueError::Unknown)
     ));
 }
 
 #[tokio::test]
 async fn a_rule_out_of_range_is_refused_by_name_and_changes_nothing() {
-    let room = Room::new();
-    let queue = room.queue("operator-refused", places(3)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("operator-refused", places(3)).await;
     let before = queue.snapshot().policy.clone();
     let change = PolicyChange {
         message: Some(Some("never seen".into())),
         lease_seconds: Some(0),
         ..PolicyChange::default()
     };
-    match room.queues.change(queue.id(), &change, "a test").await {
+    match fixture.queues.change(queue.id(), &change, "a test").await {
         Err(QueueError::Refused(cause)) => assert_eq!(cause.field, "leaseSeconds"),
         _ => panic!("not refused"),
     }
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     assert_eq!(queue.snapshot().policy, before);
 }

@@ -8,9 +8,9 @@ use gateway::queue::{Queue, Standing, Ticket};
 use redis::aio::MultiplexedConnection;
 use testbed::{Redis, RedisOptions, Scratch};
 
-use crate::room::{Room, crowd, is_active, is_over, places, redis, user};
+use crate::fixture::{Fixture, crowd, is_active, is_over, places, redis, user};
 
-/// Between two rings; what is longer than 5 s is a time in which nobody could ask.
+/// Between two admissions; what is longer than 5 s is a time in which nobody could ask.
 const STEP: Duration = Duration::from_secs(4);
 
 fn closed_doors(max_active: i64, per_second: f64) -> PolicyChange {
@@ -28,10 +28,10 @@ fn open() -> PolicyChange {
     }
 }
 
-/// Lets two minutes pass in which the scheduler rings and only `there` ask now and then.
-async fn two_minutes(room: &Room, queue: &Queue, there: &[Ticket]) {
+/// Lets two minutes pass in which admission runs and only `there` ask now and then.
+async fn two_minutes(fixture: &Fixture, queue: &Queue, there: &[Ticket]) {
     for step in 0..30 {
-        room.pass(STEP);
+        fixture.pass(STEP);
         if step % 5 == 0 {
             queue.present(there).await.unwrap();
         }
@@ -41,52 +41,54 @@ async fn two_minutes(room: &Room, queue: &Queue, there: &[Ticket]) {
 }
 
 /// A queue with one place, whose second visitor was parked.
-async fn with_one_parked(name: &str) -> (Room, Queue, Vec<Ticket>) {
-    let room = Room::new();
-    let queue = room.queue(name, places(1)).await;
+async fn with_one_parked(name: &str) -> (Fixture, Queue, Vec<Ticket>) {
+    let fixture = Fixture::new();
+    let queue = fixture.queue(name, places(1)).await;
     let tickets = crowd(&queue, 4).await;
     let there = [tickets[0], tickets[2], tickets[3]];
-    two_minutes(&room, &queue, &there).await;
+    two_minutes(&fixture, &queue, &there).await;
     queue.leave(&tickets[0]).await.unwrap();
     assert!(
         is_active(&queue.rank(&tickets[2]).await),
         "nobody was held up"
     );
-    (room, queue, tickets)
+    (fixture, queue, tickets)
 }
 
 #[tokio::test]
 async fn with_ninety_percent_ghosts_at_the_head_admission_keeps_its_full_rate() {
-    let room = Room::new();
-    let queue = room.queue("presence-rate", closed_doors(1_000, 50.0)).await;
+    let fixture = Fixture::new();
+    let queue = fixture
+        .queue("presence-rate", closed_doors(1_000, 50.0))
+        .await;
     let tickets = crowd(&queue, 1_500).await;
     let there: Vec<_> = tickets.iter().copied().skip(9).step_by(10).collect();
-    two_minutes(&room, &queue, &there).await;
-    room.change("presence-rate", open()).await;
+    two_minutes(&fixture, &queue, &there).await;
+    fixture.change("presence-rate", open()).await;
     let (mut entered, mut parked) = (Vec::new(), 0);
     for _ in 0..3 {
         let admitted = queue.admit().await.unwrap();
         assert!(admitted.users.len() >= 49 && !admitted.more, "{admitted:?}");
         entered.extend(admitted.users.iter().map(|(_, number)| *number));
         parked += admitted.parked;
-        room.pass(Duration::from_secs(1));
+        fixture.pass(Duration::from_secs(1));
         queue.present(&there).await.unwrap();
     }
     let live: Vec<_> = there.iter().map(|ticket| ticket.number).collect();
     assert_eq!(entered, live[..entered.len()], "in order, and nobody else");
     assert!(parked >= 9 * 147);
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     assert_eq!(queue.snapshot().parked, parked);
 }
 
 #[tokio::test]
-async fn a_thousand_ghosts_are_passed_in_one_ring_and_no_more() {
-    let room = Room::new();
-    let queue = room.queue("presence-bound", closed_doors(1, 50.0)).await;
+async fn a_thousand_ghosts_are_passed_in_one_run_and_no_more() {
+    let fixture = Fixture::new();
+    let queue = fixture.queue("presence-bound", closed_doors(1, 50.0)).await;
     let tickets = crowd(&queue, 1_100).await;
     let there = [tickets[1_099]];
-    two_minutes(&room, &queue, &there).await;
-    room.change("presence-bound", open()).await;
+    two_minutes(&fixture, &queue, &there).await;
+    fixture.change("presence-bound", open()).await;
     let first = queue.admit().await.unwrap();
     assert_eq!(
         (first.parked, first.users.len(), first.more),
@@ -100,34 +102,34 @@ async fn a_thousand_ghosts_are_passed_in_one_ring_and_no_more() {
 }
 
 #[tokio::test]
-async fn whoever_returns_enters_before_all_who_came_later() {
-    let (room, queue, tickets) = with_one_parked("presence-return").await;
+async fn who_returns_enters_before_all_who_came_later() {
+    let (fixture, queue, tickets) = with_one_parked("presence-return").await;
     let place = queue.rank(&tickets[1]).await.unwrap();
     assert_eq!(place, Standing::Waiting { ahead: 0 });
     queue.leave(&tickets[2]).await.unwrap();
     assert!(is_active(&queue.rank(&tickets[1]).await));
     assert!(!is_active(&queue.rank(&tickets[3]).await));
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     assert_eq!(queue.snapshot().inversions, 0, "a return is none");
 }
 
 #[tokio::test]
-async fn whoever_returns_while_there_is_room_is_inside_with_the_same_answer() {
-    let (room, queue, tickets) = with_one_parked("presence-room").await;
-    room.change("presence-room", places(2)).await;
+async fn who_returns_while_there_is_room_is_inside_with_the_same_answer() {
+    let (fixture, queue, tickets) = with_one_parked("presence-room").await;
+    fixture.change("presence-room", places(2)).await;
     assert!(is_active(&queue.rank(&tickets[1]).await));
 }
 
 #[tokio::test]
 async fn a_return_moves_up_nobodys_number() {
-    let room = Room::new();
-    let queue = room.queue("presence-shown", places(1)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("presence-shown", places(1)).await;
     let tickets = crowd(&queue, 40).await;
     let there: Vec<_> = [tickets[0]]
         .into_iter()
         .chain(tickets[20..].to_vec())
         .collect();
-    two_minutes(&room, &queue, &there).await;
+    two_minutes(&fixture, &queue, &there).await;
     let mut shown = [u64::MAX; 40];
     let mut look = async |of: usize| {
         let ahead = match queue.rank(&tickets[of]).await {
@@ -141,7 +143,7 @@ async fn a_return_moves_up_nobodys_number() {
         look(of).await;
     }
     // All who were away are passed by, and come back in the reverse of their order.
-    two_minutes(&room, &queue, &there).await;
+    two_minutes(&fixture, &queue, &there).await;
     queue.leave(&tickets[0]).await.unwrap();
     for of in (1..40).rev() {
         look(of).await;
@@ -158,7 +160,7 @@ async fn a_return_moves_up_nobodys_number() {
 }
 
 #[tokio::test]
-async fn whoever_was_parked_and_joins_again_has_the_same_place() {
+async fn who_was_parked_and_joins_again_has_the_same_place() {
     let (_room, queue, tickets) = with_one_parked("presence-join").await;
     let again = queue.join(tickets[1].user).await.unwrap();
     assert_eq!((again.ticket, again.created), (tickets[1], false));
@@ -166,7 +168,7 @@ async fn whoever_was_parked_and_joins_again_has_the_same_place() {
 }
 
 #[tokio::test]
-async fn whoever_was_parked_and_leaves_does_not_return() {
+async fn who_was_parked_and_leaves_does_not_return() {
     let (_room, queue, tickets) = with_one_parked("presence-leave").await;
     assert!(!queue.leave(&tickets[1]).await.unwrap().freed);
     assert!(is_over(&queue.rank(&tickets[1]).await));
@@ -176,30 +178,30 @@ async fn whoever_was_parked_and_leaves_does_not_return() {
 
 #[tokio::test]
 async fn a_place_is_kept_for_half_an_hour_and_not_for_ever() {
-    let (room, queue, tickets) = with_one_parked("presence-kept").await;
-    room.pass(Duration::from_secs(29 * 60));
+    let (fixture, queue, tickets) = with_one_parked("presence-kept").await;
+    fixture.pass(Duration::from_secs(29 * 60));
     queue.admit().await.unwrap();
     let again = queue.join(tickets[1].user).await.unwrap();
     assert_eq!(again.ticket, tickets[1], "after 29 minutes");
 
-    let (room, queue, tickets) = with_one_parked("presence-aged").await;
+    let (fixture, queue, tickets) = with_one_parked("presence-aged").await;
     for _ in 0..2 {
-        room.pass(Duration::from_secs(30 * 60));
+        fixture.pass(Duration::from_secs(30 * 60));
         queue.admit().await.unwrap();
     }
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     assert_eq!(queue.snapshot().parked, 0, "after an hour");
     assert!(is_over(&queue.rank(&tickets[1]).await));
 }
 
 #[tokio::test]
 async fn nobody_is_absent_after_a_time_in_which_nobody_could_ask() {
-    let room = Room::new();
-    let queue = room.queue("presence-gap", closed_doors(10, 50.0)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("presence-gap", closed_doors(10, 50.0)).await;
     let tickets = crowd(&queue, 3).await;
-    two_minutes(&room, &queue, &[]).await;
-    room.pass(Duration::from_secs(6));
-    room.change("presence-gap", open()).await;
+    two_minutes(&fixture, &queue, &[]).await;
+    fixture.pass(Duration::from_secs(6));
+    fixture.change("presence-gap", open()).await;
     let admitted = queue.admit().await.unwrap();
     assert_eq!((admitted.users.len(), admitted.parked), (3, 0));
     assert!(is_active(&queue.rank(&tickets[0]).await));
@@ -207,60 +209,62 @@ async fn nobody_is_absent_after_a_time_in_which_nobody_could_ask() {
 
 #[tokio::test]
 async fn after_the_order_turned_everybody_has_the_time_to_ask_again() {
-    let room = Room::new();
+    let fixture = Fixture::new();
     let closed = closed_doors(10, 50.0);
-    let queue = room.queue("presence-turned", closed).await;
+    let queue = fixture.queue("presence-turned", closed).await;
     crowd(&queue, 5).await;
-    two_minutes(&room, &queue, &[]).await;
+    two_minutes(&fixture, &queue, &[]).await;
     let lottery = PolicyChange {
         order: Some(Order::Lottery),
         state: Some(State::Scheduled),
-        opens_at: Some(Some(room.clock.now() + Duration::from_secs(60))),
+        opens_at: Some(Some(fixture.clock.now() + Duration::from_secs(60))),
         ..PolicyChange::default()
     };
-    room.change("presence-turned", lottery).await;
-    room.change("presence-turned", open()).await;
+    fixture.change("presence-turned", lottery).await;
+    fixture.change("presence-turned", open()).await;
     let admitted = queue.admit().await.unwrap();
     assert_eq!((admitted.users.len(), admitted.parked), (5, 0));
 }
 
 #[tokio::test]
 async fn a_newcomer_has_a_minute_before_they_can_be_absent() {
-    let room = Room::new();
-    let queue = room.queue("presence-new", closed_doors(10, 50.0)).await;
-    two_minutes(&room, &queue, &[]).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("presence-new", closed_doors(10, 50.0)).await;
+    two_minutes(&fixture, &queue, &[]).await;
     crowd(&queue, 3).await;
     for _ in 0..14 {
-        room.pass(STEP);
+        fixture.pass(STEP);
         queue.admit().await.unwrap();
     }
-    room.change("presence-new", open()).await;
+    fixture.change("presence-new", open()).await;
     let admitted = queue.admit().await.unwrap();
     assert_eq!((admitted.users.len(), admitted.parked), (3, 0));
 }
 
 #[tokio::test]
-async fn whoever_watches_is_there_without_asking() {
-    let room = Room::new();
-    let queue = room.queue("presence-watch", closed_doors(10, 50.0)).await;
+async fn who_watches_is_there_without_asking() {
+    let fixture = Fixture::new();
+    let queue = fixture
+        .queue("presence-watch", closed_doors(10, 50.0))
+        .await;
     let tickets = crowd(&queue, 4).await;
     for _ in 0..30 {
-        room.pass(STEP);
+        fixture.pass(STEP);
         let seen = queue.ranks(&tickets[..2]).await.unwrap();
         assert_eq!(seen[1], Some(Standing::Waiting { ahead: 1 }));
         assert_eq!(queue.present(&tickets[2..3]).await.unwrap(), 1);
         queue.admit().await.unwrap();
     }
-    room.change("presence-watch", open()).await;
+    fixture.change("presence-watch", open()).await;
     let admitted = queue.admit().await.unwrap();
     assert_eq!((admitted.users.len(), admitted.parked), (3, 1));
 }
 
 #[tokio::test]
 async fn who_returned_and_is_away_again_is_passed_by_again() {
-    let (room, queue, tickets) = with_one_parked("presence-again").await;
+    let (fixture, queue, tickets) = with_one_parked("presence-again").await;
     queue.rank(&tickets[1]).await.unwrap();
-    two_minutes(&room, &queue, &tickets[2..]).await;
+    two_minutes(&fixture, &queue, &tickets[2..]).await;
     queue.leave(&tickets[2]).await.unwrap();
     assert!(is_active(&queue.rank(&tickets[3]).await));
     assert!(!is_active(&queue.rank(&tickets[1]).await), "back once more");
@@ -270,8 +274,8 @@ async fn who_returned_and_is_away_again_is_passed_by_again() {
 
 #[tokio::test]
 async fn only_those_near_the_head_are_recorded() {
-    let room = Room::new();
-    let queue = room.queue("presence-near", closed_doors(10, 1.0)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("presence-near", closed_doors(10, 1.0)).await;
     let mut fill = redis::cmd("ZADD");
     fill.arg("q:{presence-near}:waiting");
     for number in 1..=5_000 {
@@ -306,36 +310,36 @@ async fn scripts_run(redis: &mut MultiplexedConnection) -> u64 {
 }
 
 #[tokio::test]
-async fn whoever_polls_often_near_the_head_is_recorded_now_and_then() {
+async fn who_polls_often_near_the_head_is_recorded_now_and_then() {
     let scratch = Scratch::new().unwrap();
     let server = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
-    let room = Room::at(&server.url(), Clock::system());
-    let queue = room.queue("main", closed_doors(10, 50.0)).await;
+    let fixture = Fixture::at(&server.url(), Clock::system());
+    let queue = fixture.queue("main", closed_doors(10, 50.0)).await;
     let ticket = crowd(&queue, 3).await[2];
-    let mut redis = crate::room::plain(&server.url()).await;
+    let mut redis = crate::fixture::plain(&server.url()).await;
     queue.rank(&ticket).await.unwrap();
     let before = scripts_run(&mut redis).await;
     for _ in 0..19 {
-        room.pass(Duration::from_secs(1));
+        fixture.pass(Duration::from_secs(1));
         queue.rank(&ticket).await.unwrap();
     }
     assert_eq!(scripts_run(&mut redis).await, before, "known to be there");
-    room.pass(Duration::from_secs(1));
+    fixture.pass(Duration::from_secs(1));
     queue.rank(&ticket).await.unwrap();
     assert_eq!(scripts_run(&mut redis).await, before + 1);
 }
 
 #[tokio::test]
 async fn a_poll_before_its_time_is_answered_and_counted() {
-    let room = Room::new();
-    let queue = room.queue("presence-early", closed_doors(10, 1.0)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("presence-early", closed_doors(10, 1.0)).await;
     let ticket = crowd(&queue, 200).await[199];
     for _ in 0..3 {
         let place = queue.poll(&ticket).await.unwrap();
         assert_eq!(place, Standing::Waiting { ahead: 199 });
     }
-    room.pass(Duration::from_secs(30));
+    fixture.pass(Duration::from_secs(30));
     queue.poll(&ticket).await.unwrap();
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     assert_eq!(queue.snapshot().early_polls, 2);
 }

@@ -9,33 +9,33 @@ use gateway::recount::{Disagreement, Published, Source};
 use serde_json::{Value, json};
 use testbed::Scratch;
 
-use crate::house::{House, said, until};
+use crate::test_app::{TestApp, said, until};
 
 const MAIN: &str = "/api/v1/queues/main";
 
 /// A draw among nine, of whom one is inside since. Gives the places of all, and the commitment that
 /// was shown before.
-async fn draw(house: &House) -> (Vec<Value>, String) {
-    let opens_at = chassis::time::rfc3339(house.clock.now() + TimeDelta::seconds(60));
+async fn draw(app: &TestApp) -> (Vec<Value>, String) {
+    let opens_at = chassis::time::rfc3339(app.clock.now() + TimeDelta::seconds(60));
     let rule = json!({ "order": "lottery", "opensAt": opens_at, "maxActive": 1 });
-    house.rule(rule).await;
+    app.rule(rule).await;
     let mut places = Vec::new();
     for _ in 0..9 {
-        places.push(house.join().await);
+        places.push(app.join().await);
     }
-    let (_, before) = said(house.get(MAIN)).await;
+    let (_, before) = said(app.get(MAIN)).await;
     let commitment = before["lottery"]["commitment"].as_str().unwrap().to_owned();
-    house.clock.advance(Duration::from_secs(61));
+    app.clock.advance(Duration::from_secs(61));
     until(async || {
-        let (_, status) = said(house.get(MAIN)).await;
+        let (_, status) = said(app.get(MAIN)).await;
         status["lottery"]["seed"].is_string() && status["active"] == 1
     })
     .await;
     (places, commitment)
 }
 
-fn source(house: &House) -> Source {
-    format!("{}{MAIN}", house.url).parse().unwrap()
+fn source(app: &TestApp) -> Source {
+    format!("{}{MAIN}", app.url).parse().unwrap()
 }
 
 fn number(place: &Value) -> u64 {
@@ -49,14 +49,13 @@ fn command(arguments: &[&str]) -> Output {
 
 #[actix_web::test]
 async fn everybody_can_compute_the_place_that_the_gateway_tells() {
-    let house = House::open().await;
-    let (places, commitment) = draw(&house).await;
-    let published = Published::read(&source(&house)).await.unwrap();
+    let app = TestApp::open().await;
+    let (places, commitment) = draw(&app).await;
+    let published = Published::read(&source(&app)).await.unwrap();
     let mut in_line = 0;
     for place in &places {
         let (_, told) = said(
-            house
-                .get(&format!("{MAIN}/tokens/me"))
+            app.get(&format!("{MAIN}/tokens/me"))
                 .bearer_auth(place["token"].as_str().unwrap()),
         )
         .await;
@@ -71,37 +70,37 @@ async fn everybody_can_compute_the_place_that_the_gateway_tells() {
         }
     }
     assert_eq!(in_line, 8);
-    let late = number(&house.join().await);
+    let late = number(&app.join().await);
     let counted = published.recount(late, None).unwrap().to_string();
     assert!(
         counted.contains("came after the doors had opened"),
         "{counted}"
     );
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn before_the_doors_open_there_is_nothing_to_compute() {
-    let house = House::open().await;
-    let nothing = Published::read(&source(&house)).await.unwrap();
+    let app = TestApp::open().await;
+    let nothing = Published::read(&source(&app)).await.unwrap();
     assert_eq!(nothing.recount(1, None), Err(Disagreement::NoLottery));
-    let opens_at = chassis::time::rfc3339(house.clock.now() + TimeDelta::seconds(60));
+    let opens_at = chassis::time::rfc3339(app.clock.now() + TimeDelta::seconds(60));
     let rule = json!({ "order": "lottery", "opensAt": opens_at });
-    house.rule(rule).await;
-    let ticket = number(&house.join().await);
-    let early = Published::read(&source(&house)).await.unwrap();
+    app.rule(rule).await;
+    let ticket = number(&app.join().await);
+    let early = Published::read(&source(&app)).await.unwrap();
     let told = early.recount(ticket, None);
     assert!(matches!(told, Err(Disagreement::NotDrawn(_))), "{told:?}");
-    house.close().await;
+    app.close().await;
 }
 
 #[actix_web::test]
 async fn the_command_says_by_its_exit_code_whether_what_was_kept_agrees() {
-    let house = House::open().await;
-    let (places, commitment) = draw(&house).await;
+    let app = TestApp::open().await;
+    let (places, commitment) = draw(&app).await;
     let ticket = number(&places[0]).to_string();
-    let (_, status) = said(house.get(MAIN)).await;
-    let (_, list) = said(house.get(&format!("{MAIN}/lottery?limit=200"))).await;
+    let (_, status) = said(app.get(MAIN)).await;
+    let (_, list) = said(app.get(&format!("{MAIN}/lottery?limit=200"))).await;
     let scratch = Scratch::new().unwrap();
     let file = scratch.path().join("draw.json");
     fs::write(&file, format!("{status}\n{list}\n")).unwrap();
@@ -125,5 +124,5 @@ async fn the_command_says_by_its_exit_code_whether_what_was_kept_agrees() {
     assert!(told.contains("not listed in the order of lots"), "{told}");
     assert_eq!(command(&["no-such-file", &ticket]).status.code(), Some(69));
     assert_eq!(command(&[file, "my ticket"]).status.code(), Some(64));
-    house.close().await;
+    app.close().await;
 }

@@ -4,17 +4,17 @@ use std::time::{Duration, Instant};
 
 use chassis::redis::RedisUrl;
 use chassis::time::Clock;
-use gateway::inside::Inside;
+use gateway::admitted_cache::AdmittedCache;
 use gateway::queue::policy::{Order, PolicyChange, State};
 use gateway::queue::{AuditPage, Defined, DrawnPage, QueueError, Standing, Ticket};
 use serde_json::json;
 use testbed::{RedisCluster, RedisOptions, Scratch};
 use uuid::Uuid;
 
-use crate::house::{House, PATIENCE, refused, said, token, until};
-use crate::room::{RECOVERY, Room, crowd, id, is_active, is_over, places, user};
+use crate::fixture::{Fixture, RECOVERY, crowd, id, is_active, is_over, places, user};
 use crate::store::until_answered;
 use crate::store_url::{tls_files, trusting};
+use crate::test_app::{PATIENCE, TestApp, refused, said, token, until};
 
 const NAMES: &str = "usher:queues";
 
@@ -32,12 +32,12 @@ fn names(cluster: &RedisCluster, of: &str) -> [String; 3] {
 async fn queues_on_three_masters_do_all_that_a_queue_does() {
     let cluster = testbed::redis_cluster();
     let clock = Clock::system();
-    let room = Room::at(&cluster.url(), clock.clone());
-    let other = Room::at(&cluster.url(), clock.clone());
+    let fixture = Fixture::at(&cluster.url(), clock.clone());
+    let other = Fixture::at(&cluster.url(), clock.clone());
     for (master, name) in names(cluster, "verbs").iter().enumerate() {
         // It never heard of a script, or forgot all.
         cluster.masters[master].ask("SCRIPT FLUSH").unwrap();
-        let queue = room.queue(name, places(1)).await;
+        let queue = fixture.queue(name, places(1)).await;
         let tickets = crowd(&queue, 4).await;
         assert!(is_active(&queue.touch(&tickets[0]).await));
         let at_other = other.open(name).await;
@@ -52,23 +52,27 @@ async fn queues_on_three_masters_do_all_that_a_queue_does() {
         assert!(is_active(&queue.rank(&tickets[1]).await));
         assert!(is_over(&queue.rank(&tickets[0]).await));
 
-        room.change(name, places(7)).await;
+        fixture.change(name, places(7)).await;
         other.queues.refresh().await.unwrap();
         assert_eq!(at_other.snapshot().policy.max_active, 7);
         let page = AuditPage {
             older_than: None,
             limit: 10,
         };
-        assert_eq!(room.queues.audit(&id(name), page).await.unwrap().len(), 2);
         assert_eq!(
-            room.queues
+            fixture.queues.audit(&id(name), page).await.unwrap().len(),
+            2
+        );
+        assert_eq!(
+            fixture
+                .queues
                 .define(&id(name), Default::default(), "a test")
                 .await
                 .unwrap(),
             Defined::Present
         );
         assert_eq!(queue.admit().await.unwrap().users.len(), 2);
-        room.queues.remove(&id(name), "a test").await.unwrap();
+        fixture.queues.remove(&id(name), "a test").await.unwrap();
         assert!(matches!(
             at_other.touch(&tickets[1]).await,
             Err(QueueError::Unknown)
@@ -80,7 +84,7 @@ async fn queues_on_three_masters_do_all_that_a_queue_does() {
 async fn a_lottery_is_drawn_and_the_absent_are_parked_on_each_master() {
     let cluster = testbed::redis_cluster();
     let clock = Clock::system();
-    let room = Room::at(&cluster.url(), clock.clone());
+    let fixture = Fixture::at(&cluster.url(), clock.clone());
     for name in &names(cluster, "lot") {
         let lottery = PolicyChange {
             state: Some(State::Scheduled),
@@ -88,15 +92,15 @@ async fn a_lottery_is_drawn_and_the_absent_are_parked_on_each_master() {
             opens_at: Some(Some(clock.now() + Duration::from_secs(60))),
             ..places(1)
         };
-        let queue = room.queue(name, lottery).await;
+        let queue = fixture.queue(name, lottery).await;
         let tickets = crowd(&queue, 5).await;
         let hidden = queue.rank(&tickets[0]).await.unwrap();
         assert!(
             matches!(hidden, Standing::Scheduled { ahead: None, .. }),
             "{hidden:?}"
         );
-        room.pass(Duration::from_secs(61));
-        room.queues.refresh().await.unwrap();
+        fixture.pass(Duration::from_secs(61));
+        fixture.queues.refresh().await.unwrap();
         let first = queue.admit().await.unwrap().users;
         assert_eq!(first.len(), 1);
         let page = DrawnPage {
@@ -112,7 +116,7 @@ async fn a_lottery_is_drawn_and_the_absent_are_parked_on_each_master() {
         let mut parked = 0;
         let end = Instant::now() + PATIENCE;
         while parked < 3 {
-            room.pass(Duration::from_secs(4));
+            fixture.pass(Duration::from_secs(4));
             queue.present(&last).await.unwrap();
             parked += queue.admit().await.unwrap().parked;
             assert!(Instant::now() < end, "the absent are parked, not {parked}");
@@ -123,17 +127,17 @@ async fn a_lottery_is_drawn_and_the_absent_are_parked_on_each_master() {
 #[tokio::test]
 async fn a_slot_that_was_given_to_another_master_is_found_there() {
     let cluster = testbed::redis_cluster();
-    let room = Room::at(&cluster.url(), Clock::system());
+    let fixture = Fixture::at(&cluster.url(), Clock::system());
     let [first, ..] = names(cluster, "moved");
     let line = format!("q:{{{first}}}:waiting");
     let mut plain = chassis::redis::connection(&cluster.url().parse().unwrap()).unwrap();
     // From here on both know where the slot is.
-    assert!(room.queues.open(&id(&first)).await.is_err());
+    assert!(fixture.queues.open(&id(&first)).await.is_err());
     let mut asks = redis::cmd("EXISTS");
     let exists: bool = asks.arg(&line).query_async(&mut plain).await.unwrap();
     assert!(!exists);
     cluster.give(&line, 2).unwrap();
-    let queue = room.queue(&first, places(1)).await;
+    let queue = fixture.queue(&first, places(1)).await;
     let tickets = crowd(&queue, 2).await;
     let place = queue.rank(&tickets[1]).await.unwrap();
     assert_eq!(place, Standing::Waiting { ahead: 0 });
@@ -141,7 +145,7 @@ async fn a_slot_that_was_given_to_another_master_is_found_there() {
     pipe.cmd("ZCARD").arg(&line).cmd("EXISTS").arg(&line);
     let told: (u64, bool) = pipe.query_async(&mut plain).await.unwrap();
     assert_eq!(told, (1, true));
-    room.queues.remove(&id(&first), "a test").await.unwrap();
+    fixture.queues.remove(&id(&first), "a test").await.unwrap();
 }
 
 /// A cluster that speaks TLS and wants a password, and its place.
@@ -162,14 +166,14 @@ async fn when_a_master_dies_only_its_queues_wait_and_all_come_back_with_it() {
     let scratch = Scratch::new().unwrap();
     let (mut cluster, url) = protected(&scratch);
     let clock = Clock::system();
-    let room = Room::behind(&url, clock.clone());
-    let operator = Room::behind(&url, clock.clone());
+    let fixture = Fixture::behind(&url, clock.clone());
+    let operator = Fixture::behind(&url, clock.clone());
     // The hardest: with it goes the set of names.
     let dying = cluster.master_of(NAMES).unwrap();
     let names = names(&cluster, "line");
     let mut queues = Vec::new();
     for name in &names {
-        let queue = room.queue(name, places(1)).await;
+        let queue = fixture.queue(name, places(1)).await;
         let tickets = crowd(&queue, 3).await;
         queues.push((queue, tickets));
     }
@@ -196,14 +200,17 @@ async fn when_a_master_dies_only_its_queues_wait_and_all_come_back_with_it() {
         while queue.snapshot().policy.max_active != 5 {
             let name = id(&names[master]);
             let _ = operator.queues.change(&name, &places(5), "a test").await;
-            assert!(room.queues.refresh().await.is_err(), "the names are away");
+            assert!(
+                fixture.queues.refresh().await.is_err(),
+                "the names are away"
+            );
             assert!(Instant::now() < end, "the new rules are read");
         }
     }
 
     cluster.masters[dying].restart().unwrap();
     let end = Instant::now() + PATIENCE;
-    while let Err(cause) = room.queues.refresh().await {
+    while let Err(cause) = fixture.queues.refresh().await {
         assert!(Instant::now() < end, "{cause}");
     }
     let (queue, tickets) = &queues[dying];
@@ -211,10 +218,10 @@ async fn when_a_master_dies_only_its_queues_wait_and_all_come_back_with_it() {
         let place = until_answered(|| queue.rank(ticket)).await;
         assert_eq!(place, Standing::Waiting { ahead: 0 });
     }
-    room.pass(RECOVERY);
+    fixture.pass(RECOVERY);
     queue.admit().await.unwrap();
     assert!(is_active(&queue.rank(&tickets[0]).await));
-    let again = Room::behind(&url, clock);
+    let again = Fixture::behind(&url, clock);
     again.queues.refresh().await.unwrap();
     let known: Vec<_> = again
         .queues
@@ -231,9 +238,9 @@ async fn the_replica_that_takes_over_from_a_dead_master_is_found_with_all_places
     let mut cluster = RedisCluster::start(scratch.path(), &RedisOptions::default()).unwrap();
     let replica = cluster.replica_of(0, &scratch.path().join("replica"));
     let replica = replica.unwrap();
-    let room = Room::at(&cluster.url(), Clock::system());
+    let fixture = Fixture::at(&cluster.url(), Clock::system());
     let [name, ..] = names(&cluster, "failover");
-    let queue = room.queue(&name, places(1)).await;
+    let queue = fixture.queue(&name, places(1)).await;
     let tickets = crowd(&queue, 3).await;
     cluster.masters[0].wait_replicated(&replica).unwrap();
     cluster.masters[0].kill();
@@ -247,7 +254,7 @@ async fn the_replica_that_takes_over_from_a_dead_master_is_found_with_all_places
     assert!(queue.leave(&tickets[0]).await.unwrap().freed);
     assert!(is_active(&queue.rank(&tickets[1]).await));
     let end = Instant::now() + PATIENCE;
-    while let Err(cause) = room.queues.refresh().await {
+    while let Err(cause) = fixture.queues.refresh().await {
         assert!(Instant::now() < end, "{cause}");
     }
     let role = replica.ask("ROLE").unwrap();
@@ -258,16 +265,16 @@ async fn the_replica_that_takes_over_from_a_dead_master_is_found_with_all_places
 async fn visits_that_ended_while_two_masters_hung_are_told_to_the_one_that_is_back() {
     let scratch = Scratch::new().unwrap();
     let cluster = RedisCluster::start(scratch.path(), &RedisOptions::default()).unwrap();
-    let room = Room::at(&cluster.url(), Clock::system());
+    let fixture = Fixture::at(&cluster.url(), Clock::system());
     let [away, back, _] = names(&cluster, "told");
     let (away, back) = (
-        room.queue(&away, places(8)).await,
-        room.queue(&back, places(8)).await,
+        fixture.queue(&away, places(8)).await,
+        fixture.queue(&back, places(8)).await,
     );
     let (unheard, heard) = (crowd(&away, 8).await, crowd(&back, 1).await[0]);
     cluster.masters[0].freeze();
     cluster.masters[1].freeze();
-    let inside = Inside::default();
+    let inside = AdmittedCache::default();
     inside.release(&back, &heard).await;
     for ticket in &unheard {
         inside.release(&away, ticket).await;
@@ -284,7 +291,7 @@ async fn visits_that_ended_while_two_masters_hung_are_told_to_the_one_that_is_ba
 async fn a_gateway_on_a_cluster_lets_in_while_one_master_hangs() {
     let scratch = Scratch::new().unwrap();
     let cluster = RedisCluster::start(scratch.path(), &RedisOptions::default()).unwrap();
-    let house = House::with(&[("GATEWAY_REDIS_URL", &cluster.url())]).await;
+    let app = TestApp::with(&[("GATEWAY_REDIS_URL", &cluster.url())]).await;
     let names = names(&cluster, "sale");
     let hanging = (cluster.master_of(NAMES).unwrap() + 1) % 3;
     let going = (hanging + 1) % 3;
@@ -293,9 +300,9 @@ async fn a_gateway_on_a_cluster_lets_in_while_one_master_hangs() {
     for master in [hanging, going] {
         let queue = format!("/api/v1/queues/{}", names[master]);
         let rules = json!({ "maxActive": 100, "admitPerSecond": 1 });
-        assert_eq!(said(house.put(&queue, &rules)).await.0, 201);
+        assert_eq!(said(app.put(&queue, &rules)).await.0, 201);
         for _ in 0..3 {
-            let join = house
+            let join = app
                 .post(&path(master))
                 .json(&json!({ "userId": Uuid::new_v4() }));
             places.push(said(join).await.1);
@@ -303,7 +310,7 @@ async fn a_gateway_on_a_cluster_lets_in_while_one_master_hangs() {
     }
     cluster.masters[hanging].freeze();
     let poll = |master: usize, place: usize| {
-        let request = house.get(&format!("{}/me", path(master)));
+        let request = app.get(&format!("{}/me", path(master)));
         request.bearer_auth(token(&places[place]))
     };
     let refusal = refused(poll(hanging, 2)).await;
@@ -315,9 +322,9 @@ async fn a_gateway_on_a_cluster_lets_in_while_one_master_hangs() {
         place["state"] == "active"
     })
     .await;
-    let ready = house.get("/ready").send().await.unwrap();
+    let ready = app.get("/ready").send().await.unwrap();
     assert_eq!(ready.status(), 200, "most of the sale goes on");
     cluster.masters[hanging].thaw();
     until(async || said(poll(hanging, 2)).await.0 == 200).await;
-    house.close().await;
+    app.close().await;
 }

@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use testbed::{RedisSentinels, Scratch};
 use uuid::Uuid;
 
-use crate::house::{Door, House, PATIENCE, said, until};
-use crate::room::{Room, crowd, is_active, places, user};
+use crate::fixture::{Fixture, crowd, is_active, places, user};
 use crate::store::until_answered;
+use crate::test_app::{PATIENCE, TestApp, TestGateway, said, until};
 
 const TOKENS: &str = "/api/v1/queues/main/tokens";
 
 /// Where a visitor stands, after as many refusals as it takes.
-async fn stands(door: &Door, place: &Value) -> (String, u64) {
+async fn stands(gateway: &TestGateway, place: &Value) -> (String, u64) {
     let end = Instant::now() + PATIENCE;
     loop {
-        let (status, said) = door.poll(place).await;
+        let (status, said) = gateway.poll(place).await;
         if status == 200 {
             let state = said["state"].as_str().unwrap().to_owned();
             return (state, said["position"].as_u64().unwrap());
@@ -36,14 +36,14 @@ async fn after_a_failover_everybody_stands_where_they_stood_also_whom_the_new_ma
  {
     let scratch = Scratch::new().unwrap();
     let mut store = RedisSentinels::start(scratch.path(), "hunter2").unwrap();
-    let house = House::with(&[("GATEWAY_REDIS_URL", &store.url())]).await;
-    let twin = house.twin().await;
-    house.rule(json!({ "maxActive": 1 })).await;
-    let inside = house.join().await;
+    let app = TestApp::with(&[("GATEWAY_REDIS_URL", &store.url())]).await;
+    let twin = app.twin().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let inside = app.join().await;
     assert_eq!(inside["state"], "active");
     let mut line = Vec::new();
     for _ in 0..3 {
-        line.push(house.join().await);
+        line.push(app.join().await);
     }
     until(async || twin.poll(&line[2]).await.0 == 200).await;
     store.wait_replicated().unwrap();
@@ -51,14 +51,14 @@ async fn after_a_failover_everybody_stands_where_they_stood_also_whom_the_new_ma
     // From here on the replica hears nothing more.
     store.replica.ask("CONFIG SET masterauth wrong").unwrap();
     store.master.ask("CLIENT KILL TYPE replica").unwrap();
-    line.push(house.join().await);
+    line.push(app.join().await);
     line.push(twin.join().await);
     store.master.kill();
     let died = Instant::now();
 
-    let doors: [&Door; 2] = [&house, &twin];
-    for door in doors {
-        assert_eq!(stands(door, &line[0]).await, ("waiting".to_owned(), 1));
+    let gateways: [&TestGateway; 2] = [&app, &twin];
+    for gateway in gateways {
+        assert_eq!(stands(gateway, &line[0]).await, ("waiting".to_owned(), 1));
     }
     println!(
         "sentinel: a place is told again {:?} after the master died",
@@ -68,30 +68,28 @@ async fn after_a_failover_everybody_stands_where_they_stood_also_whom_the_new_ma
     assert!(role.contains("master"), "{role}");
     for (index, place) in line.iter().enumerate() {
         let position = u64::try_from(index).unwrap() + 1;
-        let stands = stands(doors[index % 2], place).await;
+        let stands = stands(gateways[index % 2], place).await;
         assert_eq!(stands, ("waiting".to_owned(), position));
     }
     assert_eq!(stands(&twin, &inside).await, ("active".to_owned(), 0));
-    let next = house.join().await;
+    let next = app.join().await;
     assert_eq!(next["position"], 6, "behind all who were there before");
 
     // A place that is free is filled on the new master.
-    house.persist_leave(&inside).await;
-    assert_eq!(stands(&house, &line[0]).await.0, "active");
-    let join = house
-        .post(TOKENS)
-        .json(&json!({ "userId": Uuid::new_v4() }));
+    app.persist_leave(&inside).await;
+    assert_eq!(stands(&app, &line[0]).await.0, "active");
+    let join = app.post(TOKENS).json(&json!({ "userId": Uuid::new_v4() }));
     assert_eq!(said(join).await.0, 201);
     twin.close().await;
-    house.close().await;
+    app.close().await;
 }
 
 #[tokio::test]
 async fn a_master_that_hangs_is_left_for_the_replica_that_took_its_place() {
     let scratch = Scratch::new().unwrap();
     let store = RedisSentinels::start(scratch.path(), "hunter2").unwrap();
-    let room = Room::at(&store.url(), Clock::system());
-    let queue = room.queue("main", places(1)).await;
+    let fixture = Fixture::at(&store.url(), Clock::system());
+    let queue = fixture.queue("main", places(1)).await;
     let tickets = crowd(&queue, 3).await;
     store.wait_replicated().unwrap();
     store.master.freeze();
@@ -103,7 +101,7 @@ async fn a_master_that_hangs_is_left_for_the_replica_that_took_its_place() {
     );
     assert_eq!(place, Standing::Waiting { ahead: 1 });
     let end = Instant::now() + PATIENCE;
-    while let Err(cause) = room.queues.refresh().await {
+    while let Err(cause) = fixture.queues.refresh().await {
         assert!(Instant::now() < end, "{cause}");
     }
     // The old one still takes itself for the master, and nobody asks it any more.
@@ -118,8 +116,8 @@ async fn a_master_that_hangs_is_left_for_the_replica_that_took_its_place() {
 async fn a_master_that_became_a_replica_refuses_to_write_and_the_call_is_made_at_the_new_one() {
     let scratch = Scratch::new().unwrap();
     let store = RedisSentinels::start(scratch.path(), "hunter2").unwrap();
-    let room = Room::at(&store.url(), Clock::system());
-    let queue = room.queue("main", places(1)).await;
+    let fixture = Fixture::at(&store.url(), Clock::system());
+    let queue = fixture.queue("main", places(1)).await;
     let before = crowd(&queue, 2).await;
     store.wait_replicated().unwrap();
     store.swap().unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gateway::queue::policy::{PolicyChange, State};
 use gateway::queue::{QueueError, Standing};
 
-use crate::room::{Room, crowd, id, is_active, places, user};
+use crate::fixture::{Fixture, crowd, id, is_active, places, user};
 
 fn state(state: State) -> PolicyChange {
     PolicyChange {
@@ -16,10 +16,10 @@ fn state(state: State) -> PolicyChange {
 
 #[tokio::test]
 async fn a_paused_queue_takes_newcomers_and_lets_nobody_in() {
-    let room = Room::new();
-    let queue = room.queue("state-paused", places(2)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("state-paused", places(2)).await;
     let inside = crowd(&queue, 1).await[0];
-    room.change("state-paused", state(State::Paused)).await;
+    fixture.change("state-paused", state(State::Paused)).await;
     let next = queue.join(user()).await.unwrap();
     assert_eq!(next.standing, Standing::Waiting { ahead: 0 });
     assert!(queue.admit().await.unwrap().users.is_empty());
@@ -28,16 +28,16 @@ async fn a_paused_queue_takes_newcomers_and_lets_nobody_in() {
         "who is inside stays"
     );
     assert!(queue.snapshot().paused());
-    room.change("state-paused", state(State::Open)).await;
+    fixture.change("state-paused", state(State::Open)).await;
     assert_eq!(queue.admit().await.unwrap().users.len(), 1);
 }
 
 #[tokio::test]
 async fn a_closed_queue_refuses_newcomers_lets_nobody_in_and_takes_no_place_away() {
-    let room = Room::new();
-    let queue = room.queue("state-closed", places(1)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("state-closed", places(1)).await;
     let tickets = crowd(&queue, 2).await;
-    room.change("state-closed", state(State::Closed)).await;
+    fixture.change("state-closed", state(State::Closed)).await;
     assert!(matches!(queue.join(user()).await, Err(QueueError::Closed)));
     for ticket in &tickets {
         assert_eq!(queue.join(ticket.user).await.unwrap().ticket, *ticket);
@@ -49,18 +49,18 @@ async fn a_closed_queue_refuses_newcomers_lets_nobody_in_and_takes_no_place_away
 
 #[tokio::test]
 async fn bypass_lets_everybody_in_and_open_again_throws_nobody_out() {
-    let room = Room::new();
+    let fixture = Fixture::new();
     let rules = PolicyChange {
         admit_per_second: Some(1.0),
         ..places(1)
     };
-    let queue = room.queue("state-bypass", rules).await;
+    let queue = fixture.queue("state-bypass", rules).await;
     let tickets = crowd(&queue, 30).await;
-    room.change("state-bypass", state(State::Bypass)).await;
+    fixture.change("state-bypass", state(State::Bypass)).await;
     assert_eq!(queue.admit().await.unwrap().users.len(), 29);
     let late = queue.join(user()).await.unwrap();
     assert!(matches!(late.standing, Standing::Active { .. }));
-    room.change("state-bypass", state(State::Open)).await;
+    fixture.change("state-bypass", state(State::Open)).await;
     queue.admit().await.unwrap();
     for ticket in &tickets {
         assert!(is_active(&queue.touch(ticket).await));
@@ -71,10 +71,10 @@ async fn bypass_lets_everybody_in_and_open_again_throws_nobody_out() {
 
 #[tokio::test]
 async fn bypass_moves_a_long_line_in_batches_and_says_when_to_ring_again() {
-    let room = Room::new();
-    let queue = room.queue("state-batches", state(State::Paused)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("state-batches", state(State::Paused)).await;
     crowd(&queue, 1_001).await;
-    room.change("state-batches", state(State::Bypass)).await;
+    fixture.change("state-batches", state(State::Bypass)).await;
     let first = queue.admit().await.unwrap();
     assert_eq!((first.users.len(), first.more), (1_000, true));
     let second = queue.admit().await.unwrap();
@@ -83,13 +83,13 @@ async fn bypass_moves_a_long_line_in_batches_and_says_when_to_ring_again() {
 
 #[tokio::test]
 async fn a_scheduled_queue_opens_by_itself_at_its_instant() {
-    let room = Room::new();
-    let opens_at = room.clock.now() + Duration::from_secs(3_600);
+    let fixture = Fixture::new();
+    let opens_at = fixture.clock.now() + Duration::from_secs(3_600);
     let rules = PolicyChange {
         opens_at: Some(Some(opens_at)),
         ..places(1)
     };
-    let queue = room.queue("state-scheduled", rules).await;
+    let queue = fixture.queue("state-scheduled", rules).await;
     assert_eq!(queue.snapshot().state, State::Scheduled);
     let tickets = crowd(&queue, 2).await;
     let place = queue.rank(&tickets[1]).await.unwrap();
@@ -100,12 +100,12 @@ async fn a_scheduled_queue_opens_by_itself_at_its_instant() {
             opens_at
         }
     );
-    room.pass(Duration::from_secs(3_590));
+    fixture.pass(Duration::from_secs(3_590));
     assert!(queue.admit().await.unwrap().users.is_empty());
-    room.pass(Duration::from_secs(11));
+    fixture.pass(Duration::from_secs(11));
     let admitted = queue.admit().await.unwrap();
     assert_eq!(admitted.users, [(tickets[0].user, tickets[0].number)]);
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     assert_eq!(queue.snapshot().state, State::Open);
     let place = queue.rank(&tickets[1]).await.unwrap();
     assert_eq!(place, Standing::Waiting { ahead: 0 });
@@ -113,15 +113,15 @@ async fn a_scheduled_queue_opens_by_itself_at_its_instant() {
 
 #[tokio::test]
 async fn an_operator_can_open_a_scheduled_queue_early() {
-    let room = Room::new();
-    let opens_at = room.clock.now() + Duration::from_secs(3_600);
+    let fixture = Fixture::new();
+    let opens_at = fixture.clock.now() + Duration::from_secs(3_600);
     let rules = PolicyChange {
         state: Some(State::Scheduled),
         opens_at: Some(Some(opens_at)),
         ..PolicyChange::default()
     };
-    let queue = room.queue("state-early", rules).await;
-    room.change("state-early", state(State::Open)).await;
+    let queue = fixture.queue("state-early", rules).await;
+    fixture.change("state-early", state(State::Open)).await;
     assert_eq!(queue.snapshot().policy.opens_at, None);
     let joined = queue.join(user()).await.unwrap();
     assert!(matches!(joined.standing, Standing::Active { .. }));
@@ -129,10 +129,10 @@ async fn an_operator_can_open_a_scheduled_queue_early() {
 
 #[tokio::test]
 async fn lowering_max_active_throws_nobody_out_and_lets_nobody_in_until_it_fits() {
-    let room = Room::new();
-    let queue = room.queue("state-lower", places(4)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("state-lower", places(4)).await;
     let tickets = crowd(&queue, 6).await;
-    room.change("state-lower", places(2)).await;
+    fixture.change("state-lower", places(2)).await;
     queue.admit().await.unwrap();
     for ticket in &tickets[..4] {
         assert!(is_active(&queue.touch(ticket).await));
@@ -147,12 +147,13 @@ async fn lowering_max_active_throws_nobody_out_and_lets_nobody_in_until_it_fits(
 
 #[tokio::test]
 async fn a_removed_queue_is_unknown_everywhere_and_begins_anew_when_it_is_made_again() {
-    let room = Room::new();
-    let queue = room.queue("state-removed", places(1)).await;
-    let twin = room.twin();
+    let fixture = Fixture::new();
+    let queue = fixture.queue("state-removed", places(1)).await;
+    let twin = fixture.twin();
     let at_twin = twin.open("state-removed").await;
     let tickets = crowd(&queue, 2).await;
-    room.queues
+    fixture
+        .queues
         .remove(&id("state-removed"), "a test")
         .await
         .unwrap();
@@ -168,7 +169,7 @@ async fn a_removed_queue_is_unknown_everywhere_and_begins_anew_when_it_is_made_a
     let gone = twin.queues.open(&id("state-removed")).await;
     assert!(matches!(gone, Err(QueueError::Unknown)));
 
-    let again = room.queue("state-removed", places(1)).await;
+    let again = fixture.queue("state-removed", places(1)).await;
     assert!(again.snapshot().epoch > tickets[0].epoch);
     for ticket in &tickets {
         assert!(matches!(again.rank(ticket).await, Err(QueueError::Over)));

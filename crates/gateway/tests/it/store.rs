@@ -7,8 +7,8 @@ use gateway::queue::{QueueError, Standing};
 use testbed::{Redis, RedisOptions, Scratch};
 use tokio::task::JoinSet;
 
-use crate::house::PATIENCE;
-use crate::room::{Room, crowd, id, is_active, places, plain, user};
+use crate::fixture::{Fixture, crowd, id, is_active, places, plain, user};
+use crate::test_app::PATIENCE;
 
 /// One answer takes less than a second; 300 one after the other take four minutes.
 const NO_PILE_UP: Duration = Duration::from_secs(60);
@@ -17,8 +17,8 @@ const NO_PILE_UP: Duration = Duration::from_secs(60);
 async fn a_redis_that_forgot_its_scripts_is_given_them_again() {
     let scratch = Scratch::new().unwrap();
     let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
-    let room = Room::at(&redis.url(), Clock::system());
-    let queue = room.queue("main", places(1)).await;
+    let fixture = Fixture::at(&redis.url(), Clock::system());
+    let queue = fixture.queue("main", places(1)).await;
     let flush = || async {
         let mut redis = plain(&redis.url()).await;
         let flush = redis::cmd("SCRIPT")
@@ -39,30 +39,30 @@ async fn a_redis_that_forgot_its_scripts_is_given_them_again() {
     flush().await;
     assert!(is_active(&queue.rank(&second.ticket).await));
     flush().await;
-    room.queues.refresh().await.unwrap();
+    fixture.queues.refresh().await.unwrap();
     flush().await;
-    room.change("main", places(2)).await;
+    fixture.change("main", places(2)).await;
     flush().await;
-    room.queues.remove(queue.id(), "a test").await.unwrap();
+    fixture.queues.remove(queue.id(), "a test").await.unwrap();
 }
 
 #[tokio::test]
 async fn a_redis_that_hangs_is_told_within_a_second_to_all_who_ask() {
     let scratch = Scratch::new().unwrap();
     let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
-    let room = Room::at(&redis.url(), Clock::system());
-    let queue = room.queue("main", places(1)).await;
+    let fixture = Fixture::at(&redis.url(), Clock::system());
+    let queue = fixture.queue("main", places(1)).await;
     let tickets = crowd(&queue, 2).await;
     redis.freeze();
     let mut tasks = JoinSet::new();
     for task in 0..300 {
-        let (room, queue, ticket) = (room.clone(), queue.clone(), tickets[task % 2]);
+        let (fixture, queue, ticket) = (fixture.clone(), queue.clone(), tickets[task % 2]);
         tasks.spawn(async move {
             match task % 5 {
                 0 => queue.join(user()).await.err(),
                 1 => queue.touch(&ticket).await.err(),
                 2 => queue.leave(&ticket).await.err(),
-                3 => room.queues.open(&id("other")).await.err(),
+                3 => fixture.queues.open(&id("other")).await.err(),
                 _ => queue.rank(&ticket).await.err(),
             }
         });
@@ -74,7 +74,7 @@ async fn a_redis_that_hangs_is_told_within_a_second_to_all_who_ask() {
             "{refused:?}"
         );
     }
-    assert!(room.queues.refresh().await.is_err());
+    assert!(fixture.queues.refresh().await.is_err());
     assert!(queue.admit().await.is_err());
     assert_eq!(
         queue.snapshot().policy.max_active,
@@ -94,8 +94,8 @@ async fn a_redis_that_hangs_is_told_within_a_second_to_all_who_ask() {
 async fn after_a_redis_died_and_came_back_empty_the_line_goes_on() {
     let scratch = Scratch::new().unwrap();
     let mut redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
-    let room = Room::at(&redis.url(), Clock::system());
-    let queue = room.queue("main", places(1)).await;
+    let fixture = Fixture::at(&redis.url(), Clock::system());
+    let queue = fixture.queue("main", places(1)).await;
     let tickets = crowd(&queue, 2).await;
     redis.kill();
     let refused = queue.rank(&tickets[1]).await;
@@ -107,7 +107,7 @@ async fn after_a_redis_died_and_came_back_empty_the_line_goes_on() {
         queue.join(user()).await,
         Err(QueueError::StoreUnavailable(_))
     ));
-    assert!(room.queues.refresh().await.is_err());
+    assert!(fixture.queues.refresh().await.is_err());
     redis.restart().unwrap();
     let place = until_answered(|| queue.rank(&tickets[1])).await;
     assert_eq!(place, Standing::Waiting { ahead: 0 });

@@ -6,7 +6,7 @@ use gateway::token::{Claims, KeyError, KeyRing, Level, PassKey, TokenError};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto};
 use serde_json::{Value, json};
 
-use crate::room::{id, user};
+use crate::fixture::{id, user};
 
 const OLD: [u8; 32] = [1; 32];
 const NEW: [u8; 32] = [2; 32];

@@ -2,24 +2,24 @@
 
 use futures_util::FutureExt as _;
 use gateway::queue::Standing;
-use gateway::stream::{Gone, Sight, Streams, Watch, WatchError};
+use gateway::stream::{Closed, Streams, Update, Watch, WatchError};
 
-use crate::room::{Room, crowd, places};
+use crate::fixture::{Fixture, crowd, places};
 
 fn ahead(watch: &mut Watch) -> Option<u64> {
-    match watch.sight() {
-        Sight::Here(view) => match view.standing {
+    match watch.update() {
+        Update::Here(view) => match view.standing {
             Standing::Waiting { ahead } => Some(ahead),
             _ => None,
         },
-        Sight::Gone(_) => None,
+        Update::Closed(_) => None,
     }
 }
 
 #[tokio::test]
 async fn who_reads_slowly_is_told_the_latest_and_not_all_that_was_before() {
-    let room = Room::new();
-    let queue = room.queue("watch-slow", places(1)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("watch-slow", places(1)).await;
     let tickets = crowd(&queue, 6).await;
     let streams = Streams::new(10);
     let standing = queue.rank(&tickets[5]).await.unwrap();
@@ -41,32 +41,32 @@ async fn who_reads_slowly_is_told_the_latest_and_not_all_that_was_before() {
 
 #[tokio::test]
 async fn watching_changes_nothing_and_shows_nobody_up() {
-    let room = Room::new();
-    let queue = room.queue("watch-claim", places(1)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("watch-claim", places(1)).await;
     let tickets = crowd(&queue, 2).await;
     let streams = Streams::new(10);
     let standing = queue.rank(&tickets[1]).await.unwrap();
     let mut watch = streams.watch(&queue, tickets[1], standing).unwrap();
     queue.leave(&tickets[0]).await.unwrap();
     streams.look().await.unwrap();
-    let Sight::Here(view) = watch.sight() else {
+    let Update::Here(view) = watch.update() else {
         panic!("inside");
     };
     let Standing::Active { until } = view.standing else {
         panic!("let in");
     };
-    let left = until - room.clock.now();
+    let left = until - fixture.clock.now();
     assert!(left.num_seconds() <= 60, "the claim, not the lease: {left}");
-    room.pass(std::time::Duration::from_secs(61));
+    fixture.pass(std::time::Duration::from_secs(61));
     streams.look().await.unwrap();
-    assert_eq!(watch.sight(), Sight::Gone(Gone::Over));
+    assert_eq!(watch.update(), Update::Closed(Closed::Over));
     assert!(!watch.changed().await, "nothing follows");
 }
 
 #[tokio::test]
 async fn a_watch_that_is_dropped_makes_room_for_another() {
-    let room = Room::new();
-    let queue = room.queue("watch-room", places(1)).await;
+    let fixture = Fixture::new();
+    let queue = fixture.queue("watch-room", places(1)).await;
     let tickets = crowd(&queue, 2).await;
     let streams = Streams::new(1);
     let standing = queue.rank(&tickets[1]).await.unwrap();
@@ -86,8 +86,8 @@ async fn a_watch_that_is_dropped_makes_room_for_another() {
 async fn a_listener_comes_back_to_their_place_after_a_loss_without_asking() {
     let scratch = testbed::Scratch::new().unwrap();
     let redis = testbed::Redis::start(scratch.path(), Default::default()).unwrap();
-    let room = Room::at(&redis.url(), chassis::time::Clock::system());
-    let queue = room.queue("main", places(1)).await;
+    let fixture = Fixture::at(&redis.url(), chassis::time::Clock::system());
+    let queue = fixture.queue("main", places(1)).await;
     let tickets = crowd(&queue, 300).await;
     let streams = Streams::new(1_000);
     let mut watches = Vec::new();
@@ -95,7 +95,7 @@ async fn a_listener_comes_back_to_their_place_after_a_loss_without_asking() {
         let standing = queue.rank(ticket).await.unwrap();
         watches.push(streams.watch(&queue, *ticket, standing).unwrap());
     }
-    let mut connection = crate::room::plain(&redis.url()).await;
+    let mut connection = crate::fixture::plain(&redis.url()).await;
     let flush = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
     flush.unwrap();
     streams.look().await.unwrap();

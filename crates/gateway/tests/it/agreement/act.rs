@@ -16,11 +16,11 @@ pub enum Act {
     Leave(Who, usize),
     LeaveOld(Who, usize),
     Admit(usize),
-    /// Nobody rings meanwhile.
+    /// No admission runs meanwhile.
     Wait(u64),
-    /// The scheduler rings all the time, and only some are there.
+    /// Admission runs all the time, and only some are there.
     Quiet {
-        rings: u64,
+        runs: u64,
         there: u8,
         via: usize,
     },
@@ -67,7 +67,7 @@ pub fn act() -> impl Strategy<Value = Act> {
         4 => via().prop_map(Act::Admit),
         2 => prop_oneof![9 => 1..15_u64, 1 => Just(451)].prop_map(Act::Wait),
         6 => (8..24_u64, any::<u8>(), via())
-            .prop_map(|(rings, there, via)| Act::Quiet { rings, there, via }),
+            .prop_map(|(runs, there, via)| Act::Quiet { runs, there, via }),
         2 => rule.prop_map(|(state, max_active, rate_milli, max_waiting, via)| {
             Act::Rule { state, max_active, rate_milli, max_waiting, via }
         }),

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::act::Act;
 use super::{GATEWAYS, Stage, USERS};
+use crate::fixture::Fixture;
 use crate::model::{CLAIM, Eyes, FAST_MILLI, LEASE, Model, Rules, Told, Unsure, Who};
-use crate::room::Room;
 
 /// Between two steps of time. All limits lie between its multiples.
 const STEP: u64 = 4;
@@ -21,7 +21,7 @@ const LANES: [&str; 4] = ["waiting", "returned", "parked", "parked_before"];
 /// The real thing beside the model.
 pub struct Pair<'a> {
     stage: &'a Stage,
-    rooms: Vec<Room>,
+    rooms: Vec<Fixture>,
     queues: Vec<Queue>,
     /// When each gateway was last asked about a ticket by a poll.
     asked: BTreeMap<(usize, u64), u64>,
@@ -64,7 +64,7 @@ impl<'a> Pair<'a> {
         let url = &stage.url();
         let clock = Clock::system();
         let rooms: Vec<_> = (0..GATEWAYS)
-            .map(|_| Room::at(url, clock.clone()))
+            .map(|_| Fixture::at(url, clock.clone()))
             .collect();
         let rules = PolicyChange {
             max_active: Some(2),
@@ -125,12 +125,12 @@ impl<'a> Pair<'a> {
             Act::PollOld(who, via) => self.look(*who, *via, 1, false).await,
             Act::Leave(who, via) => self.leave(*who, *via, 0).await,
             Act::LeaveOld(who, via) => self.leave(*who, *via, 1).await,
-            Act::Admit(via) => self.ring(*via).await,
+            Act::Admit(via) => self.admit(*via).await,
             Act::Wait(steps) => {
                 self.pass(*steps);
                 Ok(())
             }
-            Act::Quiet { rings, there, via } => self.quiet(*rings, *there, *via).await,
+            Act::Quiet { runs, there, via } => self.quiet(*runs, *there, *via).await,
             Act::Rule {
                 state,
                 max_active,
@@ -235,25 +235,25 @@ impl<'a> Pair<'a> {
         }
     }
 
-    async fn ring(&mut self, via: usize) -> Result<(), Stop> {
+    async fn admit(&mut self, via: usize) -> Result<(), Stop> {
         let real = self.queues[via].admit().await.map_err(broken)?;
-        let rung = self.model.ring()?;
-        let entered: Vec<_> = rung
+        let ran = self.model.admit()?;
+        let entered: Vec<_> = ran
             .entered
             .iter()
             .map(|(who, n)| (self.users[*who], *n))
             .collect();
-        let numbers = (rung.ended, rung.no_shows, rung.parked);
+        let numbers = (ran.ended, ran.no_shows, ran.parked);
         if entered == real.users && numbers == (real.ended, real.no_shows, real.parked) {
             return Ok(());
         }
-        differs("ring", rung, real)
+        differs("admit", ran, real)
     }
 
-    async fn quiet(&mut self, rings: u64, there: u8, via: usize) -> Result<(), Stop> {
-        for ring in 0..rings {
+    async fn quiet(&mut self, runs: u64, there: u8, via: usize) -> Result<(), Stop> {
+        for run in 0..runs {
             self.pass(1);
-            if ring % 5 == 0 {
+            if run % 5 == 0 {
                 let is_there = |who: &Who| there >> who & 1 == 1;
                 let visits = (0..USERS).filter(is_there);
                 let visits = visits.filter_map(|who| Some((who, self.visit(who, 0)?)));
@@ -265,7 +265,7 @@ impl<'a> Pair<'a> {
                     self.model.present(who, ticket.number, eyes);
                 }
             }
-            self.ring(via).await?;
+            self.admit(via).await?;
         }
         Ok(())
     }

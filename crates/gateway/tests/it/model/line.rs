@@ -4,7 +4,7 @@ use gateway::queue::policy::{Order, State};
 
 use super::{
     CLAIM, Eyes, FAST_MILLI, Inside, KEPT, LEASE, LOTS, MICRO, Model, PARKED, PARKED_BEFORE,
-    RETURNED, Rung, STEADY, Told, Unsure, WAITING, Who,
+    RETURNED, Ran, STEADY, Told, Unsure, WAITING, Who,
 };
 
 impl Model {
@@ -92,8 +92,8 @@ impl Model {
     }
 
     pub(super) fn call_near(&mut self) {
-        let is_steady = self.rung_at.is_some_and(|at| self.now - at <= STEADY);
-        self.rung_at = Some(self.now);
+        let is_steady = self.ran_at.is_some_and(|at| self.now - at <= STEADY);
+        self.ran_at = Some(self.now);
         if self.is_undrawn() || !is_steady {
             (self.called, self.calling) = (None, None);
         }
@@ -106,8 +106,8 @@ impl Model {
         self.calling = edge.map(|edge| (edge, self.now));
     }
 
-    pub(super) fn pass(&mut self, places: usize, rung: &mut Rung) -> Result<(), Unsure> {
-        while rung.entered.len() < places {
+    pub(super) fn pass(&mut self, places: usize, ran: &mut Ran) -> Result<(), Unsure> {
+        while ran.entered.len() < places {
             let head = |lane: usize| self.lanes[lane].first_key_value().map(|(k, w)| (*k, *w));
             let (returned, waiting) = (head(RETURNED), head(WAITING));
             let lane = match (returned, waiting) {
@@ -128,13 +128,13 @@ impl Model {
             }
             self.present.remove(&who);
             if is_called && !is_there {
-                rung.parked += 1;
+                ran.parked += 1;
                 self.seen.parked += 1;
                 self.lanes[PARKED].insert(key, who);
                 continue;
             }
             let ticket = self.ticket(key);
-            rung.entered.push((who, ticket));
+            ran.entered.push((who, ticket));
             // Who was told a long pause has the time to end it.
             let claimed = |until_us: u64| {
                 let due_us = until_us.saturating_sub(CLAIM * MICRO);
@@ -175,7 +175,7 @@ impl Model {
         self.show_up(who, key, eyes);
         let ahead = self.ahead(key);
         if (is_joining || at == RETURNED) && self.has_room() {
-            self.ring()?;
+            self.admit()?;
             if self.is_inside(who) {
                 return Ok(self.show_up_inside(who));
             }

@@ -8,19 +8,19 @@ use gateway::queue::policy::PolicyChange;
 use gateway::queue::{Queue, QueueError, QueueId, Queues, Standing, Ticket, UserId};
 use uuid::Uuid;
 
-use crate::house::PATIENCE;
+use crate::test_app::PATIENCE;
 
 /// For how long nobody is let in after a loss.
 pub const RECOVERY: Duration = Duration::from_secs(30);
 
 /// One gateway with connections of its own.
 #[derive(Clone)]
-pub struct Room {
+pub struct Fixture {
     pub queues: Queues,
     pub clock: Clock,
 }
 
-impl Room {
+impl Fixture {
     /// A gateway at the Redis that all tests share.
     pub fn new() -> Self {
         Self::at(&testbed::redis().url(), Clock::system())

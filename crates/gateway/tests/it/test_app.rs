@@ -26,8 +26,8 @@ pub const PASS_SECRET: &str = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXphYmNkZWY";
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A gateway with a Redis of its own, so that its clock moves nobody else's line.
-pub struct House {
-    door: Door,
+pub struct TestApp {
+    gateway: TestGateway,
     pub redis: Redis,
     /// Told when a request for `/api/v1/never` reached the upstream.
     pub arrived: Arc<Notify>,
@@ -37,7 +37,7 @@ pub struct House {
 }
 
 /// One gateway.
-pub struct Door {
+pub struct TestGateway {
     pub url: String,
     pub admin_url: String,
     pub clock: Clock,
@@ -45,24 +45,24 @@ pub struct Door {
     running: Running,
 }
 
-impl Deref for House {
-    type Target = Door;
+impl Deref for TestApp {
+    type Target = TestGateway;
 
-    fn deref(&self) -> &Door {
-        &self.door
+    fn deref(&self) -> &TestGateway {
+        &self.gateway
     }
 }
 
 /// A status and what was said.
 pub type Said = (StatusCode, Value);
 
-impl House {
+impl TestApp {
     /// With the default configuration.
     pub async fn open() -> Self {
         Self::with(&[]).await
     }
 
-    /// With more variables; they win over those that the house sets.
+    /// With more variables; they win over those that are set here.
     pub async fn with(variables: &[(&'static str, &str)]) -> Self {
         let scratch = Scratch::new().unwrap();
         let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
@@ -85,7 +85,7 @@ impl House {
                 .map(|(name, value)| (*name, (*value).to_owned())),
         );
         Self {
-            door: Door::open(&environment, Clock::system()).await,
+            gateway: TestGateway::open(&environment, Clock::system()).await,
             redis,
             arrived,
             upstream,
@@ -95,8 +95,8 @@ impl House {
     }
 
     /// Another gateway at the same Redis, whose clock moves with this one's.
-    pub async fn twin(&self) -> Door {
-        Door::open(&self.environment, self.clock.clone()).await
+    pub async fn twin(&self) -> TestGateway {
+        TestGateway::open(&self.environment, self.clock.clone()).await
     }
 
     /// What the operator's listener shows.
@@ -107,7 +107,7 @@ impl House {
 
     /// How often Redis was given a command, also by scripts.
     pub async fn commands(&self, name: &str) -> u64 {
-        let mut redis = crate::room::plain(&self.redis.url()).await;
+        let mut redis = crate::fixture::plain(&self.redis.url()).await;
         let mut asked = redis::cmd("INFO");
         let asked = asked.arg("commandstats").query_async(&mut redis);
         let stats: String = asked.await.unwrap();
@@ -118,12 +118,12 @@ impl House {
 
     /// Stops in order.
     pub async fn close(self) {
-        self.door.close().await;
+        self.gateway.close().await;
         self.upstream.stop(false).await;
     }
 }
 
-impl Door {
+impl TestGateway {
     async fn open(environment: &BTreeMap<&'static str, String>, clock: Clock) -> Self {
         let lookup = |name: &str| environment.get(name).cloned();
         let mut env = Env::new(&lookup);
