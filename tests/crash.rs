@@ -52,13 +52,13 @@ impl Story {
     }
 }
 
-struct House {
+struct Fixture {
     sale: Sale,
     scratch: Scratch,
     starts: u32,
 }
 
-impl House {
+impl Fixture {
     /// Another booking in place of the one that runs, which ends at this point; at none if it is empty.
     fn start_booking(&mut self, point: &str) {
         self.starts += 1;
@@ -126,31 +126,31 @@ async fn stories(sale: &Sale) -> Vec<Story> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_ends_between_any_two_steps_loses_nothing_and_does_nothing_twice() {
-    let mut house = House {
+    let mut fixture = Fixture {
         sale: Sale::open(1, 60).await,
         scratch: Scratch::new().unwrap(),
         starts: 0,
     };
-    let mut stories = stories(&house.sale).await;
+    let mut stories = stories(&fixture.sale).await;
     let count = stories.len() as i64;
     for story in &stories {
-        house.start_booking(&story.point);
-        house.sale.assert_books_agree().await;
+        fixture.start_booking(&story.point);
+        fixture.sale.assert_books_agree().await;
         let said = ask(story.wish(&story.visitor)).await;
         assert!(
             said.status == 0 || said.status >= 500,
             "{}: {said:?}",
             story.point
         );
-        let booking = &mut house.sale.stack.booking;
+        let booking = &mut fixture.sale.stack.booking;
         let ended = wait_for("the process to end", Duration::from_secs(30), || {
             booking.ended()
         });
         assert_ne!(ended.unwrap(), 0, "{}", story.point);
     }
 
-    house.start_booking("");
-    house.sale.assert_books_agree().await;
+    fixture.start_booking("");
+    fixture.sale.assert_books_agree().await;
     for story in &mut stories {
         let mut visitor = story.visitor.clone();
         let said = visitor.persist(|it| story.wish(it)).await;
@@ -177,9 +177,8 @@ async fn a_process_that_ends_between_any_two_steps_loses_nothing_and_does_nothin
         assert_eq!(mine.len(), 1, "{}: {mine:?}", story.point);
         assert_eq!(mine[0]["state"], "confirmed", "{}", story.point);
     }
-    house.sale.assert_books_agree().await;
-    let totals = house.totals().await;
+    fixture.sale.assert_books_agree().await;
+    let totals = fixture.totals().await;
     assert_eq!(totals["seatsSold"], count, "{totals}");
     assert_eq!(totals["ledgerCaptured"], count * 1_000, "{totals}");
-    println!("{count} points, {} processes: {totals}", house.starts);
 }

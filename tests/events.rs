@@ -12,18 +12,18 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// An event as the receiver has printed it.
 #[derive(Debug)]
-struct Told {
+struct Received {
     event_type: String,
     subject: String,
     id: String,
 }
 
-fn told(sale: &Sale) -> Vec<Told> {
+fn received(sale: &Sale) -> Vec<Received> {
     let log = sale.stack.events.as_ref().unwrap().receiver.log();
     let text = fs::read_to_string(log).unwrap();
     let event = |line: &str| {
         let mut words = line.split(' ').skip(1).map(str::to_owned);
-        Some(Told {
+        Some(Received {
             event_type: words.next()?,
             subject: words.next()?,
             id: words.next()?,
@@ -32,10 +32,10 @@ fn told(sale: &Sale) -> Vec<Told> {
     text.lines().filter_map(event).collect()
 }
 
-fn until_told(sale: &Sale, count: usize) -> Vec<Told> {
+fn until_received(sale: &Sale, count: usize) -> Vec<Received> {
     testbed::wait_for("events to arrive", SOON, || {
-        let told = told(sale);
-        (told.len() >= count).then_some(told)
+        let received = received(sale);
+        (received.len() >= count).then_some(received)
     })
     .unwrap()
 }
@@ -57,7 +57,7 @@ async fn what_is_paid_is_told_once_and_in_order_also_after_the_broker_hung_and_t
 {
     let mut sale = Sale::with(1, 50, Brokers::StandIn).await;
     let mut reservations = vec![buy(&mut sale.visitor(0), 1).await];
-    until_told(&sale, 3);
+    until_received(&sale, 3);
 
     let events = sale.stack.events.as_mut().unwrap();
     events.kafka.as_ref().unwrap().freeze();
@@ -68,12 +68,12 @@ async fn what_is_paid_is_told_once_and_in_order_also_after_the_broker_hung_and_t
     events.forwarder.restart().unwrap();
     reservations.push(buy(&mut sale.visitor(2), 3).await);
 
-    let told = until_told(&sale, 9);
-    let ids: BTreeSet<_> = told.iter().map(|it| &it.id).collect();
-    assert_eq!((ids.len(), told.len()), (9, 9), "{told:?}");
+    let received = until_received(&sale, 9);
+    let ids: BTreeSet<_> = received.iter().map(|it| &it.id).collect();
+    assert_eq!((ids.len(), received.len()), (9, 9), "{received:?}");
     for reservation in reservations {
         let subject = format!("reservation/{reservation}");
-        let types = told.iter().filter(|it| it.subject == subject);
+        let types = received.iter().filter(|it| it.subject == subject);
         let types: Vec<_> = types.map(|it| it.event_type.as_str()).collect();
         assert_eq!(types, ["reservation.held", "payment.captured"]);
     }

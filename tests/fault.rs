@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use e2e::{Sale, Visitor};
+use e2e::{Sale, Visitor, reached};
 use serde_json::json;
 use testbed::{Profile, binary};
 use tokio::task::JoinSet;
@@ -74,10 +73,6 @@ async fn no_seat_is_sold_twice_when_gateway_and_booking_are_killed_in_the_middle
     let seats: BTreeSet<_> = bought.iter().map(|(seat, _)| seat).collect();
     assert_eq!(seats.len(), usize::from(STORIES), "a seat was sold twice");
     sale.assert_books_agree().await;
-    let report = sale
-        .operate(reqwest::Method::GET, "/api/v1/admin/reconciliation", None)
-        .await;
-    println!("{STORIES} stories over 4 kills: {}", report.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,19 +98,6 @@ async fn what_is_killed_is_started_again_where_it_was() {
         seats.status, 200,
         "the same token, the same port: {seats:?}"
     );
-}
-
-/// Waits until so many stories ended.
-async fn reached(done: &AtomicUsize, count: usize) {
-    let all = async {
-        while done.load(Ordering::SeqCst) < count {
-            tokio::task::yield_now().await;
-        }
-    };
-    let deadline = Duration::from_secs(120);
-    tokio::time::timeout(deadline, all)
-        .await
-        .expect("the stories go on");
 }
 
 /// Runs a program without any of its variables but these; its exit code and what it said.

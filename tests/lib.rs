@@ -3,14 +3,19 @@
 //! A visitor does what a careful client does: it repeats what may not have arrived, with the same
 //! `Idempotency-Key`, and joins again when its visit is over.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::iter;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
-use testbed::{Brokers, Scratch, Stack, StackOptions};
-use tokio::time::Instant;
+use testbed::{Brokers, Scratch, Stack, StackOptions, eventually, within};
 use uuid::Uuid;
 
+/// How many come in at the same time.
+const AT_A_TIME: usize = 64;
 /// No story of a test takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -113,6 +118,21 @@ impl Sale {
             client: self.client.clone(),
             gateways,
         }
+    }
+
+    /// So many visitors who are all inside, spread over the gateways.
+    pub async fn inside(&self, count: usize) -> Vec<Visitor> {
+        self.rule(json!({ "maxActive": 100_000, "admitPerSecond": 100_000 }))
+            .await;
+        let enter = |number| {
+            let mut visitor = self.visitor(number);
+            async move {
+                visitor.enter().await;
+                visitor
+            }
+        };
+        let entering = iter(0..count).map(enter).buffer_unordered(AT_A_TIME);
+        entering.collect().await
     }
 
     /// Seats, payments and ledger agree, to the unit.
@@ -221,22 +241,23 @@ impl Visitor {
     /// # Panics
     /// When that takes longer than any test's patience.
     pub async fn enter(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        let mut said = self.join().await;
-        while said.body["state"] != "active" {
-            assert!(Instant::now() < deadline, "never let in: {said:?}");
-            said = match said.status {
-                200 | 201 => {
-                    tokio::task::yield_now().await;
-                    self.poll().await
-                }
-                // The visit is over, or there was no answer: join at the next gateway.
-                _ => {
-                    self.turn();
-                    self.join().await
-                }
-            };
-        }
+        let inside = async {
+            let mut said = self.join().await;
+            while said.body["state"] != "active" {
+                said = match said.status {
+                    200 | 201 => {
+                        tokio::task::yield_now().await;
+                        self.poll().await
+                    }
+                    // The visit is over, or there was no answer: join at the next gateway.
+                    _ => {
+                        self.turn();
+                        self.join().await
+                    }
+                };
+            }
+        };
+        within(PATIENCE, "a visitor inside", inside).await;
     }
 
     /// Asks again until it has a final answer, entering again where the visit is over.
@@ -244,23 +265,24 @@ impl Visitor {
     /// # Panics
     /// When that takes longer than any test's patience.
     pub async fn persist(&mut self, wish: impl Fn(&Self) -> RequestBuilder) -> Said {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let said = ask(wish(self)).await;
-            let again = match said.status {
-                0 | 500.. => true,
-                _ if said.code() == "IDEMPOTENCY_IN_PROGRESS" => true,
-                401 | 403 => true,
-                410 => said.code() == "TOKEN_EXPIRED",
-                _ => false,
-            };
-            if !again {
-                return said;
+        let answered = async {
+            loop {
+                let said = ask(wish(self)).await;
+                let again = match said.status {
+                    0 | 500.. => true,
+                    _ if said.code() == "IDEMPOTENCY_IN_PROGRESS" => true,
+                    401 | 403 => true,
+                    410 => said.code() == "TOKEN_EXPIRED",
+                    _ => false,
+                };
+                if !again {
+                    return said;
+                }
+                self.turn();
+                self.enter().await;
             }
-            assert!(Instant::now() < deadline, "no final answer: {said:?}");
-            self.turn();
-            self.enter().await;
-        }
+        };
+        within(PATIENCE, "a final answer", answered).await
     }
 }
 
@@ -278,4 +300,25 @@ pub async fn ask(request: RequestBuilder) -> Said {
         status,
         body: serde_json::from_str(&text).unwrap_or(Value::Null),
     }
+}
+
+/// How many were told what: the status, and the code of a problem.
+pub fn tally(answers: &[Said]) -> BTreeMap<String, usize> {
+    let mut tally = BTreeMap::new();
+    for said in answers {
+        let what = format!("{} {}", said.status, said.code());
+        *tally.entry(what.trim_end().to_owned()).or_default() += 1;
+    }
+    tally
+}
+
+/// Waits until the counter has reached `count`.
+///
+/// # Panics
+/// When that takes longer than any test's patience.
+pub async fn reached(counter: &AtomicUsize, count: usize) {
+    eventually(PATIENCE, "enough of them", async || {
+        (counter.load(Ordering::SeqCst) >= count).then_some(())
+    })
+    .await;
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use e2e::Sale;
 use loadtest::check::Kind;
 use loadtest::settings::Settings;
-use loadtest::{Class, Outcome, Scenario, Step, Target, Tell, machine, report, table};
+use loadtest::{Class, Outcome, Progress, Scenario, Step, Target, machine, report, table};
 use tokio::runtime::Runtime;
 
 /// Runs a scenario through so many gateways; everything that is right on any machine must hold.
@@ -16,8 +16,13 @@ fn check(settings: &Settings, gateways: u16) -> Outcome {
     let sale = Runtime::new().unwrap().block_on(Sale::open(gateways, 1));
     let urls = sale.stack.gateway_urls();
     let targets = urls.iter().map(|url| Target::parse(url).unwrap()).collect();
-    let outcome =
-        loadtest::run(settings, targets, sale.stack.operator_key(), Tell::Nobody).unwrap();
+    let outcome = loadtest::run(
+        settings,
+        targets,
+        sale.stack.operator_key(),
+        Progress::Silent,
+    )
+    .unwrap();
     let shown = table::lines(&outcome).join("\n");
     let right = outcome
         .checks

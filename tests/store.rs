@@ -1,7 +1,7 @@
 //! The stores of the sale fail in the middle of it: Redis forgets, dies or hangs, MySQL is killed.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use e2e::{Said, Sale, Visitor, ask};
+use e2e::{Said, Sale, Visitor, ask, reached, tally};
 use futures_util::future::join_all;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::{Client, Method, RequestBuilder};
@@ -22,38 +22,12 @@ use testbed::{
 };
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Far above what any machine takes, far below what 2,000 would wait who waited for Redis one after the other.
 const LATEST: Duration = Duration::from_secs(120);
 const BOOKERS: usize = 2_000;
 const SEATS: usize = 400;
-
-/// So many visitors who are inside.
-async fn inside(sale: &Sale, count: usize) -> Vec<Visitor> {
-    let rules = json!({ "maxActive": 100_000, "admitPerSecond": 100_000 });
-    sale.rule(rules).await;
-    let mut visitors = Vec::new();
-    for some in (0..count).collect::<Vec<_>>().chunks(100) {
-        let entering = some.iter().map(|number| async move {
-            let mut visitor = sale.visitor(*number);
-            visitor.enter().await;
-            visitor
-        });
-        visitors.extend(join_all(entering).await);
-    }
-    visitors
-}
-
-fn tally(answers: &[Said]) -> BTreeMap<String, usize> {
-    let mut tally = BTreeMap::new();
-    for said in answers {
-        let what = format!("{} {}", said.status, said.code());
-        *tally.entry(what).or_default() += 1;
-    }
-    tally
-}
 
 /// Booking alone, without a gateway whose work would be measured too, and its stores.
 struct Till {
@@ -161,25 +135,19 @@ async fn sell_while(what: &str, felt: bool, fault: fn(&mut Redis)) {
     for number in 0..BOOKERS {
         let (wish, answered) = (till.reserving(number % SEATS + 1), answered.clone());
         bookers.spawn(async move {
-            let began = Instant::now();
             let said = ask(wish).await;
             answered.fetch_add(1, Ordering::SeqCst);
-            (said, began.elapsed())
+            said
         });
     }
     reached(&answered, BOOKERS / 8).await;
     fault(&mut till.locks);
-    let (answers, times): (Vec<_>, Vec<_>) = bookers.join_all().await.into_iter().unzip();
-    let slowest = times.into_iter().max().unwrap_or_default();
-    println!(
-        "Redis {what}: {:?}, the latest after {slowest:?}",
-        tally(&answers)
-    );
+    let answers = bookers.join_all().await;
 
     let odd = answers
         .iter()
         .find(|said| ![201, 409, 503].contains(&said.status));
-    assert!(odd.is_none(), "{odd:?}");
+    assert!(odd.is_none(), "Redis {what}: {:?}", tally(&answers));
     let held: Vec<_> = answers.iter().filter(|said| said.status == 201).collect();
     let seats: BTreeSet<_> = held
         .iter()
@@ -197,18 +165,6 @@ async fn sell_while(what: &str, felt: bool, fault: fn(&mut Redis)) {
     let log = fs::read_to_string(till.booking.log()).unwrap();
     assert!(!felt || log.contains("seat locks are off"), "{log}");
     till.assert_sold_once().await;
-}
-
-/// Waits until so many have an answer.
-async fn reached(done: &AtomicUsize, count: usize) {
-    let all = async {
-        while done.load(Ordering::SeqCst) < count {
-            tokio::task::yield_now().await;
-        }
-    };
-    let deadline = Duration::from_secs(120);
-    let outcome = tokio::time::timeout(deadline, all).await;
-    outcome.expect("answers come");
 }
 
 /// Makes the server forget everything, many times while the sale goes on.
@@ -270,7 +226,7 @@ async fn pay(
 
 /// Visitors with money who hold a seat each, and their reservations.
 async fn holding(sale: &Sale) -> Vec<(Visitor, String)> {
-    let visitors = inside(sale, PAYERS).await;
+    let visitors = sale.inside(PAYERS).await;
     let mut ready = Vec::new();
     for some in visitors.chunks(50) {
         let preparing = some.iter().enumerate().map(|(index, visitor)| {
@@ -308,14 +264,10 @@ async fn a_database_that_is_killed_among_500_payments_keeps_every_one_and_double
     let outcomes = payers.join_all().await;
 
     let firsts: Vec<Said> = outcomes.iter().map(|(first, ..)| first.clone()).collect();
-    println!(
-        "first answers of {PAYERS} payments over a kill: {:?}",
-        tally(&firsts)
-    );
     let odd = firsts
         .iter()
         .find(|said| ![201, 503].contains(&said.status));
-    assert!(odd.is_none(), "{odd:?}");
+    assert!(odd.is_none(), "{:?}", tally(&firsts));
     assert!(
         firsts.iter().any(|said| said.status == 503),
         "nobody felt it"

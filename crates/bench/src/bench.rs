@@ -12,7 +12,7 @@ mod streams;
 
 use std::io;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 use crate::report::Row;
 
 /// A benchmark: its name and what it measures.
@@ -22,7 +22,7 @@ pub struct Bench {
     /// In one line.
     pub about: &'static str,
     /// Measures.
-    pub run: fn(&mut House) -> io::Result<Vec<Row>>,
+    pub run: fn(&mut Fixture) -> io::Result<Vec<Row>>,
 }
 
 /// All of them, in the order in which they run.

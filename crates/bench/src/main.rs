@@ -5,7 +5,7 @@
 //! when the command line was not understood.
 
 mod bench;
-mod house;
+mod fixture;
 mod limit;
 mod line;
 mod machine;
@@ -23,7 +23,7 @@ use std::time::Instant;
 use lexopt::{Arg, Parser, ValueExt as _};
 
 use bench::{ALL, Bench};
-use house::House;
+use fixture::Fixture;
 use plan::Plan;
 
 /// Seconds of a turn unless said.
@@ -147,15 +147,15 @@ fn measure(benches: &[&Bench], plan: Plan, json: Option<PathBuf>) -> io::Result<
         eprintln!("[{:5.1} s] {what}", began.elapsed().as_secs_f32());
     };
     progress("starting the stack");
-    let mut house = House::open(plan)?;
-    let machine = machine::describe(&house.stack.mariadb, turns::CLIENT_THREADS);
+    let mut fixture = Fixture::open(plan)?;
+    let machine = machine::describe(&fixture.stack.mariadb, turns::CLIENT_THREADS);
     for (name, value) in &machine {
         say(&format!("{name:<18} {value}"))?;
     }
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for bench in benches {
         progress(bench.name);
-        match (bench.run)(&mut house) {
+        match (bench.run)(&mut fixture) {
             Ok(measured) => rows.extend(measured),
             // The others can still be measured.
             Err(error) => failed.push(format!("{}: {error}", bench.name)),
@@ -166,7 +166,7 @@ fn measure(benches: &[&Bench], plan: Plan, json: Option<PathBuf>) -> io::Result<
         fs::write(path, format!("{:#}\n", report::json(&machine, &rows)))?;
     }
     progress("stopping");
-    drop(house);
+    drop(fixture);
     if failed.is_empty() {
         Ok(())
     } else {

@@ -21,8 +21,8 @@ pub struct Plan {
     pub streams: usize,
     /// Seats of the date that is looked at.
     pub seats: usize,
-    /// Seats of a date that is sold from; a house may have 10,000.
-    pub hall: usize,
+    /// Seats of a date that is sold from; a venue may have 10,000.
+    pub venue: usize,
 }
 
 impl Plan {
@@ -37,7 +37,7 @@ impl Plan {
             buyers: 1_000,
             streams: 10_000,
             seats: 1_350,
-            hall: 10_000,
+            venue: 10_000,
         }
     }
 
@@ -52,7 +52,7 @@ impl Plan {
             buyers: 20,
             streams: 20,
             seats: 100,
-            hall: 1_000,
+            venue: 1_000,
         }
     }
 

@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use loadtest::settings::{self, Command, Run};
-use loadtest::{Outcome, Target, Tell, machine, report, table};
+use loadtest::{Outcome, Progress, Target, machine, report, table};
 use serde_json::Value;
 
 const MISUSED: u8 = 64;
@@ -51,7 +51,7 @@ fn act(run: &Run) -> Result<Outcome, String> {
     let gateways = gateways.map_err(|error| format!("{error}; USHER_URLS is {urls}"))?;
     // Before the run: a commit that is made meanwhile is not what was measured.
     let machine = machine::facts();
-    let outcome = loadtest::run(&run.settings, gateways, &key, Tell::Stderr)?;
+    let outcome = loadtest::run(&run.settings, gateways, &key, Progress::Stderr)?;
     say(&table::lines(&outcome).join("\n"));
     write(run, &outcome, &machine)
         .map_err(|error| format!("the report could not be written: {error}"))?;

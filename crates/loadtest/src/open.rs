@@ -65,7 +65,7 @@ impl Open {
                     self.one_thread(target, (start, length), seats, receiver, make)
                 }));
             }
-            ring(start, arrivals, &senders);
+            send_when_due(start, arrivals, &senders);
             drop(senders);
             for handle in running {
                 let measured = handle
@@ -116,9 +116,9 @@ impl Open {
     }
 }
 
-/// Rings each arrival when it is due, until nobody listens any more. A thread of its own sleeps to about 0.1 ms; the timer of an async runtime only to
-/// a millisecond, which would be seen in the figures.
-pub(crate) fn ring(start: Instant, arrivals: Arrivals, to: &[UnboundedSender<Duration>]) {
+/// Sends each arrival when it is due, until no receiver is left. A thread of its own sleeps to about 0.1 ms; the timer
+/// of an async runtime only to a millisecond, which would be seen in the figures.
+pub(crate) fn send_when_due(start: Instant, arrivals: Arrivals, to: &[UnboundedSender<Duration>]) {
     for (number, due) in arrivals.enumerate() {
         let wait = due.saturating_sub(start.elapsed());
         if !wait.is_zero() {

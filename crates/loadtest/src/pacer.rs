@@ -23,7 +23,7 @@ pub(crate) struct Call {
     pub who: usize,
 }
 
-/// Rings as these arrive, each time for any one of so many.
+/// Sends a call at each arrival, for any one of so many pollers.
 pub(crate) fn at_rate(
     start: Instant,
     arrivals: Arrivals,
@@ -44,7 +44,7 @@ pub(crate) fn at_rate(
     calls
 }
 
-/// Rings each poller after its pause and then as it is told through the sender, until `length` is over. The first call
+/// Calls each poller after its pause and then as the sender says, until `length` is over. The first call
 /// of each comes at any instant within its pause, as if all had waited for long.
 pub(crate) fn as_told(
     start: Instant,
@@ -59,11 +59,11 @@ pub(crate) fn as_told(
         Reverse(Call { due, who })
     });
     let heap = heap.collect();
-    thread::spawn(move || ring_as_told(start, length, heap, &told, &sender));
+    thread::spawn(move || send_as_told(start, length, heap, &told, &sender));
     (calls, next)
 }
 
-fn ring_as_told(
+fn send_as_told(
     start: Instant,
     length: Duration,
     mut heap: BinaryHeap<Reverse<Call>>,

@@ -11,17 +11,17 @@ const IN_A_PIPE: usize = 5;
 
 /// Whether somebody wants to see how a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tell {
+pub enum Progress {
     /// On stderr.
     Stderr,
-    /// Nobody does.
-    Nobody,
+    /// Nowhere.
+    Silent,
 }
 
-impl Tell {
+impl Progress {
     /// Says a line that stays.
     pub fn say(self, line: &str) {
-        if self == Tell::Stderr {
+        if self == Progress::Stderr {
             let clear = if stderr().is_terminal() {
                 "\r\x1b[K"
             } else {
@@ -42,7 +42,7 @@ impl Tell {
             stage.recorder.roll();
             let (at, second) = stage.recorder.last();
             let line = line(at, &second, stage.recorder.sold.get());
-            if self == Tell::Nobody {
+            if self == Progress::Silent {
                 continue;
             }
             if redraw {

@@ -1,4 +1,4 @@
-//! Owns one run from the first request to the verdict.
+//! Owns one run from the first request to its findings.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use crate::check::Check;
-use crate::progress::Tell;
+use crate::progress::Progress;
 use crate::recorder::Record;
 use crate::scenario::{join_burst, one_seat, poll, sell_out, story, stress};
 use crate::settings::Settings;
@@ -49,7 +49,7 @@ impl Outcome {
 
 /// What a scenario gives back.
 #[derive(Debug, Default)]
-pub(crate) struct Verdict {
+pub(crate) struct Findings {
     pub record: Record,
     pub checks: Vec<Check>,
     pub notes: Vec<String>,
@@ -63,16 +63,16 @@ pub fn run(
     settings: &Settings,
     gateways: Vec<Target>,
     key: &str,
-    tell: Tell,
+    progress: Progress,
 ) -> Result<Outcome, Trouble> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-    let verdict = LocalSet::new().block_on(&runtime, act(settings, gateways, key, tell))?;
+    let findings = LocalSet::new().block_on(&runtime, act(settings, gateways, key, progress))?;
     Ok(Outcome {
         settings: settings.clone(),
-        record: verdict.record,
-        checks: verdict.checks,
-        notes: verdict.notes,
+        record: findings.record,
+        checks: findings.checks,
+        notes: findings.notes,
     })
 }
 
@@ -80,24 +80,24 @@ async fn act(
     settings: &Settings,
     gateways: Vec<Target>,
     key: &str,
-    tell: Tell,
-) -> Result<Verdict, Trouble> {
+    progress: Progress,
+) -> Result<Findings, Trouble> {
     let shop = Shop::open(gateways, key, Rules::of(settings)).await?;
-    let verdict = match settings.scenario {
-        Scenario::JoinBurst => join_burst::run(settings, shop.clone(), tell).await,
-        Scenario::Poll => poll::run(settings, shop.clone(), tell).await,
+    let findings = match settings.scenario {
+        Scenario::JoinBurst => join_burst::run(settings, shop.clone(), progress).await,
+        Scenario::Poll => poll::run(settings, shop.clone(), progress).await,
         Scenario::Story | Scenario::Soak | Scenario::Spike => {
-            story::run(settings, shop.clone(), tell).await
+            story::run(settings, shop.clone(), progress).await
         }
-        Scenario::OneSeat => one_seat::run(settings, shop.clone(), tell).await,
-        Scenario::SellOut => sell_out::run(settings, shop.clone(), tell).await,
-        Scenario::Stress => stress::run(settings, shop.clone(), tell).await,
+        Scenario::OneSeat => one_seat::run(settings, shop.clone(), progress).await,
+        Scenario::SellOut => sell_out::run(settings, shop.clone(), progress).await,
+        Scenario::Stress => stress::run(settings, shop.clone(), progress).await,
     };
     // Also when something went wrong: a target that stays keeps no queue of ours.
     if let Err(trouble) = shop.close().await {
-        tell.say(&format!("the queue {} stays behind: {trouble}", shop.queue));
+        progress.say(&format!("the queue {} stays behind: {trouble}", shop.queue));
     }
-    verdict
+    findings
 }
 
 impl Rules {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::files::{Profile, binary};
-use crate::leash::{Ending, Launch, Leash, on_a_leash};
+use crate::supervised::{Ending, Launch, Supervised, supervised_controls};
 
 const READY: Duration = Duration::from_secs(30);
 /// Its output, in its folder.
@@ -18,11 +18,11 @@ pub(crate) const LOG: &str = "kafka.log";
 /// on another port. Freeze and thaw it to play an outage that loses nothing.
 #[derive(Debug)]
 pub struct Kafka {
-    leash: Leash,
+    supervised: Supervised,
     address: String,
 }
 
-on_a_leash!(Kafka);
+supervised_controls!(Kafka);
 
 impl Kafka {
     /// Starts one whose log is in `folder`, and waits until it listens.
@@ -31,7 +31,7 @@ impl Kafka {
     /// When the binary has not been built; the error says how to build it.
     pub fn start(folder: &Path, profile: Profile) -> io::Result<Kafka> {
         fs::create_dir_all(folder)?;
-        let leash = Leash::start(Launch {
+        let supervised = Supervised::start(Launch {
             name: "kafka-stand-in".into(),
             program: binary("kafka-stand-in", profile)?,
             arguments: Vec::new(),
@@ -41,7 +41,7 @@ impl Kafka {
             ending: Ending::AtOnce,
         })?;
         let mut kafka = Kafka {
-            leash,
+            supervised,
             address: String::new(),
         };
         kafka.wait_ready()?;
@@ -55,16 +55,16 @@ impl Kafka {
 
     /// Stops it if it runs and starts it again: empty, and on another port.
     pub fn restart(&mut self) -> io::Result<()> {
-        self.leash.restart()?;
+        self.supervised.restart()?;
         self.wait_ready()
     }
 
     /// It says by itself where it listens.
     fn wait_ready(&mut self) -> io::Result<()> {
         self.address.clear();
-        let (log, address) = (self.leash.log().to_owned(), &mut self.address);
-        let start = self.leash.log_start();
-        self.leash.wait_ready(READY, || {
+        let (log, address) = (self.supervised.log().to_owned(), &mut self.address);
+        let start = self.supervised.log_start();
+        self.supervised.wait_ready(READY, || {
             let text = fs::read(&log).unwrap_or_default();
             let own = text.get(start..).unwrap_or_default();
             let own = String::from_utf8_lossy(own);

@@ -8,13 +8,13 @@
 mod files;
 mod kafka;
 mod keys;
-mod leash;
 mod mariadb;
 mod port;
 mod program;
 mod redis;
 mod shared;
 mod stack;
+mod supervised;
 mod wait;
 
 pub use files::{Profile, Scratch, binary, find_program, is_root};
@@ -27,3 +27,5 @@ pub use redis::{Redis, RedisCluster, RedisOptions, RedisSentinels, TlsFiles};
 pub use shared::{mariadb, redis, redis_cluster};
 pub use stack::{Brokers, Ended, Events, Stack, StackOptions};
 pub use wait::wait_for;
+#[cfg(feature = "tokio")]
+pub use wait::{eventually, within};

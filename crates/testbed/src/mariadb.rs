@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::files::{find_program, is_root};
 use crate::keys::random_hex;
-use crate::leash::{Ending, Launch, Leash, on_a_leash};
 use crate::port;
+use crate::supervised::{Ending, Launch, Supervised, supervised_controls};
 
 /// A slow disk and the repair after a kill are included.
 const READY: Duration = Duration::from_secs(90);
@@ -34,14 +34,14 @@ pub struct MariaDbOptions {
 /// A mariadbd on 127.0.0.1 with no configuration file and no unix socket.
 #[derive(Debug)]
 pub struct MariaDb {
-    leash: Leash,
+    supervised: Supervised,
     port: u16,
     password: String,
     client: PathBuf,
     databases: AtomicU32,
 }
 
-on_a_leash!(MariaDb);
+supervised_controls!(MariaDb);
 
 impl MariaDb {
     /// Starts one that keeps its data in `folder`, installing it on first use, and waits until it answers.
@@ -51,11 +51,11 @@ impl MariaDb {
         install(&folder, options.durable)?;
         let password = fs::read_to_string(folder.join("password"))?;
         port::start_on(&folder, options.port, |port| {
-            let leash = Leash::start(launch(&folder, port, options.durable)?)?;
+            let supervised = Supervised::start(launch(&folder, port, options.durable)?)?;
             let client = find_program("mariadb")?;
             let databases = AtomicU32::new(0);
             let mut mariadb = MariaDb {
-                leash,
+                supervised,
                 port,
                 password: password.clone(),
                 client,
@@ -113,13 +113,13 @@ impl MariaDb {
 
     /// Stops it if it runs, starts it again on the same port and waits until it answers.
     pub fn restart(&mut self) -> io::Result<()> {
-        self.leash.restart()?;
+        self.supervised.restart()?;
         self.wait_ready()
     }
 
     /// Stops it in order.
     pub fn stop(&mut self) -> io::Result<()> {
-        self.leash.end().map(|_| ())
+        self.supervised.end().map(|_| ())
     }
 
     fn wait_ready(&mut self) -> io::Result<()> {
@@ -129,7 +129,7 @@ impl MariaDb {
             .args(["--connect-timeout=2", "--execute", "SELECT 1"])
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        self.leash.wait_ready(READY, || {
+        self.supervised.wait_ready(READY, || {
             port::answers(port) && probe.status().is_ok_and(|status| status.success())
         })
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use crate::leash::{Ending, Launch, Leash, on_a_leash};
+use crate::supervised::{Ending, Launch, Supervised, supervised_controls};
 
 const PROBE: Duration = Duration::from_secs(2);
 /// Asking again at once would fill the log with its refusals.
@@ -31,11 +31,11 @@ pub struct ProgramOptions {
 /// A running service. It gets SIGTERM when the starting process is gone.
 #[derive(Debug)]
 pub struct Program {
-    leash: Leash,
+    supervised: Supervised,
     port: u16,
 }
 
-on_a_leash!(Program);
+supervised_controls!(Program);
 
 impl Program {
     /// Starts it and does not wait for anything.
@@ -50,7 +50,7 @@ impl Program {
             ending: Ending::InOrder,
         };
         Ok(Program {
-            leash: Leash::start(launch)?,
+            supervised: Supervised::start(launch)?,
             port: options.port,
         })
     }
@@ -58,7 +58,7 @@ impl Program {
     /// Polls `GET /ready` until it answers 200; fails with the end of the log when the process ends first.
     pub fn wait_ready(&mut self, deadline: Duration) -> io::Result<()> {
         let port = self.port;
-        self.leash
+        self.supervised
             .wait_ready(deadline, || match status_of_ready(port) {
                 Ok(200) => true,
                 Ok(_) => {
@@ -71,7 +71,7 @@ impl Program {
 
     /// The name that it was started with.
     pub fn name(&self) -> &str {
-        self.leash.name()
+        self.supervised.name()
     }
 
     /// `http://127.0.0.1:PORT`
@@ -86,43 +86,43 @@ impl Program {
 
     /// Where its output goes.
     pub fn log(&self) -> &Path {
-        self.leash.log()
+        self.supervised.log()
     }
 
     /// The last lines of its output.
     pub fn log_tail(&self) -> String {
-        self.leash.tail()
+        self.supervised.tail()
     }
 
     /// The exit code when it has ended by itself; 128 + signal when a signal ended it.
     pub fn ended(&mut self) -> Option<i32> {
-        self.leash.ended()
+        self.supervised.ended()
     }
 
     /// SIGTERM, without waiting; `terminate` must not follow, a second SIGTERM may mean more.
     pub fn ask_to_stop(&mut self) {
-        self.leash.ask_to_end();
+        self.supervised.ask_to_end();
     }
 
     /// Waits for the exit code after `ask_to_stop`; an error when it has to be killed after 30 s.
     pub fn wait_stopped(&mut self) -> io::Result<i32> {
-        self.leash.wait_end()
+        self.supervised.wait_end()
     }
 
     /// SIGTERM, and waits for the exit code; an error when it has to be killed after 30 s.
     pub fn terminate(&mut self) -> io::Result<i32> {
-        self.leash.end()
+        self.supervised.end()
     }
 
     /// Stops it if it runs, starts it again as before and waits until it is ready.
     pub fn restart(&mut self) -> io::Result<()> {
-        self.leash.restart()?;
+        self.supervised.restart()?;
         self.wait_ready(READY)
     }
 
     /// Changes a variable for the next start.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
-        self.leash.set(name, value);
+        self.supervised.set(name, value);
     }
 }
 

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::files::find_program;
-use crate::leash::{Ending, Launch, Leash, on_a_leash};
 use crate::port;
+use crate::supervised::{Ending, Launch, Supervised, supervised_controls};
 use crate::wait::wait_for;
 
 /// A replica need not wait for others that might come.
@@ -56,13 +56,13 @@ pub struct TlsFiles {
 /// A redis-server on 127.0.0.1 with no configuration file.
 #[derive(Debug)]
 pub struct Redis {
-    leash: Leash,
+    supervised: Supervised,
     port: u16,
     tls_port: Option<u16>,
     password: Option<String>,
 }
 
-on_a_leash!(Redis);
+supervised_controls!(Redis);
 
 impl Redis {
     /// Starts one that keeps its files in `folder`, and waits until it answers.
@@ -78,7 +78,7 @@ impl Redis {
             launch.arguments.extend(protection(options, tls_port));
             launch.arguments.extend(more.iter().map(Into::into));
             let mut redis = Redis {
-                leash: Leash::start(launch)?,
+                supervised: Supervised::start(launch)?,
                 port,
                 tls_port,
                 password: options.password.clone(),
@@ -148,19 +148,19 @@ impl Redis {
 
     /// Stops it if it runs, starts it again on the same port and waits until it answers.
     pub fn restart(&mut self) -> io::Result<()> {
-        self.leash.restart()?;
+        self.supervised.restart()?;
         self.wait_ready()
     }
 
     /// Stops it in order: what it holds is on disk afterwards if it is durable.
     pub fn stop(&mut self) -> io::Result<()> {
-        self.leash.end().map(|_| ())
+        self.supervised.end().map(|_| ())
     }
 
     fn wait_ready(&mut self) -> io::Result<()> {
-        let (port, pid) = (self.port, self.leash.pid());
+        let (port, pid) = (self.port, self.supervised.pid());
         let password = self.password.as_deref();
-        self.leash
+        self.supervised
             .wait_ready(READY, || answers(port, password, pid).unwrap_or(false))
     }
 }

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crate::files::{Profile, binary};
 use crate::keys::Keys;
-use crate::leash;
-use crate::leash::Leash;
 use crate::mariadb::{self, MariaDb, MariaDbOptions};
 use crate::port::{free_port, is_free, was_taken};
 use crate::program::{Program, ProgramOptions};
 use crate::redis::{self, Redis, RedisOptions};
+use crate::supervised;
+use crate::supervised::Supervised;
 use events::Broker;
 pub use events::{Brokers, Events};
 
@@ -79,7 +79,7 @@ impl StackOptions<'_> {
         let events = events::logs().map(|log| self.folder.join(log));
         let logs = gateways.chain(servers).chain(events);
         for log in logs.filter(|log| log.exists()) {
-            leash::own_log(&log)?;
+            supervised::own_log(&log)?;
         }
         let Some(first) = self.first_port else {
             return Ok(());
@@ -132,7 +132,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn of(part: &mut Leash) -> Option<Self> {
+    fn of(part: &mut Supervised) -> Option<Self> {
         let code = part.ended()?;
         Some(Self {
             name: part.name().to_owned(),
@@ -263,16 +263,16 @@ impl Stack {
     /// On the same port and with the same data, so that everything else finds it again.
     pub fn revive(&mut self) -> io::Result<Option<Ended>> {
         // Stores first: a service that needs them could not become ready.
-        if let Some(ended) = Ended::of(self.redis.leash()) {
+        if let Some(ended) = Ended::of(self.redis.supervised()) {
             self.redis.restart()?;
             return Ok(Some(ended));
         }
-        if let Some(ended) = Ended::of(self.mariadb.leash()) {
+        if let Some(ended) = Ended::of(self.mariadb.supervised()) {
             self.mariadb.restart()?;
             return Ok(Some(ended));
         }
         for program in [&mut self.booking].into_iter().chain(&mut self.gateways) {
-            if let Some(ended) = Ended::of(program.leash()) {
+            if let Some(ended) = Ended::of(program.supervised()) {
                 program.restart()?;
                 return Ok(Some(ended));
             }
@@ -319,7 +319,7 @@ fn stopped(program: &mut Program) -> io::Result<()> {
     if code == 0 {
         Ok(())
     } else {
-        Err(program.leash().error(&what))
+        Err(program.supervised().error(&what))
     }
 }
 

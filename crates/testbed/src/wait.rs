@@ -6,21 +6,60 @@ use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Looks every 5 ms until `look` finds something; fails with the words of `what` when the deadline passes first.
+/// Asks every 5 ms until `probe` finds something; an error that names `what` when the deadline passes first.
 pub fn wait_for<T>(
     what: &str,
     deadline: Duration,
-    mut look: impl FnMut() -> Option<T>,
+    mut probe: impl FnMut() -> Option<T>,
 ) -> io::Result<T> {
     let end = Instant::now() + deadline;
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = probe() {
             return Ok(found);
         }
         if Instant::now() >= end {
-            let words = format!("waited {} s in vain for {what}", deadline.as_secs_f32());
-            return Err(io::Error::new(io::ErrorKind::TimedOut, words));
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                late(what, deadline),
+            ));
         }
         thread::sleep(PAUSE);
     }
+}
+
+/// Asks every 5 ms until `probe` finds something, and lets other tasks run meanwhile.
+///
+/// # Panics
+/// When the deadline passes first, also in the middle of a probe; the message names `what`.
+#[cfg(feature = "tokio")]
+pub async fn eventually<T>(
+    deadline: Duration,
+    what: &str,
+    mut probe: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    within(deadline, what, found).await
+}
+
+/// What a future gives.
+///
+/// # Panics
+/// When the deadline passes first; the message names `what`.
+#[cfg(feature = "tokio")]
+pub async fn within<T>(deadline: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(deadline, future).await {
+        Ok(outcome) => outcome,
+        Err(_) => panic!("{}", late(what, deadline)),
+    }
+}
+
+fn late(what: &str, deadline: Duration) -> String {
+    format!("{what}: not within {} s", deadline.as_secs_f32())
 }

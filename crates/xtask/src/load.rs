@@ -78,7 +78,7 @@ impl Load {
     /// Runs the scenario to its end, or until somebody stops it.
     pub fn run(self) -> Result<(), Failure> {
         let stop = stop::listen()?;
-        // Told before minutes of building; the tool itself judges the rest.
+        // Told before minutes of building; the tool itself checks the rest.
         if let Some(name) = self.arguments.first().filter(|it| !is_known(it)) {
             let name = name.to_string_lossy();
             return Err(Failure::Usage(format!(
@@ -98,9 +98,9 @@ impl Load {
             Profile::Release
         };
         // Before any server starts: a typing error is told at once.
-        judge(&mut self.tool(profile, &["--check"])?, &stop)?;
+        run_tool(&mut self.tool(profile, &["--check"])?, &stop)?;
         match &self.target {
-            Some(target) => judge(self.tool(profile, &[])?.env("USHER_URLS", target), &stop),
+            Some(target) => run_tool(self.tool(profile, &[])?.env("USHER_URLS", target), &stop),
             None => self.with_servers(profile, &stop),
         }
     }
@@ -137,7 +137,7 @@ impl Load {
         let mut tool = self.tool(profile, &[])?;
         tool.env("USHER_URLS", stack.gateway_urls().join(","))
             .env("USHER_OPERATOR_KEY", stack.operator_key());
-        let outcome = judge(&mut tool, stop);
+        let outcome = run_tool(&mut tool, stop);
         let stopped = stack.stop();
         outcome?;
         Ok(stopped?)
@@ -155,8 +155,8 @@ fn is_known(name: &OsStr) -> bool {
             .any(|scenario| scenario == name && scenario != "cargo")
 }
 
-/// Runs the tool; its exit code is the verdict.
-fn judge(tool: &mut Command, stop: &AtomicBool) -> Result<(), Failure> {
+/// Runs the tool; its exit code decides.
+fn run_tool(tool: &mut Command, stop: &AtomicBool) -> Result<(), Failure> {
     match stop::run(tool, stop)?.code() {
         Some(0) => Ok(()),
         Some(MISUSED) => Err(Failure::Usage(

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::house::House;
+use crate::fixture::Fixture;
 use crate::process::Process;
 use crate::report::{Goal, Row, Spread, count, ratios};
 
@@ -22,25 +22,25 @@ const MOST: usize = 100_000;
 const OPENINGS: usize = 3;
 /// What enters at once when a queue opens, and what follows, is at most this share of a line in a second.
 const SHARE: usize = 10;
-/// For the next ring of the scheduler.
-const RING: Duration = Duration::from_secs(10);
+/// For the next step of the scheduler.
+const ADMISSION: Duration = Duration::from_secs(10);
 /// Scheduler and bucket work by the second.
 const STEADY: Duration = Duration::from_millis(1_500);
 
 /// Measures the server process, then the scripts.
-pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
-    let plan = house.plan.clone();
+pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+    let plan = fixture.plan.clone();
     let time = plan.turn.max(Duration::from_millis(1_000));
     let fast = FAST.min(plan.many / SHARE);
     for queue in [FEW, MANY] {
-        house.rule(queue, &rules("paused", fast))?;
+        fixture.rule(queue, &rules("paused", fast))?;
     }
     let seconds = (time + 4 * STEADY).as_secs_f64().ceil() as usize;
     let present = plan.rounds * (fast * seconds + OPENINGS * plan.few);
-    house.line.append(MANY, plan.many, present)?;
-    let rows = vec![share(house, fast, time)?, each(house)?];
-    house.remove(FEW)?;
-    house.remove(MANY)?;
+    fixture.line.append(MANY, plan.many, present)?;
+    let rows = vec![share(fixture, fast, time)?, each(fixture)?];
+    fixture.remove(FEW)?;
+    fixture.remove(MANY)?;
     let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
     for row in &mut rows {
         row.bench = "admit";
@@ -56,27 +56,27 @@ fn rules(state: &str, rate: usize) -> Value {
 }
 
 /// The share of a core that the server uses beyond what it uses while nobody enters.
-fn share(house: &mut House, fast: usize, time: Duration) -> io::Result<Vec<Row>> {
-    let redis = Process::of(house.stack.redis.pid());
+fn share(fixture: &mut Fixture, fast: usize, time: Duration) -> io::Result<Vec<Row>> {
+    let redis = Process::of(fixture.stack.redis.pid());
     let (mut shares, mut rates) = (Vec::new(), Vec::new());
-    for _ in 0..house.plan.rounds {
-        house.rule(MANY, &rules("paused", fast))?;
+    for _ in 0..fixture.plan.rounds {
+        fixture.rule(MANY, &rules("paused", fast))?;
         thread::sleep(STEADY);
         let idle = redis.share_of_core(time)?;
-        house.rule(MANY, &rules("open", fast))?;
+        fixture.rule(MANY, &rules("open", fast))?;
         thread::sleep(STEADY);
-        let before = ring(house, MANY)?;
+        let before = next_admission(fixture, MANY)?;
         let began = Instant::now();
         let busy = redis.share_of_core(time)?;
-        let entered = ring(house, MANY)? - before;
+        let entered = next_admission(fixture, MANY)? - before;
         rates.push(entered as f64 / began.elapsed().as_secs_f64());
         shares.push((busy - idle) * 100.0);
     }
-    house.rule(MANY, &rules("paused", fast))?;
+    fixture.rule(MANY, &rules("paused", fast))?;
     let (share, rate) = (Spread::of(&shares), Spread::of(&rates));
     let what = format!(
         "Redis beyond idle, {fast} a second from {} waiting",
-        house.plan.many
+        fixture.plan.many
     );
     let cost = Row {
         what,
@@ -92,33 +92,33 @@ fn share(house: &mut House, fast: usize, time: Duration) -> io::Result<Vec<Row>>
         unit: "/s",
         ..Row::default()
     };
-    let parked = house.line.count(MANY, "parked")?;
+    let parked = fixture.line.count(MANY, "parked")?;
     Ok(vec![
         cost.goal(Goal::below("", share.median, 5.0, "%")),
         speed.goal(Goal::is("nobody parked", parked == 0)),
     ])
 }
 
-/// Waits until the scheduler has let in somebody, so that what is counted begins and ends with a ring.
-fn ring(house: &mut House, queue: &str) -> io::Result<u64> {
-    let before = house.line.count(queue, "active")?;
-    testbed::wait_for("somebody to enter", RING, || {
-        let now = house.line.count(queue, "active").ok()?;
+/// Waits until the scheduler has let in somebody, so that what is counted begins and ends with a step.
+fn next_admission(fixture: &mut Fixture, queue: &str) -> io::Result<u64> {
+    let before = fixture.line.count(queue, "active")?;
+    testbed::wait_for("somebody to enter", ADMISSION, || {
+        let now = fixture.line.count(queue, "active").ok()?;
         (now != before).then_some(now)
     })
 }
 
 /// Time inside scripts for each who enters, when a crowd enters at once: in one script, as far as a batch reaches.
-fn each(house: &mut House) -> io::Result<Vec<Row>> {
-    let crowd = house.plan.few;
+fn each(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+    let crowd = fixture.plan.few;
     let (mut few, mut many) = (Vec::new(), Vec::new());
-    for _ in 0..house.plan.rounds {
+    for _ in 0..fixture.plan.rounds {
         for (queue, found) in [(FEW, &mut few), (MANY, &mut many)] {
             let mut sum_us = 0;
             for _ in 0..OPENINGS {
-                let missing = crowd.saturating_sub(house.line.count(queue, "waiting")? as usize);
-                house.line.append(queue, missing, missing)?;
-                sum_us += open_for(house, queue, crowd)?;
+                let missing = crowd.saturating_sub(fixture.line.count(queue, "waiting")? as usize);
+                fixture.line.append(queue, missing, missing)?;
+                sum_us += open_for(fixture, queue, crowd)?;
             }
             found.push(sum_us as f64 / (OPENINGS * crowd) as f64);
         }
@@ -126,7 +126,7 @@ fn each(house: &mut House) -> io::Result<Vec<Row>> {
     let ratio = ratios(&many, &few);
     let what = format!(
         "each visitor from {} waiting, against {}",
-        count(house.plan.many),
+        count(fixture.plan.many),
         count(crowd)
     );
     let row = Row {
@@ -141,16 +141,16 @@ fn each(house: &mut House) -> io::Result<Vec<Row>> {
 }
 
 /// Makes room for exactly so many; returns what scripts ran for until all of them were inside, in µs.
-fn open_for(house: &mut House, queue: &str, crowd: usize) -> io::Result<u64> {
-    let target = house.line.count(queue, "active")? as usize + crowd;
+fn open_for(fixture: &mut Fixture, queue: &str, crowd: usize) -> io::Result<u64> {
+    let target = fixture.line.count(queue, "active")? as usize + crowd;
     let mut open = rules("open", MOST);
     open["maxActive"] = json!(target);
-    let before = house.line.script_us()?;
-    house.rule(queue, &open)?;
-    testbed::wait_for("a crowd to enter", RING, || {
-        (house.line.count(queue, "active").ok()? as usize >= target).then_some(())
+    let before = fixture.line.script_us()?;
+    fixture.rule(queue, &open)?;
+    testbed::wait_for("a crowd to enter", ADMISSION, || {
+        (fixture.line.count(queue, "active").ok()? as usize >= target).then_some(())
     })?;
-    let us = house.line.script_us()? - before;
-    house.rule(queue, &rules("paused", MOST))?;
+    let us = fixture.line.script_us()? - before;
+    fixture.rule(queue, &rules("paused", MOST))?;
     Ok(us)
 }

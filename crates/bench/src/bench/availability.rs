@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::poll::get;
 use super::proxy::roomy;
-use crate::house::{Caller, House, QUEUE};
+use crate::fixture::{Caller, Fixture, QUEUE};
 use crate::limit::TAG;
 use crate::report::{Goal, Row};
 use crate::turns;
@@ -16,13 +16,13 @@ use crate::turns;
 const CONNECTIONS: usize = 64;
 
 /// Nothing is sold meanwhile: the cache is looked up again when its age is over, as always.
-pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
-    let plan = house.plan.clone();
-    house.rule(QUEUE, &roomy())?;
-    let path = format!("/api/v1/schedules/{}/seats", house.date(plan.seats)?);
-    let (booking, gateway, limit) = (house.booking(), house.gateway(), house.limit());
-    let inside = house.join(QUEUE, 1)?;
-    let pass = || house.minter().pass(inside[0].user);
+pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+    let plan = fixture.plan.clone();
+    fixture.rule(QUEUE, &roomy())?;
+    let path = format!("/api/v1/schedules/{}/seats", fixture.date(plan.seats)?);
+    let (booking, gateway, limit) = (fixture.booking(), fixture.gateway(), fixture.limit());
+    let inside = fixture.join(QUEUE, 1)?;
+    let pass = || fixture.minter().pass(inside[0].user);
     let said = Caller::of(booking.clone())?.ask(
         "GET",
         &path,

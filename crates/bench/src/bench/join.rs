@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::poll::full;
-use crate::house::House;
+use crate::fixture::Fixture;
 use crate::report::{Goal, Row};
 use crate::turns;
 
@@ -16,11 +16,11 @@ const QUEUE: &str = "join";
 const LIMIT_QUEUE: &str = "join-limit";
 
 /// Nobody leaves and nobody enters: both lines grow by what is measured.
-pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
-    let plan = house.plan.clone();
-    house.rule(QUEUE, &full())?;
-    house.join(QUEUE, 1)?;
-    let (gateway, limit) = (house.gateway(), house.limit());
+pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+    let plan = fixture.plan.clone();
+    fixture.rule(QUEUE, &full())?;
+    fixture.join(QUEUE, 1)?;
+    let (gateway, limit) = (fixture.gateway(), fixture.limit());
     let closed = turns::closed(&plan, CONNECTIONS);
     let rounds = turns::take(
         plan.rounds,
@@ -28,8 +28,8 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
             closed.run(&gateway, |_| join(&gateway))
         }],
     )?;
-    let joined = house.line.count(QUEUE, "waiting")?;
-    house.remove(QUEUE)?;
+    let joined = fixture.line.count(QUEUE, "waiting")?;
+    fixture.remove(QUEUE)?;
     let what = format!("new visitors, {CONNECTIONS} connections");
     let row = turns::row("join", &what, (&rounds[1], 201), Some((&rounds[0], 201)));
     let p99 = row.p99_ms.unwrap_or(f64::INFINITY);

@@ -7,17 +7,17 @@ use serde_json::json;
 
 use super::poll::get;
 use super::proxy::roomy;
-use crate::house::{House, QUEUE, Visitor};
+use crate::fixture::{Fixture, QUEUE, Visitor};
 use crate::report::{Goal, Row, Spread, count};
 use crate::turns;
 
 /// A seat for each round. Connections stand before the moment comes; each buyer has one.
-pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
-    let (rounds, buyers) = (house.plan.rounds, house.plan.buyers);
-    house.rule(QUEUE, &roomy())?;
-    let crowd = house.join(QUEUE, buyers)?;
-    let date = house.date(rounds.max(50))?;
-    let gateway = house.gateway();
+pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+    let (rounds, buyers) = (fixture.plan.rounds, fixture.plan.buyers);
+    fixture.rule(QUEUE, &roomy())?;
+    let crowd = fixture.join(QUEUE, buyers)?;
+    let date = fixture.date(rounds.max(50))?;
+    let gateway = fixture.gateway();
     let want = |visitor: &Visitor, seat: usize| {
         let body = json!({ "scheduleId": date, "seatNumbers": [seat] }).to_string();
         let (headers, mut request) = ([("Authorization", visitor.bearer.as_str())], Vec::new());

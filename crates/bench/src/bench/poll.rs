@@ -6,7 +6,7 @@ use std::sync::Arc;
 use loadtest::Target;
 use serde_json::json;
 
-use crate::house::{House, Visitor};
+use crate::fixture::{Fixture, Visitor};
 use crate::report::{Goal, Row, count};
 use crate::turns;
 
@@ -15,16 +15,16 @@ const FEW: &str = "poll-few";
 const MANY: &str = "poll-many";
 
 /// Both lines stand still: one visitor is inside and stays.
-pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
-    let plan = house.plan.clone();
-    let few = line_up(house, FEW)?;
-    let many = line_up(house, MANY)?;
+pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+    let plan = fixture.plan.clone();
+    let few = line_up(fixture, FEW)?;
+    let many = line_up(fixture, MANY)?;
     let tickets: Vec<_> = many.iter().map(|it| it.ticket).collect();
-    house
+    fixture
         .line
         .spread(MANY, plan.many.saturating_sub(many.len()), &tickets)?;
 
-    let (gateway, limit) = (house.gateway(), house.limit());
+    let (gateway, limit) = (fixture.gateway(), fixture.limit());
     let rank = |queue: &str, visitor: &Visitor| format!("/rank/{queue}/{}", visitor.user);
     let ranks: Vec<_> = few
         .iter()
@@ -45,8 +45,8 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
             &mut || turns::repeat(&plan, CONNECTIONS, &limit, &many_ranks),
         ],
     )?;
-    house.remove(FEW)?;
-    house.remove(MANY)?;
+    fixture.remove(FEW)?;
+    fixture.remove(MANY)?;
     let name = |size| format!("{} waiting, {CONNECTIONS} connections", count(size));
     let few = turns::row(
         "poll",
@@ -84,13 +84,13 @@ fn with_share(row: Row, percent: f64) -> Row {
 }
 
 /// A line of true visitors behind one who stays inside.
-fn line_up(house: &House, queue: &str) -> io::Result<Vec<Visitor>> {
-    house.rule(queue, &full())?;
-    let inside = house.join(queue, 1)?;
+fn line_up(fixture: &Fixture, queue: &str) -> io::Result<Vec<Visitor>> {
+    fixture.rule(queue, &full())?;
+    let inside = fixture.join(queue, 1)?;
     if inside[0].state != "active" {
         return Err(io::Error::other("nobody is inside"));
     }
-    house.join(queue, house.plan.few)
+    fixture.join(queue, fixture.plan.few)
 }
 
 /// The rules of a queue in which one visitor fills all the room for as long as there is.

@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::poll::get;
-use crate::house::{House, QUEUE};
+use crate::fixture::{Fixture, QUEUE};
 use crate::plan::Plan;
 use crate::report::{Goal, Row, Spread};
 use crate::turns;
@@ -20,10 +20,10 @@ const CALM: usize = 2;
 const OWN: &str = "/api/v1/reservations";
 
 /// Behind the gateway is once a server that costs next to nothing, and once booking.
-pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
-    let plan = house.plan.clone();
-    house.rule(QUEUE, &roomy())?;
-    let visitors = house.join(QUEUE, CONNECTIONS)?;
+pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+    let plan = fixture.plan.clone();
+    fixture.rule(QUEUE, &roomy())?;
+    let visitors = fixture.join(QUEUE, CONNECTIONS)?;
     let outside = visitors.iter().find(|it| it.state != "active");
     if let Some(visitor) = outside {
         return Err(io::Error::other(format!("{} is not inside", visitor.user)));
@@ -34,17 +34,24 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
             .map(|it| get(target, path, Some(&it.bearer)));
         Arc::new(each.collect::<Vec<_>>())
     };
-    let (limit, front) = (house.limit(), house.front());
+    let (limit, front) = (fixture.limit(), fixture.front());
     let (direct, through) = (bearer(&limit, "/tiny"), bearer(&front, "/tiny"));
     let crowd = measure(&plan, CONNECTIONS, (&limit, &direct), (&front, &through))?;
     let calm = measure(&plan, CALM, (&limit, &direct), (&front, &through))?;
-    let (booking, gateway) = (house.booking(), house.gateway());
+    let (booking, gateway) = (fixture.booking(), fixture.gateway());
     let through = bearer(&gateway, OWN);
     let own = turns::take(
         plan.rounds,
         &mut [
             // A pass lives for thirty seconds, so each turn has its own.
-            &mut || turns::repeat(&plan, CONNECTIONS, &booking, &with_passes(house, &booking)),
+            &mut || {
+                turns::repeat(
+                    &plan,
+                    CONNECTIONS,
+                    &booking,
+                    &with_passes(fixture, &booking),
+                )
+            },
             &mut || turns::repeat(&plan, CONNECTIONS, &gateway, &through),
         ],
     )?;
@@ -106,8 +113,8 @@ fn added(rounds: &[Vec<Measured>]) -> Row {
     .note("the limit is the median of the direct answer")
 }
 
-fn with_passes(house: &House, booking: &Target) -> Arc<Vec<Vec<u8>>> {
-    let minter = house.minter();
+fn with_passes(fixture: &Fixture, booking: &Target) -> Arc<Vec<Vec<u8>>> {
+    let minter = fixture.minter();
     let ask = |_| {
         let (pass, mut request) = (minter.pass(Uuid::new_v4()), Vec::new());
         booking.request(&mut request, "GET", OWN, &[("X-Usher-Pass", &pass)], b"");

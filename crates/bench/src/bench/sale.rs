@@ -4,8 +4,8 @@
 //! and wallets of its own that are alike.
 
 mod bare;
-mod hall;
 mod statements;
+mod venue;
 
 use std::io;
 use std::sync::Arc;
@@ -17,24 +17,24 @@ use loadtest::{Fault, Measured};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::house::{House, Minter};
+use crate::fixture::{Fixture, Minter};
 use crate::plan::Plan;
 use crate::report::{Goal, Row};
 use crate::turns;
 use bare::Bare;
-use hall::{Hall, Held};
 use statements::Verb;
+use venue::{Held, Venue};
 
 const CONNECTIONS: usize = 32;
 /// Whose wallets are charged.
 const WALLETS: usize = 10_000;
 
 /// Charges of wallets that exist, each with a key of its own.
-pub fn charge(house: &mut House) -> io::Result<Vec<Row>> {
-    let sent = statements::check(house, Verb::Charge)?;
-    let (plan, booking) = (house.plan.clone(), house.booking());
-    let wallets = Arc::new(hall::wallets(house, WALLETS)?);
-    let url = house.stack.mysql_url().to_owned();
+pub fn charge(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+    let sent = statements::check(fixture, Verb::Charge)?;
+    let (plan, booking) = (fixture.plan.clone(), fixture.booking());
+    let wallets = Arc::new(venue::wallets(fixture, WALLETS)?);
+    let url = fixture.stack.mysql_url().to_owned();
     let rounds = turns::take(
         plan.rounds,
         &mut [
@@ -48,7 +48,7 @@ pub fn charge(house: &mut House) -> io::Result<Vec<Row>> {
             &mut || {
                 turns::closed(&plan, CONNECTIONS).run(&booking, |number| {
                     let mut next = begin(number, wallets.len());
-                    let (wallets, minter) = (Arc::clone(&wallets), house.minter());
+                    let (wallets, minter) = (Arc::clone(&wallets), fixture.minter());
                     let booking = booking.clone();
                     move |buffer: &mut Vec<u8>| {
                         let user = wallets[next(CONNECTIONS)];
@@ -64,37 +64,37 @@ pub fn charge(house: &mut House) -> io::Result<Vec<Row>> {
 }
 
 /// A seat of its own for each new user.
-pub fn reserve(house: &mut House) -> io::Result<Vec<Row>> {
-    let sent = statements::check(house, Verb::Reserve)?;
-    let (plan, booking) = (house.plan.clone(), house.booking());
-    let url = house.stack.mysql_url().to_owned();
-    let mut halls = [Hall::default(), Hall::default()];
+pub fn reserve(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+    let sent = statements::check(fixture, Verb::Reserve)?;
+    let (plan, booking) = (fixture.plan.clone(), fixture.booking());
+    let url = fixture.stack.mysql_url().to_owned();
+    let mut venues = [Venue::default(), Venue::default()];
     let mut rounds = vec![Vec::new(), Vec::new()];
     for round in 0..plan.rounds {
         for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-            let hall = Arc::new(halls[side].provide(house)?);
+            let venue = Arc::new(venues[side].provide(fixture)?);
             let measured = if side == 0 {
                 bare(&plan, &url, |_| {
-                    let hall = Arc::clone(&hall);
-                    move |bare: &mut Bare| match hall.next() {
+                    let venue = Arc::clone(&venue);
+                    move |bare: &mut Bare| match venue.next() {
                         Some((date, seat)) => bare.reserve(date, seat),
                         None => Err(diesel::NotFound),
                     }
                 })?
             } else {
                 turns::closed(&plan, CONNECTIONS).run(&booking, |_| {
-                    let (hall, minter) = (Arc::clone(&hall), house.minter());
+                    let (venue, minter) = (Arc::clone(&venue), fixture.minter());
                     let booking = booking.clone();
                     move |buffer: &mut Vec<u8>| {
                         // When all are gone this is refused, and told as an error.
-                        let (date, seat) = hall.next().unwrap_or((Uuid::nil(), 1));
+                        let (date, seat) = venue.next().unwrap_or((Uuid::nil(), 1));
                         let body = json!({ "scheduleId": date, "seatNumbers": [seat] });
                         let target = ("/api/v1/reservations", &body);
                         post(&booking, buffer, &minter, Uuid::new_v4(), target);
                     }
                 })?
             };
-            halls[side].learn(turns::rate(&measured, 201));
+            venues[side].learn(turns::rate(&measured, 201));
             rounds[side].push(measured);
         }
     }
@@ -102,15 +102,15 @@ pub fn reserve(house: &mut House) -> io::Result<Vec<Row>> {
 }
 
 /// A reservation of its own for each user, who has the money.
-pub fn pay(house: &mut House) -> io::Result<Vec<Row>> {
-    let sent = statements::check(house, Verb::Pay)?;
-    let (plan, booking) = (house.plan.clone(), house.booking());
-    let url = house.stack.mysql_url().to_owned();
-    let mut halls = [Hall::default(), Hall::default()];
+pub fn pay(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+    let sent = statements::check(fixture, Verb::Pay)?;
+    let (plan, booking) = (fixture.plan.clone(), fixture.booking());
+    let url = fixture.stack.mysql_url().to_owned();
+    let mut venues = [Venue::default(), Venue::default()];
     let mut rounds = vec![Vec::new(), Vec::new()];
     for round in 0..plan.rounds {
         for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-            let held = Arc::new(halls[side].provide_held(house)?);
+            let held = Arc::new(venues[side].provide_held(fixture)?);
             let measured = if side == 0 {
                 bare(&plan, &url, |_| {
                     let held = Arc::clone(&held);
@@ -121,7 +121,7 @@ pub fn pay(house: &mut House) -> io::Result<Vec<Row>> {
                 })?
             } else {
                 turns::closed(&plan, CONNECTIONS).run(&booking, |_| {
-                    let (held, minter) = (Arc::clone(&held), house.minter());
+                    let (held, minter) = (Arc::clone(&held), fixture.minter());
                     let booking = booking.clone();
                     move |buffer: &mut Vec<u8>| {
                         let nothing = Held::default();
@@ -133,7 +133,7 @@ pub fn pay(house: &mut House) -> io::Result<Vec<Row>> {
                     }
                 })?
             };
-            halls[side].learn(turns::rate(&measured, 201));
+            venues[side].learn(turns::rate(&measured, 201));
             rounds[side].push(measured);
         }
     }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::poll::full;
-use crate::house::{House, Visitor};
+use crate::fixture::{Fixture, Visitor};
 use crate::process::{Process, open_files};
 use crate::report::{Goal, Row};
 
@@ -25,20 +25,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Opens them all, waits, and looks at the gateway.
-pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
+pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
     let most = open_files().saturating_sub(OTHER_FILES);
-    let count = house.plan.streams.min(most);
-    house.rule(QUEUE, &full())?;
-    let visitors = house.join(QUEUE, count + 1)?;
-    let gateway = Process::of(house.stack.gateways[0].pid());
-    let redis = Process::of(house.stack.redis.pid());
+    let count = fixture.plan.streams.min(most);
+    fixture.rule(QUEUE, &full())?;
+    let visitors = fixture.join(QUEUE, count + 1)?;
+    let gateway = Process::of(fixture.stack.gateways[0].pid());
+    let redis = Process::of(fixture.stack.redis.pid());
     let before = gateway.memory()?;
-    let time = house.plan.turn * 2;
+    let time = fixture.plan.turn * 2;
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let streams = runtime.block_on(open_all(house.gateway().address(), &visitors[1..]))?;
+    let streams = runtime.block_on(open_all(fixture.gateway().address(), &visitors[1..]))?;
     let watching: Vec<_> = streams
         .into_iter()
         .map(|it| runtime.spawn(drain(it)))
@@ -50,7 +50,7 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
     let memory = gateway.memory()?;
     let ended = watching.iter().filter(|it| it.is_finished()).count();
     runtime.shutdown_background();
-    house.remove(QUEUE)?;
+    fixture.remove(QUEUE)?;
     let each = memory.saturating_sub(before) as f64 / count as f64 / 1024.0;
     let mib = memory as f64 / f64::from(1 << 20);
     let memory = Row::figure(
@@ -66,10 +66,10 @@ pub fn run(house: &mut House) -> io::Result<Vec<Row>> {
         "% of a core",
     );
     let (share_of, ended) = (share.measured.median, ended as u64);
-    let fewer = (count < house.plan.streams).then(|| {
+    let fewer = (count < fixture.plan.streams).then(|| {
         format!(
             "{count} of {}: no more files may be open",
-            house.plan.streams
+            fixture.plan.streams
         )
     });
     let mut memory = memory

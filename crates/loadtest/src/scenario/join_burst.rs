@@ -14,10 +14,10 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::check::{self, Check, Kind};
-use crate::open::ring;
-use crate::progress::Tell;
+use crate::open::send_when_due;
+use crate::progress::Progress;
 use crate::recorder::Step;
-use crate::run::Verdict;
+use crate::run::Findings;
 use crate::settings::Settings;
 use crate::shop::{Shop, Trouble};
 use crate::visitor::Stage;
@@ -51,9 +51,13 @@ struct Shared {
 }
 
 /// Runs it.
-pub(crate) async fn run(settings: &Settings, shop: Shop, tell: Tell) -> Result<Verdict, Trouble> {
+pub(crate) async fn run(
+    settings: &Settings,
+    shop: Shop,
+    progress: Progress,
+) -> Result<Findings, Trouble> {
     let stage = Stage::new(settings, shop);
-    let follow = tokio::task::spawn_local(tell.follow(Rc::clone(&stage)));
+    let follow = tokio::task::spawn_local(progress.follow(Rc::clone(&stage)));
     let (sender, due) = unbounded_channel();
     let start = Instant::now();
     let shared = Rc::new(Shared {
@@ -63,7 +67,7 @@ pub(crate) async fn run(settings: &Settings, shop: Shop, tell: Tell) -> Result<V
         joined: RefCell::default(),
     });
     let arrivals = Profile::burst(settings.users, settings.duration).even();
-    thread::spawn(move || ring(start, arrivals, &[sender]));
+    thread::spawn(move || send_when_due(start, arrivals, &[sender]));
     let mut connections = JoinSet::new();
     for number in 0..settings.connections {
         connections.spawn_local(join_what_is_due(
@@ -99,7 +103,7 @@ pub(crate) async fn run(settings: &Settings, shop: Shop, tell: Tell) -> Result<V
         &join,
     ));
     let late = join.late_percentile_ms(99.0);
-    Ok(Verdict {
+    Ok(Findings {
         record,
         checks,
         notes: vec![

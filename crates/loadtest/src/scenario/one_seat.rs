@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::check::{self, Check};
-use crate::progress::Tell;
+use crate::progress::Progress;
 use crate::recorder::Step;
-use crate::run::Verdict;
+use crate::run::Findings;
 use crate::scenario::story::books;
 use crate::settings::Settings;
 use crate::shop::{Shop, Trouble};
 use crate::visitor::{Ending, Stage, Visitor};
 
-const HOUSE: u32 = 50;
+const DATE_SEATS: u32 = 50;
 const SEAT: u16 = 7;
 /// All come in within this.
 const ENTRY: Duration = Duration::from_secs(60);
@@ -25,13 +25,13 @@ const AT_A_TIME: usize = 64;
 pub(crate) async fn run(
     settings: &Settings,
     mut shop: Shop,
-    tell: Tell,
-) -> Result<Verdict, Trouble> {
-    shop.sell(HOUSE, HOUSE).await?;
+    progress: Progress,
+) -> Result<Findings, Trouble> {
+    shop.sell(DATE_SEATS, DATE_SEATS).await?;
     let stage = Stage::new(settings, shop);
-    let follow = tokio::task::spawn_local(tell.follow(Rc::clone(&stage)));
+    let follow = tokio::task::spawn_local(progress.follow(Rc::clone(&stage)));
     let visitors = enter_all(&stage, settings.users).await?;
-    tell.say(&format!(
+    progress.say(&format!(
         "{} visitors are inside; now all want seat {SEAT}",
         visitors.len()
     ));
@@ -81,7 +81,7 @@ pub(crate) async fn run(
         "the wish for the seat",
         &reserve,
     ));
-    Ok(Verdict {
+    Ok(Findings {
         record,
         checks,
         notes: Vec::new(),

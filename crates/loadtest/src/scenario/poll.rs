@@ -17,9 +17,9 @@ use uuid::Uuid;
 
 use crate::check::{self, Check, Kind};
 use crate::pacer::{self, Call};
-use crate::progress::Tell;
+use crate::progress::Progress;
 use crate::recorder::Step;
-use crate::run::Verdict;
+use crate::run::Findings;
 use crate::settings::Settings;
 use crate::shop::{Shop, Trouble};
 use crate::visitor::Stage;
@@ -59,18 +59,22 @@ struct Shared {
 }
 
 /// Runs it.
-pub(crate) async fn run(settings: &Settings, shop: Shop, tell: Tell) -> Result<Verdict, Trouble> {
+pub(crate) async fn run(
+    settings: &Settings,
+    shop: Shop,
+    progress: Progress,
+) -> Result<Findings, Trouble> {
     let began = Instant::now();
-    let pollers = fill(&shop, settings, tell).await?;
+    let pollers = fill(&shop, settings, progress).await?;
     let filled = began.elapsed();
     let (polling, seconds) = (pollers.len(), filled.as_secs_f64());
-    tell.say(&format!(
+    progress.say(&format!(
         "{} wait after {seconds:.1} s; {polling} of them poll",
         settings.waiting
     ));
 
     let stage = Stage::new(settings, shop);
-    let follow = tokio::task::spawn_local(tell.follow(Rc::clone(&stage)));
+    let follow = tokio::task::spawn_local(progress.follow(Rc::clone(&stage)));
     stage.recorder.visitors.set(polling as u64);
     let shared = Shared::begin(settings, pollers);
     let mut connections = JoinSet::new();
@@ -92,7 +96,7 @@ pub(crate) async fn run(settings: &Settings, shop: Shop, tell: Tell) -> Result<V
     checks.extend(check::speed(&settings.objective, what, &poll));
     let late = poll.late_percentile_ms(99.0);
     let rate = settings.waiting as f64 / seconds;
-    Ok(Verdict {
+    Ok(Findings {
         record,
         checks,
         notes: vec![
@@ -110,18 +114,22 @@ struct Filling {
     left: Cell<u64>,
     /// Each of so many is kept as a poller.
     every: u64,
-    tell: Tell,
+    progress: Progress,
     pollers: RefCell<Vec<Poller>>,
 }
 
 /// Lets all join, as fast as the connections can.
-async fn fill(shop: &Shop, settings: &Settings, tell: Tell) -> Result<Vec<Poller>, Trouble> {
+async fn fill(
+    shop: &Shop,
+    settings: &Settings,
+    progress: Progress,
+) -> Result<Vec<Poller>, Trouble> {
     let filling = Rc::new(Filling {
         shop: shop.clone(),
         all: settings.waiting,
         left: Cell::new(settings.waiting),
         every: settings.waiting.div_ceil(MOST_POLLERS),
-        tell,
+        progress,
         pollers: RefCell::default(),
     });
     let mut connections = JoinSet::new();
@@ -160,7 +168,7 @@ async fn join_those_left(filling: Rc<Filling>, number: usize) -> Result<(), Trou
         if left > 0 && left.is_multiple_of(TOLD_EACH) {
             let joined = filling.all - left;
             filling
-                .tell
+                .progress
                 .say(&format!("{joined} of {} joined", filling.all));
         }
     }

@@ -6,30 +6,30 @@ use std::time::Instant;
 
 use crate::Profile;
 use crate::check::{self, Check};
-use crate::crowd;
-use crate::progress::Tell;
-use crate::run::Verdict;
-use crate::scenario::story::{PATIENCE, books, judge, visit};
+use crate::progress::Progress;
+use crate::run::Findings;
+use crate::scenario::story::{PATIENCE, books, visit, visit_checks};
 use crate::settings::Settings;
 use crate::shop::{Shop, Trouble};
 use crate::visitor::Stage;
+use crate::visitors;
 
 /// Seats of one date.
-const HOUSE: u32 = 50;
+const DATE_SEATS: u32 = 50;
 
 /// Runs it.
 pub(crate) async fn run(
     settings: &Settings,
     mut shop: Shop,
-    tell: Tell,
-) -> Result<Verdict, Trouble> {
-    shop.sell(settings.seats, HOUSE).await?;
+    progress: Progress,
+) -> Result<Findings, Trouble> {
+    shop.sell(settings.seats, DATE_SEATS).await?;
     let stage = Stage::new(settings, shop);
-    let follow = tokio::task::spawn_local(tell.follow(Rc::clone(&stage)));
+    let follow = tokio::task::spawn_local(progress.follow(Rc::clone(&stage)));
     let until = Instant::now() + settings.ramp + PATIENCE;
     let arrivals = Profile::burst(settings.users, settings.ramp).even();
     let live = |number, due| visit(Rc::clone(&stage), number, due, until);
-    let endings = crowd::come(&stage, arrivals, PATIENCE, &Cell::new(false), live).await;
+    let endings = visitors::run(&stage, arrivals, PATIENCE, &Cell::new(false), live).await;
     let record = stage.recorder.finish();
     follow.abort();
 
@@ -38,10 +38,10 @@ pub(crate) async fn run(
         Check::same("seats paid for", u64::from(settings.seats), endings.seats),
         Check::same("seats of the house", u64::from(settings.seats), books.seats),
     ];
-    checks.extend(judge(&endings, &books));
+    checks.extend(visit_checks(&endings, &books));
     checks.push(check::errors(&settings.objective, &record));
     checks.extend(check::speed(&settings.objective, "all calls", &record.all));
-    Ok(Verdict {
+    Ok(Findings {
         record,
         checks,
         notes: vec![endings.line()],

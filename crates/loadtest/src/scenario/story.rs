@@ -7,16 +7,16 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::check::{self, Check, Kind};
-use crate::crowd::{self, Endings};
-use crate::progress::Tell;
-use crate::run::Verdict;
+use crate::progress::Progress;
+use crate::run::Findings;
 use crate::settings::Settings;
 use crate::shop::{Books, Rules, Shop, Trouble};
 use crate::visitor::{Ending, Stage, Visitor};
+use crate::visitors::{self, Endings};
 use crate::{Class, Profile, Recorder, Scenario};
 
 /// Seats of one date: a small hall.
-pub(crate) const HALL: u32 = 200;
+pub(crate) const DATE_SEATS: u32 = 200;
 /// After the last has come, all others have this long to end their visits.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// How often somebody chooses again when others were faster.
@@ -27,27 +27,27 @@ const SPIKE: f64 = 10.0;
 pub(crate) async fn run(
     settings: &Settings,
     mut shop: Shop,
-    tell: Tell,
-) -> Result<Verdict, Trouble> {
-    shop.sell(settings.seats, HALL).await?;
+    progress: Progress,
+) -> Result<Findings, Trouble> {
+    shop.sell(settings.seats, DATE_SEATS).await?;
     let stage = Stage::new(settings, shop);
-    let follow = tokio::task::spawn_local(tell.follow(Rc::clone(&stage)));
+    let follow = tokio::task::spawn_local(progress.follow(Rc::clone(&stage)));
     let until = Instant::now() + settings.duration + PATIENCE;
     let arrivals = profile(settings).random(settings.seed);
     let live = |number, due| visit(Rc::clone(&stage), number, due, until);
-    let endings = crowd::come(&stage, arrivals, PATIENCE, &Cell::new(false), live).await;
+    let endings = visitors::run(&stage, arrivals, PATIENCE, &Cell::new(false), live).await;
     let record = stage.recorder.finish();
     follow.abort();
 
     let books = books(&stage, settings).await?;
-    let mut checks = judge(&endings, &books);
+    let mut checks = visit_checks(&endings, &books);
     checks.push(check::errors(&settings.objective, &record));
     checks.extend(check::speed(&settings.objective, "all calls", &record.all));
     if settings.scenario == Scenario::Soak {
         let skip = settings.ramp.as_secs() as usize;
         checks.push(check::drift(&settings.objective, &record, skip));
     }
-    Ok(Verdict {
+    Ok(Findings {
         record,
         checks,
         notes: vec![endings.line()],
@@ -138,7 +138,7 @@ pub(crate) async fn books(stage: &Rc<Stage>, settings: &Settings) -> Result<Book
 }
 
 /// Every visit came to an end, everybody who paid has their seats, and nobody else has any.
-pub(crate) fn judge(endings: &Endings, books: &Books) -> Vec<Check> {
+pub(crate) fn visit_checks(endings: &Endings, books: &Books) -> Vec<Check> {
     let mut checks = check::books(books, endings.seats);
     checks.push(Check::same("seats held and not paid for", 0, books.held));
     checks.push(Check::at_most(

@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::check::{self, Check, Kind};
-use crate::crowd;
-use crate::progress::Tell;
-use crate::run::Verdict;
-use crate::scenario::story::{HALL, PATIENCE, books, visit};
+use crate::progress::Progress;
+use crate::run::Findings;
+use crate::scenario::story::{DATE_SEATS, PATIENCE, books, visit};
 use crate::settings::Settings;
 use crate::shop::{Shop, Trouble};
 use crate::visitor::Stage;
+use crate::visitors;
 use crate::{Class, Measured, Profile};
 
 const GROWTH: f64 = 1.5;
@@ -43,22 +43,22 @@ impl Rung {
 pub(crate) async fn run(
     settings: &Settings,
     mut shop: Shop,
-    tell: Tell,
-) -> Result<Verdict, Trouble> {
-    shop.sell(settings.seats, HALL).await?;
+    progress: Progress,
+) -> Result<Findings, Trouble> {
+    shop.sell(settings.seats, DATE_SEATS).await?;
     let stage = Stage::new(settings, shop);
-    let follow = tokio::task::spawn_local(tell.follow(Rc::clone(&stage)));
+    let follow = tokio::task::spawn_local(progress.follow(Rc::clone(&stage)));
     let (stop, rungs) = (Rc::new(Cell::new(false)), Rc::new(RefCell::new(Vec::new())));
     let climb = tokio::task::spawn_local(climb(
         settings.clone(),
         Rc::clone(&stage),
-        tell,
+        progress,
         (Rc::clone(&stop), Rc::clone(&rungs)),
     ));
     let until = Instant::now() + settings.duration * STEPS + PATIENCE;
     let live = |number, due| visit(Rc::clone(&stage), number, due, until);
     let arrivals = profile(settings).random(settings.seed);
-    let endings = crowd::come(&stage, arrivals, PATIENCE, &stop, live).await;
+    let endings = visitors::run(&stage, arrivals, PATIENCE, &stop, live).await;
     // The figures of the last step are taken when its time is over, also when its visitors were faster.
     let _ = climb.await;
     let record = stage.recorder.finish();
@@ -80,7 +80,7 @@ pub(crate) async fn run(
     });
     let mut notes: Vec<_> = rungs.iter().map(Rung::line).collect();
     notes.push(endings.line());
-    Ok(Verdict {
+    Ok(Findings {
         record,
         checks,
         notes,
@@ -102,7 +102,7 @@ fn profile(settings: &Settings) -> Profile {
 async fn climb(
     settings: Settings,
     stage: Rc<Stage>,
-    tell: Tell,
+    progress: Progress,
     (stop, rungs): (Rc<Cell<bool>>, Rc<RefCell<Vec<Rung>>>),
 ) {
     let mut before = stage.recorder.all();
@@ -118,7 +118,7 @@ async fn climb(
             good: is_good(&settings, &measured),
             measured,
         };
-        tell.say(&rung.line());
+        progress.say(&rung.line());
         let broken = !rung.good;
         rungs.borrow_mut().push(rung);
         if broken {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::{LOG, READY, Redis, RedisOptions, SYNC_AT_ONCE};
 use crate::files::find_program;
-use crate::leash::{Ending, Launch, Leash};
 use crate::port;
+use crate::supervised::{Ending, Launch, Supervised};
 use crate::wait::wait_for;
 
 /// What the sentinels call the master.
@@ -126,7 +126,7 @@ fn sentinel(folder: &Path, master_port: &str, password: &str) -> io::Result<Redi
             format!("sentinel failover-timeout {NAME} 2000"),
         ];
         fs::write(&file, lines.join("\n") + "\n")?;
-        let leash = Leash::start(Launch {
+        let supervised = Supervised::start(Launch {
             name: "redis-sentinel".into(),
             program: find_program("redis-server")?,
             arguments: vec![file.into(), "--sentinel".into()],
@@ -136,7 +136,7 @@ fn sentinel(folder: &Path, master_port: &str, password: &str) -> io::Result<Redi
             ending: Ending::AtOnce,
         })?;
         let mut redis = Redis {
-            leash,
+            supervised,
             port,
             tls_port: None,
             password: Some(WATCHWORD.to_owned()),

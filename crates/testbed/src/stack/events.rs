@@ -123,7 +123,7 @@ impl Events {
     /// Starts a part again that ended by itself. The broker comes back on another port, so whoever uses it must too.
     pub(super) fn revive(&mut self, booking: &mut Program) -> io::Result<Option<Ended>> {
         if let Some(kafka) = &mut self.kafka
-            && let Some(ended) = Ended::of(kafka.leash())
+            && let Some(ended) = Ended::of(kafka.supervised())
         {
             kafka.restart()?;
             kafka.brokers().clone_into(&mut self.brokers);
@@ -134,7 +134,7 @@ impl Events {
             return Ok(Some(ended));
         }
         for program in [&mut self.receiver, &mut self.forwarder] {
-            if let Some(ended) = Ended::of(program.leash()) {
+            if let Some(ended) = Ended::of(program.supervised()) {
                 program.restart()?;
                 return Ok(Some(ended));
             }

@@ -18,9 +18,9 @@ use diesel::{Connection as _, RunQueryDsl};
 use serde_json::json;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::hall::Held;
 use super::statements as sql;
-use crate::house::now;
+use super::venue::Held;
+use crate::fixture::now;
 
 /// As booking sets up each of its connections.
 const SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
@@ -51,7 +51,7 @@ struct Statement {
 }
 
 /// A row that was read.
-struct Seen;
+struct AnyRow;
 
 impl Bare {
     /// Connects.
@@ -67,10 +67,10 @@ impl Bare {
         let (reservation, user) = (new_id(), Uuid::new_v4());
         let (held, date) = (|| text("held"), || id(date));
         self.begin()?;
-        self.look(sql::OFFERED, vec![date(), Value::Small(seat)])?;
+        self.read(sql::OFFERED, vec![date(), Value::Small(seat)])?;
         self.change(sql::BUYER, vec![date(), id(user), now(), now()])?;
         let free = vec![date(), id(user), text("confirmed"), held(), now()];
-        self.look(sql::SEATS_OF_USER, free)?;
+        self.read(sql::SEATS_OF_USER, free)?;
         let mut taking = vec![held(), id(reservation), id(user), end()];
         taking.extend([date(), Value::Small(seat), text("available"), held(), now()]);
         self.change(sql::HOLD_SEATS, taking)?;
@@ -110,7 +110,7 @@ impl Bare {
             now(),
         ];
         self.change(sql::CONFIRM, mine)?;
-        self.look(sql::STORED, vec![id(reservation), id(user)])?;
+        self.read(sql::STORED, vec![id(reservation), id(user)])?;
         self.change(
             sql::TAKE_OUT,
             vec![Value::Big(PRICE), id(user), Value::Big(PRICE)],
@@ -156,7 +156,7 @@ impl Bare {
             sql::PUT_IN,
             vec![id(user), Value::Big(1), now(), Value::Big(1)],
         )?;
-        self.look(sql::BALANCE, vec![id(user), Value::Big(1)])?;
+        self.read(sql::BALANCE, vec![id(user), Value::Big(1)])?;
         self.entry(entry, user, ("charged", entry), ("cash", "wallet"), 1)?;
         let told = json!({ "entryId": entry, "amount": 1, "balance": 1, "currency": "KRW" });
         self.audit(&[("wallet", user, "charged")], user, &told)?;
@@ -254,9 +254,9 @@ impl Bare {
         self.mysql.batch_execute(sql::COMMIT)
     }
 
-    fn look(&mut self, sql: &'static str, values: Vec<Value>) -> QueryResult<()> {
-        let seen: Vec<Seen> = Statement { sql, values }.load(&mut self.mysql)?;
-        drop(seen);
+    fn read(&mut self, sql: &'static str, values: Vec<Value>) -> QueryResult<()> {
+        let rows: Vec<AnyRow> = Statement { sql, values }.load(&mut self.mysql)?;
+        drop(rows);
         Ok(())
     }
 
@@ -326,7 +326,7 @@ impl Query for Statement {
 
 impl RunQueryDsl<MysqlConnection> for Statement {}
 
-impl QueryableByName<Mysql> for Seen {
+impl QueryableByName<Mysql> for AnyRow {
     fn build<'a>(_: &impl NamedRow<'a, Mysql>) -> deserialize::Result<Self> {
         Ok(Self)
     }

@@ -9,7 +9,7 @@ use std::io;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::house::{Caller, House};
+use crate::fixture::{Caller, Fixture};
 
 pub const BEGIN: &str = "BEGIN";
 pub const SAVEPOINT: &str = "SAVEPOINT claimed";
@@ -84,12 +84,12 @@ const LOG: &str = "SELECT thread_id, command_type, \
      ORDER BY event_time";
 
 /// Runs a verb and says how it differs from the list, and how much of it is prepared anew each time.
-pub fn check(house: &mut House, verb: Verb) -> io::Result<Vec<String>> {
+pub fn check(fixture: &mut Fixture, verb: Verb) -> io::Result<Vec<String>> {
     // With new connections, every statement is prepared once while the log is on.
-    house.stack.booking.restart()?;
-    let run = |statements: &str| house.stack.mariadb.execute(statements);
+    fixture.stack.booking.restart()?;
+    let run = |statements: &str| fixture.stack.mariadb.execute(statements);
     run("SET GLOBAL log_output = 'TABLE', general_log = 1; TRUNCATE mysql.general_log")?;
-    let acted = act(house, verb);
+    let acted = act(fixture, verb);
     let log = run(LOG);
     run("SET GLOBAL general_log = 0")?;
     acted?;
@@ -157,10 +157,10 @@ fn longest_transaction(log: &str) -> Transaction {
 }
 
 /// One of each that leads to the verb, and the verb itself last.
-fn act(house: &House, verb: Verb) -> io::Result<()> {
-    let mut caller = Caller::of(house.booking())?;
+fn act(fixture: &Fixture, verb: Verb) -> io::Result<()> {
+    let mut caller = Caller::of(fixture.booking())?;
     let user = Uuid::new_v4();
-    let pass = house.minter().pass(user);
+    let pass = fixture.minter().pass(user);
     let mut ask = |path: &str, body: Value| {
         let key = Uuid::new_v4().to_string();
         let mut headers = vec![("X-Usher-Pass", pass.as_str())];
@@ -180,7 +180,7 @@ fn act(house: &House, verb: Verb) -> io::Result<()> {
         )?;
     }
     if verb != Verb::Charge {
-        let wish = json!({ "scheduleId": house.date(50)?, "seatNumbers": [7] });
+        let wish = json!({ "scheduleId": fixture.date(50)?, "seatNumbers": [7] });
         let held = ask("/api/v1/reservations", wish)?;
         if verb == Verb::Pay {
             ask("/api/v1/payments", json!({ "reservationId": held["id"] }))?;

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use crate::Arrivals;
-use crate::open::ring;
+use crate::open::send_when_due;
 use crate::visitor::{Ending, Stage};
 
 /// How visits ended.
@@ -64,7 +64,7 @@ impl Endings {
 
 /// Lets visitors come as they are due; each lives as `live` says, from its number and the instant at which it was due.
 /// Returns when all have ended, or `patience` after the last has come. `stop` ends the coming early.
-pub async fn come<V>(
+pub async fn run<V>(
     stage: &Rc<Stage>,
     arrivals: Arrivals,
     patience: Duration,
@@ -77,7 +77,7 @@ where
     let (sender, mut due) = unbounded_channel();
     let (start, mut visitors, mut endings) = (Instant::now(), JoinSet::new(), Endings::default());
     // Ends by itself when the last is due; a receiver that is gone is no matter to it.
-    thread::spawn(move || ring(start, arrivals, &[sender]));
+    thread::spawn(move || send_when_due(start, arrivals, &[sender]));
     let mut number = 0;
     while let Some(offset) = due.recv().await {
         if stop.get() {

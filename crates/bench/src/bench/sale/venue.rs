@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use uuid::Uuid;
 
-use crate::house::House;
+use crate::fixture::Fixture;
 
 /// Seats a second that nobody sells here, before anything is known.
 const FIRST_GUESS: f64 = 6_000.0;
@@ -20,7 +20,7 @@ static BATCH: AtomicU32 = AtomicU32::new(0);
 
 /// How much one side sells.
 #[derive(Default)]
-pub struct Hall {
+pub struct Venue {
     per_s: Option<f64>,
 }
 
@@ -51,22 +51,22 @@ pub struct Held {
     pub seat: u16,
 }
 
-impl Hall {
+impl Venue {
     /// Remembers how fast it went.
     pub fn learn(&mut self, per_s: f64) {
         self.per_s = Some(per_s);
     }
 
-    fn dates(&self, house: &House) -> usize {
+    fn dates(&self, fixture: &Fixture) -> usize {
         let per_s = self.per_s.unwrap_or(FIRST_GUESS) * RESERVE;
-        let seats = per_s * house.plan.whole_turn().as_secs_f64();
-        (seats / house.plan.hall as f64).ceil().max(1.0) as usize
+        let seats = per_s * fixture.plan.whole_turn().as_secs_f64();
+        (seats / fixture.plan.venue as f64).ceil().max(1.0) as usize
     }
 
     /// Enough free seats for a turn.
-    pub fn provide(&self, house: &House) -> io::Result<Seats> {
-        let each = house.plan.hall;
-        let dates = (0..self.dates(house)).map(|_| house.date(each));
+    pub fn provide(&self, fixture: &Fixture) -> io::Result<Seats> {
+        let each = fixture.plan.venue;
+        let dates = (0..self.dates(fixture)).map(|_| fixture.date(each));
         Ok(Seats {
             dates: dates.collect::<io::Result<_>>()?,
             each,
@@ -75,9 +75,9 @@ impl Hall {
     }
 
     /// Enough reservations for a turn.
-    pub fn provide_held(&self, house: &House) -> io::Result<Reservations> {
-        let each = house.plan.hall;
-        let dates = (0..self.dates(house)).map(|_| held_date(house, each));
+    pub fn provide_held(&self, fixture: &Fixture) -> io::Result<Reservations> {
+        let each = fixture.plan.venue;
+        let dates = (0..self.dates(fixture)).map(|_| held_date(fixture, each));
         Ok(Reservations {
             dates: dates.collect::<io::Result<_>>()?,
             each,
@@ -111,21 +111,21 @@ impl Reservations {
 }
 
 /// Users with an empty wallet.
-pub fn wallets(house: &House, count: usize) -> io::Result<Vec<Uuid>> {
+pub fn wallets(fixture: &Fixture, count: usize) -> io::Result<Vec<Uuid>> {
     let batch = BATCH.fetch_add(1, Ordering::Relaxed);
     let user = sql_id('w', batch, "seq");
     let write = format!(
         "INSERT INTO wallets (user_id, balance, created_at) \
          SELECT {user}, 0, UTC_TIMESTAMP(6) FROM seq_1_to_{count}"
     );
-    run(house, &write)?;
+    run(fixture, &write)?;
     let numbers = 1..=u32::try_from(count).map_err(io::Error::other)?;
     Ok(numbers.map(|number| id('w', batch, number)).collect())
 }
 
 /// A date of which each seat is held by a user of its own who can pay for it.
-fn held_date(house: &House, seats: usize) -> io::Result<(Uuid, u32)> {
-    let (date, batch) = (house.date(seats)?, BATCH.fetch_add(1, Ordering::Relaxed));
+fn held_date(fixture: &Fixture, seats: usize) -> io::Result<(Uuid, u32)> {
+    let (date, batch) = (fixture.date(seats)?, BATCH.fetch_add(1, Ordering::Relaxed));
     let (reservation, user) = (sql_id('r', batch, "number"), sql_id('u', batch, "number"));
     let of_date = format!("schedule_id = UNHEX('{}')", date.simple());
     let end = "UTC_TIMESTAMP(6) + INTERVAL 1 HOUR";
@@ -148,19 +148,19 @@ fn held_date(house: &House, seats: usize) -> io::Result<(Uuid, u32)> {
              SELECT {user}, 1000000, UTC_TIMESTAMP(6) FROM seats WHERE {of_date}"
         ),
     ];
-    run(house, &statements.join("; "))?;
+    run(fixture, &statements.join("; "))?;
     Ok((date, batch))
 }
 
-fn run(house: &House, statements: &str) -> io::Result<()> {
-    let database = house
+fn run(fixture: &Fixture, statements: &str) -> io::Result<()> {
+    let database = fixture
         .stack
         .mysql_url()
         .rsplit('/')
         .next()
         .unwrap_or_default();
     let script = format!("USE {database}; START TRANSACTION; {statements}; COMMIT");
-    house.stack.mariadb.execute(&script).map(|_| ())
+    fixture.stack.mariadb.execute(&script).map(|_| ())
 }
 
 /// Sixteen letters and digits.

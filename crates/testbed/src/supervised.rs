@@ -49,37 +49,37 @@ const TAIL_LINES: usize = 20;
 /// Enough for the last lines of a log; the rest need not be read.
 const TAIL_BYTES: u64 = 32 * 1024;
 
-/// What can be done to everything that has a `leash`.
-macro_rules! on_a_leash {
+/// What can be done to everything `supervised`.
+macro_rules! supervised_controls {
     ($what:ty) => {
         impl $what {
             /// Its process id.
             pub fn pid(&self) -> u32 {
-                self.leash.pid()
+                self.supervised.pid()
             }
 
             /// SIGKILL.
             pub fn kill(&mut self) {
-                self.leash.kill();
+                self.supervised.kill();
             }
 
             /// SIGSTOP: connections stay open and nothing answers.
             pub fn freeze(&self) {
-                self.leash.signal("STOP");
+                self.supervised.signal("STOP");
             }
 
             /// SIGCONT: ends a freeze.
             pub fn thaw(&self) {
-                self.leash.signal("CONT");
+                self.supervised.signal("CONT");
             }
 
-            pub(crate) fn leash(&mut self) -> &mut Leash {
-                &mut self.leash
+            pub(crate) fn supervised(&mut self) -> &mut Supervised {
+                &mut self.supervised
             }
         }
     };
 }
-pub(crate) use on_a_leash;
+pub(crate) use supervised_controls;
 
 /// How a program ends when its starter is gone.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +105,7 @@ pub(crate) struct Launch {
 
 /// The running program and this process's end of the pipe.
 #[derive(Debug)]
-pub(crate) struct Leash {
+pub(crate) struct Supervised {
     launch: Launch,
     shell: Child,
     pid: u32,
@@ -113,13 +113,13 @@ pub(crate) struct Leash {
     log_start: u64,
 }
 
-impl Leash {
+impl Supervised {
     /// Starts the program with an empty log.
-    pub fn start(launch: Launch) -> io::Result<Leash> {
+    pub fn start(launch: Launch) -> io::Result<Supervised> {
         let log = own_log(&launch.log)?;
         log.set_len(0)?;
         let (shell, pid) = spawn(&launch, log)?;
-        Ok(Leash {
+        Ok(Supervised {
             launch,
             shell,
             pid,
@@ -255,7 +255,7 @@ impl Leash {
     }
 }
 
-impl Drop for Leash {
+impl Drop for Supervised {
     fn drop(&mut self) {
         drop(self.shell.stdin.take());
         // The watcher ends the program now, and the shell follows it.

@@ -28,7 +28,7 @@ const PASS_S: u64 = 30;
 pub const QUEUE: &str = "main";
 
 /// All that runs.
-pub struct House {
+pub struct Fixture {
     /// The real thing.
     pub stack: Stack,
     /// Redis, for filling and looking.
@@ -67,7 +67,7 @@ pub struct Said {
     pub tag: Option<String>,
 }
 
-impl House {
+impl Fixture {
     /// Starts everything.
     pub fn open(plan: Plan) -> io::Result<Self> {
         let scratch = Scratch::new()?;
@@ -86,7 +86,7 @@ impl House {
         let secret = URL_SAFE_NO_PAD
             .decode(stack.pass_key())
             .map_err(io::Error::other)?;
-        let mut house = Self {
+        let mut fixture = Self {
             stack,
             line,
             limit,
@@ -96,9 +96,9 @@ impl House {
             signing: EncodingKey::from_secret(&secret),
             _scratch: scratch,
         };
-        let concert = json!({ "title": "A full house", "queue": QUEUE });
-        house.concert = house.make("/api/v1/admin/concerts", &concert)?;
-        Ok(house)
+        let concert = json!({ "title": "A sold-out night", "queue": QUEUE });
+        fixture.concert = fixture.make("/api/v1/admin/concerts", &concert)?;
+        Ok(fixture)
     }
 
     /// The gateway.
