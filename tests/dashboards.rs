@@ -10,7 +10,7 @@ use std::process::Command;
 
 use e2e::Sale;
 use serde_json::Value as Json;
-use serde_yaml::Value as Yaml;
+use serde_yaml_ng::Value as Yaml;
 use testbed::{Brokers, Profile};
 
 const PAGE: &str = "docs/METRICS.md";
@@ -57,7 +57,7 @@ fn files(folder: &str, endings: &[&str]) -> Vec<String> {
 
 fn yaml(path: &str) -> Yaml {
     let mut read: Yaml =
-        serde_yaml::from_str(&read(path)).unwrap_or_else(|cause| panic!("{path}: {cause}"));
+        serde_yaml_ng::from_str(&read(path)).unwrap_or_else(|cause| panic!("{path}: {cause}"));
     read.apply_merge().unwrap();
     read
 }

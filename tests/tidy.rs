@@ -16,9 +16,11 @@ const LONGEST_FILE: usize = 500;
 const LONGEST_FUNCTION: usize = 70;
 
 /// What stands at the top, and nothing else but files that begin with a dot.
-const TOP: [&str; 9] = [
+const TOP: [&str; 11] = [
     "Cargo.lock",
     "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
     "README.md",
     "crates",
     "docker",
@@ -161,6 +163,58 @@ fn the_top_holds_what_it_should_and_nothing_else() {
         .filter(|name| !name.starts_with('.') && !TOP.contains(&name.as_str()))
         .collect();
     none(&odd, "unknown at the top");
+}
+
+/// Every file of the checkout that is not made by a build, as its path from the top.
+fn checkout(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap_or_default();
+        if path.is_dir() && name != "target" && name != ".git" {
+            found.extend(checkout(&path));
+        } else if path.is_file() {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn every_file_is_a_text_but_pictures_of_the_docs() {
+    let docs = root().join("docs");
+    let binary = checkout(&root()).into_iter().filter(|path| {
+        let is_picture = path.starts_with(&docs) && path.extension().is_some_and(|it| it == "png");
+        let bytes = fs::read(path).unwrap();
+        !is_picture && (bytes.contains(&0) || std::str::from_utf8(&bytes).is_err())
+    });
+    let binary: Vec<_> = binary.map(|path| path.display().to_string()).collect();
+    none(&binary, "files that are no text");
+}
+
+#[test]
+fn every_file_of_docker_is_named_by_another_one() {
+    let folder = root().join("docker");
+    let mut texts: Vec<_> = checkout(&folder);
+    texts.extend(checkout(&root().join("docs")));
+    texts.extend(rust().into_iter().map(|(path, _)| root().join(path)));
+    let texts: Vec<_> = texts
+        .into_iter()
+        .filter_map(|path| Some((fs::read_to_string(&path).ok()?, path)))
+        .collect();
+    let unnamed = checkout(&folder).into_iter().filter(|path| {
+        let own = path.strip_prefix(&folder).unwrap();
+        // Whoever names a folder names what is in it.
+        let folders = own.ancestors().skip(1).filter(|it| *it != Path::new(""));
+        let mut names: Vec<_> = folders.map(|it| format!("{}/", it.display())).collect();
+        names.push(own.display().to_string());
+        let is_named = |(text, by): &(String, PathBuf)| {
+            by != path && names.iter().any(|name| text.contains(name))
+        };
+        own != Path::new("README.md") && !texts.iter().any(is_named)
+    });
+    let unnamed: Vec<_> = unnamed.map(|path| path.display().to_string()).collect();
+    none(&unnamed, "files of docker/ that nothing names");
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
     ])
 }
 
-/// Room for everybody at once.
+/// Lets everybody in at once.
 pub fn roomy() -> serde_json::Value {
     json!({
         "state": "open", "maxActive": 1_000_000, "admitPerSecond": 100_000,
