@@ -12,6 +12,11 @@ use serde_json::Value;
 use syn::spanned::Spanned as _;
 use syn::visit::Visit;
 
+#[path = "tidy/tree.rs"]
+mod tree;
+
+use tree::{checkout, files, root, rust};
+
 const LONGEST_FILE: usize = 500;
 const LONGEST_FUNCTION: usize = 70;
 
@@ -29,44 +34,6 @@ const TOP: [&str; 11] = [
     "target",
     "tests",
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
-}
-
-/// Every file below `folder` with this ending, as its path from the top and its text.
-fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
-    fn walk(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, ending, found);
-            } else if path.extension().is_some_and(|it| it == ending) {
-                found.push(path);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(&root().join(folder), ending, &mut found);
-    found.sort();
-    let relative = |path: PathBuf| {
-        let text = fs::read_to_string(&path).unwrap();
-        (
-            path.strip_prefix(root()).unwrap().display().to_string(),
-            text,
-        )
-    };
-    found.into_iter().map(relative).collect()
-}
-
-fn rust() -> Vec<(String, String)> {
-    let mut all = files("crates", "rs");
-    all.extend(files("tests", "rs"));
-    all
-}
 
 /// The code of a file without its unit tests, which stand at its end.
 fn code(text: &str) -> &str {
@@ -163,21 +130,6 @@ fn the_top_holds_what_it_should_and_nothing_else() {
         .filter(|name| !name.starts_with('.') && !TOP.contains(&name.as_str()))
         .collect();
     none(&odd, "unknown at the top");
-}
-
-/// Every file of the checkout that is not made by a build, as its path from the top.
-fn checkout(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap_or_default();
-        if path.is_dir() && name != "target" && name != ".git" {
-            found.extend(checkout(&path));
-        } else if path.is_file() {
-            found.push(path);
-        }
-    }
-    found
 }
 
 #[test]

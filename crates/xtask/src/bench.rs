@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use testbed::{Profile, binary};
 
 use crate::failure::Failure;
+use crate::packages::Purpose;
 use crate::{packages, say, stop, workspace};
 
 pub const HELP: &str = "\
@@ -99,7 +100,7 @@ impl Bench {
                 "--write is for the page, which is about a million rows; leave --rows out".into(),
             ));
         }
-        packages::ensure(self.yes || packages::is_unattended())?;
+        packages::ensure(Purpose::Stack, self.yes || packages::is_unattended())?;
         match self.what {
             What::Measure(arguments) => measure(&arguments, &stop),
             What::Indexes { rows, write } => indexes(rows.unwrap_or(PAGE_ROWS), write, &stop),

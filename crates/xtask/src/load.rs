@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use testbed::{Profile, Scratch, Stack, StackOptions, binary};
 
 use crate::failure::Failure;
+use crate::packages::Purpose;
 use crate::{packages, say, stop, workspace};
 
 pub const HELP: &str = "\
@@ -90,7 +91,7 @@ impl Load {
                 "--target needs the operator key in USHER_OPERATOR_KEY; that of `cargo xtask up` is in target/usher/up.env".into(),
             ));
         }
-        packages::ensure(self.yes || packages::is_unattended())?;
+        packages::ensure(Purpose::Stack, self.yes || packages::is_unattended())?;
         workspace::build_all(!self.debug, &stop)?;
         let profile = if self.debug {
             Profile::Debug

@@ -1,10 +1,13 @@
-//! What the machine must have: a compiler, three libraries, redis-server and mariadbd.
+//! What the machine must have: a compiler, libraries and servers, and for the tests some more.
 //!
-//! Asks for the things themselves, not for packages, so it also works where they come from elsewhere.
-//! Installs with apt-get only. Never uses, configures or stops a server that a package brings along.
+//! Asks for the things themselves, not for packages, so that it also works where they come from elsewhere.
+//! Installs with apt-get only; on other systems it names what is missing. Never uses, configures or starts a server
+//! that a package brings along.
 
 use std::env;
+use std::fs;
 use std::io::{self, BufRead, IsTerminal};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use testbed::{find_program, is_root};
@@ -12,70 +15,119 @@ use testbed::{find_program, is_root};
 use crate::failure::Failure;
 use crate::say;
 
-/// A Debian package and how to see that what it gives is there.
+/// A Debian package, how to see that what it gives is there, and what other systems call it.
 struct Need {
     package: &'static str,
+    /// Fedora, Arch, Homebrew.
+    elsewhere: [&'static str; 3],
     programs: &'static [&'static str],
     library: Option<&'static str>,
 }
 
-const NEEDS: [Need; 7] = [
+/// What builds and runs the stack.
+const FOR_UP: [Need; 7] = [
     Need {
         package: "build-essential",
+        elsewhere: ["gcc-c++ make", "base-devel", "make"],
         programs: &["cc", "c++", "make"],
         library: None,
     },
     Need {
         package: "pkg-config",
+        elsewhere: ["pkgconf-pkg-config", "pkgconf", "pkgconf"],
         programs: &["pkg-config"],
         library: None,
     },
     Need {
         package: "libmariadb-dev",
+        elsewhere: [
+            "mariadb-connector-c-devel",
+            "mariadb-libs",
+            "mariadb-connector-c",
+        ],
         programs: &[],
         library: Some("libmariadb"),
     },
     Need {
         package: "zlib1g-dev",
+        elsewhere: ["zlib-devel", "zlib", "zlib"],
         programs: &[],
         library: Some("zlib"),
     },
     Need {
         package: "libssl-dev",
+        elsewhere: ["openssl-devel", "openssl", "openssl@3"],
         programs: &[],
         library: Some("openssl"),
     },
     Need {
         package: "redis-server",
+        elsewhere: ["redis", "redis", "redis"],
         programs: &["redis-server"],
         library: None,
     },
     Need {
         package: "mariadb-server",
+        elsewhere: ["mariadb-server", "mariadb", "mariadb"],
         programs: &["mariadbd", "mariadb-install-db", "mariadb"],
         library: None,
     },
 ];
 
+/// What a real Kafka needs: a Java machine, and Maven, which fetches the jars.
+const FOR_KAFKA: [Need; 2] = [
+    Need {
+        package: "openjdk-17-jre-headless",
+        elsewhere: [
+            "java-17-openjdk-headless",
+            "jre17-openjdk-headless",
+            "openjdk@17",
+        ],
+        programs: &["java"],
+        library: None,
+    },
+    Need {
+        package: "maven",
+        elsewhere: ["maven", "maven", "maven"],
+        programs: &["mvn"],
+        library: None,
+    },
+];
+
+/// What a command needs beside the compiler and the two stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The stack, with the stand-in for Kafka or none.
+    Stack,
+    /// The stack with a real Kafka.
+    Kafka,
+    /// Every test.
+    Tests,
+}
+
+impl Purpose {
+    fn needs(self) -> impl Iterator<Item = &'static Need> {
+        let kafka: &[Need] = match self {
+            Purpose::Stack => &[],
+            Purpose::Kafka | Purpose::Tests => &FOR_KAFKA,
+        };
+        FOR_UP.iter().chain(kafka)
+    }
+}
+
 /// Installs what is missing; asks first unless `yes` or root.
-pub fn ensure(yes: bool) -> Result<(), Failure> {
-    let missing: Vec<&str> = NEEDS
-        .iter()
-        .filter(|need| !is_met(need))
-        .map(|need| need.package)
-        .collect();
+pub fn ensure(purpose: Purpose, yes: bool) -> Result<(), Failure> {
+    let missing: Vec<&Need> = purpose.needs().filter(|need| !is_met(need)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let names = missing.join(" ");
     if find_program("apt-get").is_err() {
-        let words = format!(
-            "this machine lacks what the Debian packages {names} give; install that and try again"
-        );
-        return Err(Failure::Failed(words));
+        return Err(Failure::Failed(by_hand(&missing)));
     }
     let is_root = is_root()?;
     let sudo = if is_root { "" } else { "sudo " };
+    let names: Vec<_> = missing.iter().map(|need| need.package).collect();
+    let names = names.join(" ");
     let line = format!(
         "{sudo}apt-get update && {sudo}apt-get install --yes --no-install-recommends {names}"
     );
@@ -85,8 +137,8 @@ pub fn ensure(yes: bool) -> Result<(), Failure> {
             "nothing was installed; run this yourself, then try again:\n  {line}"
         )));
     }
-    install(is_root, &missing, &line)?;
-    match NEEDS.iter().find(|need| !is_met(need)) {
+    install(is_root, &names, &line)?;
+    match missing.into_iter().find(|need| !is_met(need)) {
         None => Ok(()),
         Some(need) => Err(Failure::Failed(format!(
             "{} is installed, and yet what it gives is not found",
@@ -95,18 +147,34 @@ pub fn ensure(yes: bool) -> Result<(), Failure> {
     }
 }
 
+/// What is missing, by the names that the usual package managers know.
+fn by_hand(missing: &[&Need]) -> String {
+    let all = |name: &dyn Fn(&Need) -> &'static str| {
+        let names: Vec<_> = missing.iter().map(|need| name(need)).collect();
+        names.join(" ")
+    };
+    format!(
+        "this machine lacks what follows; install it, then try again:\n  \
+         Debian, Ubuntu   apt-get install {}\n  Fedora           dnf install {}\n  \
+         Arch             pacman -S {}\n  macOS            brew install {}",
+        all(&|need| need.package),
+        all(&|need| need.elsewhere[0]),
+        all(&|need| need.elsewhere[1]),
+        all(&|need| need.elsewhere[2]),
+    )
+}
+
 fn is_met(need: &Need) -> bool {
     let has_library = |name| {
-        let mut look = Command::new("pkg-config");
-        look.args(["--exists", name])
+        let mut asked = Command::new("pkg-config");
+        asked
+            .args(["--exists", name])
             .stderr(Stdio::null())
             .status()
             .is_ok_and(|status| status.success())
     };
-    need.programs
-        .iter()
-        .all(|program| find_program(program).is_ok())
-        && need.library.is_none_or(has_library)
+    let mut programs = need.programs.iter();
+    programs.all(|program| find_program(program).is_ok()) && need.library.is_none_or(has_library)
 }
 
 fn confirmed(line: &str) -> Result<bool, Failure> {
@@ -121,11 +189,12 @@ fn confirmed(line: &str) -> Result<bool, Failure> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn install(is_root: bool, packages: &[&str], line: &str) -> Result<(), Failure> {
+fn install(is_root: bool, packages: &str, line: &str) -> Result<(), Failure> {
     // An index that could not be refreshed is often good enough; the installation will tell.
     let _ = apt_get(is_root, &["update"]);
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
-    arguments.extend(packages);
+    arguments.extend(packages.split(' '));
+    let _no_services = is_root.then(NoServices::begin).transpose()?;
     if apt_get(is_root, &arguments)? {
         return Ok(());
     }
@@ -134,8 +203,10 @@ fn install(is_root: bool, packages: &[&str], line: &str) -> Result<(), Failure> 
     )))
 }
 
-/// RUNLEVEL=1 keeps the packages' own servers from being started where there is no systemd. Where there is,
-/// they may run; nothing here talks to them.
+/// A machine that has just started holds the lock for some minutes, for its own updates.
+const WAIT_FOR_LOCK: &str = "DPkg::Lock::Timeout=300";
+
+/// RUNLEVEL=1 keeps the packages' own servers from being started where there is no systemd.
 fn apt_get(is_root: bool, arguments: &[&str]) -> Result<bool, Failure> {
     let mut command = Command::new(if is_root { "env" } else { "sudo" });
     if !is_root {
@@ -143,11 +214,66 @@ fn apt_get(is_root: bool, arguments: &[&str]) -> Result<bool, Failure> {
     }
     command
         .args(["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"])
+        .args(["--option", WAIT_FOR_LOCK])
         .args(arguments);
     Ok(command.status()?.success())
+}
+
+/// What Debian's installer asks whether it may start a service; 101 is no.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// While this lives, no package starts a service. A policy that the machine has already stays as it is.
+struct NoServices {
+    is_ours: bool,
+}
+
+impl NoServices {
+    fn begin() -> io::Result<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let is_ours = !Path::new(POLICY).exists();
+        if is_ours {
+            fs::write(POLICY, "#!/bin/sh\nexit 101\n")?;
+            fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(Self { is_ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.is_ours {
+            // It is ours alone, and gone when somebody else removed it.
+            let _ = fs::remove_file(POLICY);
+        }
+    }
 }
 
 /// Whether the machine says that nobody watches, as build servers do.
 pub fn is_unattended() -> bool {
     env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FOR_KAFKA, FOR_UP, Purpose, by_hand};
+
+    #[test]
+    fn what_is_missing_is_named_for_each_system() {
+        let told = by_hand(&[&FOR_UP[5], &FOR_KAFKA[0]]);
+        for line in [
+            "apt-get install redis-server openjdk-17-jre-headless",
+            "dnf install redis java-17-openjdk-headless",
+            "pacman -S redis jre17-openjdk-headless",
+            "brew install redis openjdk@17",
+        ] {
+            assert!(told.contains(line), "{told}");
+        }
+    }
+
+    #[test]
+    fn only_tests_and_a_real_kafka_need_java() {
+        let needs_java = |purpose: Purpose| purpose.needs().any(|it| it.programs == ["java"]);
+        assert!(!needs_java(Purpose::Stack));
+        assert!(needs_java(Purpose::Kafka) && needs_java(Purpose::Tests));
+    }
 }

@@ -17,6 +17,7 @@ use testbed::{Brokers, Profile, Stack, StackOptions};
 
 use crate::demo::Demo;
 use crate::failure::Failure;
+use crate::packages::Purpose;
 use crate::sheet::Sheet;
 use crate::{demo, packages, say, stop, workspace};
 
@@ -112,7 +113,7 @@ impl Up {
         let _lock = lock(&folder)?;
         Sheet::remove(&folder)?;
         progress("looking for what must be installed")?;
-        packages::ensure(self.yes || packages::is_unattended())?;
+        packages::ensure(Purpose::Stack, self.yes || packages::is_unattended())?;
         let options = self.stack_options(&folder, &progress);
         options.check().map_err(port_hint)?;
         let stand_in = options.brokers == Brokers::StandIn;
