@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chassis::metrics::IntGauge;
+use chassis::trace;
 use diesel::connection::Connection;
 use diesel::mysql::MysqlConnection;
 use diesel::r2d2::{NopErrorHandler, Pool};
@@ -221,7 +222,8 @@ impl Db {
             return Err(DbError::Busy.into());
         };
         let pool = self.pool.clone();
-        let work = spawn_blocking(move || {
+        let trace = trace::current();
+        let on_pool = move || {
             // Declared first, so it goes back last: after the connection.
             let _permit = permit;
             // After a restart of the server every idle connection may be dead, but never more than all.
@@ -239,7 +241,8 @@ impl Db {
                 }
             }
             Err(DbError::Unreachable("every connection was lost".into()).into())
-        });
+        };
+        let work = spawn_blocking(move || trace::within(trace, on_pool));
         let done = timeout(self.options.deadline, work).await;
         let duration = self.metrics.duration.with_label_values(&[wanted.label()]);
         duration.observe(begun.elapsed().as_secs_f64());

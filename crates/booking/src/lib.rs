@@ -44,7 +44,7 @@ use chassis::schedule::Trigger;
 use chassis::server::{self, Listeners, Listening, Running, StartError};
 use chassis::store::{Needed, Unusable};
 use chassis::time::Clock;
-use chassis::{json, logging, problem, request_id, routes};
+use chassis::{json, logging, problem, request_id, routes, trace};
 use chrono::TimeDelta;
 use prometheus::Registry;
 use tokio::sync::watch;
@@ -259,6 +259,7 @@ fn serve(
             .wrap(from_fn(problem::edge))
             .wrap(from_fn(logging::access))
             .wrap(from_fn(server::close_when_draining))
+            .wrap(from_fn(trace::assign))
             .wrap(from_fn(request_id::assign))
             .configure(json::configure)
             .configure(server::health_routes)

@@ -9,6 +9,7 @@ mod lease;
 mod publisher;
 
 use chassis::time::Timestamp;
+use chassis::trace;
 use diesel::prelude::*;
 use serde_json::Value;
 use uuid::Uuid;
@@ -78,7 +79,11 @@ pub struct Event {
 }
 
 /// Writes these events. One statement, none for an empty list.
+///
+/// Each carries the trace of the request that it is written for, so that one trace leads from a visitor to whoever
+/// hears of the sale.
 pub fn record(tx: &mut Tx, events: &[Event], now: Timestamp) -> Result<(), DbError> {
+    let traceparent = trace::current().map(|context| context.to_string());
     let rows: Vec<_> = events
         .iter()
         .map(|event| {
@@ -91,6 +96,7 @@ pub fn record(tx: &mut Tx, events: &[Event], now: Timestamp) -> Result<(), DbErr
                 outbox::state.eq(EventState::Pending),
                 outbox::next_attempt_at.eq(At(now)),
                 outbox::created_at.eq(At(now)),
+                outbox::traceparent.eq(traceparent.clone()),
             )
         })
         .collect();

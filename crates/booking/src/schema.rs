@@ -121,6 +121,8 @@ diesel::table! {
         last_error -> Nullable<Varchar>,
         created_at -> Datetime,
         delivered_at -> Nullable<Datetime>,
+        #[max_length = 55]
+        traceparent -> Nullable<Char>,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Owns the log: log4rs from an embedded default or the operator's own file, and one access line
 //! per request.
 //!
-//! An access line has method, route pattern, status, milliseconds and request id. It never has a
+//! An access line has method, route pattern, status, milliseconds, request id and trace id. It never has a
 //! token, a key, a query or a body, and the pattern in place of the path keeps ids out too.
 
 mod gathered;
 
+use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
@@ -20,6 +21,7 @@ use log4rs::encode::pattern::PatternEncoder;
 
 use crate::metrics::HttpMetrics;
 use crate::request_id;
+use crate::trace::{self, TraceContext};
 use gathered::{Gathered, GatheredDeserializer};
 
 /// Time in UTC, level, module, message.
@@ -91,16 +93,29 @@ pub async fn access<B: MessageBody + 'static>(
     let status = answer.status();
     log::info!(
         target: ACCESS,
-        "{} {route} {} {:.1} ms [{}]",
+        "{} {route} {} {:.1} ms [{}]{}",
         request.method(),
         status.as_u16(),
         took.as_secs_f64() * 1000.0,
         &*request_id::of(request),
+        Traced(trace::current()),
     );
     if let Some(metrics) = request.app_data::<web::Data<HttpMetrics>>() {
         metrics.observe(request.method().as_str(), &route, status.as_str(), took);
     }
     Ok(answer)
+}
+
+/// The trace of an access line, where there is one.
+struct Traced(Option<TraceContext>);
+
+impl fmt::Display for Traced {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(context) => write!(to, " trace {}", context.trace_id()),
+            None => Ok(()),
+        }
+    }
 }
 
 fn pattern(request: &HttpRequest) -> Rc<str> {

@@ -36,7 +36,7 @@ use chassis::metrics::HttpMetrics;
 use chassis::server::{self, Listeners, Running, StartError};
 use chassis::store::{Needed, Unusable};
 use chassis::time::Clock;
-use chassis::{logging, problem, request_id};
+use chassis::{logging, problem, request_id, trace};
 use prometheus::Registry;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -244,6 +244,7 @@ fn serve(
             ))
             .wrap(from_fn(logging::access))
             .wrap(from_fn(server::close_when_draining))
+            .wrap(from_fn(trace::assign))
             .wrap(from_fn(request_id::assign))
             .configure(api::routes)
     });

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chassis::time::Timestamp;
+use chassis::trace::{self, TraceContext};
 use hmac::{Hmac, Mac as _};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -161,6 +162,10 @@ impl Webhook {
             .header(TIMESTAMP, unix_s)
             .header(SIGNATURE, self.secrets.sign(id, unix_s, &body))
             .body(body);
+        let request = match step(message) {
+            Some(step) => request.header(trace::HEADER.as_str(), step.to_string()),
+            None => request,
+        };
         match request.send().await {
             Ok(answer) => meaning(&answer),
             // The address is left out: it may hold a password.
@@ -170,6 +175,12 @@ impl Webhook {
             },
         }
     }
+}
+
+/// The next step of the trace that the event belongs to.
+fn step(message: &Message) -> Option<TraceContext> {
+    let context = message.header("ce_traceparent")?.parse::<TraceContext>();
+    context.ok().map(TraceContext::child)
 }
 
 /// What is posted: the event with its type, time and subject.

@@ -7,7 +7,7 @@
 use chassis::time::Timestamp;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Binary, Datetime, Integer, Text, Unsigned};
+use diesel::sql_types::{BigInt, Binary, Datetime, Integer, Nullable, Text, Unsigned};
 use uuid::Uuid;
 
 use super::{EventState, EventType};
@@ -44,6 +44,9 @@ pub struct Leased {
     /// When it happened.
     #[diesel(sql_type = Datetime, deserialize_as = At)]
     pub created_at: Timestamp,
+    /// The trace of the request that it was written for.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub traceparent: Option<String>,
 }
 
 /// What became of one try to send an event.
@@ -78,7 +81,7 @@ pub struct Ended {
 
 /// Locks the rows only while they are marked. Events behind another pending one of their aggregate are passed over, and
 /// so is what somebody else is marking right now.
-const HEADS: &str = "SELECT o.seq, o.id, o.type AS event_type, o.aggregate_id, o.payload, o.attempts, o.refusals, o.created_at \
+const HEADS: &str = "SELECT o.seq, o.id, o.type AS event_type, o.aggregate_id, o.payload, o.attempts, o.refusals, o.created_at, o.traceparent \
     FROM outbox o \
     WHERE o.state = 'pending' AND o.next_attempt_at <= ? AND (o.claimed_until IS NULL OR o.claimed_until <= ?) \
         AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.aggregate_id = o.aggregate_id AND e.state = 'pending' AND e.seq < o.seq) \

@@ -257,9 +257,14 @@ fn message(event: &Leased) -> Message {
         ("ce_sequence", format!("{:020}", event.seq)),
         ("content-type", "application/json".to_owned()),
     ];
+    let traceparent = event.traceparent.clone();
+    let traced = traceparent.map(|value| ("ce_traceparent", value));
+    let headers = headers.into_iter().chain(traced);
     Message {
         key: event.aggregate_id.to_string(),
-        headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
         payload: event.payload.clone().into_bytes(),
     }
 }

@@ -46,6 +46,7 @@ pub struct Posted {
     pub subject: String,
     pub body: Value,
     pub verified: bool,
+    pub traceparent: Option<String>,
     pub answered: u16,
 }
 
@@ -107,6 +108,8 @@ async fn take(shelf: Data<Shelf>, request: HttpRequest, body: Bytes) -> HttpResp
         let value = request.headers().get(name).expect(name);
         value.to_str().expect("ASCII").to_owned()
     };
+    let traceparent = request.headers().get("traceparent");
+    let traceparent = traceparent.map(|value| value.to_str().expect("ASCII").to_owned());
     let text = std::str::from_utf8(&body).expect("text");
     let secrets: Secrets = SECRET.parse().expect("a secret");
     let now = Clock::system().now();
@@ -126,6 +129,7 @@ async fn take(shelf: Data<Shelf>, request: HttpRequest, body: Bytes) -> HttpResp
         subject: body["subject"].as_str().unwrap_or_default().to_owned(),
         verified: verified && header("content-type") == "application/json",
         body,
+        traceparent,
         answered,
     });
     let _answering = shelf.answering.acquire().await.expect("open");

@@ -45,4 +45,5 @@ mod refund;
 mod reserve;
 mod seat_lock;
 mod statements;
+mod trace;
 mod trigger;

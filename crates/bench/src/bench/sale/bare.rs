@@ -242,7 +242,14 @@ impl Bare {
     ) -> QueryResult<()> {
         let now = at(now());
         let mut row = vec![id(new_id()), text(kind), id(of), text(name)];
-        row.extend([text(&payload.to_string()), text("pending"), now(), now()]);
+        let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+        row.extend([
+            text(&payload.to_string()),
+            text("pending"),
+            now(),
+            now(),
+            text(traceparent),
+        ]);
         self.change(sql::EVENT, row)
     }
 

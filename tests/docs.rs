@@ -1,0 +1,103 @@
+//! Guards the pages: every link leads somewhere.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+fn pages() -> Vec<PathBuf> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|it| it == "md") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = vec![root().join("README.md")];
+    walk(&root().join("docs"), &mut found);
+    walk(&root().join("docker"), &mut found);
+    found.sort();
+    found
+}
+
+fn name_of(page: &Path) -> String {
+    page.strip_prefix(root()).unwrap().display().to_string()
+}
+
+/// The targets of the links of a page, outside of code blocks.
+fn links(text: &str) -> Vec<String> {
+    let mut in_code = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+        }
+        if in_code {
+            continue;
+        }
+        for rest in line.split("](").skip(1) {
+            let target = rest.split([')', ' ']).next().unwrap();
+            found.push(target.to_owned());
+        }
+    }
+    found
+}
+
+/// The anchors of a page, as GitHub makes them of headings.
+fn anchors(text: &str) -> Vec<String> {
+    let heading = |line: &str| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = words
+            .chars()
+            .filter(|it| it.is_alphanumeric() || " -_".contains(*it));
+        kept.map(|it| if it == ' ' { '-' } else { it }).collect()
+    };
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings.map(heading).collect()
+}
+
+/// What is wrong with a link that stands in `page`, if anything is.
+fn broken(page: &Path, text: &str, link: &str) -> Option<String> {
+    if link.starts_with("http://") || link.starts_with("https://") {
+        return None;
+    }
+    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let target = match file {
+        "" => page.to_owned(),
+        file => page.parent().unwrap().join(file),
+    };
+    if !target.exists() {
+        return Some(format!("{}: {link} does not exist", name_of(page)));
+    }
+    if anchor.is_empty() {
+        return None;
+    }
+    let there = match file {
+        "" => text.to_owned(),
+        _ => fs::read_to_string(&target).unwrap(),
+    };
+    let known = anchors(&there).iter().any(|it| it == anchor);
+    (!known).then(|| format!("{}: {link} names no heading", name_of(page)))
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut all = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let wrong = links(&text)
+            .into_iter()
+            .filter_map(|link| broken(&page, &text, &link));
+        all.extend(wrong);
+    }
+    assert!(all.is_empty(), "{}", all.join("\n"));
+}
