@@ -9,6 +9,7 @@ mod document;
 mod encoded;
 mod errors;
 mod lists;
+mod operator;
 mod outbox;
 mod paging;
 mod payments;
@@ -29,7 +30,7 @@ pub use lists::Lists;
 /// to other systems at once.
 #[rustfmt::skip]
 pub fn routes(app: &mut ServiceConfig) {
-    app.service(scope("").wrap(from_fn(outbox::notify))
+    app.service(scope("").wrap(from_fn(outbox::notify)).wrap(from_fn(operator::record_refusals))
         .service(at("/api/v1/concerts").get(concerts::list).done())
         .service(at("/api/v1/concerts/{concertId}").get(concerts::show).done())
         .service(at("/api/v1/concerts/{concertId}/schedules").get(concerts::schedules).done())

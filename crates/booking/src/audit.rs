@@ -11,6 +11,9 @@ use uuid::Uuid;
 use crate::db::{At, DbError, Id, Tx, insert_rows, stored_as_text};
 use crate::schema::audit_log;
 
+/// Characters of an operator's name that are kept.
+const NAME_CHARACTERS: usize = 128;
+
 stored_as_text! {
     /// What was changed.
     pub enum Entity {
@@ -26,6 +29,8 @@ stored_as_text! {
         Wallet = "wallet",
         /// An event in the outbox.
         Event = "event",
+        /// A route that somebody asked for.
+        Route = "route",
     }
 }
 
@@ -50,25 +55,27 @@ stored_as_text! {
         Refunded = "refunded",
         /// Made due again after it was given up.
         Redelivered = "redelivered",
+        /// Not done, because the operator's key lacks the right.
+        Refused = "refused",
     }
 }
 
 /// Who did it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Actor {
+pub enum Actor<'a> {
     /// A visitor.
     User(Uuid),
-    /// The holder of an operator key.
-    Operator,
+    /// Whoever holds the operator key of this name.
+    Operator(&'a str),
     /// The step that tidies holds that are over.
     Sweeper,
 }
 
-impl Actor {
+impl Actor<'_> {
     fn as_str(self) -> &'static str {
         match self {
             Self::User(_) => "user",
-            Self::Operator => "operator",
+            Self::Operator(_) => "operator",
             Self::Sweeper => "sweeper",
         }
     }
@@ -76,14 +83,22 @@ impl Actor {
     fn id(self) -> Option<Id> {
         match self {
             Self::User(id) => Some(Id(id)),
-            Self::Operator | Self::Sweeper => None,
+            Self::Operator(_) | Self::Sweeper => None,
+        }
+    }
+
+    /// What of the key's name the log has room for.
+    fn name(self) -> Option<String> {
+        match self {
+            Self::Operator(name) => Some(name.chars().take(NAME_CHARACTERS).collect()),
+            Self::User(_) | Self::Sweeper => None,
         }
     }
 }
 
 /// One row of the log.
 #[derive(Debug, Clone)]
-pub struct Change {
+pub struct Change<'a> {
     /// What was changed.
     pub entity: Entity,
     /// Which one.
@@ -91,13 +106,13 @@ pub struct Change {
     /// What happened to it.
     pub action: Action,
     /// Who did it.
-    pub actor: Actor,
+    pub actor: Actor<'a>,
     /// The rest, as a JSON object.
     pub detail: Value,
 }
 
 /// Writes these rows. One statement, none for an empty list.
-pub fn record(tx: &mut Tx, changes: &[Change], now: Timestamp) -> Result<(), DbError> {
+pub fn record(tx: &mut Tx, changes: &[Change<'_>], now: Timestamp) -> Result<(), DbError> {
     let rows: Vec<_> = changes
         .iter()
         .map(|change| {
@@ -107,6 +122,7 @@ pub fn record(tx: &mut Tx, changes: &[Change], now: Timestamp) -> Result<(), DbE
                 audit_log::action.eq(change.action),
                 audit_log::actor.eq(change.actor.as_str()),
                 audit_log::actor_id.eq(change.actor.id()),
+                audit_log::actor_name.eq(change.actor.name()),
                 audit_log::at.eq(At(now)),
                 audit_log::detail.eq(change.detail.to_string()),
             )

@@ -138,7 +138,12 @@ pub fn queue_of(conn: &mut Conn, schedule_id: Uuid) -> Result<Option<String>, Db
 }
 
 /// Adds a concert. Two statements.
-pub fn create(tx: &mut Tx, new: &NewConcert, now: Timestamp) -> Result<Concert, DbError> {
+pub fn create(
+    tx: &mut Tx,
+    new: &NewConcert,
+    by: Actor<'_>,
+    now: Timestamp,
+) -> Result<Concert, DbError> {
     let concert = Concert {
         id: new_id(now),
         title: new.title.as_str().to_owned(),
@@ -159,7 +164,7 @@ pub fn create(tx: &mut Tx, new: &NewConcert, now: Timestamp) -> Result<Concert, 
         entity: Entity::Concert,
         entity_id: concert.id,
         action: Action::Created,
-        actor: Actor::Operator,
+        actor: by,
         detail: json!({ "title": concert.title, "queue": concert.queue }),
     };
     audit::record(tx, &[change], now)?;
@@ -216,6 +221,7 @@ pub fn add_schedule(
     tx: &mut Tx,
     concert_id: Uuid,
     new: &NewSchedule,
+    by: Actor<'_>,
     now: Timestamp,
 ) -> Result<Schedule, ScheduleError> {
     let schedule = planned(concert_id, new, now)?;
@@ -253,7 +259,7 @@ pub fn add_schedule(
         entity: Entity::Schedule,
         entity_id: schedule.id,
         action: Action::Created,
-        actor: Actor::Operator,
+        actor: by,
         detail: json!({ "concertId": concert_id, "seatsTotal": schedule.seats_total }),
     };
     audit::record(tx, &[change], now)?;

@@ -29,6 +29,9 @@ pub struct Pass {
     pub queue: String,
     /// How far they have come.
     pub level: Level,
+    /// What an operator's key may do; all of it when not said.
+    #[serde(default)]
+    rights: Option<Vec<String>>,
     /// When it ends, in whole seconds since 1970.
     exp: i64,
 }
@@ -43,6 +46,39 @@ pub enum Level {
     Active,
     /// Not a visitor: someone with an operator key.
     Operator,
+}
+
+/// What an operator's key may be allowed to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// Look at how things stand, without seeing who bought what.
+    Read,
+    /// Put concerts and dates on sale, change and cancel them.
+    Sale,
+    /// See what customers have, and give them their money back.
+    Desk,
+    /// Move money that nobody has paid or asked back.
+    Money,
+}
+
+impl Right {
+    /// The word for it in a pass.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Sale => "sale",
+            Self::Desk => "desk",
+            Self::Money => "money",
+        }
+    }
+}
+
+impl Pass {
+    /// Whether an operator's key has this right. Words that are not known here are rights of the gateway.
+    pub fn has(&self, right: Right) -> bool {
+        let named = |rights: &Vec<String>| rights.iter().any(|word| word == right.as_str());
+        self.rights.as_ref().is_none_or(named)
+    }
 }
 
 /// Why a pass is not believed. The client is not told which.

@@ -157,7 +157,7 @@ pub fn find(conn: &mut Conn, user_id: Uuid, id: Uuid) -> Result<Option<Payment>,
 }
 
 impl Payment {
-    fn change(&self, action: Action, actor: Actor) -> Change {
+    fn change<'a>(&self, action: Action, actor: Actor<'a>) -> Change<'a> {
         let detail = json!({ "reservationId": self.reservation_id, "amount": self.amount });
         Change {
             entity: Entity::Payment,

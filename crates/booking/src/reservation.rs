@@ -91,7 +91,7 @@ impl Reservation {
     }
 
     /// What the audit log keeps of it.
-    pub(crate) fn change(&self, action: Action, actor: Actor) -> Change {
+    pub(crate) fn change<'a>(&self, action: Action, actor: Actor<'a>) -> Change<'a> {
         let detail = json!({
             "scheduleId": self.schedule_id, "seatNumbers": self.seat_numbers(), "amount": self.amount,
         });

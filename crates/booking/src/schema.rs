@@ -13,6 +13,8 @@ diesel::table! {
         actor -> Varchar,
         #[max_length = 16]
         actor_id -> Nullable<Binary>,
+        #[max_length = 128]
+        actor_name -> Nullable<Varchar>,
         at -> Datetime,
         detail -> Mediumtext,
     }

@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer;
-use super::caller::Operator;
 use super::concerts::{Concert, Schedule};
+use super::operator::{Operator, right};
 use crate::Booking;
+use crate::audit::Actor;
 use crate::concert::{self, Grade, Layout, Price, QueueName, Title, default_layout};
 use crate::reconciliation;
 
@@ -49,13 +50,14 @@ impl From<NewConcert> for concert::NewConcert {
     extensions(("x-access" = json!("operator"))))]
 pub async fn create_concert(
     app: Data<Booking>,
-    operator: Operator,
+    operator: Operator<right::Sale>,
     body: Body<NewConcert>,
 ) -> Result<HttpResponse, Problem> {
     let (new, now) = (body.0.into(), app.clock.now());
+    let name = operator.name.clone();
     let concert = app
         .db
-        .transaction(move |tx| concert::create(tx, &new, now))
+        .transaction(move |tx| concert::create(tx, &new, Actor::Operator(&name), now))
         .await?;
     log::info!("{} created concert {}", operator.name, concert.id);
     Ok(answer::created(
@@ -136,15 +138,17 @@ fn storable(instant: DateTime<Utc>) -> DateTime<Utc> {
         ("x-codes" = json!(["CONCERT_NOT_FOUND", "SALES_INVALID", "SECTIONS_INVALID"]))))]
 pub async fn add_schedule(
     app: Data<Booking>,
-    operator: Operator,
+    operator: Operator<right::Sale>,
     concert_id: Path<Uuid>,
     body: Body<NewSchedule>,
 ) -> Result<HttpResponse, Problem> {
     let (new, now) = (body.0.checked()?, app.clock.now());
-    let concert_id = *concert_id;
+    let (concert_id, name) = (*concert_id, operator.name.clone());
     let schedule = app
         .db
-        .transaction(move |tx| concert::add_schedule(tx, concert_id, &new, now))
+        .transaction(move |tx| {
+            concert::add_schedule(tx, concert_id, &new, Actor::Operator(&name), now)
+        })
         .await?;
     app.lists.added(concert_id);
     log::info!("{} added schedule {}", operator.name, schedule.id);
@@ -229,7 +233,10 @@ impl From<reconciliation::Report> for Reconciliation {
 #[utoipa::path(get, path = "/api/v1/admin/reconciliation", operation_id = "reconcile", tag = "admin",
     responses((status = 200, description = "What was found.", body = Reconciliation)),
     extensions(("x-access" = json!("operator"))))]
-pub async fn reconcile(app: Data<Booking>, _operator: Operator) -> Result<HttpResponse, Problem> {
+pub async fn reconcile(
+    app: Data<Booking>,
+    _operator: Operator<right::Read>,
+) -> Result<HttpResponse, Problem> {
     let now = app.clock.now();
     let report = app
         .db

@@ -1,7 +1,7 @@
 //! Owns who asks: what a handler demands of the pass, by the type of its first argument.
 //!
-//! [`Visitor`] is in the line or admitted, [`Admitted`] is admitted, [`Operator`] has an operator's
-//! key. A handler without any of them is public.
+//! [`Visitor`] is in the line or admitted, [`Admitted`] is admitted; who has an operator's key is in
+//! `operator`. A handler without any of them is public.
 
 use std::future::{Ready, ready};
 
@@ -11,9 +11,7 @@ use actix_web::{FromRequest, HttpRequest};
 use chassis::problem::Problem;
 use uuid::Uuid;
 
-use super::codes::{
-    NOT_ADMITTED, OPERATOR_ONLY, PASS_INVALID, QUEUE_MISMATCH, VISITOR_ONLY, WALLET_NOT_FOUND,
-};
+use super::codes::{NOT_ADMITTED, PASS_INVALID, QUEUE_MISMATCH, VISITOR_ONLY, WALLET_NOT_FOUND};
 use crate::Booking;
 use crate::concert::QueueName;
 use crate::pass::{HEADER, Level, Pass};
@@ -32,13 +30,6 @@ pub struct Admitted {
     pub user_id: Uuid,
     /// The queue that let them in.
     pub queue: QueueName,
-}
-
-/// Someone with an operator's key.
-#[derive(Debug, Clone)]
-pub struct Operator {
-    /// The name of the key, such as `operator:demo`.
-    pub name: String,
 }
 
 impl Visitor {
@@ -93,17 +84,6 @@ impl TryFrom<Pass> for Admitted {
     }
 }
 
-impl TryFrom<Pass> for Operator {
-    type Error = Problem;
-
-    fn try_from(pass: Pass) -> Result<Self, Problem> {
-        match pass.level {
-            Level::Operator => Ok(Self { name: pass.sub }),
-            Level::Token | Level::Active => Err(OPERATOR_ONLY.because("This is for operators.")),
-        }
-    }
-}
-
 /// Visitors are known by a UUID.
 fn user_of(pass: &Pass) -> Result<Uuid, Problem> {
     pass.sub.parse().map_err(|_| unknown())
@@ -113,7 +93,7 @@ fn queue_of(pass: Pass) -> Result<QueueName, Problem> {
     pass.queue.try_into().map_err(|_| unknown())
 }
 
-fn pass_of(request: &HttpRequest) -> Result<Pass, Problem> {
+pub(super) fn pass_of(request: &HttpRequest) -> Result<Pass, Problem> {
     let app = request.app_data::<Data<Booking>>();
     let app = app.ok_or_else(|| Problem::internal("the application has no state"))?;
     let mut passes = request.headers().get_all(HEADER);
@@ -144,4 +124,4 @@ macro_rules! from_pass {
         }
     )+};
 }
-from_pass!(Visitor, Admitted, Operator);
+from_pass!(Visitor, Admitted);

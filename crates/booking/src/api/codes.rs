@@ -53,6 +53,7 @@ codes! {
     QUEUE_MISMATCH = 403, "Admitted to the queue of another concert.";
     VISITOR_ONLY = 403, "An operator is not a visitor.";
     OPERATOR_ONLY = 403, "Only an operator may do this.";
+    RIGHT_MISSING = 403, "The operator's key lacks the right that `right` names.";
     CONCERT_NOT_FOUND = 404, "There is no such concert.";
     SCHEDULE_NOT_FOUND = 404, "There is no such schedule.";
     RESERVATION_NOT_FOUND = 404, "There is no such reservation, or it is not yours.";

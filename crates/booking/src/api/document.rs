@@ -60,6 +60,8 @@ pub struct BookingProblem {
     available: Option<u16>,
     /// With `BALANCE_SHORT`: how much, in minor units.
     missing: Option<i64>,
+    /// With `RIGHT_MISSING`: `read`, `queue`, `sale`, `desk` or `money`.
+    right: Option<String>,
 }
 
 /// A seat that cannot be had.
@@ -119,7 +121,7 @@ fn implied(path: &str, operation: &Operation, access: &str) -> Vec<&'static str>
     names.extend_from_slice(match access {
         "token" => &["PASS_INVALID", "VISITOR_ONLY"],
         "active" => &["PASS_INVALID", "VISITOR_ONLY", "NOT_ADMITTED"],
-        "operator" => &["PASS_INVALID", "OPERATOR_ONLY"],
+        "operator" => &["PASS_INVALID", "OPERATOR_ONLY", "RIGHT_MISSING"],
         _ => &[],
     });
     if path.contains('{') {
@@ -198,6 +200,9 @@ fn example(code: &Code) -> Value {
     }
     if *code == codes::BALANCE_SHORT {
         example["missing"] = json!(100_000);
+    }
+    if *code == codes::RIGHT_MISSING {
+        example["right"] = json!("money");
     }
     example
 }

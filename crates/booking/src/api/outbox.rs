@@ -14,9 +14,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer;
-use super::caller::Operator;
+use super::operator::{Operator, right};
 use super::paging::{page_of, rows_of};
 use crate::Booking;
+use crate::audit::Actor;
 use crate::db::DbError;
 use crate::outbox;
 
@@ -94,7 +95,7 @@ impl From<outbox::DeadLetter> for DeadLetter {
     extensions(("x-access" = json!("operator"))))]
 pub async fn show(
     app: Data<Booking>,
-    _operator: Operator,
+    _operator: Operator<right::Read>,
     query: Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     let (now, rows) = (app.clock.now(), rows_of(&query)?);
@@ -132,13 +133,13 @@ pub struct Redelivery {
     extensions(("x-access" = json!("operator")), ("x-codes" = json!(["EVENT_NOT_FOUND", "EVENT_NOT_DEAD"]))))]
 pub async fn redeliver(
     app: Data<Booking>,
-    operator: Operator,
+    operator: Operator<right::Sale>,
     id: Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    let (now, id) = (app.clock.now(), *id);
+    let (now, id, name) = (app.clock.now(), *id, operator.name.clone());
     let event = app
         .db
-        .transaction(move |tx| outbox::redeliver(tx, id, now))
+        .transaction(move |tx| outbox::redeliver(tx, id, Actor::Operator(&name), now))
         .await?;
     log::info!("{} sends event {} again", operator.name, event.id);
     Ok(answer::accepted(&Redelivery {

@@ -126,7 +126,12 @@ pub fn mark_dead(tx: &mut Tx, id: Uuid, reason: &str) -> Result<(), DbError> {
 ///
 /// What came after it may have been delivered meanwhile: order is not kept for what was given up.
 /// Four statements.
-pub fn redeliver(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<DeadLetter, RedeliverError> {
+pub fn redeliver(
+    tx: &mut Tx,
+    id: Uuid,
+    by: Actor<'_>,
+    now: Timestamp,
+) -> Result<DeadLetter, RedeliverError> {
     let event = outbox::table.filter(outbox::id.eq(Id(id)));
     let risen = diesel::update(event)
         .filter(outbox::state.eq(EventState::Dead))
@@ -150,7 +155,7 @@ pub fn redeliver(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<DeadLetter, Re
         entity: Entity::Event,
         entity_id: id,
         action: Action::Redelivered,
-        actor: Actor::Operator,
+        actor: by,
         detail: json!({ "type": event.event_type.as_str(), "lastError": event.last_error }),
     };
     audit::record(tx, &[change], now)?;

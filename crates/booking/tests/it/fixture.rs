@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use booking::audit::Actor;
 use booking::concert::{self, Layout, NewConcert, NewSchedule, QueueName, Title, default_layout};
 use booking::db::{Db, DbError, DbOptions, new_id};
 use booking::payment::{self, Pay, PayError, Payment, Refund, RefundError, Refunded};
@@ -20,6 +21,8 @@ use diesel::{RunQueryDsl, sql_query};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
+/// Who puts things on sale.
+pub const OPERATOR: Actor<'static> = Actor::Operator("operator:tests");
 /// Enough to pay any four seats of the default layout.
 pub const PLENTY: i64 = 1_000_000;
 
@@ -66,8 +69,8 @@ impl Fixture {
         let new = schedule(now, layout);
         let (concert_id, schedule_id) = instances[0]
             .transaction(move |tx| {
-                let concert = concert::create(tx, &concert, now)?;
-                let schedule = concert::add_schedule(tx, concert.id, &new, now)?;
+                let concert = concert::create(tx, &concert, OPERATOR, now)?;
+                let schedule = concert::add_schedule(tx, concert.id, &new, OPERATOR, now)?;
                 Ok::<_, concert::ScheduleError>((concert.id, schedule.id))
             })
             .await
@@ -99,7 +102,7 @@ impl Fixture {
             schedule(self.now, default_layout()),
         );
         let added = self.instances[0]
-            .transaction(move |tx| concert::add_schedule(tx, concert_id, &new, now))
+            .transaction(move |tx| concert::add_schedule(tx, concert_id, &new, OPERATOR, now))
             .await;
         Self {
             schedule_id: added.expect("a schedule").id,

@@ -11,6 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use uuid::Uuid;
 
+use crate::fixture::OPERATOR;
 use crate::forward_inbox::{Inbox, RECEIVER, deliver, deliverer, message};
 use crate::publish_post::{DEAD, Post, TOPIC};
 
@@ -107,7 +108,7 @@ async fn gone_stops_an_event_at_once_and_an_operator_can_send_it_again() {
     let now = post.clock.now();
     let redelivered = post
         .db(0)
-        .transaction(move |tx| outbox::redeliver(tx, id, now))
+        .transaction(move |tx| outbox::redeliver(tx, id, OPERATOR, now))
         .await;
     let reason = redelivered.unwrap().last_error;
     assert_eq!(reason.as_deref(), Some("the receiver answered 410"));

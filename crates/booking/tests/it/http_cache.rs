@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::fixture::OPERATOR;
 use crate::test_app::{Caller, TestApp, answer};
 
 /// An age that no test reaches by itself: only a clock that is moved makes lists old.
@@ -141,7 +142,7 @@ async fn large_venue() -> TestApp {
     let new = crate::fixture::schedule(app.fixture.now, Layout::try_from(vec![section]).unwrap());
     let (concert_id, now) = (app.fixture.concert_id, app.fixture.now);
     let added = app.fixture.instances[0]
-        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, now));
+        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, OPERATOR, now));
     app.fixture.schedule_id = added.await.unwrap().id;
     app
 }

@@ -7,7 +7,7 @@ use booking::seat;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, queue, schedule, title};
+use crate::fixture::{Fixture, OPERATOR, queue, schedule, title};
 
 const ALL: Page = Page {
     limit: 50,
@@ -25,7 +25,7 @@ async fn words_that_look_like_statements_are_only_words() {
     };
     let now = fixture.now;
     let made = fixture.instances[0]
-        .transaction(move |tx| concert::create(tx, &new, now))
+        .transaction(move |tx| concert::create(tx, &new, OPERATOR, now))
         .await
         .unwrap();
     let found = fixture.instances[1]
@@ -55,7 +55,7 @@ async fn concerts_are_listed_newest_first_and_page_by_page() {
         };
         let now = fixture.now + TimeDelta::seconds(number);
         fixture.instances[0]
-            .transaction(move |tx| concert::create(tx, &new, now))
+            .transaction(move |tx| concert::create(tx, &new, OPERATOR, now))
             .await
             .unwrap();
     }
@@ -138,7 +138,8 @@ async fn dates_that_make_no_sense_are_refused() {
     let add = |concert_id, change: fn(&mut concert::NewSchedule)| {
         let mut new = schedule(now, default_layout());
         change(&mut new);
-        fixture.instances[0].transaction(move |tx| concert::add_schedule(tx, concert_id, &new, now))
+        fixture.instances[0]
+            .transaction(move |tx| concert::add_schedule(tx, concert_id, &new, OPERATOR, now))
     };
     let unknown = add(Uuid::new_v4(), |_| ()).await;
     assert!(matches!(unknown, Err(ScheduleError::ConcertNotFound)));

@@ -26,6 +26,7 @@ mod http_life;
 mod http_openapi;
 mod http_outbox;
 mod http_repeat;
+mod http_rights;
 mod http_seats;
 mod http_story;
 mod idempotency;

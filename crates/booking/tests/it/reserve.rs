@@ -3,7 +3,7 @@ use booking::seat::SeatState;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, all_at_once, queue, schedule};
+use crate::fixture::{Fixture, OPERATOR, all_at_once, queue, schedule};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_who_want_one_seat_exactly_one_gets_it() {
@@ -240,7 +240,7 @@ async fn seats_are_sold_from_the_opening_of_sales_until_their_close() {
     (new.sales_open_at, new.sales_close_at) = (Some(open), Some(close));
     let (concert_id, now) = (fixture.concert_id, fixture.now);
     let added = fixture.instances[0]
-        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, now))
+        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, OPERATOR, now))
         .await;
     fixture.schedule_id = added.unwrap().id;
 

@@ -33,6 +33,8 @@ pub struct Caller<'a> {
     pub sub: String,
     pub queue: &'static str,
     pub level: &'static str,
+    /// Of an operator's key; all of them when not said.
+    pub rights: Option<&'static [&'static str]>,
 }
 
 /// What came back.
@@ -76,6 +78,7 @@ impl TestApp {
             sub: Uuid::new_v4().to_string(),
             queue: "main",
             level: "active",
+            rights: None,
         }
     }
 
@@ -85,6 +88,16 @@ impl TestApp {
             sub: "operator:tests".into(),
             queue: "",
             level: "operator",
+            rights: None,
+        }
+    }
+
+    /// An operator whose key has these rights alone.
+    pub fn clerk(&self, rights: &'static [&'static str]) -> Caller<'_> {
+        Caller {
+            sub: "operator:clerk".into(),
+            rights: Some(rights),
+            ..self.operator()
         }
     }
 
@@ -125,7 +138,12 @@ impl Caller<'_> {
 
     pub fn claims(&self) -> Value {
         let exp = self.app.clock.now().timestamp() + 30;
-        json!({ "sub": self.sub, "queue": self.queue, "level": self.level, "exp": exp })
+        let mut claims =
+            json!({ "sub": self.sub, "queue": self.queue, "level": self.level, "exp": exp });
+        if let Some(rights) = self.rights {
+            claims["rights"] = json!(rights);
+        }
+        claims
     }
 
     pub fn pass(&self) -> String {
