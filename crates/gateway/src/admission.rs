@@ -133,29 +133,13 @@ async fn visit(
 ) -> Result<(Queue, Ticket), Problem> {
     let claims = app.tokens.verify(token, app.clock.now())?;
     let ticket = claims.ticket();
-    let queue = app.queues.open(&claims.queue).await?;
-    let permit = app.permit().await;
-    let said = match level {
-        token::Level::Token => queue.rank(&ticket).await,
-        token::Level::Active | token::Level::Operator => queue.touch(&ticket).await,
-    };
-    drop(permit);
-    let standing = match app.record(&queue, &ticket, said) {
-        Err(QueueError::StoreUnavailable(cause)) => app
-            .admitted
-            .get(&queue, &ticket, app.clock.now())
-            .ok_or(QueueError::StoreUnavailable(cause))?,
-        said => said?,
-    };
-    match standing {
+    let queue = app.queue(&claims.queue).await?;
+    let is_for_active = !matches!(level, token::Level::Token);
+    let visit = app.visits.pass(&queue, ticket, is_for_active).await?;
+    match visit.standing {
         Standing::Active { .. } => Ok((queue, ticket)),
-        _ if matches!(level, token::Level::Token) => Ok((queue, ticket)),
-        waiting => Err(not_admitted(&Place::of(
-            &queue,
-            &ticket,
-            &waiting,
-            app.clock.now(),
-        ))),
+        _ if !is_for_active => Ok((queue, ticket)),
+        _ => Err(not_admitted(&Place::of(&visit, app.clock.now()))),
     }
 }
 

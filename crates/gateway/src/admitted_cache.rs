@@ -83,7 +83,7 @@ impl AdmittedCache {
         log::warn!("a place of {} is freed later: {cause}", queue.id());
         let mut ended = lock(&self.ended);
         if ended.len() < MOST_ENDED {
-            ended.insert((queue.id().clone(), *ticket), queue.clone());
+            ended.insert((queue.id().clone(), *ticket), queue.unpinned());
         }
     }
 

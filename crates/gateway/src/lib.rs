@@ -20,6 +20,7 @@ mod scheduler;
 mod source;
 pub mod stream;
 pub mod token;
+mod visits;
 pub mod work;
 
 use std::io;
@@ -38,17 +39,16 @@ use chassis::store::{Needed, Unusable};
 use chassis::time::Clock;
 use chassis::{logging, problem, request_id, trace};
 use prometheus::Registry;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::access::AccessTable;
-use crate::admitted_cache::AdmittedCache;
 use crate::config::{Config, Origins, Upstream};
 use crate::identity::{Identity, JwksSource, Provider};
 use crate::limit::SourceLimit;
 use crate::operator::Operators;
-use crate::queue::{Queue, QueueError, QueueId, Queues, Standing, Ticket};
+use crate::queue::{Queue, QueueError, QueueId, Queues, Ticket};
 use crate::stream::Streams;
 use crate::token::{Claims, KeyRing, PassKey};
+use crate::visits::Visits;
 use crate::work::Work;
 
 /// A visitor who sends a request's head slower than this is cut off.
@@ -56,18 +56,13 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time between two requests of one connection: longer than the longest usual poll.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// Requests that ask Redis at the same time. More would not be answered sooner, and the time that an
-/// answer may take would run while they wait for each other.
-const PERMITS: usize = 256;
-
 /// What every request of this process shares.
 pub struct Gateway {
     queues: Queues,
     /// The way to Redis that visitors take.
     store: chassis::redis::Connection,
-    permits: Semaphore,
+    visits: Visits,
     streams: Streams,
-    admitted: AdmittedCache,
     identity: Identity,
     issue_limit: SourceLimit,
     work: Work,
@@ -84,16 +79,9 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Waits until this request may ask Redis, in the order of arrival. While Redis hangs nobody
-    /// waits for long: those before are refused, and so are those behind.
-    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
-        self.permits.acquire().await.ok()
-    }
-
-    /// Requests that have a permit.
-    fn permits_in_use(&self) -> usize {
-        PERMITS - self.permits.available_permits()
+    /// The queue of this name, for one request.
+    async fn queue(&self, id: &QueueId) -> Result<Queue, QueueError> {
+        Ok(self.queues.open(id).await?.pinned())
     }
 
     /// A fresh token for a place.
@@ -108,16 +96,6 @@ impl Gateway {
             iat: now,
             exp: now.saturating_add(ttl),
         })
-    }
-
-    /// Where a visit stands, as the queue said; whoever is inside is remembered.
-    fn record(
-        &self,
-        queue: &Queue,
-        ticket: &Ticket,
-        said: Result<Standing, QueueError>,
-    ) -> Result<Standing, QueueError> {
-        self.admitted.record(queue, ticket, said, self.clock.now())
     }
 
     /// Whether a bearer is a token of ours, also one past its time, or an operator's key.
@@ -144,9 +122,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let app = web::Data::new(Gateway {
         queues,
         store: hot.clone(),
-        permits: Semaphore::new(PERMITS),
+        visits: Visits::new(clock.clone()),
         streams: Streams::new(config.streams),
-        admitted: AdmittedCache::default(),
         identity,
         issue_limit: SourceLimit::new(config.newcomer.per_minute),
         work: Work::new(config.newcomer.work_bits, config.trust.token_keys.clone()),

@@ -153,7 +153,7 @@ const PLAIN: [OfGateway; 3] = [
     (
         "usher_redis_turns_in_use",
         "Requests whose turn it is to ask Redis; 256 at most, the others wait",
-        |it| it.permits_in_use() as f64,
+        |it| it.visits.permits_in_use() as f64,
     ),
 ];
 

@@ -269,7 +269,7 @@ pub fn source(request: &HttpRequest, trusted_hops: usize) -> Option<IpAddr> {
 /// The visit is over.
 async fn release(app: &Gateway, passage: &Passage) {
     if let Some((queue, ticket)) = &passage.visit {
-        app.admitted.release(queue, ticket).await;
+        app.visits.release(queue, ticket).await;
     }
 }
 

@@ -14,6 +14,7 @@ pub mod policy;
 mod present;
 mod queues;
 mod ranks;
+mod reply;
 mod script;
 mod snapshot;
 
@@ -24,12 +25,14 @@ use std::time::Duration;
 use chassis::time::Timestamp;
 
 pub use draw::{Drawn, DrawnPage, DrawnPlace, Lottery, Seed, SeedInvalid};
+pub use eta::Forecast;
 pub use id::{QueueId, QueueIdInvalid, Ticket, UserId};
 pub use operator::{AuditEntry, AuditPage, Changed, Defined};
 use policy::{PolicyError, State};
 use queues::QueueEntry;
 pub use queues::Queues;
 pub(crate) use queues::each;
+use reply::Reply;
 use script::{Priority, Store, Verb};
 pub use script::{StoreError, VERBS};
 pub use snapshot::Snapshot;
@@ -39,6 +42,8 @@ pub use snapshot::Snapshot;
 pub struct Queue {
     queues: Queues,
     entry: Arc<QueueEntry>,
+    /// The snapshot of one request, see [`Queue::pinned`].
+    pinned: Option<Arc<Snapshot>>,
 }
 
 /// Where a visit stands.
@@ -125,23 +130,6 @@ pub enum QueueError {
     StoreUnavailable(#[from] StoreError),
 }
 
-/// The answer of `touch.lua` and `restore.lua`.
-type Reply = (String, u64, u8);
-/// The answer of `join.lua`.
-type JoinReply = (String, u8, u64, u64, u64, u8);
-/// The answer of `admit.lua`.
-type AdmitReply = (
-    String,
-    u64,
-    u64,
-    u64,
-    u8,
-    String,
-    u64,
-    Vec<(Vec<u8>, u64)>,
-    u64,
-);
-
 impl Queue {
     /// Its name.
     pub fn id(&self) -> &QueueId {
@@ -150,7 +138,27 @@ impl Queue {
 
     /// What this gateway knows of it, about a second old at most.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.entry.snapshot()
+        match &self.pinned {
+            Some(snapshot) => Arc::clone(snapshot),
+            None => self.entry.snapshot(),
+        }
+    }
+
+    /// The same queue for one request, which sees one snapshot from its begin to its answer.
+    pub fn pinned(&self) -> Self {
+        let pinned = Some(self.entry.snapshot());
+        Self {
+            pinned,
+            ..self.clone()
+        }
+    }
+
+    /// The same queue for what outlives a request, which sees every snapshot.
+    pub fn unpinned(&self) -> Self {
+        Self {
+            pinned: None,
+            ..self.clone()
+        }
     }
 
     /// For how long no admission of this gateway was answered: it let nobody in since.
@@ -167,41 +175,40 @@ impl Queue {
     /// `Closed`, `Full`, `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn join(&self, user: UserId) -> Result<Joined, QueueError> {
         let mut reply = self.join_once(user).await?;
-        if reply.0 == "gone" {
+        if reply.verdict() == "gone" {
             Box::pin(self.queues.revive(&self.entry, Priority::Hot)).await?;
             reply = self.join_once(user).await?;
         }
-        let (verdict, created, number, epoch, place, room) = reply;
-        let standing = match verdict.as_str() {
+        let standing = match reply.verdict() {
             "closed" => return Err(QueueError::Closed),
             "full" => {
                 let retry_after = self.snapshot().retry_after();
                 return Err(QueueError::Full { retry_after });
             }
-            verdict => self.admit_if_room(verdict, place, room == 1, user).await?,
+            _ => self.admit_if_room(&reply, user).await?,
         };
         let ticket = Ticket {
             user,
-            number,
-            epoch,
+            number: reply.get("ticket")?,
+            epoch: reply.get("epoch")?,
         };
         Ok(Joined {
             ticket,
             standing,
-            created: created == 1,
+            created: reply.get("created")?,
         })
     }
 
-    /// The poll: as [`Queue::rank`], and counts if it came before the time that was told.
+    /// The poll: as [`Queue::rank`], with what the visitor is told about time by it. Counts if it came
+    /// before the time that was told with the one before.
     ///
     /// # Errors
     /// As [`Queue::rank`].
-    pub async fn poll(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
+    pub async fn poll(&self, ticket: &Ticket) -> Result<(Standing, Forecast), QueueError> {
         let standing = self.rank(ticket).await?;
-        let (snapshot, now) = (self.snapshot(), self.store().now());
-        let pause_ms = eta::poll_after_ms(&standing, &snapshot, now, 0.0);
-        self.count_early_poll(ticket, pause_ms);
-        Ok(standing)
+        let forecast = Forecast::of(&standing, &self.snapshot(), self.store().now());
+        self.count_early_poll(ticket, forecast.pause_ms(0.0));
+        Ok((standing, forecast))
     }
 
     /// Where a visit stands. A visitor who waits is there by it, and returns if they were away.
@@ -279,17 +286,15 @@ impl Queue {
     /// # Errors
     /// `Over`, `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn show_up(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
-        let mut verdict = self.ask(&script::TOUCH, ticket).await?;
-        if verdict.0 == "gone" {
+        let mut reply = self.ask(&script::TOUCH, ticket).await?;
+        if reply.verdict() == "gone" {
             Box::pin(self.queues.revive(&self.entry, Priority::Hot)).await?;
-            verdict = self.ask(&script::TOUCH, ticket).await?;
+            reply = self.ask(&script::TOUCH, ticket).await?;
         }
-        if verdict.0 == "lost" {
-            verdict = self.ask(&script::RESTORE, ticket).await?;
+        if reply.verdict() == "lost" {
+            reply = self.ask(&script::RESTORE, ticket).await?;
         }
-        let (verdict, number, room) = verdict;
-        self.admit_if_room(&verdict, number, room == 1, ticket.user)
-            .await
+        self.admit_if_room(&reply, ticket.user).await
     }
 
     /// Ends a visit; the second time it changes nothing. A place that is freed is filled at once.
@@ -299,14 +304,14 @@ impl Queue {
     pub async fn leave(&self, ticket: &Ticket) -> Result<Left, QueueError> {
         let mut call = self.store().call(&script::LEAVE, &self.entry.keys);
         call.arg(ticket.user.member()).arg(ticket.number);
-        let (verdict, freed): (String, u8) = self.store().run(Priority::Hot, &call).await?;
-        match verdict.as_str() {
+        let reply: Reply = self.store().run(Priority::Hot, &call).await?;
+        match reply.verdict() {
             "left" | "never" => {}
             // Nobody is in a queue that Redis lost.
             "gone" => return Ok(Left { freed: false }),
             other => return Err(refusal(other)),
         }
-        let freed = freed == 1;
+        let freed = reply.get_or_default("freed")?;
         if freed {
             // Whoever left has left; if this admission fails, the next one lets in.
             let _ = self.run_admission(Priority::Hot, None).await;
@@ -329,26 +334,27 @@ impl Queue {
     ) -> Result<(Admitted, Option<Standing>), QueueError> {
         let mut call = self.store().call(&script::ADMIT, &self.entry.keys);
         call.arg(asking.as_ref().map_or(&[][..], UserId::member));
-        let reply: AdmitReply = self.store().run(priority, &call).await?;
-        let (verdict, at, ended, no_shows, more, standing, number, entered, parked) = reply;
-        if verdict != "done" {
-            return Err(refusal(&verdict));
+        let reply: Reply = self.store().run(priority, &call).await?;
+        if reply.verdict() != "done" {
+            return Err(refusal(reply.verdict()));
         }
-        let standing = match standing.as_str() {
-            "waiting" => Some(self.in_line(number)),
-            "active" => Some(active(number)),
-            _ => None,
+        let asking: Reply = reply.get("asking")?;
+        let standing = match asking.verdict() {
+            "none" => None,
+            _ => Some(self.standing(&asking)?),
         };
-        self.note_admission(at, &entered);
+        let at_us = reply.get("now_us")?;
+        let entered: Vec<(Vec<u8>, u64)> = reply.get("entered")?;
+        self.note_admission(at_us, &entered);
         let user = |(member, number): (Vec<u8>, u64)| Some((UserId::from_member(&member)?, number));
         let users: Option<Vec<_>> = entered.into_iter().map(user).collect();
         let admitted = Admitted {
-            at: snapshot::instant(at),
+            at: snapshot::instant(at_us),
             users: users.ok_or(StoreError::Odd("a visitor who is not a user"))?,
-            ended,
-            no_shows,
-            parked,
-            more: more == 1,
+            ended: reply.get("ended")?,
+            no_shows: reply.get("no_shows")?,
+            parked: reply.get("parked")?,
+            more: reply.get("more")?,
         };
         Ok((admitted, standing))
     }
@@ -365,7 +371,7 @@ impl Queue {
             .store(now_ms, Ordering::Relaxed);
     }
 
-    async fn join_once(&self, user: UserId) -> Result<JoinReply, StoreError> {
+    async fn join_once(&self, user: UserId) -> Result<Reply, StoreError> {
         let mut call = self.visitors_call(&script::JOIN);
         call.arg(user.member());
         self.store().run(Priority::Hot, &call).await
@@ -380,24 +386,26 @@ impl Queue {
     }
 
     /// What a reply about a visit means. Where there is room an admission may let the visitor in.
-    async fn admit_if_room(
-        &self,
-        verdict: &str,
-        number: u64,
-        is_room: bool,
-        user: UserId,
-    ) -> Result<Standing, QueueError> {
-        match verdict {
-            "waiting" if is_room => {
-                match Box::pin(self.run_admission(Priority::Hot, Some(user))).await {
-                    Ok((_, Some(standing))) => Ok(standing),
-                    // The place is taken; the next admission lets them in.
-                    Ok((_, None)) | Err(_) => Ok(self.in_line(number)),
-                }
-            }
-            "waiting" => Ok(self.in_line(number)),
-            "undrawn" => Ok(undrawn(number)),
-            "active" => Ok(active(number)),
+    async fn admit_if_room(&self, reply: &Reply, user: UserId) -> Result<Standing, QueueError> {
+        let standing = self.standing(reply)?;
+        if !reply.get_or_default::<bool>("room")? || reply.verdict() != "waiting" {
+            return Ok(standing);
+        }
+        match Box::pin(self.run_admission(Priority::Hot, Some(user))).await {
+            Ok((_, Some(standing))) => Ok(standing),
+            // The place is taken; the next admission lets them in.
+            Ok((_, None)) | Err(_) => Ok(standing),
+        }
+    }
+
+    fn standing(&self, reply: &Reply) -> Result<Standing, QueueError> {
+        match reply.verdict() {
+            "waiting" => Ok(self.in_line(reply.get("ahead")?)),
+            "undrawn" => Ok(Standing::Scheduled {
+                ahead: None,
+                opens_at: snapshot::instant(reply.get("opens_at_us")?),
+            }),
+            "active" => Ok(active(reply.get("until_us")?)),
             other => Err(refusal(other)),
         }
     }
@@ -441,14 +449,6 @@ impl Queue {
 fn active(until_us: u64) -> Standing {
     Standing::Active {
         until: snapshot::instant(until_us),
-    }
-}
-
-/// In line where places are drawn when the doors open.
-fn undrawn(opens_at_us: u64) -> Standing {
-    Standing::Scheduled {
-        ahead: None,
-        opens_at: snapshot::instant(opens_at_us),
     }
 }
 

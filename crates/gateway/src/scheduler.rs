@@ -60,7 +60,7 @@ pub async fn identity(app: Arc<Gateway>) -> Result<(), IdentityError> {
 
 /// Step: ends in Redis what ended while it was away.
 pub async fn settle(app: Arc<Gateway>) -> Result<(), QueueError> {
-    app.admitted.settle().await
+    app.visits.settle().await
 }
 
 /// Step: tells those who watch their place what is new.

@@ -132,11 +132,11 @@ impl Streams {
         let snapshot = queue.snapshot();
         let view = View::of(standing, &snapshot, message(&snapshot));
         let hub = hubs.entry(queue.id().clone()).or_insert_with(|| Hub {
-            queue: queue.clone(),
+            queue: queue.unpinned(),
             visits: HashMap::new(),
         });
         // A queue that was removed and made anew has another memory.
-        hub.queue = queue.clone();
+        hub.queue = queue.unpinned();
         let sender = hub
             .visits
             .entry(ticket)

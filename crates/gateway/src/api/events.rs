@@ -65,14 +65,19 @@ pub async fn watch(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (queue, ticket) = visit(&app, &queue, &request).await?;
-    let permit = app.permit().await;
-    let standing = app.record(&queue, &ticket, queue.rank(&ticket).await)?;
-    drop(permit);
+    let visit = app.visits.rank(&queue, ticket).await?;
     if request.method() == Method::HEAD {
         return Ok(event_stream::answer().finish());
     }
-    let watch = app.streams.watch(&queue, ticket, standing)?;
-    let teller = Teller::new(app, health, queue, ticket, watch, told_before(&request));
+    let watch = app.streams.watch(&queue, ticket, visit.standing)?;
+    let teller = Teller::new(
+        app,
+        health,
+        queue.unpinned(),
+        ticket,
+        watch,
+        told_before(&request),
+    );
     let pieces = stream::unfold(teller, async |mut teller| {
         let piece = teller.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(piece)), teller))
@@ -180,7 +185,11 @@ impl Teller {
                 Standing::Waiting { .. } | Standing::Scheduled { .. } => "place",
             };
             let at = self.app.clock.now();
-            let place = Place::of(&self.queue, &self.ticket, &view.standing, at);
+            let visit = self
+                .app
+                .visits
+                .visit(&self.queue.pinned(), self.ticket, view.standing);
+            let place = Place::of(&visit, at);
             news += &event(&id, name, &place);
         }
         if before.map_or(now.paused, |it| it.paused != now.paused) {

@@ -6,7 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::queue::{Queue, Standing, Ticket, eta};
+use crate::queue::Standing;
+use crate::visits::Visit;
 
 /// A visitor's place in a queue.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -76,9 +77,9 @@ pub struct EtaSeconds {
 }
 
 impl Place {
-    /// The place of `ticket`, from its standing and the queue's last snapshot.
-    pub fn of(queue: &Queue, ticket: &Ticket, standing: &Standing, now: Timestamp) -> Self {
-        let snapshot = queue.snapshot();
+    /// The place of a visit, by the snapshot of its request.
+    pub fn of(visit: &Visit, now: Timestamp) -> Self {
+        let (snapshot, standing) = (visit.queue.snapshot(), &visit.standing);
         let (state, ahead, until) = match standing {
             Standing::Waiting { ahead } => (PlaceState::Waiting, Some(*ahead), None),
             Standing::Scheduled { ahead, .. } => (PlaceState::Scheduled, *ahead, None),
@@ -86,17 +87,14 @@ impl Place {
         };
         let active = until.is_some();
         let paused = snapshot.paused() && !active;
-        let eta = match standing {
-            Standing::Waiting { ahead } if !paused => eta::range(*ahead, &snapshot),
-            _ => None,
-        };
+        let eta = visit.forecast.range.filter(|_| !paused);
         let jitter = rand::rng().random_range(0.0..1.0);
         Self {
             token: None,
-            queue: queue.id().to_string(),
-            user_id: ticket.user.0,
+            queue: visit.queue.id().to_string(),
+            user_id: visit.ticket.user.0,
             state,
-            ticket_number: ticket.number,
+            ticket_number: visit.ticket.number,
             position: ahead.map(|ahead| if active { 0 } else { ahead + 1 }),
             ahead,
             // The snapshot is up to a second old; a line is never shorter than one's own place.
@@ -108,7 +106,7 @@ impl Place {
             eta_seconds: eta.map(|(min, max)| EtaSeconds { min, max }),
             paused,
             message: snapshot.policy.message.clone(),
-            poll_after_ms: eta::poll_after_ms(standing, &snapshot, now, jitter),
+            poll_after_ms: visit.forecast.pause_ms(jitter),
             active_until: until,
             expires_in_seconds: until.map(|until| {
                 u64::try_from((until - now).num_milliseconds().max(0)).unwrap_or(0) / 1000

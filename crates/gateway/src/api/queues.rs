@@ -78,42 +78,14 @@ pub struct QueuePolicy {
     /// Its name.
     #[schema(example = "main")]
     queue: String,
-    /// Whether visitors may join and enter.
-    state: State,
-    /// In which order visitors enter.
-    order: Order,
-    /// When a scheduled queue opens.
-    #[serde(with = "wire_option")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    opens_at: Option<Timestamp>,
-    /// Most visitors inside at once.
-    max_active: u32,
-    /// Most visitors let in per second.
-    admit_per_second: f64,
-    /// How long a visitor who showed up may stay.
-    lease_seconds: u32,
-    /// How long a visitor who was let in has to show up.
-    claim_seconds: u32,
-    /// Longest line.
-    max_waiting: u32,
-    /// A word to those who wait.
-    message: Option<String>,
+    #[serde(flatten)]
+    policy: Policy,
 }
 
 impl QueuePolicy {
     fn of(queue: &QueueId, policy: Policy) -> Self {
-        Self {
-            queue: queue.to_string(),
-            state: policy.state,
-            order: policy.order,
-            opens_at: policy.opens_at,
-            max_active: policy.max_active,
-            admit_per_second: policy.admit_per_second,
-            lease_seconds: policy.lease_seconds,
-            claim_seconds: policy.claim_seconds,
-            max_waiting: policy.max_waiting,
-            message: policy.message,
-        }
+        let queue = queue.to_string();
+        Self { queue, policy }
     }
 }
 

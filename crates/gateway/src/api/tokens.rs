@@ -45,13 +45,11 @@ pub async fn issue(
     request: HttpRequest,
     join: Body<Join>,
 ) -> Result<HttpResponse, Problem> {
-    let queue = app.queues.open(&queue).await?;
+    let queue = app.queue(&queue).await?;
     let user = newcomer::check(&app, &request, &queue, &join).await?;
-    let _permit = app.permit().await;
-    let joined = queue.join(user).await?;
-    let standing = app.record(&queue, &joined.ticket, Ok(joined.standing))?;
-    let token = app.token(queue.id(), &joined.ticket);
-    let mut place = Place::of(&queue, &joined.ticket, &standing, app.clock.now());
+    let joined = app.visits.join(&queue, user).await?;
+    let token = app.token(queue.id(), &joined.visit.ticket);
+    let mut place = Place::of(&joined.visit, app.clock.now());
     let mut answer = if joined.created {
         HttpResponse::Created()
     } else {
@@ -84,9 +82,8 @@ pub async fn poll(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (queue, ticket) = visit(&app, &queue, &request).await?;
-    let _permit = app.permit().await;
-    let standing = app.record(&queue, &ticket, queue.poll(&ticket).await)?;
-    let place = Place::of(&queue, &ticket, &standing, app.clock.now());
+    let visit = app.visits.poll(&queue, ticket).await?;
+    let place = Place::of(&visit, app.clock.now());
     Ok(HttpResponse::Ok().place(&place))
 }
 
@@ -108,8 +105,7 @@ pub async fn leave(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (queue, ticket) = visit(&app, &queue, &request).await?;
-    let _permit = app.permit().await;
-    app.admitted.leave(&queue, &ticket).await?;
+    app.visits.leave(&queue, &ticket).await?;
     Ok(HttpResponse::NoContent()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .cookie(credential::no_cookie(queue.id()))
@@ -122,7 +118,7 @@ pub(super) async fn visit(
     queue: &QueueId,
     request: &HttpRequest,
 ) -> Result<(Queue, Ticket), Problem> {
-    let queue = app.queues.open(queue).await?;
+    let queue = app.queue(queue).await?;
     let token = credential::for_queue(request, queue.id()).ok_or_else(admission::no_token)?;
     let claims = app.tokens.verify(&token, app.clock.now())?;
     if claims.queue != *queue.id() {

@@ -1,11 +1,12 @@
 -- admit: drops leases that ended and lets in as many as may enter, in the order of places.
 --
 -- ARGV: 2 user whose standing is asked for (they show up by it), or ''
--- Returns { verdict, now, ended, no_shows, more, standing, number, { user, ticket, ... }, parked }
---   verdict 'done' | 'gone' | 'removed'
+-- Returns verdict: 'gone' | 'removed', or 'done' and
+--   now_us, ended, no_shows
 --   more = 1 when the batch was too small for what is to be done
---   standing 'waiting' (number ahead) | 'active' (number = lease end in µs) | 'none'
+--   entered: a list of user, ticket, user, ticket, ...
 --   parked: how many were passed by because they are absent; their place is kept
+--   asking: a reply of its own, verdict 'waiting' (ahead) | 'active' (until_us) | 'none'
 
 assert(#ARGV == 2, 'admit takes 2 arguments')
 local asking = ARGV[2]
@@ -15,7 +16,7 @@ local STEADY = 5000000
 local KEPT = 1800000000
 
 local policy = read_policy()
-if not policy then return { absence(), 0, 0, 0, 0, 'none', 0, {}, 0 } end
+if not policy then return { 'verdict', absence() } end
 local meta = read_meta()
 local now = now_us()
 
@@ -50,7 +51,7 @@ local function call_near()
     if is_undrawn(policy, meta, now) then return nil end
   end
   if calling_at and now - calling_at < silence(policy) / 2 then return called end
-  local depth = near_depth(policy, last_minutes(now)[1], now)
+  local depth = near_depth(policy, last_minutes(now).admitted, now)
   local edge = redis.call('ZRANGE', WAITING, depth - 1, depth - 1, 'WITHSCORES')
   if #edge == 0 then edge = redis.call('ZRANGE', WAITING, -1, -1, 'WITHSCORES') end
   if #edge == 0 then
@@ -174,16 +175,17 @@ if passed > 0 or #over > 0 then
     'inversions', int(meta.inversions))
 end
 
-local standing, number = 'none', 0
+local standing = { 'verdict', 'none' }
 if asking ~= '' then
   local lease_end = score(ACTIVE, asking)
   local lane, key = find(asking)
   if lease_end and lease_end > now then
-    standing, number = 'active', claim(asking, lease_end, policy, now)
+    standing = { 'verdict', 'active', 'until_us', claim(asking, lease_end, policy, now) }
   elseif lane and not is_undrawn(policy, meta, now) then
-    standing, number = 'waiting', ahead_of(lane, asking, key)
+    standing = { 'verdict', 'waiting', 'ahead', ahead_of(lane, asking, key) }
   end
 end
 
 local more = (#over == BATCH or passed == BATCH or not is_sorted) and 1 or 0
-return { 'done', now, #over, no_shows, more, standing, number, entered, parked }
+return { 'verdict', 'done', 'now_us', now, 'ended', #over, 'no_shows', no_shows, 'more', more,
+  'entered', entered, 'parked', parked, 'asking', standing }

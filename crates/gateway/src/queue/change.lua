@@ -1,14 +1,14 @@
 -- change: replaces the policy, or makes the queue, if nobody else changed it meanwhile.
 --
--- ARGV: 2 version that the caller saw (0: none)  3 by  4 before  5 after (3 to 5 are JSON)
---       6 a seed that nobody knows, for a lottery that begins by this  7.. fields and values of the
---       policy
--- Returns { verdict, version }
+-- ARGV: 2 version that the caller saw (0: none)  3 by  4 before (3 and 4 are JSON)
+--       5 a seed that nobody knows, for a lottery that begins by this  6.. the policy (see
+--       write_policy)
+-- Returns verdict
 --   verdict 'created' | 'changed' | 'stale': somebody else was faster, nothing is changed
 
 assert(#ARGV >= 8 and #ARGV % 2 == 0, 'change takes 6 arguments and pairs')
 local meta = read_meta()
-if meta.version ~= tonumber(ARGV[2]) then return { 'stale', meta.version } end
+if meta.version ~= tonumber(ARGV[2]) then return { 'verdict', 'stale' } end
 
 local now = now_us()
 local policy = read_policy()
@@ -21,8 +21,8 @@ else
   local epoch = int(math.max(now, meta.removed + 1))
   redis.call('HSET', META, 'epoch', epoch, 'born', epoch)
 end
-write_policy(7, version)
-note(version, now, ARGV[3], ARGV[4], ARGV[5])
+write_policy(6, version)
+note(version, now, ARGV[3], ARGV[4], ARGV[6])
 
 local after = read_policy()
 local begins = after.order == 'lottery' and after.state == 'scheduled' and now < after.opens_at
@@ -32,8 +32,8 @@ if begins and meta.drawn > 0 and not has_lots(LANES) then
   meta.seed, meta.drawn = nil, 0
 end
 if begins and not meta.seed then
-  redis.call('HSET', META, 'seed', ARGV[6])
-  meta.seed = ARGV[6]
+  redis.call('HSET', META, 'seed', ARGV[5])
+  meta.seed = ARGV[5]
 end
 local turned = begins or (policy and policy.order ~= after.order)
 if turned and meta.seed and meta.drawn == 0 and not is_empty(LANES) then
@@ -41,4 +41,4 @@ if turned and meta.seed and meta.drawn == 0 and not is_empty(LANES) then
   meta.unsorted = true
 end
 draw(after, meta, now)
-return { policy and 'changed' or 'created', version }
+return { 'verdict', policy and 'changed' or 'created' }

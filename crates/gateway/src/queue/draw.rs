@@ -9,11 +9,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use rand::RngCore as _;
-use redis::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::policy::Order;
-use super::{Queue, QueueError};
+use super::reply::Reply;
+use super::{Queue, QueueError, StoreError};
 
 /// Bits of one half of a ticket number.
 const HALF_BITS: u32 = 26;
@@ -145,19 +145,17 @@ impl fmt::Debug for Seed {
 }
 
 impl Draw {
-    /// From the answer of `snapshot.lua`; none where no lottery is to come or was held.
-    pub fn read(value: &Value) -> Result<Option<Self>, redis::ParsingError> {
-        let (seed, last_ticket, entrants, unsorted): (String, u64, u64, u8) =
-            redis::from_redis_value_ref(value)?;
+    /// From the reply of `snapshot.lua`; none where no lottery is to come or was held.
+    pub fn read(reply: &Reply) -> Result<Option<Self>, StoreError> {
+        let seed: String = reply.get("seed")?;
         if seed.is_empty() {
             return Ok(None);
         }
-        let seed = seed.parse().map_err(|cause: SeedInvalid| cause.to_string());
         Ok(Some(Self {
-            seed: seed?,
-            last_ticket,
-            entrants,
-            is_unsorted: unsorted == 1,
+            seed: seed.parse().map_err(|_| StoreError::Odd("seed"))?,
+            last_ticket: reply.get("drawn")?,
+            entrants: reply.get("entrants")?,
+            is_unsorted: reply.get("unsorted")?,
         }))
     }
 

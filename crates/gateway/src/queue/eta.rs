@@ -29,23 +29,54 @@ const YOUNG: f64 = 0.15;
 /// The door is exact but for the seconds in which it is run.
 const DOOR_DRIFT: f64 = 0.1;
 
-/// What is expected: seconds, and how uncertain they are, as the square of a part of them.
+/// What one visitor is told about time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forecast {
+    /// Seconds until they are let in, at least and at most. `None` while that is not known, or while
+    /// nobody is let in.
+    pub range: Option<(u32, u32)>,
+    pause_ms: f64,
+}
+
+/// How long until somebody is let in: seconds, and how uncertain they are, as the square of a part of
+/// them.
 #[derive(Clone, Copy)]
-struct Forecast {
+struct Wait {
     expected: f64,
     variance: f64,
 }
 
-/// How many seconds until somebody with `ahead` visitors before them is let in, at least and at
-/// most. `None` while that is not known, or while nobody is let in.
-///
+impl Forecast {
+    /// What a visitor who stands so is told now.
+    pub fn of(standing: &Standing, snapshot: &Snapshot, now: Timestamp) -> Self {
+        let wait = match standing {
+            Standing::Waiting { ahead } => wait(*ahead, snapshot),
+            Standing::Scheduled { .. } | Standing::Active { .. } => None,
+        };
+        let range = match standing {
+            Standing::Waiting { ahead } => range(*ahead, wait, snapshot),
+            Standing::Scheduled { .. } | Standing::Active { .. } => None,
+        };
+        Self {
+            range,
+            pause_ms: pause_ms(standing, wait, snapshot, now),
+        }
+    }
+
+    /// How many milliseconds the visitor shall wait before asking again; `jitter` is from 0 to 1.
+    pub fn pause_ms(&self, jitter: f64) -> u64 {
+        let spread = 1.0 + JITTER * (2.0 * jitter.clamp(0.0, 1.0) - 1.0);
+        (self.pause_ms.max(POLL_MIN_MS) * spread) as u64
+    }
+}
+
 /// Made to be kept nine times in ten: it is as wide as what was seen leaves it open. With one place
 /// given back in the last minutes it says little; with a thousand it is narrow.
-pub fn range(ahead: u64, snapshot: &Snapshot) -> Option<(u32, u32)> {
+fn range(ahead: u64, wait: Option<Wait>, snapshot: &Snapshot) -> Option<(u32, u32)> {
     if snapshot.state == State::Bypass {
         return Some((0, 1));
     }
-    let Forecast { expected, variance } = forecast(ahead, snapshot)?;
+    let Wait { expected, variance } = wait?;
     // The sum of so many waits has a gamma distribution; these are its quantiles by Wilson and
     // Hilferty.
     let quantile = |deviations: f64| {
@@ -63,7 +94,7 @@ pub fn range(ahead: u64, snapshot: &Snapshot) -> Option<(u32, u32)> {
     Some((least.min(most), most))
 }
 
-fn forecast(ahead: u64, snapshot: &Snapshot) -> Option<Forecast> {
+fn wait(ahead: u64, snapshot: &Snapshot) -> Option<Wait> {
     if snapshot.state != State::Open {
         return None;
     }
@@ -87,7 +118,7 @@ fn forecast(ahead: u64, snapshot: &Snapshot) -> Option<Forecast> {
     } else {
         luck + DOOR_DRIFT.powi(2)
     };
-    Some(Forecast {
+    Some(Wait {
         expected: stays.max(door),
         variance,
     })
@@ -120,15 +151,13 @@ fn turn(ahead: u64, snapshot: &Snapshot) -> f64 {
     ahead as f64 + snapshot.returned as f64 + 1.0
 }
 
-/// How many milliseconds a visitor shall wait before asking again; `jitter` is from 0 to 1.
-///
-/// A pause is a tenth of what is left at least, so one visitor asks a number of times that grows
-/// with the logarithm of the line, and one who is let in ten times sooner than expected still
+/// The pause before jitter. It is a part of what is left, so one visitor asks a number of times that
+/// grows with the logarithm of the line, and one who is let in ten times sooner than expected still
 /// asks before that.
-pub fn poll_after_ms(standing: &Standing, snapshot: &Snapshot, now: Timestamp, jitter: f64) -> u64 {
-    let pause = match standing {
-        Standing::Waiting { ahead } => match forecast(*ahead, snapshot) {
-            Some(Forecast { expected, .. }) => (expected * POLL_PART * 1_000.0).min(POLL_MAX_MS),
+fn pause_ms(standing: &Standing, wait: Option<Wait>, snapshot: &Snapshot, now: Timestamp) -> f64 {
+    match standing {
+        Standing::Waiting { ahead } => match wait {
+            Some(Wait { expected, .. }) => (expected * POLL_PART * 1_000.0).min(POLL_MAX_MS),
             None => blind(*ahead, snapshot),
         },
         Standing::Scheduled { ahead, opens_at } => {
@@ -143,12 +172,10 @@ pub fn poll_after_ms(standing: &Standing, snapshot: &Snapshot, now: Timestamp, j
             let left = (*until - now).num_milliseconds() as f64;
             (left / 4.0).min(POLL_BLIND_MS)
         }
-    };
-    let spread = 1.0 + JITTER * (2.0 * jitter.clamp(0.0, 1.0) - 1.0);
-    (pause.max(POLL_MIN_MS) * spread) as u64
+    }
 }
 
-/// The longest pause in µs that [`poll_after_ms`] tells for each visitor ahead: who is silent for
+/// The longest pause in µs that [`Forecast::pause_ms`] tells for each visitor ahead: who is silent for
 /// longer, and for the silence that the rules allow, is absent.
 pub fn pace_us(snapshot: &Snapshot) -> u64 {
     let flow = &snapshot.flow;
@@ -180,7 +207,7 @@ mod tests {
 
     use chassis::time::Timestamp;
 
-    use super::{poll_after_ms, range};
+    use super::Forecast;
     use crate::queue::policy::{Policy, State};
     use crate::queue::snapshot::Flow;
     use crate::queue::{Snapshot, Standing};
@@ -190,8 +217,12 @@ mod tests {
         Snapshot::of_flow(Policy::default(), Flow::new(freed, freed, freed, 60))
     }
 
+    fn range(ahead: u64, snapshot: &Snapshot) -> Option<(u32, u32)> {
+        Forecast::of(&Standing::Waiting { ahead }, snapshot, Timestamp::default()).range
+    }
+
     fn pause(standing: Standing, snapshot: &Snapshot, jitter: f64) -> u64 {
-        poll_after_ms(&standing, snapshot, Timestamp::default(), jitter)
+        Forecast::of(&standing, snapshot, Timestamp::default()).pause_ms(jitter)
     }
 
     #[test]

@@ -70,13 +70,15 @@ local function show_up(user, lane, ahead, near, pace, policy, now)
   return 1
 end
 
--- What a visitor in line is told: 'waiting' and how many are ahead, or 'undrawn' and when the
+-- The reply for a visitor in line: 'waiting' and how many are ahead, or 'undrawn' and when the
 -- doors open. They show up by it; where lots are secret, nothing is done that depends on one.
 local function tell(user, lane, key, near, pace, policy, meta, now)
-  if is_undrawn(policy, meta, now) then return 'undrawn', policy.opens_at end
+  if is_undrawn(policy, meta, now) then
+    return { 'verdict', 'undrawn', 'opens_at_us', policy.opens_at }
+  end
   local ahead = ahead_of(lane, user, key)
   show_up(user, lane, ahead, near, pace, policy, now)
-  return 'waiting', ahead
+  return { 'verdict', 'waiting', 'ahead', ahead }
 end
 
 -- Whether admit may find somebody to let in: 1 or 0.

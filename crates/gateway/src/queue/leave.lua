@@ -1,15 +1,15 @@
 -- leave: ends one visit. The second time it changes nothing.
 --
 -- ARGV: 2 user  3 ticket
--- Returns { verdict, freed }
+-- Returns verdict
 --   verdict 'left':  the visit is over now; freed = 1 when a place inside is free by it
---   verdict 'never': there was no such visit (any more); freed is 0
---   verdict 'gone' | 'removed': freed is 0
+--   verdict 'never': there was no such visit (any more)
+--   verdict 'gone' | 'removed'
 
 assert(#ARGV == 3, 'leave takes 3 arguments')
 local user, ticket = ARGV[2], tonumber(ARGV[3])
 
-if redis.call('EXISTS', POLICY) == 0 then return { absence(), 0 } end
+if redis.call('EXISTS', POLICY) == 0 then return { 'verdict', absence() } end
 local meta = read_meta()
 
 -- Also for a lost visit that was not brought back: it shall not come back after this.
@@ -18,13 +18,13 @@ local lane, key = find(user)
 if lane and ticket_at(key, meta) == ticket then
   redis.call('ZREM', lane, user)
   redis.call('ZREM', PRESENT, user)
-  return { 'left', 0 }
+  return { 'verdict', 'left' }
 end
 local lease_end = score(ACTIVE, user)
 if lease_end and ticket_inside(user) == ticket then
   end_visit(user, meta)
   local now = now_us()
   count(0, 0, 1, now)
-  return { 'left', lease_end > now and 1 or 0 }
+  return { 'verdict', 'left', 'freed', lease_end > now and 1 or 0 }
 end
-return { 'never', 0 }
+return { 'verdict', 'never' }

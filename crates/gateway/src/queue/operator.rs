@@ -10,6 +10,7 @@ use super::draw::Seed;
 use super::keys::Keys;
 use super::policy::{Policy, PolicyChange};
 use super::queues::Queues;
+use super::reply::Reply;
 use super::script::{self, Priority};
 use super::snapshot::{self, QueueLookup};
 use super::{Queue, QueueError, QueueId, StoreError};
@@ -145,8 +146,8 @@ impl Queues {
             call.arg(seen.version)
                 .arg(quoted(by))
                 .arg(json(&seen.policy)?);
-            let (verdict, _): (String, u64) = self.store().run(Priority::Background, &call).await?;
-            if verdict == "done" {
+            let reply: Reply = self.store().run(Priority::Background, &call).await?;
+            if reply.verdict() == "done" {
                 self.forget(id);
                 self.name(id, false).await?;
                 return Ok(());
@@ -201,10 +202,10 @@ impl Queues {
         let before = before.map_or_else(|| Ok("null".to_owned()), json)?;
         let mut call = self.store().call(&script::CHANGE, &Keys::of(id));
         call.arg(version).arg(quoted(by)).arg(before);
-        call.arg(json(after)?).arg(Seed::random().reveal());
-        call.arg(snapshot::fields(after));
-        let (verdict, _): (String, u64) = self.store().run(Priority::Background, &call).await?;
-        Ok(verdict != "stale")
+        call.arg(Seed::random().reveal())
+            .arg(snapshot::stored(after)?);
+        let reply: Reply = self.store().run(Priority::Background, &call).await?;
+        Ok(reply.verdict() != "stale")
     }
 
     /// Makes a queue that was just written known here and to the other gateways.
@@ -232,7 +233,7 @@ impl AuditEntry {
 }
 
 /// The rules as the record keeps them.
-pub(super) fn json(policy: &Policy) -> Result<String, StoreError> {
+fn json(policy: &Policy) -> Result<String, StoreError> {
     serde_json::to_string(policy).map_err(|_| StoreError::Odd("rules that are no JSON"))
 }
 

@@ -1,12 +1,15 @@
 //! Owns the rules of a queue: their names, defaults and ranges.
 //!
-//! A [`Policy`] that was checked is the only kind that reaches Redis. It must not know how it is
-//! stored or shown.
+//! A [`Policy`] that was checked is the only kind that reaches Redis. It is stored as a whole, so a new
+//! rule stands in four places: [`Policy`] with its default, [`PolicyChange`], its line in
+//! [`Policy::changed`] and [`Policy::checked`], and, only where scripts decide by it,
+//! [`Policy::script_fields`] with `read_policy` in `prelude.lua`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use chassis::time::Timestamp;
+use chassis::time::{Timestamp, wire_option};
 use chrono::SubsecRound;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -14,19 +17,48 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 /// Most visitors inside at once.
-const MAX_ACTIVE: i64 = 1_000_000;
+const MAX_ACTIVE: Range = Range::to("maxActive", 1_000_000);
 /// Slowest and fastest admission. The scripts count in thousandths, exactly, within these.
 const ADMIT_PER_SECOND: (f64, f64) = (0.001, 100_000.0);
 /// Longest lease: a day.
-const MAX_LEASE_SECONDS: i64 = 86_400;
+const LEASE_SECONDS: Range = Range::to("leaseSeconds", 86_400);
 /// Longest time to show up: an hour.
-const MAX_CLAIM_SECONDS: i64 = 3_600;
+const CLAIM_SECONDS: Range = Range::to("claimSeconds", 3_600);
+/// Longest time without a request. Shorter than the shortest would end visits between two clicks.
+const IDLE_SECONDS: Range = Range {
+    field: "idleSeconds",
+    least: 5,
+    most: 86_400,
+};
 /// Longest line; 150 bytes each in Redis.
-const MAX_WAITING: i64 = 10_000_000;
+const MAX_WAITING: Range = Range::to("maxWaiting", 10_000_000);
 /// Longest message, in characters.
 const MAX_MESSAGE: usize = 500;
 /// `opensAt` lies between the first instants of 2000 and 2200.
 const OPENS_AT: (i64, i64) = (946_684_800, 7_258_118_400);
+
+/// The whole numbers that a rule may be.
+struct Range {
+    field: &'static str,
+    least: u32,
+    most: u32,
+}
+
+impl Range {
+    const fn to(field: &'static str, most: u32) -> Self {
+        let least = 1;
+        Self { field, least, most }
+    }
+
+    fn check(&self, value: u32) -> Result<(), PolicyError> {
+        let Self { field, least, most } = *self;
+        if (least..=most).contains(&value) {
+            return Ok(());
+        }
+        let must = format!("is a whole number from {least} to {most}").into();
+        Err(PolicyError { field, must })
+    }
+}
 
 /// Whether visitors may join and enter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -107,14 +139,16 @@ impl FromStr for Order {
 }
 
 /// The rules of a queue.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Policy {
-    /// What the operator said; [`super::Snapshot::state`] is what follows from it now.
+    /// Whether visitors may join and enter, as the operator said.
     pub state: State,
     /// In which order visitors enter.
     pub order: Order,
     /// When a `scheduled` queue opens.
+    #[serde(with = "wire_option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub opens_at: Option<Timestamp>,
     /// Most visitors inside at once.
     pub max_active: u32,
@@ -124,6 +158,8 @@ pub struct Policy {
     pub lease_seconds: u32,
     /// How long a visitor who was let in has to show up.
     pub claim_seconds: u32,
+    /// How long a visit inside may be without a request; `null` for as long as its lease.
+    pub idle_seconds: Option<u32>,
     /// Longest line; who comes later is refused.
     pub max_waiting: u32,
     /// A word to those who wait.
@@ -155,6 +191,11 @@ pub struct PolicyChange {
     /// How long a visitor who was let in has to show up, 1 to 3,600.
     #[schema(minimum = 1, maximum = 3_600)]
     pub claim_seconds: Option<i64>,
+    /// A visit without a request for so long is over, 5 to 86,400; `null`, the default, lets it last
+    /// as long as its lease.
+    #[serde(deserialize_with = "named")]
+    #[schema(value_type = Option<i64>, minimum = 5, maximum = 86_400)]
+    pub idle_seconds: Option<Option<i64>>,
     /// Longest line, 1 to 10,000,000.
     #[schema(minimum = 1, maximum = 10_000_000)]
     pub max_waiting: Option<i64>,
@@ -171,7 +212,7 @@ pub struct PolicyError {
     /// The field as clients name it.
     pub field: &'static str,
     /// What must hold, as the rest of a sentence.
-    pub must: &'static str,
+    pub must: Cow<'static, str>,
 }
 
 impl Default for Policy {
@@ -184,6 +225,7 @@ impl Default for Policy {
             admit_per_second: 50.0,
             lease_seconds: 420,
             claim_seconds: 60,
+            idle_seconds: None,
             max_waiting: 1_000_000,
             message: None,
         }
@@ -199,25 +241,13 @@ impl Policy {
         next.change_opening(change);
         next.order = change.order.unwrap_or(next.order);
         next.lottery_has_an_instant(change)?;
-        next.max_active = ranged("maxActive", change.max_active, next.max_active, MAX_ACTIVE)?;
-        next.lease_seconds = ranged(
-            "leaseSeconds",
-            change.lease_seconds,
-            next.lease_seconds,
-            MAX_LEASE_SECONDS,
-        )?;
-        next.claim_seconds = ranged(
-            "claimSeconds",
-            change.claim_seconds,
-            next.claim_seconds,
-            MAX_CLAIM_SECONDS,
-        )?;
-        next.max_waiting = ranged(
-            "maxWaiting",
-            change.max_waiting,
-            next.max_waiting,
-            MAX_WAITING,
-        )?;
+        set(&mut next.max_active, change.max_active);
+        set(&mut next.lease_seconds, change.lease_seconds);
+        set(&mut next.claim_seconds, change.claim_seconds);
+        set(&mut next.max_waiting, change.max_waiting);
+        if let Some(seconds) = change.idle_seconds {
+            next.idle_seconds = seconds.map(within);
+        }
         next.admit_per_second = change.admit_per_second.unwrap_or(next.admit_per_second);
         if let Some(message) = &change.message {
             next.message = message.clone().filter(|message| !message.is_empty());
@@ -234,18 +264,11 @@ impl Policy {
             "is a number from 0.001 to 100000",
         )?;
         self.admit_per_second = self.admit_milli() as f64 / 1_000.0;
-        whole("maxActive", i64::from(self.max_active), MAX_ACTIVE)?;
-        whole(
-            "leaseSeconds",
-            i64::from(self.lease_seconds),
-            MAX_LEASE_SECONDS,
-        )?;
-        whole(
-            "claimSeconds",
-            i64::from(self.claim_seconds),
-            MAX_CLAIM_SECONDS,
-        )?;
-        whole("maxWaiting", i64::from(self.max_waiting), MAX_WAITING)?;
+        MAX_ACTIVE.check(self.max_active)?;
+        LEASE_SECONDS.check(self.lease_seconds)?;
+        CLAIM_SECONDS.check(self.claim_seconds)?;
+        IDLE_SECONDS.check(self.idle_seconds.unwrap_or(IDLE_SECONDS.least))?;
+        MAX_WAITING.check(self.max_waiting)?;
         ensure(
             self.state != State::Scheduled || self.opens_at.is_some(),
             "opensAt",
@@ -258,8 +281,8 @@ impl Policy {
             "opensAt",
             "is an instant between the years 2000 and 2200",
         )?;
-        // Redis keeps whole microseconds.
-        self.opens_at = self.opens_at.map(|at| at.trunc_subsecs(6));
+        // Instants are shown with milliseconds, and what is shown can be set again.
+        self.opens_at = self.opens_at.map(|at| at.trunc_subsecs(3));
         let message = self.message.as_deref().unwrap_or_default();
         ensure(
             message.chars().count() <= MAX_MESSAGE && !message.chars().any(char::is_control),
@@ -267,6 +290,22 @@ impl Policy {
             "has at most 500 characters and no control characters",
         )?;
         Ok(self)
+    }
+
+    /// What scripts decide by: fields and values of the policy's hash, see `prelude.lua`.
+    pub(super) fn script_fields(&self) -> Vec<(&'static str, String)> {
+        let opens_at_us = self.opens_at.map(|at| at.timestamp_micros());
+        vec![
+            ("state", self.state.as_str().to_owned()),
+            ("order", self.order.as_str().to_owned()),
+            ("opens_at_us", opens_at_us.unwrap_or(0).to_string()),
+            ("max_active", self.max_active.to_string()),
+            ("admit_milli", self.admit_milli().to_string()),
+            ("lease_seconds", self.lease_seconds.to_string()),
+            ("claim_seconds", self.claim_seconds.to_string()),
+            ("idle_seconds", self.idle_seconds.unwrap_or(0).to_string()),
+            ("max_waiting", self.max_waiting.to_string()),
+        ]
     }
 
     /// `admitPerSecond` in whole thousandths, never more than was asked for.
@@ -333,43 +372,21 @@ where
     Option::<T>::deserialize(from).map(Some)
 }
 
-fn ranged(
-    field: &'static str,
-    wanted: Option<i64>,
-    kept: u32,
-    most: i64,
-) -> Result<u32, PolicyError> {
-    match wanted {
-        None => Ok(kept),
-        Some(wanted) => {
-            whole(field, wanted, most)?;
-            u32::try_from(wanted).map_err(|_| out_of_range(field))
-        }
+fn set(kept: &mut u32, wanted: Option<i64>) {
+    if let Some(wanted) = wanted {
+        *kept = within(wanted);
     }
 }
 
-fn whole(field: &'static str, value: i64, most: i64) -> Result<(), PolicyError> {
-    if (1..=most).contains(&value) {
-        Ok(())
-    } else {
-        Err(out_of_range(field))
-    }
-}
-
-fn out_of_range(field: &'static str) -> PolicyError {
-    let must = match field {
-        "maxActive" => "is a whole number from 1 to 1000000",
-        "leaseSeconds" => "is a whole number from 1 to 86400",
-        "claimSeconds" => "is a whole number from 1 to 3600",
-        _ => "is a whole number from 1 to 10000000",
-    };
-    PolicyError { field, must }
+/// What no rule may be becomes 0 or the largest number, which no rule may be either.
+fn within(wanted: i64) -> u32 {
+    u32::try_from(wanted.max(0)).unwrap_or(u32::MAX)
 }
 
 fn ensure(holds: bool, field: &'static str, must: &'static str) -> Result<(), PolicyError> {
     if holds {
-        Ok(())
-    } else {
-        Err(PolicyError { field, must })
+        return Ok(());
     }
+    let must = must.into();
+    Err(PolicyError { field, must })
 }

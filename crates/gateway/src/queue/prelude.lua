@@ -4,6 +4,7 @@
 --   1 policy  2 meta  3 waiting  4 active  5 unclaimed  6 tickets  7 ended  8 admitted  9 audit
 --   10 present  11 returned  12 parked  13 parked_before
 -- ARGV[1] of every script is how far the clock is put forward, in µs: 0 outside tests.
+-- A reply is a list of names and values in turn; each has a 'verdict'.
 
 assert(#KEYS == 13, 'a script takes 13 keys')
 local POLICY, META, WAITING, ACTIVE, UNCLAIMED, TICKETS, ENDED, ADMITTED, AUDIT,
@@ -34,6 +35,12 @@ local function int(number)
   return string.format('%.0f', number)
 end
 
+-- Adds names and values to a reply.
+local function with(reply, ...)
+  for _, it in ipairs({ ... }) do reply[#reply + 1] = it end
+  return reply
+end
+
 local function score(set, user)
   return tonumber(redis.call('ZSCORE', set, user))
 end
@@ -44,7 +51,7 @@ end
 
 local function read_policy()
   local field = redis.call('HMGET', POLICY, 'state', 'opens_at_us', 'max_active', 'admit_milli',
-    'lease_seconds', 'claim_seconds', 'max_waiting', 'order')
+    'lease_seconds', 'claim_seconds', 'max_waiting', 'order', 'idle_seconds')
   if not field[1] then return nil end
   return {
     state = field[1],
@@ -55,6 +62,7 @@ local function read_policy()
     claim = tonumber(field[6]) * 1000000,
     max_waiting = tonumber(field[7]),
     order = field[8],
+    idle = (tonumber(field[9]) or 0) * 1000000,
   }
 end
 
@@ -128,11 +136,12 @@ local function count(admitted, passed, freed, now)
   redis.call('HSET', ADMITTED, slots[1], entry[1], slots[2], 'm' .. entry[2])
 end
 
--- What the last minute and the last quarter of an hour brought: each admitted, passed, freed, seconds
--- since the first of them.
+-- What the last minute and the last quarter of an hour brought: each admitted, passed, freed, and
+-- seconds since the first of them.
 local function last_minutes(now)
   local second = math.floor(now / 1000000)
-  local short, long = { 0, 0, 0, second }, { 0, 0, 0, second }
+  local function nothing() return { admitted = 0, passed = 0, freed = 0, first = second } end
+  local short, long = nothing(), nothing()
   for _, kept in ipairs(redis.call('HVALS', ADMITTED)) do
     local m, at, first, a, p, f = string.match(kept, '^(m?)(%d+):(%d+):(%d+):(%d+):(%d+)$')
     local sum, oldest, newest = short, second - 59, second
@@ -143,18 +152,18 @@ local function last_minutes(now)
     at = tonumber(at)
     -- Older gateways counted admissions only, in another form: what they counted is not known here.
     if at and at >= oldest and at <= newest then
-      sum[1], sum[2], sum[3] = sum[1] + a, sum[2] + p, sum[3] + f
-      sum[4] = math.min(sum[4], tonumber(first))
+      sum.admitted, sum.passed, sum.freed = sum.admitted + a, sum.passed + p, sum.freed + f
+      sum.first = math.min(sum.first, tonumber(first))
     end
   end
-  short[4], long[4] = second - short[4] + 1, second - long[4] + 1
+  short.seconds, long.seconds = second - short.first + 1, second - long.first + 1
   return short, long
 end
 
--- Replaces the policy by the fields and values from ARGV[first] on.
+-- Replaces the policy: ARGV[first] is all of it as JSON, fields and values for scripts follow.
 local function write_policy(first, version)
   redis.call('DEL', POLICY)
-  redis.call('HSET', POLICY, unpack(ARGV, first))
+  redis.call('HSET', POLICY, 'json', unpack(ARGV, first))
   redis.call('HSET', META, 'version', int(version))
 end
 

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::reply::Reply;
 use super::script::{self, Call, Priority, Verb};
 use super::{Queue, QueueError, Ticket, eta};
 
@@ -75,8 +76,8 @@ impl Queue {
             for ticket in batch {
                 call.arg(ticket.user.member()).arg(ticket.number);
             }
-            let near: u64 = self.store().run(Priority::Hot, &call).await?;
-            recorded += near;
+            let reply: Reply = self.store().run(Priority::Hot, &call).await?;
+            recorded += reply.get::<u64>("recorded")?;
         }
         Ok(recorded)
     }

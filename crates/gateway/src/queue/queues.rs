@@ -15,9 +15,10 @@ use futures_util::{StreamExt as _, stream};
 
 use super::keys::{Keys, NAMES};
 use super::present::PollTimes;
+use super::reply::Reply;
 use super::script::{self, Priority, Store};
 use super::snapshot::{self, QueueLookup};
-use super::{Queue, QueueError, QueueId, Snapshot, StoreError, operator};
+use super::{Queue, QueueError, QueueId, Snapshot, StoreError};
 use crate::metrics::StoreMetrics;
 
 /// Names without a queue that are remembered until the next refresh. More are asked for anew.
@@ -185,7 +186,7 @@ impl Queues {
                 entry.show(*seen);
                 return Ok(());
             }
-            if self.put_back(entry, &known, priority).await? == "removed" {
+            if self.put_back(entry, &known, priority).await?.verdict() == "removed" {
                 return self.accept(entry, priority).await;
             }
         }
@@ -315,7 +316,7 @@ impl Queues {
         entry: &QueueEntry,
         known: &Snapshot,
         priority: Priority,
-    ) -> Result<String, QueueError> {
+    ) -> Result<Reply, QueueError> {
         let recovery_us = u64::try_from(self.0.recovery.as_micros()).unwrap_or(0);
         let mut call = self.store().call(&script::REVIVE, &entry.keys);
         call.arg(known.version).arg(known.epoch).arg(known.born);
@@ -325,19 +326,19 @@ impl Queues {
         call.arg(draw.map_or(0, |draw| draw.last_ticket));
         call.arg(draw.map_or(0, |draw| draw.entrants));
         call.arg(r#""a gateway that remembered it""#);
-        call.arg(operator::json(&known.policy)?);
-        call.arg(snapshot::fields(&known.policy));
-        let (verdict, _): (String, u64) = self.store().run(priority, &call).await?;
-        if verdict == "revived" {
+        call.arg(snapshot::stored(&known.policy)?);
+        let reply: Reply = self.store().run(priority, &call).await?;
+        if reply.verdict() == "revived" {
             log::warn!("queue {} was lost in redis and is put back", entry.id);
         }
-        Ok(verdict)
+        Ok(reply)
     }
 
     fn queue(&self, entry: &Arc<QueueEntry>) -> Queue {
         Queue {
             queues: self.clone(),
             entry: Arc::clone(entry),
+            pinned: None,
         }
     }
 

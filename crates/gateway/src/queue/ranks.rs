@@ -1,7 +1,8 @@
 //! Owns the look at many visits at once, for those who watch their place and do not poll.
 
+use super::reply::Reply;
 use super::script::{self, Priority, StoreError};
-use super::{Queue, QueueError, Standing, Ticket, active, undrawn};
+use super::{Queue, QueueError, Standing, Ticket};
 
 /// Visits that one script looks up: it stands in the way of others for less than a millisecond.
 const BATCH: usize = 200;
@@ -22,16 +23,16 @@ impl Queue {
             for ticket in batch {
                 call.arg(ticket.user.member()).arg(ticket.number);
             }
-            let found: Vec<(u8, u64)> = self.store().run(Priority::Background, &call).await?;
+            let found: Vec<Reply> = self.store().run(Priority::Background, &call).await?;
             if found.len() != batch.len() {
                 return Err(StoreError::Odd("an answer of another length").into());
             }
-            standings.extend(found.into_iter().map(|(kind, number)| match kind {
-                1 => Some(self.in_line(number)),
-                2 => Some(active(number)),
-                3 => Some(undrawn(number)),
-                _ => None,
-            }));
+            for reply in &found {
+                standings.push(match reply.verdict() {
+                    "unclear" => None,
+                    _ => Some(self.standing(reply)?),
+                });
+            }
         }
         Ok(standings)
     }

@@ -1,12 +1,12 @@
 -- remove: ends the queue and every visit in it. What is left says that it was removed on purpose.
 --
 -- ARGV: 2 version that the caller saw  3 by  4 before (3 and 4 are JSON)
--- Returns { verdict, version }
+-- Returns verdict
 --   verdict 'done' | 'stale': somebody else was faster, nothing is changed
 
 assert(#ARGV == 4, 'remove takes 4 arguments')
 local meta = read_meta()
-if meta.version ~= tonumber(ARGV[2]) then return { 'stale', meta.version } end
+if meta.version ~= tonumber(ARGV[2]) then return { 'verdict', 'stale' } end
 
 local now = now_us()
 local version = meta.version + 1
@@ -16,4 +16,4 @@ redis.call('UNLINK', POLICY, META, WAITING, ACTIVE, UNCLAIMED, TICKETS, ENDED, A
 local removed = math.max(now, meta.epoch)
 redis.call('HSET', META, 'removed', int(removed), 'version', int(version))
 note(version, now, ARGV[3], ARGV[4], 'null')
-return { 'done', version }
+return { 'verdict', 'done' }

@@ -1,20 +1,20 @@
 -- restore: brings a visit that Redis lost back to its own place.
 --
 -- ARGV: 2 near  3 pace (see lanes)  4 user  5 ticket  6 epoch
--- Returns { verdict, number, room }
+-- Returns verdict
 --   verdict 'waiting' | 'undrawn': as in touch
---   verdict 'over':    not lost, or the user has another place; number is 0
---   verdict 'gone' | 'removed': number is 0
+--   verdict 'over':    not lost, or the user has another place
+--   verdict 'gone' | 'removed'
 
 assert(#ARGV == 6, 'restore takes 6 arguments')
 local near, pace, user = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local ticket, epoch = tonumber(ARGV[5]), tonumber(ARGV[6])
 
 local policy = read_policy()
-if not policy then return { absence(), 0, 0 } end
+if not policy then return { 'verdict', absence() } end
 local meta = read_meta()
 local now = now_us()
-if not is_lost(user, ticket, epoch, meta, now) then return { 'over', 0, 0 } end
+if not is_lost(user, ticket, epoch, meta, now) then return { 'verdict', 'over' } end
 draw(policy, meta, now)
 
 if score(ACTIVE, user) then end_visit(user, meta) end
@@ -24,5 +24,5 @@ local seen_by_nobody = now < meta.recovers_at or ticket > meta.last or is_undraw
 local lane = seen_by_nobody and WAITING or RETURNED
 redis.call('ZADD', lane, int(key), user)
 redis.call('HSET', META, 'last', int(math.max(meta.last, ticket)))
-local verdict, number = tell(user, lane, key, near, pace, policy, meta, now)
-return { verdict, number, lane == RETURNED and room(policy, meta, now) or 0 }
+return with(tell(user, lane, key, near, pace, policy, meta, now),
+  'room', lane == RETURNED and room(policy, meta, now) or 0)

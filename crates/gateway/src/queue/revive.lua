@@ -3,8 +3,8 @@
 --
 -- ARGV: 2 version  3 epoch  4 born  5 last ticket  6 µs in which nobody is let in
 --       7 seed of a lottery, or ''  8 highest ticket drawn, or 0  9 entrants
---       10 by  11 policy (10 and 11 are JSON)  12.. fields and values of the policy
--- Returns { verdict, version }
+--       10 by (JSON)  11.. the policy (see write_policy)
+-- Returns verdict
 --   verdict 'revived' | 'alive': nothing was lost | 'removed': an operator ended it since
 
 assert(#ARGV >= 13 and #ARGV % 2 == 1, 'revive takes 11 arguments and pairs')
@@ -12,13 +12,13 @@ local version, epoch, born = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV
 local last, seed, drawn = tonumber(ARGV[5]), ARGV[7], tonumber(ARGV[8])
 
 local meta = read_meta()
-if meta.removed >= epoch then return { 'removed', meta.version } end
+if meta.removed >= epoch then return { 'verdict', 'removed' } end
 local policy = read_policy()
 -- Made anew by somebody who did not know it, or an old copy of what was there before.
 local made_anew = policy and meta.born > epoch
 local other_life = not policy or made_anew or meta.epoch < epoch
 local older_policy = not policy or meta.version < version
-if not other_life and not older_policy then return { 'alive', meta.version } end
+if not other_life and not older_policy then return { 'verdict', 'alive' } end
 
 local now = now_us()
 if other_life then
@@ -30,8 +30,8 @@ end
 if seed ~= '' and (seed ~= meta.seed or drawn > meta.drawn) then
   redis.call('HSET', META, 'seed', seed, 'drawn', int(drawn), 'entrants', ARGV[9], 'unsorted', 1)
 end
-if not older_policy then return { 'revived', meta.version } end
+if not older_policy then return { 'verdict', 'revived' } end
 version = version + 1
-write_policy(12, version)
+write_policy(11, version)
 note(version, now, ARGV[10], 'null', ARGV[11])
-return { 'revived', version }
+return { 'verdict', 'revived' }

@@ -3,13 +3,16 @@
 //! A snapshot is at most about a second old. Nothing is decided by it that two visitors could
 //! race for: it only tells numbers and the rules.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chassis::time::Timestamp;
 use redis::Value;
 
+use super::StoreError;
 use super::draw::{Draw, Lottery};
 use super::policy::{Policy, State};
+use super::reply::Reply;
 
 /// So many events of a kind are enough to tell a rate to about a fifth.
 const ENOUGH: u64 = 30;
@@ -86,33 +89,6 @@ pub(super) enum QueueLookup {
     Gone,
 }
 
-type PolicyFields = (
-    Option<String>,
-    Option<String>,
-    Option<i64>,
-    Option<u32>,
-    Option<u64>,
-    Option<u32>,
-    Option<u32>,
-    Option<u32>,
-    Option<String>,
-);
-type Counters = (u64, u64, u64, u64, u64, u64, u64, u64, u64);
-type Lengths = (u64, u64, u64, u64, u64);
-/// Admitted, passed by, places given back, seconds since the first of them.
-type Counts = (u64, u64, u64, u64);
-type Reply = (
-    String,
-    u64,
-    String,
-    Value,
-    Counters,
-    Lengths,
-    Counts,
-    Counts,
-    Value,
-);
-
 impl Snapshot {
     /// Whether nobody is let in although visitors wait: their ETA is not known.
     pub fn paused(&self) -> bool {
@@ -167,6 +143,15 @@ impl Snapshot {
 }
 
 impl Flow {
+    fn read(reply: &Reply) -> Result<Self, StoreError> {
+        Ok(Self::new(
+            reply.get("admitted")?,
+            reply.get("passed")?,
+            reply.get("freed")?,
+            reply.get("seconds")?,
+        ))
+    }
+
     pub fn new(admitted: u64, passed: u64, freed: u64, seconds: u64) -> Self {
         Self {
             admitted,
@@ -177,13 +162,11 @@ impl Flow {
     }
 
     /// Of the last minute if that tells enough, otherwise of the last quarter of an hour.
-    pub fn seen(minute: Counts, quarter: Counts) -> Self {
-        let of = |(admitted, passed, freed, seconds)| Self::new(admitted, passed, freed, seconds);
-        let minute = of(minute);
+    pub fn seen(minute: Self, quarter: Self) -> Self {
         if minute.freed.min(minute.admitted) >= ENOUGH {
             minute
         } else {
-            of(quarter)
+            quarter
         }
     }
 
@@ -202,82 +185,82 @@ impl Flow {
 impl redis::FromRedisValue for QueueLookup {
     fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
         let reply: Reply = redis::from_redis_value(value)?;
-        let version = reply.4.0;
-        match reply.0.as_str() {
-            "removed" => Ok(QueueLookup::Removed(version)),
+        let lookup = match reply.verdict() {
+            "removed" => reply.get("version").map(QueueLookup::Removed),
             "gone" => Ok(QueueLookup::Gone),
-            _ => Ok(QueueLookup::Present(Box::new(present(reply)?))),
-        }
+            _ => present(&reply).map(|it| QueueLookup::Present(Box::new(it))),
+        };
+        Ok(lookup.map_err(|cause| cause.to_string())?)
     }
 }
 
-fn present(reply: Reply) -> Result<Snapshot, redis::ParsingError> {
-    let (_, now, state, fields, counters, lengths, minute, quarter, draw) = reply;
-    let (waiting, returned, parked, active, near) = lengths;
-    let flow = Flow::seen(minute, quarter);
-    let (version, epoch, born, last_ticket, recovers_at, joined, admitted, no_shows, inversions) =
-        counters;
+fn present(reply: &Reply) -> Result<Snapshot, StoreError> {
+    let minute = Flow::read(&reply.get("minute")?)?;
+    let flow = Flow::seen(minute, Flow::read(&reply.get("quarter")?)?);
+    let now_us: u64 = reply.get("now_us")?;
+    let state: String = reply.get("state")?;
     Ok(Snapshot {
-        at: instant(now),
-        policy: policy(redis::from_redis_value(fields)?)?,
-        version,
-        state: state.parse()?,
-        recovering: now < recovers_at,
-        waiting,
-        returned,
-        parked,
-        active,
-        admitted_last_minute: minute.0,
+        at: instant(now_us),
+        policy: policy(reply.get("policy")?)?,
+        version: reply.get("version")?,
+        state: state.parse().map_err(|_| StoreError::Odd("state"))?,
+        recovering: now_us < reply.get("recovers_at")?,
+        waiting: reply.get("waiting")?,
+        returned: reply.get("returned")?,
+        parked: reply.get("parked")?,
+        active: reply.get("active")?,
+        admitted_last_minute: minute.admitted,
         rate: flow.rate(),
         flow,
-        near,
-        epoch,
-        born,
-        last_ticket,
-        joined,
-        admitted,
-        no_shows,
-        inversions,
+        near: reply.get("near")?,
+        epoch: reply.get("epoch")?,
+        born: reply.get("born")?,
+        last_ticket: reply.get("last")?,
+        joined: reply.get("joined")?,
+        admitted: reply.get("admitted")?,
+        no_shows: reply.get("no_shows")?,
+        inversions: reply.get("inversions")?,
         early_polls: 0,
-        draw: Draw::read(&draw)?,
+        draw: Draw::read(reply)?,
     })
 }
 
-fn policy(fields: PolicyFields) -> Result<Policy, redis::ParsingError> {
-    let (state, order, opens_at, max_active, admit_milli, lease, claim, max_waiting, message) =
-        fields;
+/// The policy as it was stored; by an older gateway only in single fields.
+fn policy(fields: HashMap<String, String>) -> Result<Policy, StoreError> {
+    let odd = |_| StoreError::Odd("a policy that is not ours");
+    if let Some(json) = fields.get("json") {
+        return serde_json::from_str(json)
+            .map_err(|_| StoreError::Odd("a policy that is not ours"));
+    }
+    let number = |name: &str| fields.get(name).and_then(|it| it.parse::<u32>().ok());
+    let opens_at = fields.get("opens_at_us").and_then(|it| it.parse().ok());
     let kept = Policy::default();
     Ok(Policy {
-        state: state.unwrap_or_default().parse()?,
-        order: order.map_or(Ok(kept.order), |order| order.parse())?,
+        state: fields
+            .get("state")
+            .map_or(Ok(kept.state), |it| it.parse().map_err(odd))?,
+        order: fields
+            .get("order")
+            .map_or(Ok(kept.order), |it| it.parse().map_err(odd))?,
         opens_at: opens_at.and_then(Timestamp::from_timestamp_micros),
-        max_active: max_active.unwrap_or(kept.max_active),
-        admit_per_second: admit_milli.map_or(kept.admit_per_second, |milli| milli as f64 / 1_000.0),
-        lease_seconds: lease.unwrap_or(kept.lease_seconds),
-        claim_seconds: claim.unwrap_or(kept.claim_seconds),
-        max_waiting: max_waiting.unwrap_or(kept.max_waiting),
-        message,
+        max_active: number("max_active").unwrap_or(kept.max_active),
+        admit_per_second: number("admit_milli")
+            .map_or(kept.admit_per_second, |milli| f64::from(milli) / 1_000.0),
+        lease_seconds: number("lease_seconds").unwrap_or(kept.lease_seconds),
+        claim_seconds: number("claim_seconds").unwrap_or(kept.claim_seconds),
+        max_waiting: number("max_waiting").unwrap_or(kept.max_waiting),
+        message: fields.get("message").cloned(),
+        ..kept
     })
 }
 
-/// The fields and values of the policy's hash.
-pub(super) fn fields(policy: &Policy) -> Vec<(&'static str, String)> {
-    let mut fields = vec![
-        ("state", policy.state.as_str().to_owned()),
-        ("order", policy.order.as_str().to_owned()),
-        ("max_active", policy.max_active.to_string()),
-        ("admit_milli", policy.admit_milli().to_string()),
-        ("lease_seconds", policy.lease_seconds.to_string()),
-        ("claim_seconds", policy.claim_seconds.to_string()),
-        ("max_waiting", policy.max_waiting.to_string()),
-    ];
-    if let Some(at) = policy.opens_at {
-        fields.push(("opens_at_us", at.timestamp_micros().to_string()));
-    }
-    if let Some(message) = &policy.message {
-        fields.push(("message", message.clone()));
-    }
-    fields
+/// The policy as scripts store it: all of it as JSON, then the fields and values that they read.
+pub(super) fn stored(policy: &Policy) -> Result<Vec<String>, StoreError> {
+    let json = serde_json::to_string(policy);
+    let json = json.map_err(|_| StoreError::Odd("rules that are no JSON"))?;
+    let fields = policy.script_fields().into_iter();
+    let fields = fields.flat_map(|(name, value)| [name.to_owned(), value]);
+    Ok(std::iter::once(json).chain(fields).collect())
 }
 
 /// The instant that a script told in µs.

@@ -161,7 +161,7 @@ async fn a_return_moves_up_nobodys_number() {
 
 #[tokio::test]
 async fn who_was_parked_and_joins_again_has_the_same_place() {
-    let (_room, queue, tickets) = with_one_parked("presence-join").await;
+    let (_fixture, queue, tickets) = with_one_parked("presence-join").await;
     let again = queue.join(tickets[1].user).await.unwrap();
     assert_eq!((again.ticket, again.created), (tickets[1], false));
     assert_eq!(again.standing, Standing::Waiting { ahead: 0 });
@@ -169,7 +169,7 @@ async fn who_was_parked_and_joins_again_has_the_same_place() {
 
 #[tokio::test]
 async fn who_was_parked_and_leaves_does_not_return() {
-    let (_room, queue, tickets) = with_one_parked("presence-leave").await;
+    let (_fixture, queue, tickets) = with_one_parked("presence-leave").await;
     assert!(!queue.leave(&tickets[1]).await.unwrap().freed);
     assert!(is_over(&queue.rank(&tickets[1]).await));
     assert!(queue.join(tickets[1].user).await.unwrap().created);
@@ -335,7 +335,7 @@ async fn a_poll_before_its_time_is_answered_and_counted() {
     let queue = fixture.queue("presence-early", closed_doors(10, 1.0)).await;
     let ticket = crowd(&queue, 200).await[199];
     for _ in 0..3 {
-        let place = queue.poll(&ticket).await.unwrap();
+        let (place, _) = queue.poll(&ticket).await.unwrap();
         assert_eq!(place, Standing::Waiting { ahead: 199 });
     }
     fixture.pass(Duration::from_secs(30));

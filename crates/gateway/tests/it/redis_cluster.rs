@@ -42,7 +42,7 @@ async fn queues_on_three_masters_do_all_that_a_queue_does() {
         assert!(is_active(&queue.touch(&tickets[0]).await));
         let at_other = other.open(name).await;
         assert_eq!(
-            at_other.poll(&tickets[2]).await.unwrap(),
+            at_other.poll(&tickets[2]).await.unwrap().0,
             Standing::Waiting { ahead: 1 }
         );
         let seen = at_other.ranks(&tickets).await.unwrap();

@@ -2,7 +2,7 @@
 //! and stay for different times, and how often they were let in within the range that they were told.
 //!
 //! Admission here is the same arithmetic as in the scripts, in whole seconds; what is under test is
-//! [`super::range`] and the rate that a snapshot shows.
+//! [`Forecast`] and the rate that a snapshot shows.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,7 +11,7 @@ use chassis::time::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use super::{poll_after_ms, range};
+use super::Forecast;
 use crate::queue::policy::Policy;
 use crate::queue::snapshot::Flow;
 use crate::queue::{Snapshot, Standing};
@@ -130,12 +130,12 @@ impl Line {
     }
 
     /// As the scripts count them.
-    fn counts(&self, seconds: usize) -> (u64, u64, u64, u64) {
+    fn counts(&self, seconds: usize) -> Flow {
         let last = self.ring.len().saturating_sub(seconds);
         let of = || self.ring.range(last..);
         let is_busy = |second: &Second| second.admitted + second.passed + second.freed > 0;
         let span = of().position(is_busy).map_or(1, |first| of().len() - first);
-        (
+        Flow::new(
             of().map(|it| it.admitted).sum(),
             of().map(|it| it.passed).sum(),
             of().map(|it| it.freed).sum(),
@@ -189,14 +189,14 @@ impl Line {
             if visitor.is_ghost || visitor.next_poll > now {
                 continue;
             }
-            match range(ahead, &snapshot) {
+            let standing = Standing::Waiting { ahead };
+            let forecast = Forecast::of(&standing, &snapshot, Timestamp::default());
+            match forecast.range {
                 Some((least, most)) => visitor.promises.push((now, least, most)),
                 None => self.kept.untold += 1,
             }
             let jitter = self.rng.random_range(0.0..1.0);
-            let standing = Standing::Waiting { ahead };
-            let pause = poll_after_ms(&standing, &snapshot, Timestamp::default(), jitter);
-            visitor.next_poll = now + pause as f64 / 1_000.0;
+            visitor.next_poll = now + forecast.pause_ms(jitter) as f64 / 1_000.0;
         }
     }
 

@@ -1,0 +1,177 @@
+//! Owns the one way from a request to the verbs of a visitor: a permit, the verb, and the memory of who
+//! is inside, together.
+//!
+//! No handler takes one of them without the others. While Redis answers, only Redis decides; what is
+//! remembered is looked at only after a call failed.
+
+use chassis::time::Clock;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::admitted_cache::AdmittedCache;
+use crate::queue::{Forecast, Queue, QueueError, Standing, Ticket, UserId};
+
+/// Requests that ask Redis at the same time. More would not be answered sooner, and the time that an
+/// answer may take would run while they wait for each other.
+const PERMITS: usize = 256;
+
+/// A visit as one request sees it.
+#[derive(Clone)]
+pub struct Visit {
+    /// The queue, with the snapshot of this request.
+    pub queue: Queue,
+    /// What the token proves.
+    pub ticket: Ticket,
+    /// Where it stands.
+    pub standing: Standing,
+    /// What the visitor is told about time.
+    pub forecast: Forecast,
+}
+
+/// The answer to [`Visits::join`].
+pub struct JoinedVisit {
+    /// The visit.
+    pub visit: Visit,
+    /// Whether the place is new, or the one that the user had already.
+    pub created: bool,
+}
+
+/// Visitors' verbs for all handlers.
+pub struct Visits {
+    permits: Semaphore,
+    admitted: AdmittedCache,
+    clock: Clock,
+}
+
+impl Visits {
+    /// Nobody was seen inside yet.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            permits: Semaphore::new(PERMITS),
+            admitted: AdmittedCache::default(),
+            clock,
+        }
+    }
+
+    /// Takes a place, or finds the one that the user has.
+    ///
+    /// # Errors
+    /// Those of [`Queue::join`]; `Over` for a visit that ended here and Redis has not heard of it.
+    pub async fn join(&self, queue: &Queue, user: UserId) -> Result<JoinedVisit, QueueError> {
+        let _permit = self.permit().await;
+        let joined = queue.join(user).await?;
+        let standing = self.record(queue, &joined.ticket, Ok(joined.standing))?;
+        Ok(JoinedVisit {
+            visit: self.visit(queue, joined.ticket, standing),
+            created: joined.created,
+        })
+    }
+
+    /// The poll of one's own place.
+    ///
+    /// # Errors
+    /// As [`Visits::rank`].
+    pub async fn poll(&self, queue: &Queue, ticket: Ticket) -> Result<Visit, QueueError> {
+        let _permit = self.permit().await;
+        let (said, forecast) = match queue.poll(&ticket).await {
+            Ok((standing, forecast)) => (Ok(standing), Some(forecast)),
+            Err(cause) => (Err(cause), None),
+        };
+        let standing = self.record(queue, &ticket, said)?;
+        let mut visit = self.visit(queue, ticket, standing);
+        visit.forecast = forecast.unwrap_or(visit.forecast);
+        Ok(visit)
+    }
+
+    /// Where a visit stands, by a request that is no poll.
+    ///
+    /// # Errors
+    /// Those of [`Queue::rank`]; `Over` for a visit that ended here and Redis has not heard of it.
+    pub async fn rank(&self, queue: &Queue, ticket: Ticket) -> Result<Visit, QueueError> {
+        let _permit = self.permit().await;
+        let said = queue.rank(&ticket).await;
+        let standing = self.record(queue, &ticket, said)?;
+        Ok(self.visit(queue, ticket, standing))
+    }
+
+    /// As [`Visits::rank`], for a request that passes to the upstream: while Redis does not answer, who
+    /// was seen inside goes on until the lease ends that was seen.
+    ///
+    /// # Errors
+    /// As [`Visits::rank`].
+    pub async fn pass(
+        &self,
+        queue: &Queue,
+        ticket: Ticket,
+        is_for_active: bool,
+    ) -> Result<Visit, QueueError> {
+        let permit = self.permit().await;
+        let said = if is_for_active {
+            queue.touch(&ticket).await
+        } else {
+            queue.rank(&ticket).await
+        };
+        drop(permit);
+        let standing = match self.record(queue, &ticket, said) {
+            Err(QueueError::StoreUnavailable(cause)) => self
+                .admitted
+                .get(queue, &ticket, self.clock.now())
+                .ok_or(QueueError::StoreUnavailable(cause))?,
+            said => said?,
+        };
+        Ok(self.visit(queue, ticket, standing))
+    }
+
+    /// Ends a visit.
+    ///
+    /// # Errors
+    /// Those of [`Queue::leave`]; the visit has ended here all the same.
+    pub async fn leave(&self, queue: &Queue, ticket: &Ticket) -> Result<(), QueueError> {
+        let _permit = self.permit().await;
+        self.admitted.leave(queue, ticket).await
+    }
+
+    /// Ends a visit whose visitor will not ask twice. If Redis cannot hear of it now it will later.
+    pub async fn release(&self, queue: &Queue, ticket: &Ticket) {
+        self.admitted.release(queue, ticket).await;
+    }
+
+    /// Step: tells Redis of the visits that ended while it was away.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`: what could not be told is told at the next trigger.
+    pub async fn settle(&self) -> Result<(), QueueError> {
+        self.admitted.settle().await
+    }
+
+    /// Requests that have a permit.
+    pub fn permits_in_use(&self) -> usize {
+        PERMITS - self.permits.available_permits()
+    }
+
+    /// In the order of arrival. While Redis hangs nobody waits for long: those before are refused, and
+    /// so are those behind.
+    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.permits.acquire().await.ok()
+    }
+
+    fn record(
+        &self,
+        queue: &Queue,
+        ticket: &Ticket,
+        said: Result<Standing, QueueError>,
+    ) -> Result<Standing, QueueError> {
+        self.admitted.record(queue, ticket, said, self.clock.now())
+    }
+
+    /// A visit that stands so.
+    pub fn visit(&self, queue: &Queue, ticket: Ticket, standing: Standing) -> Visit {
+        let forecast = Forecast::of(&standing, &queue.snapshot(), self.clock.now());
+        Visit {
+            queue: queue.clone(),
+            ticket,
+            standing,
+            forecast,
+        }
+    }
+}
