@@ -310,9 +310,13 @@ fn every_alert_says_how_bad_it_is_and_what_to_do() {
 fn every_yaml_file_of_docker_can_be_read() {
     let files = files("docker", &[".yml", ".yaml"]);
     assert!(files.len() >= 6);
-    files
-        .iter()
-        .for_each(|path| assert!(yaml(path).is_mapping(), "{path}"));
+    for path in files {
+        // A file of manifests holds several documents.
+        for document in read(&path).split("\n---\n") {
+            let document: Yaml = serde_yaml_ng::from_str(document).expect(&path);
+            assert!(document.is_mapping(), "{path}");
+        }
+    }
 }
 
 fn services() -> Vec<(String, Yaml)> {
@@ -393,53 +397,81 @@ fn compose_and_the_entrypoint_set_only_what_the_programs_read() {
     }
     let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let known: BTreeSet<_> = known.split(|it| !is_word(it)).collect();
-    for path in ["docker/compose.yaml", "docker/entrypoint.sh"] {
-        let text = read(path);
+    let manifests = files("docker/kubernetes", &[".yaml"]);
+    let compose = "docker/compose.yaml".to_owned();
+    for path in manifests.into_iter().chain([compose]) {
+        // What a comment says is not set.
+        let text = read(&path);
+        let text: Vec<_> = text
+            .lines()
+            .filter(|it| !it.trim_start().starts_with('#'))
+            .collect();
+        let text = text.join("\n");
         let words = text.split(|it| !is_word(it));
         let ours = words.filter(|it| it.starts_with("BOOKING_") || it.starts_with("GATEWAY_"));
         for word in ours.collect::<BTreeSet<_>>() {
-            assert!(known.contains(word), "{path}: nothing reads {word}");
+            // A secret may stand in a file.
+            let name = word.strip_suffix("_FILE").unwrap_or(word);
+            assert!(known.contains(name), "{path}: nothing reads {word}");
         }
     }
+}
+
+#[test]
+fn every_key_that_a_container_reads_is_one_that_is_made() {
     let entrypoint = read("docker/entrypoint.sh");
-    assert!(entrypoint.contains("BOOKING_WEBHOOK_SECRET"));
+    let compose = read("docker/compose.yaml");
+    let read: BTreeSet<_> = compose
+        .lines()
+        .filter_map(|line| line.split_once("_FILE: /run/usher/"))
+        .map(|(_, file)| file.trim())
+        .collect();
+    assert!(read.len() >= 4, "{read:?}");
+    for file in read {
+        assert!(entrypoint.contains(&format!("keep {file} ")), "{file}");
+    }
+}
+
+/// A script of `docker/` whose keys stand in `folder`.
+fn script(name: &str, folder: &Path) -> PathBuf {
+    let folder = folder.to_str().unwrap();
+    let text = read(&format!("docker/{name}")).replace("/run/usher", folder);
+    let path = Path::new(folder).join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn run(script: &Path, words: &[&str]) -> String {
+    let output = Command::new("sh").arg(script).args(words).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
 fn the_keys_are_made_once_and_those_that_are_missing_later() {
     let scratch = testbed::Scratch::new().unwrap();
-    let folder = scratch.path().to_str().unwrap();
-    let script = read("docker/entrypoint.sh").replace("/run/usher", folder);
-    let path = scratch.path().join("entrypoint");
-    fs::write(&path, script).unwrap();
-    let run = |words: &[&str], set: &[(&str, &str)]| {
-        let mut command = Command::new("sh");
-        let ran = command.arg(&path).args(words).envs(set.iter().copied());
-        let output = ran.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let told = run(&["keys"], &[]);
+    let entrypoint = script("entrypoint.sh", scratch.path());
+    let told = run(&entrypoint, &["keys"]);
     assert!(told.starts_with("operator key: ") && told.len() > 40);
-    let keys = scratch.path().join("keys.env");
-    let made = fs::read_to_string(&keys).unwrap();
-    assert_eq!(run(&["keys"], &[]), told);
-    assert_eq!(fs::read_to_string(&keys).unwrap(), made, "made once");
-    let older: Vec<_> = made.lines().filter(|it| !it.contains("WEBHOOK")).collect();
-    fs::write(&keys, older.join("\n") + "\n").unwrap();
-    run(&["keys"], &[]);
-    let mended = fs::read_to_string(&keys).unwrap();
-    assert!(
-        mended.starts_with(&older.join("\n")) && mended.contains("BOOKING_WEBHOOK_SECRET=whsec_")
-    );
-    let show = "echo $BOOKING_WEBHOOK_SECRET $GATEWAY_PASS_KEY";
-    let seen = run(&["sh", "-c", show], &[("GATEWAY_PASS_KEY", "own")]);
-    let secret = mended
-        .lines()
-        .find_map(|it| it.strip_prefix("BOOKING_WEBHOOK_SECRET="));
-    assert_eq!(
-        seen.trim(),
-        format!("{} own", secret.unwrap()),
-        "what is set is kept"
-    );
+    let key = |name: &str| fs::read_to_string(scratch.path().join(name)).unwrap();
+    let (pass, webhook) = (key("pass-key"), key("webhook-secret"));
+    assert!(webhook.starts_with("whsec_"), "{webhook}");
+    assert_eq!(run(&entrypoint, &["keys"]), told, "made once");
+    fs::remove_file(scratch.path().join("webhook-secret")).unwrap();
+    run(&entrypoint, &["keys"]);
+    assert_eq!(key("pass-key"), pass, "what is there is kept");
+    assert_ne!(key("webhook-secret"), webhook, "what is missing is made");
+    assert_eq!(run(&entrypoint, &["echo", "else"]), "else\n");
+}
+
+#[test]
+fn the_demo_concert_is_made_once_through_a_gateway() {
+    let scratch = testbed::Scratch::new().unwrap();
+    let stack = testbed::Stack::start(testbed::StackOptions::new(scratch.path())).unwrap();
+    fs::write(scratch.path().join("operator-key"), stack.operator_key()).unwrap();
+    let demo = script("demo.sh", scratch.path());
+    let gateway = &stack.gateway_urls()[0];
+    let first = run(&demo, &[gateway]);
+    assert!(first.starts_with("made the demo concert "), "{first}");
+    assert_eq!(run(&demo, &[gateway]), "there is a concert already\n");
 }

@@ -39,6 +39,8 @@ pub struct Config {
     pub db_pool: u32,
     /// `BOOKING_WORKERS`: threads that serve HTTP; 0, which is one per core.
     pub workers: usize,
+    /// `BOOKING_DRAIN_S`: how long a stop goes on answering, not ready; 5 s.
+    pub drain: Duration,
     /// `BOOKING_GRACE_S`: what runs may take to finish, in seconds; 10.
     pub grace_s: u64,
     /// `BOOKING_START_WAIT_S`: how long to wait for MySQL at the start, in seconds; 30.
@@ -80,6 +82,7 @@ impl Config {
         let max_seats = within(env, "BOOKING_MAX_SEATS", "4", MAX_SEATS, 1, 50);
         let db_pool = within(env, "BOOKING_DB_POOL", "16", DB_POOL, 1, 500);
         let workers = within(env, "BOOKING_WORKERS", "0", WORKERS, 0, 256);
+        let drain_s: u64 = within(env, "BOOKING_DRAIN_S", "5", DRAIN_S, 0, 300);
         let grace_s = within(env, "BOOKING_GRACE_S", "10", GRACE_S, 0, 300);
         let start_wait_s: u64 = within(env, "BOOKING_START_WAIT_S", "30", START_WAIT_S, 0, 600);
         let sweep_batch = within(env, "BOOKING_SWEEP_BATCH", "100", SWEEP_BATCH, 1, 1000);
@@ -112,6 +115,7 @@ impl Config {
             max_seats,
             db_pool,
             workers,
+            drain: Duration::from_secs(drain_s),
             grace_s,
             start_wait: Duration::from_secs(start_wait_s),
             sweep_batch,
@@ -160,6 +164,8 @@ const MAX_SEATS: &str =
 const DB_POOL: &str =
     "Connections to MySQL, 1 to 500. More requests than this wait shortly, then get 503.";
 const WORKERS: &str = "Worker threads that serve HTTP, 0 to 256; 0 is one per core.";
+const DRAIN_S: &str = "How long a stop goes on answering, not ready, in seconds, 0 to 300.\n\
+    So long gateways and balancers may take to notice.";
 const GRACE_S: &str =
     "How long requests that run may take to finish after SIGTERM, in seconds, 0 to 300.";
 const START_WAIT_S: &str = "How long to wait for MySQL at the start, in seconds, 0 to 600.";
@@ -302,6 +308,7 @@ mod tests {
             ("BOOKING_MAX_SEATS", "0"),
             ("BOOKING_DB_POOL", "0"),
             ("BOOKING_WORKERS", "257"),
+            ("BOOKING_DRAIN_S", "301"),
             ("BOOKING_GRACE_S", "301"),
             ("BOOKING_START_WAIT_S", "1h"),
             ("BOOKING_SWEEP_BATCH", "0"),

@@ -114,8 +114,9 @@ where
 }
 
 async fn serve(config: Config) -> Result<ExitCode, StartError> {
+    let drain = config.drain;
     let running = booking::start(config, Clock::system()).await?;
-    running.until_signal().await.map_err(no_signal)?;
+    running.until_signal(drain).await.map_err(no_signal)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Reading a variable also declares it, so the page that `--help` prints can never differ from
 //! what is read. All mistakes are collected and told at once; a value of a secret is never shown.
+//! A secret `NAME` may stand in a file that `NAME_FILE` names.
 
 use std::fmt::{Display, Write as _};
+use std::fs;
 use std::str::FromStr;
 
 /// Exit code for a bad command line or configuration (`EX_USAGE` of BSD's sysexits).
@@ -88,7 +90,7 @@ impl<'a> Env<'a> {
         T::Err: Display,
     {
         self.declare(name, None, false, help);
-        let text = self.value(name)?;
+        let text = self.secret_value(name)?;
         self.parse(name, &text, false)
     }
 
@@ -99,10 +101,13 @@ impl<'a> Env<'a> {
         T::Err: Display,
     {
         self.declare(name, None, true, help);
-        match self.value(name) {
+        let mistakes = self.mistakes.len();
+        match self.secret_value(name) {
             Some(text) => self.parse(name, &text, false),
             None => {
-                self.mistakes.push(format!("{name} must be set. {help}"));
+                if self.mistakes.len() == mistakes {
+                    self.mistakes.push(format!("{name} must be set. {help}"));
+                }
                 None
             }
         }
@@ -158,7 +163,11 @@ impl<'a> Env<'a> {
             Ok(value) => value,
             Err(cause) => panic!("the default of {name} does not parse: {cause}"),
         };
-        match self.value(name) {
+        let given = match show {
+            true => self.value(name),
+            false => self.secret_value(name),
+        };
+        match given {
             Some(text) => self.parse(name, &text, show).unwrap_or_else(fallback),
             None => fallback(),
         }
@@ -182,6 +191,26 @@ impl<'a> Env<'a> {
     /// An empty variable counts as one that is not set, as compose files leave them.
     fn value(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|text| !text.trim().is_empty())
+    }
+
+    /// A secret may also stand in a file that `NAME_FILE` names, as container platforms mount them; the variable itself wins.
+    fn secret_value(&mut self, name: &str) -> Option<String> {
+        if let Some(text) = self.value(name) {
+            return Some(text);
+        }
+        let path = self.value(&format!("{name}_FILE"))?;
+        match fs::read_to_string(&path) {
+            Ok(text) if !text.trim().is_empty() => Some(text),
+            Ok(_) => {
+                self.mistakes.push(format!("{name}_FILE: {path} is empty"));
+                None
+            }
+            Err(cause) => {
+                self.mistakes
+                    .push(format!("{name}_FILE: {path} cannot be read: {cause}"));
+                None
+            }
+        }
     }
 
     fn parse<T>(&mut self, name: &str, text: &str, show: bool) -> Option<T>
@@ -238,6 +267,30 @@ mod tests {
         assert_eq!(told.lines().count(), 6, "{told}");
         assert!(told.contains("PORT") && told.contains("\"x\"") && told.contains("OTHER"));
         assert!(!told.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_may_stand_in_a_file_and_the_variable_itself_wins() {
+        let folder = std::env::temp_dir().join(format!("env-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("key");
+        std::fs::write(&path, "42\n").expect("written");
+        let lookup = |name: &str| match name {
+            "KEY_FILE" | "BOTH_FILE" => Some(path.display().to_string()),
+            "BOTH" => Some("7".to_owned()),
+            "PORT_FILE" => Some(path.display().to_string()),
+            "GONE_FILE" => Some("/nowhere/key".to_owned()),
+            _ => None,
+        };
+        let mut env = Env::new(&lookup);
+        assert_eq!(env.secret::<u16>("KEY", "A key."), Some(42));
+        assert_eq!(env.secret_or::<u16>("BOTH", "1", "A key."), 7);
+        assert_eq!(env.optional::<u16>("PORT", "No secret."), None);
+        assert_eq!(env.secret::<u16>("GONE", "A key."), None);
+        let told = env.finish().expect_err("one mistake").to_string();
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains("GONE_FILE: /nowhere/key"), "{told}");
+        std::fs::remove_dir_all(&folder).expect("removed");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpRequest, web};
-use log::LevelFilter;
+use log::{Level, LevelFilter};
 use log4rs::config::{Appender, Config, Deserializers, Logger, Root};
 use log4rs::encode::pattern::PatternEncoder;
 
@@ -28,6 +28,9 @@ use gathered::{Gathered, GatheredDeserializer};
 const PATTERN: &str = "{d(%Y-%m-%dT%H:%M:%S%.3fZ)(utc)} {l:<5} {t} {m}{n}";
 /// The target of access lines, so that a log file can send them elsewhere.
 const ACCESS: &str = "access";
+
+/// Routes that ask only whether the process is well.
+const PROBES: [&str; 3] = ["/live", "/ready", "/metrics"];
 
 /// Libraries whose everyday words nobody reads.
 const QUIET: [&str; 3] = ["actix_server", "tokio_cron_scheduler", "actix_http"];
@@ -91,8 +94,14 @@ pub async fn access<B: MessageBody + 'static>(
     let request = answer.request();
     let route = pattern(request);
     let status = answer.status();
-    log::info!(
+    // Probes come every few seconds for ever; only one that fails is news.
+    let level = match PROBES.contains(&&*route) && status.is_success() {
+        true => Level::Debug,
+        false => Level::Info,
+    };
+    log::log!(
         target: ACCESS,
+        level,
         "{} {route} {} {:.1} ms [{}]{}",
         request.method(),
         status.as_u16(),

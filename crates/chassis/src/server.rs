@@ -1,8 +1,8 @@
 //! Owns the life of a process: bind, run, finish what runs, end.
 //!
 //! A service builds its own `HttpServer`; this module gives it a listener and runs it beside the
-//! admin listener until a signal, then stops in order: not ready, no new steps, no new
-//! connections, what runs is finished within the grace period, admin listener last.
+//! admin listener until a signal, then stops in order: not ready, a while of answering with `Connection: close`, no new
+//! steps, no new connections, what runs is finished within the grace period, admin listener last.
 
 use std::any::Any;
 use std::io;
@@ -278,8 +278,16 @@ impl Spawned {
 
 impl Running {
     /// Serves until SIGTERM or SIGINT, then stops in order.
-    pub async fn until_signal(self) -> io::Result<()> {
+    ///
+    /// For `drain` it is not ready and still answers, with `Connection: close`: so long whoever spreads the requests
+    /// may take to notice. A second signal cuts that short.
+    pub async fn until_signal(self, drain: Duration) -> io::Result<()> {
         signalled().await?;
+        self.health.drain();
+        if !drain.is_zero() {
+            // The time being up is the usual end; a second signal, or none that can be heard, is another.
+            let _ = tokio::time::timeout(drain, signalled()).await;
+        }
         self.stop().await;
         log::info!("stopped");
         Ok(())

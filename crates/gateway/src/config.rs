@@ -96,6 +96,8 @@ pub struct Process {
     pub workers: usize,
     /// `GATEWAY_START_WAIT_S`: how long the start waits for the store.
     pub start_wait: Duration,
+    /// `GATEWAY_DRAIN_S`: how long a stop goes on answering, not ready.
+    pub drain: Duration,
     /// `GATEWAY_GRACE_S`: how long a stop waits for what runs.
     pub grace: Duration,
     /// `LOG_CONFIG`: a log4rs file.
@@ -237,6 +239,12 @@ impl Process {
                 "GATEWAY_START_WAIT_S",
                 "30",
                 "Seconds that the start waits for Redis before it gives up.",
+            ),
+            drain: seconds(
+                env,
+                "GATEWAY_DRAIN_S",
+                "5",
+                "Seconds for which a stop goes on answering, not ready, until balancers have noticed.",
             ),
             grace: seconds(
                 env,
@@ -434,6 +442,7 @@ mod tests {
             ("GATEWAY_POW_BITS", "25"),
             ("GATEWAY_START_WAIT_S", "x"),
             ("GATEWAY_WORKERS", "x"),
+            ("GATEWAY_DRAIN_S", "x"),
             ("GATEWAY_GRACE_S", "x"),
             ("LOG_LEVEL", "loud"),
         ] {

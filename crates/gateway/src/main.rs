@@ -95,6 +95,7 @@ async fn serve(config: Config) -> ExitCode {
         eprintln!("{cause}");
         return ExitCode::from(EXIT_USAGE);
     }
+    let drain = config.process.drain;
     let running = match gateway::start(config, Clock::system()).await {
         Ok(running) => running,
         Err(cause) => {
@@ -102,7 +103,7 @@ async fn serve(config: Config) -> ExitCode {
             return ExitCode::from(EXIT_UNAVAILABLE);
         }
     };
-    let outcome = running.until_signal().await;
+    let outcome = running.until_signal(drain).await;
     log::logger().flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,6 +28,14 @@ pub struct ProgramOptions {
     pub log: PathBuf,
 }
 
+/// No balancer stands before what a test starts, so nobody needs time to notice a stop. What is given later wins.
+fn no_drain() -> impl Iterator<Item = (String, String)> {
+    let names = ["GATEWAY_DRAIN_S", "BOOKING_DRAIN_S"];
+    names
+        .into_iter()
+        .map(|name| (name.to_owned(), "0".to_owned()))
+}
+
 /// A running service. It gets SIGTERM when the starting process is gone.
 #[derive(Debug)]
 pub struct Program {
@@ -45,7 +53,7 @@ impl Program {
             program: options.binary,
             arguments: options.arguments.into_iter().map(Into::into).collect(),
             hidden: vec!["GATEWAY_", "BOOKING_", "LOG_CONFIG"],
-            environment: options.environment,
+            environment: no_drain().chain(options.environment).collect(),
             log: options.log,
             ending: Ending::InOrder,
         };

@@ -1,5 +1,7 @@
 //! The program on the command line: clear words and the right exit code, never a panic.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -117,31 +119,72 @@ fn a_bad_command_line_or_configuration_is_exit_code_64_and_names_every_mistake()
     assert!(told(&log).contains("/nowhere/log.yaml"));
 }
 
-#[test]
-fn a_process_that_is_asked_to_stop_ends_with_exit_code_0() {
-    let (scratch, port) = (Scratch::new().unwrap(), testbed::free_port());
-    let environment = [
+/// A booking of its own with these variables on top of what it needs.
+fn started(scratch: &Scratch, variables: &[(&str, &str)]) -> Program {
+    let port = testbed::free_port();
+    let needed = [
         ("BOOKING_LISTEN", format!("127.0.0.1:{port}")),
         ("BOOKING_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
         ("BOOKING_MYSQL_URL", testbed::mariadb().create_database()),
         ("BOOKING_REDIS_URL", testbed::redis().url()),
         ("BOOKING_PASS_KEY", KEY.to_owned()),
     ];
+    let needed = needed.map(|(name, value)| (name.to_owned(), value));
+    let more = variables.iter();
+    let more = more.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let options = ProgramOptions {
         binary: env!("CARGO_BIN_EXE_booking").into(),
         arguments: Vec::new(),
-        environment: environment
-            .map(|(name, value)| (name.to_owned(), value))
-            .into(),
+        environment: needed.into_iter().chain(more).collect(),
         port,
         log: scratch.path().join("booking.log"),
     };
     let mut booking = Program::start("booking", options).unwrap();
     booking.wait_ready(Duration::from_secs(60)).unwrap();
+    booking
+}
+
+#[test]
+fn a_process_that_is_asked_to_stop_ends_with_exit_code_0() {
+    let scratch = Scratch::new().unwrap();
+    let mut booking = started(&scratch, &[]);
     assert_eq!(booking.terminate().unwrap(), 0, "{}", booking.log_tail());
     let log = booking.log_tail();
     assert!(log.contains("SIGTERM") && log.contains("stopped"), "{log}");
     assert!(!log.contains(KEY), "{log}");
+}
+
+/// The answer to a GET over a connection of its own, as it came; empty when there is none.
+fn answer(port: u16, path: &str) -> String {
+    let mut text = String::new();
+    if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        // Without `connection: close` in the answer this ends by the time-out, with what came.
+        let _ = stream.read_to_string(&mut text);
+    }
+    text.to_lowercase()
+}
+
+#[test]
+fn a_process_that_drains_is_not_ready_and_goes_on_answering_until_a_second_signal() {
+    let scratch = Scratch::new().unwrap();
+    let mut booking = started(&scratch, &[("BOOKING_DRAIN_S", "300")]);
+    let port = booking.port();
+    booking.ask_to_stop();
+    let is_draining = || {
+        answer(port, "/ready")
+            .starts_with("http/1.1 503")
+            .then_some(())
+    };
+    testbed::wait_for("draining", Duration::from_secs(30), is_draining).unwrap();
+    let live = answer(port, "/live");
+    assert!(live.starts_with("http/1.1 200"), "{live}");
+    assert!(live.contains("connection: close"), "{live}");
+    assert_eq!(booking.terminate().unwrap(), 0, "{}", booking.log_tail());
 }
 
 #[test]
