@@ -63,8 +63,8 @@ impl Fixture {
     fn start_booking(&mut self, point: &str) {
         self.starts += 1;
         let stack = &mut self.sale.stack;
-        stack.booking.kill();
-        let port = stack.booking.port();
+        stack.bookings[0].kill();
+        let port = stack.bookings[0].port();
         let environment = [
             ("BOOKING_LISTEN", format!("127.0.0.1:{port}")),
             ("BOOKING_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
@@ -83,8 +83,10 @@ impl Fixture {
             port,
             log,
         };
-        stack.booking = Program::start("booking", options).unwrap();
-        stack.booking.wait_ready(Duration::from_secs(60)).unwrap();
+        stack.bookings[0] = Program::start("booking", options).unwrap();
+        stack.bookings[0]
+            .wait_ready(Duration::from_secs(60))
+            .unwrap();
     }
 
     async fn totals(&self) -> serde_json::Value {
@@ -142,7 +144,7 @@ async fn a_process_that_ends_between_any_two_steps_loses_nothing_and_does_nothin
             "{}: {said:?}",
             story.point
         );
-        let booking = &mut fixture.sale.stack.booking;
+        let booking = &mut fixture.sale.stack.bookings[0];
         let ended = wait_for("the process to end", Duration::from_secs(30), || {
             booking.ended()
         });

@@ -128,7 +128,7 @@ fn catalogue() -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_catalogue_says_what_the_programs_show() {
     let sale = Sale::with(1, 4, Brokers::StandIn).await;
-    let forwarder = sale.stack.events.as_ref().unwrap().forwarder.url();
+    let forwarder = sale.stack.events.as_ref().unwrap().forwarders[0].url();
     let page = read(PAGE);
     let intro = page.split("## gateway").next().unwrap().trim_end();
     let mut expected = intro.to_owned();

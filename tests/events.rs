@@ -63,9 +63,9 @@ async fn what_is_paid_is_told_once_and_in_order_also_after_the_broker_hung_and_t
     events.kafka.as_ref().unwrap().freeze();
     reservations.push(buy(&mut sale.visitor(1), 2).await);
     let events = sale.stack.events.as_mut().unwrap();
-    events.forwarder.kill();
+    events.forwarders[0].kill();
     events.kafka.as_ref().unwrap().thaw();
-    events.forwarder.restart().unwrap();
+    events.forwarders[0].restart().unwrap();
     reservations.push(buy(&mut sale.visitor(2), 3).await);
 
     let received = until_received(&sale, 9);

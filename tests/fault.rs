@@ -61,12 +61,12 @@ async fn no_seat_is_sold_twice_when_gateway_and_booking_are_killed_in_the_middle
     sale.stack.gateways[0].kill();
     sale.stack.gateways[0].restart().unwrap();
     reached(&done, 60).await;
-    sale.stack.booking.kill();
-    sale.stack.booking.restart().unwrap();
+    sale.stack.bookings[0].kill();
+    sale.stack.bookings[0].restart().unwrap();
     reached(&done, 100).await;
     sale.stack.gateways[1].kill();
-    sale.stack.booking.kill();
-    sale.stack.booking.restart().unwrap();
+    sale.stack.bookings[0].kill();
+    sale.stack.bookings[0].restart().unwrap();
     sale.stack.gateways[1].restart().unwrap();
 
     let bought = stories.join_all().await;
@@ -81,7 +81,7 @@ async fn what_is_killed_is_started_again_where_it_was() {
     let mut visitor = sale.visitor(0);
     visitor.enter().await;
     sale.stack.gateways[0].kill();
-    sale.stack.booking.kill();
+    sale.stack.bookings[0].kill();
     let mut revived = BTreeSet::new();
     while let Some(ended) = sale.stack.revive().unwrap() {
         assert_eq!(ended.code, 128 + 9, "{}", ended.log_tail);

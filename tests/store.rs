@@ -256,11 +256,11 @@ async fn a_database_that_is_killed_among_500_payments_keeps_every_one_and_double
         payers.spawn(pay(visitor, reservation, answered.clone(), turns.clone()));
     }
     reached(&answered, PAYERS / 10).await;
-    sale.stack.mariadb.kill();
+    sale.stack.mariadb_mut().kill();
     // The outage lasts until many have felt it.
     let felt = answered.load(Ordering::SeqCst) + PAYERS / 5;
     reached(&answered, felt).await;
-    sale.stack.mariadb.restart().unwrap();
+    sale.stack.mariadb_mut().restart().unwrap();
     let outcomes = payers.join_all().await;
 
     let firsts: Vec<Said> = outcomes.iter().map(|(first, ..)| first.clone()).collect();

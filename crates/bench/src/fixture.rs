@@ -108,7 +108,7 @@ impl Fixture {
 
     /// The service itself.
     pub fn booking(&self) -> Target {
-        Target::local(self.stack.booking.port())
+        Target::local(self.stack.bookings[0].port())
     }
 
     /// The smallest server.

@@ -148,7 +148,7 @@ fn measure(benches: &[&Bench], plan: Plan, json: Option<PathBuf>) -> io::Result<
     };
     progress("starting the stack");
     let mut fixture = Fixture::open(plan)?;
-    let machine = machine::describe(&fixture.stack.mariadb, turns::CLIENT_THREADS);
+    let machine = machine::describe(fixture.stack.mariadb(), turns::CLIENT_THREADS);
     for (name, value) in &machine {
         say(&format!("{name:<18} {value}"))?;
     }

@@ -39,6 +39,15 @@ impl Profile {
     }
 }
 
+/// What a server shows to whoever connects over TLS; files in PEM form.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// Its certificate.
+    pub certificate: PathBuf,
+    /// The key of the certificate.
+    pub key: PathBuf,
+}
+
 /// A binary of this workspace, in the target folder that the running program comes from.
 ///
 /// # Errors

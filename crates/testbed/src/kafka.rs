@@ -1,35 +1,88 @@
-//! A broker in memory that stands in for Kafka.
+//! A private Kafka: a real broker, or the one in memory that stands in for it.
+
+mod broker;
+mod jars;
 
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::files::{Profile, binary};
+use crate::files::{Profile, TlsFiles, binary};
+use crate::port;
 use crate::supervised::{Ending, Launch, Supervised, supervised_controls};
 
-const READY: Duration = Duration::from_secs(30);
+/// A busy machine needs longer for Java than for everything else together.
+const READY: Duration = Duration::from_secs(120);
 /// Its output, in its folder.
 pub(crate) const LOG: &str = "kafka.log";
+/// What a real one holds, in its folder.
+pub(crate) const HELD: &str = "data";
 
-/// The `kafka-stand-in` of this workspace as a process of its own, on a free port of 127.0.0.1.
+/// How a real broker is started.
+#[derive(Clone, Debug, Default)]
+pub struct KafkaOptions {
+    /// `None`: the port that the folder remembers, or a free one.
+    pub port: Option<u16>,
+    /// Whether it is stopped in order when the starting process is gone.
+    pub durable: bool,
+    /// Whether clients must say who they are; without it anybody may do anything.
+    pub login: Option<KafkaLogin>,
+    /// More settings of the broker, as its own documentation names them.
+    pub settings: Vec<(String, String)>,
+}
+
+/// Who may connect: by SASL with PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or OAUTHBEARER with unsigned tokens.
+#[derive(Clone, Debug)]
+pub struct KafkaLogin {
+    /// The one user.
+    pub user: String,
+    /// Their password.
+    pub password: String,
+    /// Over TLS, with this certificate and this key in PKCS 8.
+    pub tls: Option<TlsFiles>,
+}
+
+/// A broker as a process of its own on 127.0.0.1.
 ///
-/// It holds everything in memory: a kill or a restart loses topics, events and the offsets of groups, and it comes back
-/// on another port. Freeze and thaw it to play an outage that loses nothing.
+/// Freeze and thaw it to play an outage that loses nothing. A real one keeps everything over a kill and a restart. The
+/// stand-in holds everything in memory: it comes back empty and on another port.
 #[derive(Debug)]
 pub struct Kafka {
     supervised: Supervised,
     address: String,
+    is_real: bool,
 }
 
 supervised_controls!(Kafka);
 
 impl Kafka {
-    /// Starts one whose log is in `folder`, and waits until it listens.
+    /// Starts a real one that keeps its data in `folder`, and waits until it serves. Topics are made by clients that
+    /// ask for them; none comes by itself.
+    ///
+    /// # Errors
+    /// When Java is not there, or Maven cannot fetch the jars, which happens once for a checkout.
+    pub fn start(folder: &Path, options: &KafkaOptions) -> io::Result<Kafka> {
+        fs::create_dir_all(folder)?;
+        let folder = fs::canonicalize(folder)?;
+        let jars = jars::fetch()?;
+        port::start_on(&folder, options.port, |port| {
+            let launch = broker::launch(&folder, &jars, port, options)?;
+            let mut kafka = Kafka {
+                supervised: Supervised::start(launch)?,
+                address: format!("127.0.0.1:{port}"),
+                is_real: true,
+            };
+            kafka.wait_ready()?;
+            Ok(kafka)
+        })
+    }
+
+    /// Starts the `kafka-stand-in` of this workspace, whose log is in `folder`, and waits until it listens.
     ///
     /// # Errors
     /// When the binary has not been built; the error says how to build it.
-    pub fn start(folder: &Path, profile: Profile) -> io::Result<Kafka> {
+    pub fn stand_in(folder: &Path, profile: Profile) -> io::Result<Kafka> {
         fs::create_dir_all(folder)?;
         let supervised = Supervised::start(Launch {
             name: "kafka-stand-in".into(),
@@ -43,35 +96,55 @@ impl Kafka {
         let mut kafka = Kafka {
             supervised,
             address: String::new(),
+            is_real: false,
         };
         kafka.wait_ready()?;
         Ok(kafka)
     }
 
-    /// Where clients find it: `127.0.0.1:PORT`, another one after each restart.
+    /// Fetches what a real one is made of, if that has not been done in this checkout.
+    ///
+    /// # Errors
+    /// When Maven is not there or fails.
+    pub fn fetch() -> io::Result<()> {
+        jars::fetch().map(|_| ())
+    }
+
+    /// Where clients find it: `127.0.0.1:PORT`; of the stand-in another one after each restart.
     pub fn brokers(&self) -> &str {
         &self.address
     }
 
-    /// Stops it if it runs and starts it again: empty, and on another port.
+    /// Whether it is a real one.
+    pub fn is_real(&self) -> bool {
+        self.is_real
+    }
+
+    /// Stops it if it runs and starts it again.
     pub fn restart(&mut self) -> io::Result<()> {
         self.supervised.restart()?;
         self.wait_ready()
     }
 
-    /// It says by itself where it listens.
+    /// Stops a real one in order; the stand-in has nothing that is worth it.
+    pub fn stop(&mut self) -> io::Result<()> {
+        if !self.is_real {
+            self.kill();
+            return Ok(());
+        }
+        // A Java machine that a signal ended in order says 143.
+        self.supervised.end().map(|_| ())
+    }
+
+    /// Both say in their log that they serve, the stand-in also where.
     fn wait_ready(&mut self) -> io::Result<()> {
-        self.address.clear();
-        let (log, address) = (self.supervised.log().to_owned(), &mut self.address);
-        let start = self.supervised.log_start();
-        self.supervised.wait_ready(READY, || {
-            let text = fs::read(&log).unwrap_or_default();
-            let own = text.get(start..).unwrap_or_default();
-            let own = String::from_utf8_lossy(own);
-            // Only a whole line has the whole address.
-            let line = own.split_inclusive('\n').find(|line| line.ends_with('\n'));
-            let told = line.and_then(|line| line.trim_end().strip_prefix("ready "));
-            told.map(|told| address.push_str(told)).is_some()
+        let (address, is_real) = (&mut self.address, self.is_real);
+        self.supervised.wait_line(READY, |line| {
+            if is_real {
+                return line.ends_with(broker::STARTED);
+            }
+            let told = line.strip_prefix("ready ");
+            told.map(|told| told.clone_into(address)).is_some()
         })
     }
 }

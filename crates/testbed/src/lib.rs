@@ -17,14 +17,14 @@ mod stack;
 mod supervised;
 mod wait;
 
-pub use files::{Profile, Scratch, binary, find_program, is_root};
-pub use kafka::Kafka;
+pub use files::{Profile, Scratch, TlsFiles, binary, find_program, is_root};
+pub use kafka::{Kafka, KafkaLogin, KafkaOptions};
 pub use keys::Keys;
 pub use mariadb::{MariaDb, MariaDbOptions};
 pub use port::{free_port, is_free};
 pub use program::{Program, ProgramOptions};
-pub use redis::{Redis, RedisCluster, RedisOptions, RedisSentinels, TlsFiles};
-pub use shared::{mariadb, redis, redis_cluster};
+pub use redis::{Redis, RedisCluster, RedisOptions, RedisSentinels};
+pub use shared::{kafka, mariadb, redis, redis_cluster};
 pub use stack::{Brokers, Ended, Events, Stack, StackOptions};
 pub use wait::wait_for;
 #[cfg(feature = "tokio")]

@@ -41,6 +41,7 @@ fn no_drain() -> impl Iterator<Item = (String, String)> {
 pub struct Program {
     supervised: Supervised,
     port: u16,
+    admin_port: Option<u16>,
 }
 
 supervised_controls!(Program);
@@ -60,6 +61,7 @@ impl Program {
         Ok(Program {
             supervised: Supervised::start(launch)?,
             port: options.port,
+            admin_port: None,
         })
     }
 
@@ -85,6 +87,16 @@ impl Program {
     /// `http://127.0.0.1:PORT`
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// `http://127.0.0.1:PORT` of its admin listener: metrics and health. The public one where it has no other.
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin_port.unwrap_or(self.port))
+    }
+
+    /// Notes where its admin listener is.
+    pub(crate) fn set_admin_port(&mut self, port: u16) {
+        self.admin_port = Some(port);
     }
 
     /// The port of its public listener.

@@ -7,10 +7,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use crate::files::find_program;
+use crate::files::{TlsFiles, find_program};
 use crate::port;
 use crate::supervised::{Ending, Launch, Supervised, supervised_controls};
 use crate::wait::wait_for;
@@ -42,15 +42,6 @@ pub struct RedisOptions {
     pub password: Option<String>,
     /// Listens on another port too, over TLS.
     pub tls: Option<TlsFiles>,
-}
-
-/// What a server shows to whoever connects over TLS; files in PEM form.
-#[derive(Clone, Debug)]
-pub struct TlsFiles {
-    /// Its certificate.
-    pub certificate: PathBuf,
-    /// The key of the certificate.
-    pub key: PathBuf,
 }
 
 /// A redis-server on 127.0.0.1 with no configuration file.

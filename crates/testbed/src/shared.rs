@@ -3,12 +3,14 @@
 use std::sync::OnceLock;
 
 use crate::files::Scratch;
+use crate::kafka::{Kafka, KafkaOptions};
 use crate::mariadb::{MariaDb, MariaDbOptions};
 use crate::redis::{Redis, RedisCluster, RedisOptions};
 
 static SCRATCH: OnceLock<Scratch> = OnceLock::new();
 static REDIS: OnceLock<Redis> = OnceLock::new();
 static CLUSTER: OnceLock<RedisCluster> = OnceLock::new();
+static KAFKA: OnceLock<Kafka> = OnceLock::new();
 static MARIADB: OnceLock<MariaDb> = OnceLock::new();
 
 /// A redis-server in RAM that remembers nothing. Tests keep apart by the names of their keys.
@@ -42,6 +44,17 @@ pub fn mariadb() -> &'static MariaDb {
     MARIADB.get_or_init(|| {
         let folder = scratch().path().join("mariadb");
         MariaDb::start(&folder, MariaDbOptions::default()).expect("a mariadbd for the tests")
+    })
+}
+
+/// A real Kafka. Tests keep apart by the names of their topics and groups, and end none of it.
+///
+/// # Panics
+/// When it cannot be started; the message shows the end of its log.
+pub fn kafka() -> &'static Kafka {
+    KAFKA.get_or_init(|| {
+        let folder = scratch().path().join("kafka");
+        Kafka::start(&folder, &KafkaOptions::default()).expect("a Kafka for the tests")
     })
 }
 

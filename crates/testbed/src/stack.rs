@@ -1,28 +1,29 @@
-//! All of it: Redis, MariaDB, booking, any number of gateways, and the way of events if it is wanted.
+//! All of it: Redis, MariaDB, any number of bookings and gateways, and the way of events if it is wanted.
+//!
+//! Or a part of it: Redis and gateways before a service of somebody else.
 
 mod events;
+mod service;
+mod stores;
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use crate::files::{Profile, binary};
 use crate::keys::Keys;
-use crate::mariadb::{self, MariaDb, MariaDbOptions};
-use crate::port::{free_port, is_free, was_taken};
-use crate::program::{Program, ProgramOptions};
-use crate::redis::{self, Redis, RedisOptions};
-use crate::supervised;
-use crate::supervised::Supervised;
+use crate::mariadb::MariaDb;
+use crate::port::is_free;
+use crate::program::Program;
+use crate::redis::Redis;
+use crate::supervised::{self, Supervised};
 use events::Broker;
 pub use events::{Brokers, Events};
+use service::{ADMIN_OFFSET, Service, local};
+use stores::Stores;
 
-const READY: Duration = Duration::from_secs(60);
-/// The admin listener is this far above the public one when ports are given.
-const ADMIN_OFFSET: u16 = 1000;
-/// How often other ports are tried when somebody else was faster.
-const PORT_TRIES: u32 = 3;
+/// How far the second booking's port is above the first gateway's, past the most gateways that there may be and the way
+/// of events.
+const BOOKING_OFFSET: u16 = 53;
 
 /// What `Stack::start` starts.
 pub struct StackOptions<'a> {
@@ -30,8 +31,14 @@ pub struct StackOptions<'a> {
     pub folder: PathBuf,
     /// How many gateways, at least one.
     pub gateways: u16,
-    /// The first gateway's port; booking has the next, further gateways those after it, and each its
-    /// admin listener 1000 above. `None`: free ports.
+    /// How many bookings, at least one where there is any.
+    pub bookings: u16,
+    /// How many forwarders of events, at least one where there are brokers.
+    pub forwarders: u16,
+    /// The service behind the gateways in place of booking. There is neither a database nor the way of events then.
+    pub upstream: Option<String>,
+    /// The first gateway's port; the first booking has the next, further gateways those after it, then come the way of
+    /// events, further bookings and further forwarders; each has its admin listener 1000 above. `None`: free ports.
     pub first_port: Option<u16>,
     /// Where booking publishes events. With brokers there are a forwarder and a receiver too.
     pub brokers: Brokers,
@@ -55,6 +62,9 @@ impl StackOptions<'_> {
         StackOptions {
             folder: folder.into(),
             gateways: 1,
+            bookings: 1,
+            forwarders: 1,
+            upstream: None,
             first_port: None,
             brokers: Brokers::None,
             fresh: false,
@@ -68,34 +78,57 @@ impl StackOptions<'_> {
 
     /// Waits until what an earlier start left behind has ended; fails when a given port is in use after that.
     pub fn check(&self) -> io::Result<()> {
-        let (redis, mariadb) = (self.folder.join("redis"), self.folder.join("mariadb"));
-        let gateways =
-            (1..=self.gateways).map(|number| self.folder.join(format!("gateway-{number}.log")));
-        let servers = [
-            redis.join(redis::LOG),
-            mariadb.join(mariadb::LOG),
-            self.folder.join("booking.log"),
-        ];
-        let events = events::logs().map(|log| self.folder.join(log));
-        let logs = gateways.chain(servers).chain(events);
-        for log in logs.filter(|log| log.exists()) {
+        let services = self.services();
+        let logs = services.iter().map(|(name, _)| format!("{name}.log"));
+        let logs = logs
+            .map(PathBuf::from)
+            .chain(stores::logs())
+            .chain(events::logs());
+        for log in logs
+            .map(|log| self.folder.join(log))
+            .filter(|log| log.exists())
+        {
             supervised::own_log(&log)?;
         }
         let Some(first) = self.first_port else {
             return Ok(());
         };
-        let gateways = (2..=self.gateways).map(gateway_offset);
-        let events = [events::FORWARDER_OFFSET, events::RECEIVER_OFFSET];
-        let events = events.into_iter().filter(|_| self.brokers != Brokers::None);
-        let offsets = (0..=1).chain(gateways).chain(events);
-        let ports = offsets.flat_map(|offset| [first + offset, first + offset + ADMIN_OFFSET]);
-        match ports.into_iter().find(|port| !is_free(*port)) {
+        let offsets = services.iter().map(|(_, offset)| offset);
+        let mut ports = offsets.flat_map(|offset| [first + offset, first + offset + ADMIN_OFFSET]);
+        match ports.find(|port| !is_free(*port)) {
             None => Ok(()),
             Some(port) => {
                 let words = format!("port {port} of 127.0.0.1 is in use by another program");
                 Err(io::Error::new(io::ErrorKind::AddrInUse, words))
             }
         }
+    }
+
+    /// Every service that is started, with how far its port is above the first.
+    fn services(&self) -> Vec<(String, u16)> {
+        let mut all: Vec<_> = (1..=self.gateways.max(1)).map(gateway).collect();
+        if self.upstream.is_none() {
+            all.extend((1..=self.bookings.max(1)).map(booking));
+            if self.brokers != Brokers::None {
+                all.push(events::receiver());
+                all.extend((1..=self.forwarders.max(1)).map(events::forwarder));
+            }
+        }
+        all
+    }
+}
+
+/// The name of a gateway and how far its port is above the first: booking sits between the first and the second.
+fn gateway(number: u16) -> (String, u16) {
+    let offset = if number == 1 { 0 } else { number };
+    (format!("gateway-{number}"), offset)
+}
+
+/// The same of a booking.
+fn booking(number: u16) -> (String, u16) {
+    match number {
+        1 => ("booking".to_owned(), 1),
+        _ => (format!("booking-{number}"), BOOKING_OFFSET + number - 2),
     }
 }
 
@@ -104,17 +137,11 @@ pub struct Stack {
     // Fields are dropped in this order: first who serves, then what they need.
     /// The waiting rooms, in the order of their ports.
     pub gateways: Vec<Program>,
-    /// The seat booking behind them.
-    pub booking: Program,
+    /// The seat booking behind them; none before a service of somebody else.
+    pub bookings: Vec<Program>,
     /// Where events go, if there are brokers.
     pub events: Option<Events>,
-    /// The line.
-    pub redis: Redis,
-    /// The seats.
-    pub mariadb: MariaDb,
-    gateway_admin_ports: Vec<u16>,
-    booking_admin_port: u16,
-    mysql_url: String,
+    stores: Stores,
     keys: Keys,
 }
 
@@ -147,60 +174,53 @@ impl Stack {
     /// Starts everything and waits until all of it is ready.
     pub fn start(options: StackOptions) -> io::Result<Stack> {
         let (folder, progress) = (&options.folder, options.progress);
-        let booking_binary = binary("booking", options.profile)?;
         let gateway_binary = binary("gateway", options.profile)?;
-        fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder)?;
         options.check()?;
         if options.fresh {
-            forget(folder)?;
+            stores::forget(folder)?;
         }
         let keys = Keys::load_or_make(&folder.join("keys.env"))?;
-        let (redis, mariadb) = start_stores(&options)?;
-        let mysql_url = mariadb.ensure_database("usher")?;
-
+        let stores = Stores::start(&options)?;
         let broker = Broker::start(&options)?;
-
-        progress("starting booking, which brings the database up to date")?;
-        let (booking, booking_admin_port) = start_service(
-            ("booking", &[]),
-            &booking_binary,
-            &options,
-            (1, &options.booking_environment),
-            |port, admin_port| {
-                let mut own = booking_environment(port, admin_port, &redis, &mysql_url, &keys);
-                own.extend(broker.as_ref().map(Broker::environment));
-                own
-            },
-        )?;
+        let bookings = match options.upstream {
+            Some(_) => Vec::new(),
+            None => start_bookings(&options, &stores, broker.as_ref(), &keys)?,
+        };
         let events = match broker {
-            Some(broker) => Some(Events::start(broker, &options, &mysql_url, &keys)?),
+            Some(broker) => Some(Events::start(broker, &options, stores.mysql_url(), &keys)?),
             None => None,
         };
+        let urls: Vec<_> = bookings.iter().map(Program::url).collect();
+        let upstream = options.upstream.clone().unwrap_or(urls.join(","));
         let mut gateways = Vec::new();
-        let mut gateway_admin_ports = Vec::new();
         for number in 1..=options.gateways.max(1) {
-            let name = format!("gateway-{number}");
+            let (name, offset) = gateway(number);
             progress(&format!("starting {name}"))?;
-            let offset = gateway_offset(number);
-            let (program, admin_port) = start_service(
-                (&name, &[]),
-                &gateway_binary,
-                &options,
-                (offset, &options.gateway_environment),
-                |port, admin_port| gateway_environment(port, admin_port, &redis, &booking, &keys),
-            )?;
-            gateways.push(program);
-            gateway_admin_ports.push(admin_port);
+            let service = Service {
+                name: &name,
+                arguments: &[],
+                binary: &gateway_binary,
+                offset,
+                more: &options.gateway_environment,
+            };
+            gateways.push(service.start(&options, |port, admin_port| {
+                vec![
+                    ("GATEWAY_LISTEN", local(port)),
+                    ("GATEWAY_ADMIN_LISTEN", local(admin_port)),
+                    ("GATEWAY_REDIS_URL", stores.redis_url()),
+                    ("GATEWAY_UPSTREAM", upstream.clone()),
+                    ("GATEWAY_TOKEN_KEYS", format!("dev:{}", keys.token)),
+                    ("GATEWAY_PASS_KEY", keys.pass.clone()),
+                    ("GATEWAY_OPERATOR_KEYS", format!("dev:{}", keys.operator)),
+                ]
+            })?);
         }
         Ok(Stack {
             gateways,
-            booking,
+            bookings,
             events,
-            redis,
-            mariadb,
-            gateway_admin_ports,
-            booking_admin_port,
-            mysql_url,
+            stores,
             keys,
         })
     }
@@ -212,30 +232,64 @@ impl Stack {
 
     /// Each gateway's admin listener: metrics and health.
     pub fn gateway_admin_urls(&self) -> Vec<String> {
-        self.gateway_admin_ports
-            .iter()
-            .map(|port| format!("http://{}", local(*port)))
-            .collect()
+        self.gateways.iter().map(Program::admin_url).collect()
     }
 
-    /// Booking's own address, which clients do not use.
+    /// Whether seats are sold, and not something of somebody else.
+    pub fn sells(&self) -> bool {
+        !self.bookings.is_empty()
+    }
+
+    /// The first booking's own address, which clients do not use.
+    ///
+    /// # Panics
+    /// When there is none.
     pub fn booking_url(&self) -> String {
-        self.booking.url()
+        self.bookings[0].url()
     }
 
-    /// Booking's admin listener: metrics and health.
+    /// The first booking's admin listener: metrics and health.
+    ///
+    /// # Panics
+    /// When there is none.
     pub fn booking_admin_url(&self) -> String {
-        format!("http://{}", local(self.booking_admin_port))
+        self.bookings[0].admin_url()
     }
 
     /// The line's store.
     pub fn redis_url(&self) -> String {
-        self.redis.url()
+        self.stores.redis_url()
     }
 
-    /// The database of booking.
+    /// The server of the line's store.
+    pub fn redis(&self) -> &Redis {
+        &self.stores.redis
+    }
+
+    /// The same, to end or restart it.
+    pub fn redis_mut(&mut self) -> &mut Redis {
+        &mut self.stores.redis
+    }
+
+    /// The database of booking; empty where nothing is sold.
     pub fn mysql_url(&self) -> &str {
-        &self.mysql_url
+        self.stores.mysql_url()
+    }
+
+    /// The server of the database.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn mariadb(&self) -> &MariaDb {
+        self.stores.mariadb.as_ref().expect("a database")
+    }
+
+    /// The same, to end or restart it.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn mariadb_mut(&mut self) -> &mut MariaDb {
+        self.stores.mariadb.as_mut().expect("a database")
     }
 
     /// What `Authorization: Bearer` takes on operator routes.
@@ -263,158 +317,59 @@ impl Stack {
     /// On the same port and with the same data, so that everything else finds it again.
     pub fn revive(&mut self) -> io::Result<Option<Ended>> {
         // Stores first: a service that needs them could not become ready.
-        if let Some(ended) = Ended::of(self.redis.supervised()) {
-            self.redis.restart()?;
+        if let Some(ended) = self.stores.revive()? {
             return Ok(Some(ended));
         }
-        if let Some(ended) = Ended::of(self.mariadb.supervised()) {
-            self.mariadb.restart()?;
-            return Ok(Some(ended));
-        }
-        for program in [&mut self.booking].into_iter().chain(&mut self.gateways) {
+        for program in self.bookings.iter_mut().chain(&mut self.gateways) {
             if let Some(ended) = Ended::of(program.supervised()) {
                 program.restart()?;
                 return Ok(Some(ended));
             }
         }
         match &mut self.events {
-            Some(events) => events.revive(&mut self.booking),
+            Some(events) => events.revive(&mut self.bookings),
             None => Ok(None),
         }
     }
 
-    /// Stops everything in order: gateways, booking, the way of events, then the servers. The first error, after all were stopped.
+    /// Stops everything in order: gateways, bookings, the way of events, then the servers. The first error, after all were stopped.
     pub fn stop(&mut self) -> io::Result<()> {
-        self.gateways.iter_mut().for_each(Program::ask_to_stop);
-        let mut outcomes: Vec<_> = self.gateways.iter_mut().map(stopped).collect();
-        self.booking.ask_to_stop();
-        outcomes.push(stopped(&mut self.booking));
+        let mut outcomes = service::stop(&mut self.gateways);
+        outcomes.extend(service::stop(&mut self.bookings));
         outcomes.extend(self.events.as_mut().map(Events::stop));
-        outcomes.push(self.redis.stop());
-        outcomes.push(self.mariadb.stop());
+        outcomes.push(self.stores.stop());
         outcomes.into_iter().collect()
     }
 }
 
-fn start_stores(options: &StackOptions) -> io::Result<(Redis, MariaDb)> {
-    let (folder, durable) = (&options.folder, options.durable);
-    (options.progress)("starting redis-server")?;
-    let redis = RedisOptions {
-        durable,
-        ..RedisOptions::default()
-    };
-    let redis = Redis::start(&folder.join("redis"), redis)?;
-    (options.progress)("starting mariadbd")?;
-    let mariadb = MariaDbOptions {
-        port: None,
-        durable,
-    };
-    let mariadb = MariaDb::start(&folder.join("mariadb"), mariadb)?;
-    Ok((redis, mariadb))
-}
-
-fn stopped(program: &mut Program) -> io::Result<()> {
-    let code = program.wait_stopped()?;
-    let what = format!("{} stopped with code {code}", program.name());
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(program.supervised().error(&what))
-    }
-}
-
-/// Starts one service, with more variables than its own, and waits until it is ready; on free ports it tries others when they were just taken.
-fn start_service(
-    (name, arguments): (&str, &[&str]),
-    binary: &Path,
+fn start_bookings(
     options: &StackOptions,
-    (offset, more): (u16, &[(String, String)]),
-    environment: impl Fn(u16, u16) -> Vec<(&'static str, String)>,
-) -> io::Result<(Program, u16)> {
-    let arguments: Vec<_> = arguments.iter().map(|it| (*it).to_owned()).collect();
-    let mut tries_left = PORT_TRIES;
-    loop {
-        tries_left -= 1;
-        let (port, admin_port) = match options.first_port {
-            Some(first) => (first + offset, first + offset + ADMIN_OFFSET),
-            None => (free_port(), free_port()),
+    stores: &Stores,
+    broker: Option<&Broker>,
+    keys: &Keys,
+) -> io::Result<Vec<Program>> {
+    let binary = binary("booking", options.profile)?;
+    (options.progress)("starting booking, which brings the database up to date")?;
+    let start = |number| {
+        let (name, offset) = booking(number);
+        let service = Service {
+            name: &name,
+            arguments: &[],
+            binary: &binary,
+            offset,
+            more: &options.booking_environment,
         };
-        let own = environment(port, admin_port)
-            .into_iter()
-            .map(|(variable, value)| (variable.to_owned(), value));
-        let mut program = Program::start(
-            name,
-            ProgramOptions {
-                binary: binary.to_owned(),
-                arguments: arguments.clone(),
-                environment: own.chain(more.iter().cloned()).collect(),
-                port,
-                log: options.folder.join(format!("{name}.log")),
-            },
-        )?;
-        match program.wait_ready(READY) {
-            Ok(()) => return Ok((program, admin_port)),
-            Err(error) => {
-                drop(program);
-                let taken = was_taken(port, &error) || !is_free(admin_port);
-                if options.first_port.is_some() || tries_left == 0 || !taken {
-                    return Err(error);
-                }
-            }
-        }
-    }
-}
-
-fn booking_environment(
-    port: u16,
-    admin_port: u16,
-    redis: &Redis,
-    mysql_url: &str,
-    keys: &Keys,
-) -> Vec<(&'static str, String)> {
-    vec![
-        ("BOOKING_LISTEN", local(port)),
-        ("BOOKING_ADMIN_LISTEN", local(admin_port)),
-        ("BOOKING_MYSQL_URL", mysql_url.to_owned()),
-        ("BOOKING_REDIS_URL", redis.url()),
-        ("BOOKING_PASS_KEY", keys.pass.clone()),
-    ]
-}
-
-fn gateway_environment(
-    port: u16,
-    admin_port: u16,
-    redis: &Redis,
-    booking: &Program,
-    keys: &Keys,
-) -> Vec<(&'static str, String)> {
-    vec![
-        ("GATEWAY_LISTEN", local(port)),
-        ("GATEWAY_ADMIN_LISTEN", local(admin_port)),
-        ("GATEWAY_REDIS_URL", redis.url()),
-        ("GATEWAY_UPSTREAM", booking.url()),
-        ("GATEWAY_TOKEN_KEYS", format!("dev:{}", keys.token)),
-        ("GATEWAY_PASS_KEY", keys.pass.clone()),
-        ("GATEWAY_OPERATOR_KEYS", format!("dev:{}", keys.operator)),
-    ]
-}
-
-/// How far a gateway's port is above the first: booking sits between the first gateway and the second.
-fn gateway_offset(number: u16) -> u16 {
-    if number == 1 { 0 } else { number }
-}
-
-fn local(port: u16) -> String {
-    format!("127.0.0.1:{port}")
-}
-
-/// Removes what the servers hold. None of them runs: `check` has waited for that.
-fn forget(folder: &Path) -> io::Result<()> {
-    let held = [
-        folder.join("redis").join(redis::HELD),
-        folder.join("mariadb").join(mariadb::HELD),
-    ];
-    held.iter()
-        .filter(|held| held.exists())
-        .try_for_each(fs::remove_dir_all)
+        service.start(options, |port, admin_port| {
+            let mut own = vec![
+                ("BOOKING_LISTEN", local(port)),
+                ("BOOKING_ADMIN_LISTEN", local(admin_port)),
+                ("BOOKING_MYSQL_URL", stores.mysql_url().to_owned()),
+                ("BOOKING_REDIS_URL", stores.redis_url()),
+                ("BOOKING_PASS_KEY", keys.pass.clone()),
+            ];
+            own.extend(broker.map(Broker::environment));
+            own
+        })
+    };
+    (1..=options.bookings.max(1)).map(start).collect()
 }

@@ -157,6 +157,24 @@ impl Supervised {
         }
     }
 
+    /// Waits until `is_it` says yes to a whole line of this run's log.
+    pub fn wait_line(
+        &mut self,
+        deadline: Duration,
+        mut is_it: impl FnMut(&str) -> bool,
+    ) -> io::Result<()> {
+        let (log, start) = (self.launch.log.clone(), self.log_start());
+        self.wait_ready(deadline, || {
+            let text = fs::read(&log).unwrap_or_default();
+            let own = String::from_utf8_lossy(text.get(start..).unwrap_or_default()).into_owned();
+            // The last one may still be without its end.
+            let whole = own
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            whole.map(str::trim_end).any(&mut is_it)
+        })
+    }
+
     pub fn name(&self) -> &str {
         &self.launch.name
     }

@@ -8,7 +8,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use testbed::{MariaDb, MariaDbOptions, Program, ProgramOptions, Redis, RedisOptions, Scratch};
+use testbed::{
+    Kafka, KafkaLogin, KafkaOptions, MariaDb, MariaDbOptions, Program, ProgramOptions, Redis,
+    RedisOptions, Scratch,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Set in the helper process of `a_server_ends_when_its_starter_is_killed`.
@@ -174,6 +177,51 @@ fn a_mariadb_keeps_what_is_committed_over_a_kill_and_has_the_settings_that_the_c
         mariadb.execute(settings).unwrap(),
         "2\tutf8mb4\t+00:00\t1\n"
     );
+}
+
+/// Asks a broker which requests it knows, as every client does first; the correlation id of its answer.
+fn ask_kafka(kafka: &Kafka) -> std::io::Result<i32> {
+    let mut stream = TcpStream::connect(kafka.brokers())?;
+    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+    // ApiVersions (18) in version 0, correlation id 7, no client id.
+    stream.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 255, 255])?;
+    let mut answer = [0; 8];
+    stream.read_exact(&mut answer)?;
+    Ok(i32::from_be_bytes(answer[4..].try_into().unwrap()))
+}
+
+#[test]
+fn a_real_kafka_serves_on_the_same_port_after_a_kill_and_is_silent_while_frozen() {
+    let scratch = Scratch::new().unwrap();
+    let mut kafka = Kafka::start(scratch.path(), &KafkaOptions::default()).unwrap();
+    assert!(kafka.is_real());
+    assert_eq!(ask_kafka(&kafka).unwrap(), 7);
+    kafka.freeze();
+    assert!(ask_kafka(&kafka).is_err());
+    kafka.thaw();
+    let address = kafka.brokers().to_owned();
+    kafka.kill();
+    kafka.restart().unwrap();
+    assert_eq!(
+        (ask_kafka(&kafka).unwrap(), kafka.brokers()),
+        (7, &*address)
+    );
+}
+
+#[test]
+fn a_real_kafka_that_asks_for_a_login_starts_too() {
+    let scratch = Scratch::new().unwrap();
+    let login = KafkaLogin {
+        user: "usher".into(),
+        password: "hunter2".into(),
+        tls: None,
+    };
+    let options = KafkaOptions {
+        login: Some(login),
+        ..KafkaOptions::default()
+    };
+    let kafka = Kafka::start(scratch.path(), &options).unwrap();
+    assert_eq!(ask_kafka(&kafka).unwrap(), 7, "before the login");
 }
 
 #[test]

@@ -2,24 +2,19 @@
 //!
 //! It knows the benchmarks as a program only: depending on them would make every command wait for their build.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
-use std::ops::RangeInclusive;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
+use clap::{Args, Subcommand, value_parser};
 use testbed::{Profile, binary};
 
 use crate::failure::Failure;
 use crate::packages::Purpose;
-use crate::{packages, say, stop, workspace};
+use crate::{Consent, packages, say, stop, workspace};
 
 pub const HELP: &str = "\
-Measures what the services do, as a share of what this machine can do.
-
-  cargo xtask bench [NAMES…] [--seconds N] [--rounds N] [--json FILE] [--yes]
-  cargo xtask bench indexes [--rows N] [--write] [--yes]
-
   poll          a place in a short and in a long line, against one ZRANK
   join          new places, against one ZADD
   admit         what letting in costs Redis
@@ -31,26 +26,14 @@ Measures what the services do, as a share of what this machine can do.
   streams       visitors who watch their place
   memory        what a visitor costs in Redis
 
-  --seconds N   how long each turn of limit and subject is, 4 unless said
-  --rounds N    how often they take turns, 3 unless said
-  --json FILE   writes every figure there, for programs
-  --yes         install missing packages without asking
-
 Without names all of them run, in some minutes. Each figure stands beside a limit that is
 measured in the same run; a missed goal is told and is no failure.
-
-  indexes       every statement of a hot path, explained, with and without its index, among a
-                million rows; some minutes
-  --rows N      among so many sales, 1000 to 10000000
-  --write       puts the table into docs/INDEXES.md
 ";
 
 /// What the benchmarks say to a command line that they do not understand.
 const MISUSED: i32 = 64;
 /// What the page is about.
 const PAGE_ROWS: u32 = 1_000_000;
-/// How many sales the report may be made among.
-pub const ROWS: RangeInclusive<u32> = 1_000..=10_000_000;
 const NAMES: [&str; 11] = [
     "poll",
     "join",
@@ -67,44 +50,68 @@ const NAMES: [&str; 11] = [
 const PAGE: &str = "docs/INDEXES.md";
 
 /// What the command line asks for.
-#[derive(Debug)]
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Bench {
-    pub yes: bool,
-    pub what: What,
+    /// Which benchmarks; all of them unless named
+    #[arg(value_name = "NAMES", value_parser = NAMES, hide_possible_values = true)]
+    names: Vec<String>,
+    /// How long each turn of limit and subject is, 4 unless said
+    #[arg(long, value_name = "N")]
+    seconds: Option<OsString>,
+    /// How often they take turns, 3 unless said
+    #[arg(long, value_name = "N")]
+    rounds: Option<OsString>,
+    /// Write every figure there, for programs
+    #[arg(long, value_name = "FILE")]
+    json: Option<OsString>,
+    #[command(flatten)]
+    consent: Consent,
+    #[command(subcommand)]
+    report: Option<Report>,
 }
 
-/// Which of the two.
-#[derive(Debug)]
-pub enum What {
-    /// Names and flags, for the program.
-    Measure(Vec<OsString>),
-    /// The report on indexes.
-    Indexes { rows: Option<u32>, write: bool },
-}
-
-/// Whether there is a benchmark of this name. A test of the benchmarks keeps the list in step.
-pub fn is_known(name: &OsStr) -> bool {
-    NAMES.iter().any(|known| name == *known)
+/// What is no benchmark.
+#[derive(Debug, Subcommand)]
+enum Report {
+    /// Every statement of a hot path, explained, with and without its index, among a million rows; some minutes
+    Indexes {
+        /// Among so many sales
+        #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1_000..=10_000_000))]
+        rows: Option<u32>,
+        /// Put the table into docs/INDEXES.md, which is about a million rows
+        #[arg(long, conflicts_with = "rows")]
+        write: bool,
+        #[command(flatten)]
+        consent: Consent,
+    },
 }
 
 impl Bench {
     /// Builds and measures, or is stopped.
     pub fn run(self) -> Result<(), Failure> {
         let stop = stop::listen()?;
-        if let What::Indexes {
-            rows: Some(_),
-            write: true,
-        } = self.what
+        if let Some(Report::Indexes {
+            rows,
+            write,
+            consent,
+        }) = self.report
         {
-            return Err(Failure::Usage(
-                "--write is for the page, which is about a million rows; leave --rows out".into(),
-            ));
+            packages::ensure(Purpose::Stack, consent)?;
+            return indexes(rows.unwrap_or(PAGE_ROWS), write, &stop);
         }
-        packages::ensure(Purpose::Stack, self.yes || packages::is_unattended())?;
-        match self.what {
-            What::Measure(arguments) => measure(&arguments, &stop),
-            What::Indexes { rows, write } => indexes(rows.unwrap_or(PAGE_ROWS), write, &stop),
+        packages::ensure(Purpose::Stack, self.consent)?;
+        let mut arguments: Vec<OsString> = self.names.iter().map(Into::into).collect();
+        for (flag, value) in [
+            ("--seconds", &self.seconds),
+            ("--rounds", &self.rounds),
+            ("--json", &self.json),
+        ] {
+            if let Some(value) = value {
+                arguments.extend([flag.into(), value.clone()]);
+            }
         }
+        measure(&arguments, &stop)
     }
 }
 

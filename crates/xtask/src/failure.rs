@@ -46,9 +46,3 @@ impl From<io::Error> for Failure {
         }
     }
 }
-
-impl From<lexopt::Error> for Failure {
-    fn from(error: lexopt::Error) -> Self {
-        Failure::Usage(error.to_string())
-    }
-}

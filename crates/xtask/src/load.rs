@@ -9,16 +9,15 @@ use std::io;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::{Args, Parser, value_parser};
 use testbed::{Profile, Scratch, Stack, StackOptions, binary};
 
 use crate::failure::Failure;
 use crate::packages::Purpose;
-use crate::{packages, say, stop, workspace};
+use crate::{Consent, packages, say, stop, up, workspace};
 
 pub const HELP: &str = "\
-Puts load on servers that it starts itself, built with optimisation, and says what they bear.
-
-  cargo xtask load SCENARIO [--gateways N] [--durable] [--target URL] [--debug] [--yes] [flags]
+Scenarios, run on servers that it starts itself, built with optimisation:
 
   join-burst  --users join within --duration, most of them at the start
   poll        --waiting stand in the line; they ask as they are told, or at --rate
@@ -28,14 +27,6 @@ Puts load on servers that it starts itself, built with optimisation, and says wh
   soak        the story at a constant --rate for --duration; first tenth against last
   stress      the story in steps of --duration at a growing --rate, until p99 or errors break
   spike       the story at --rate, ten times as many for a sixth of --duration, and back
-
-  --gateways N     how many gateways are started, 1 to 50; 1 unless said
-  --durable        stores keep what they promise through a loss of power, on disk
-  --target URL     servers that run already, as those of `cargo xtask up`; this machine only:
-                   127.0.0.1, localhost or [::1]; several with commas between.
-                   USHER_OPERATOR_KEY is their operator key
-  --debug          built without optimisation: quick to build, its figures mean nothing
-  --yes            install missing packages without asking
 
 For the scenario, where it has use for them:
   --users N --waiting N --rate R --duration TIME --ramp TIME --seats N --think TIME
@@ -51,64 +42,114 @@ everything.
 const MISUSED: i32 = 64;
 
 /// What the command line asks for.
-#[derive(Debug)]
+#[derive(Debug, Args)]
+#[command(override_usage = "cargo xtask load SCENARIO [flags of the scenario] [OPTIONS]")]
 pub struct Load {
-    pub gateways: u16,
-    pub durable: bool,
-    pub target: Option<OsString>,
-    pub debug: bool,
-    pub yes: bool,
-    /// The scenario and its flags, for the tool.
-    pub arguments: Vec<OsString>,
+    #[command(flatten)]
+    own: Own,
+    /// The scenario and its flags, for the tool
+    #[arg(
+        hide = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required = true
+    )]
+    words: Vec<OsString>,
 }
 
-impl Default for Load {
-    fn default() -> Self {
-        Load {
-            gateways: 1,
-            durable: false,
-            target: None,
-            debug: false,
-            yes: false,
-            arguments: Vec::new(),
-        }
-    }
+/// What is for this command, wherever it stands between the flags of the scenario.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask load")]
+struct Own {
+    /// How many gateways are started, 1 unless said
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(up::GATEWAYS))]
+    gateways: Option<u16>,
+    /// Stores keep what they promise through a loss of power, on disk
+    #[arg(long)]
+    durable: bool,
+    /// Servers that run already, as those of `cargo xtask up`; this machine only: 127.0.0.1, localhost or [::1]; several
+    /// with commas between. USHER_OPERATOR_KEY is their operator key
+    #[arg(long, value_name = "URL")]
+    target: Option<OsString>,
+    /// Built without optimisation: quick to build, its figures mean nothing
+    #[arg(long)]
+    debug: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
+
+/// The flags of this command, and whether a value follows.
+const OWN: [(&str, bool); 7] = [
+    ("--gateways", true),
+    ("--target", true),
+    ("--durable", false),
+    ("--debug", false),
+    ("--yes", false),
+    ("--help", false),
+    ("-h", false),
+];
 
 impl Load {
     /// Runs the scenario to its end, or until somebody stops it.
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(mut self) -> Result<(), Failure> {
         let stop = stop::listen()?;
+        self.take_own();
         // Told before minutes of building; the tool itself checks the rest.
-        if let Some(name) = self.arguments.first().filter(|it| !is_known(it)) {
+        if let Some(name) = self.words.first().filter(|it| !is_known(it)) {
             let name = name.to_string_lossy();
             return Err(Failure::Usage(format!(
                 "there is no scenario {name:?}; `cargo xtask load --help` lists them"
             )));
         }
-        if self.target.is_some() && env::var_os("USHER_OPERATOR_KEY").is_none() {
+        if self.own.target.is_some() && env::var_os("USHER_OPERATOR_KEY").is_none() {
             return Err(Failure::Usage(
                 "--target needs the operator key in USHER_OPERATOR_KEY; that of `cargo xtask up` is in target/usher/up.env".into(),
             ));
         }
-        packages::ensure(Purpose::Stack, self.yes || packages::is_unattended())?;
-        workspace::build_all(!self.debug, &stop)?;
-        let profile = if self.debug {
+        packages::ensure(Purpose::Stack, self.own.consent)?;
+        let build = match self.own.target {
+            Some(_) => workspace::build_tool,
+            None => workspace::build_all,
+        };
+        build(!self.own.debug, &stop)?;
+        let profile = if self.own.debug {
             Profile::Debug
         } else {
             Profile::Release
         };
         // Before any server starts: a typing error is told at once.
         run_tool(&mut self.tool(profile, &["--check"])?, &stop)?;
-        match &self.target {
+        match &self.own.target {
             Some(target) => run_tool(self.tool(profile, &[])?.env("USHER_URLS", target), &stop),
             None => self.with_servers(profile, &stop),
         }
     }
 
+    /// Takes what is for this command out of the flags of the scenario.
+    fn take_own(&mut self) {
+        let mut words = std::mem::take(&mut self.words).into_iter();
+        let mut own = vec![OsString::new()];
+        while let Some(word) = words.next() {
+            let name = word.to_str().unwrap_or_default();
+            let name = name.split('=').next().unwrap_or_default();
+            let Some((_, takes_value)) = OWN.iter().find(|(own, _)| *own == name) else {
+                self.words.push(word);
+                continue;
+            };
+            let is_whole = word.len() > name.len();
+            own.push(word);
+            if *takes_value && !is_whole {
+                own.extend(words.next());
+            }
+        }
+        if let Err(error) = self.own.try_update_from(own) {
+            error.exit();
+        }
+    }
+
     fn tool(&self, profile: Profile, more: &[&str]) -> io::Result<Command> {
         let mut tool = Command::new(binary("loadtest", profile)?);
-        tool.args(&self.arguments)
+        tool.args(&self.words)
             .args(more)
             .current_dir(workspace::root());
         Ok(tool)
@@ -117,7 +158,7 @@ impl Load {
     fn with_servers(&self, profile: Profile, stop: &AtomicBool) -> Result<(), Failure> {
         let scratch = Scratch::new()?;
         // A scratch folder is in RAM where there is room, and what is in RAM survives nothing.
-        let folder = match self.durable {
+        let folder = match self.own.durable {
             true => workspace::root().join("target/usher/load"),
             false => scratch.path().to_owned(),
         };
@@ -129,8 +170,8 @@ impl Load {
             }
         };
         let mut options = StackOptions::new(folder);
-        options.gateways = self.gateways;
-        options.durable = self.durable;
+        options.gateways = self.own.gateways.unwrap_or(1);
+        options.durable = self.own.durable;
         options.fresh = true;
         options.profile = profile;
         options.progress = &progress;

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use testbed::{find_program, is_root};
 
 use crate::failure::Failure;
-use crate::say;
+use crate::{Consent, say};
 
 /// A Debian package, how to see that what it gives is there, and what other systems call it.
 struct Need {
@@ -115,8 +115,9 @@ impl Purpose {
     }
 }
 
-/// Installs what is missing; asks first unless `yes` or root.
-pub fn ensure(purpose: Purpose, yes: bool) -> Result<(), Failure> {
+/// Installs what is missing; asks first unless there is consent, or nobody watches, or it is root.
+pub fn ensure(purpose: Purpose, consent: Consent) -> Result<(), Failure> {
+    let yes = consent.yes || is_unattended();
     let missing: Vec<&Need> = purpose.needs().filter(|need| !is_met(need)).collect();
     if missing.is_empty() {
         return Ok(());
@@ -249,7 +250,7 @@ impl Drop for NoServices {
 }
 
 /// Whether the machine says that nobody watches, as build servers do.
-pub fn is_unattended() -> bool {
+fn is_unattended() -> bool {
     env::var("CI").is_ok_and(|value| value == "true" || value == "1")
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use testbed::Stack;
+use testbed::{Program, Stack};
 
 use crate::demo::Demo;
 
@@ -17,66 +17,71 @@ const VISITOR: &str = "0197a000-0000-7000-8000-000000000001";
 /// The addresses and keys of a running stack.
 pub struct Sheet<'a> {
     pub stack: &'a Stack,
-    pub demo: &'a Demo,
+    /// None where nothing is sold.
+    pub demo: Option<&'a Demo>,
 }
 
 impl Sheet<'_> {
     /// Everything as lines for people; the curl lines work as they stand in any POSIX shell.
     pub fn text(&self) -> String {
-        let Sheet { stack, demo } = self;
+        let stack = self.stack;
         let mut text = String::from("\n");
-        for (url, admin) in stack.gateway_urls().iter().zip(stack.gateway_admin_urls()) {
-            let _ = writeln!(text, "  gateway        {url}    metrics {admin}/metrics");
+        let mut line = |name: &str, told: &str| {
+            let _ = writeln!(text, "  {name:<14} {told}");
+        };
+        for service in &stack.gateways {
+            line("gateway", &with_metrics(service));
         }
-        let _ = writeln!(
-            text,
-            "  booking        {}    metrics {}/metrics",
-            stack.booking_url(),
-            stack.booking_admin_url()
-        );
-        let gateway = stack.gateways[0].url();
-        let _ = writeln!(text, "  Swagger UI     {gateway}/docs/");
-        let _ = writeln!(text, "  operator key   {}", stack.operator_key());
-        let _ = writeln!(text, "  demo concert   {}", demo.concert);
-        let _ = writeln!(text, "  Redis          {}", stack.redis_url());
-        let _ = writeln!(text, "  MariaDB        {}", stack.mysql_url());
+        for service in &stack.bookings {
+            line("booking", &with_metrics(service));
+        }
+        line("Swagger UI", &format!("{}/docs/", stack.gateways[0].url()));
+        line("operator key", stack.operator_key());
+        if let Some(demo) = self.demo {
+            line("demo concert", &demo.concert);
+        }
+        line("Redis", &stack.redis_url());
+        if stack.sells() {
+            line("MariaDB", stack.mysql_url());
+        }
         if let Some(events) = &stack.events {
+            for service in &events.forwarders {
+                line("forwarder", &with_metrics(service));
+            }
+            let name = match &events.kafka {
+                Some(kafka) if !kafka.is_real() => "Kafka stand-in",
+                _ => "Kafka",
+            };
+            line(name, &events.brokers);
+        }
+        let file = format!("target/usher; the same as variables: . target/usher/{FILE}");
+        line("data and logs", &file);
+        text + &self.lines_to_try()
+    }
+
+    fn lines_to_try(&self) -> String {
+        let gateway = self.stack.gateways[0].url();
+        let mut text = format!(
+            "\nJoin the line, look at your place:\n\n  \
+             TOKEN=$(curl -s {gateway}/api/v1/queues/main/tokens -H 'Content-Type: application/json' \
+             -d '{{\"userId\":\"{VISITOR}\"}}' | sed 's/.*\"token\" *: *\"\\([^\"]*\\)\".*/\\1/')\n  \
+             curl -s {gateway}/api/v1/queues/main/tokens/me -H \"Authorization: Bearer $TOKEN\"\n"
+        );
+        if let Some(demo) = self.demo {
             let _ = writeln!(
                 text,
-                "  forwarder      {0}    metrics {0}/metrics",
-                events.forwarder.url()
+                "\nSee the seats:\n\n  curl -s {gateway}/api/v1/schedules/{}/seats -H \"Authorization: Bearer $TOKEN\"",
+                demo.schedule
             );
-            let name = match events.kafka {
-                Some(_) => "Kafka stand-in",
-                None => "Kafka         ",
-            };
-            let _ = writeln!(text, "  {name} {}", events.brokers);
         }
-        let _ = writeln!(
-            text,
-            "  data and logs  target/usher; the same as variables: . target/usher/{FILE}"
-        );
-        let _ = writeln!(
-            text,
-            "\nJoin the line, look at your place, see the seats:\n"
-        );
-        let _ = writeln!(
-            text,
-            "  TOKEN=$(curl -s {gateway}/api/v1/queues/main/tokens -H 'Content-Type: application/json' \
-             -d '{{\"userId\":\"{VISITOR}\"}}' | sed 's/.*\"token\" *: *\"\\([^\"]*\\)\".*/\\1/')"
-        );
-        let _ = writeln!(
-            text,
-            "  curl -s {gateway}/api/v1/queues/main/tokens/me -H \"Authorization: Bearer $TOKEN\""
-        );
-        let _ = writeln!(
-            text,
-            "  curl -s {gateway}/api/v1/schedules/{}/seats -H \"Authorization: Bearer $TOKEN\"",
-            demo.schedule
-        );
-        if stack.events.is_some() {
+        if let Some(events) = &self.stack.events {
             text.push_str("\nSee each event arrive at the end of its way, signed and once:\n\n");
             text.push_str("  tail -f target/usher/receiver.log\n");
+            if events.kafka.as_ref().is_some_and(|it| !it.is_real()) {
+                text.push_str(
+                    "\nApache Kafka in place of the stand-in: cargo xtask up --kafka real\n",
+                );
+            }
         }
         text.push_str("\nCtrl-C stops everything.");
         text
@@ -86,13 +91,17 @@ impl Sheet<'_> {
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         let stack = self.stack;
         let mut lines = format!(
-            "GATEWAY_URLS={}\nBOOKING_URL={}\nREDIS_URL={}\nMYSQL_URL={}\nOPERATOR_KEY={}\n",
+            "GATEWAY_URLS={}\nREDIS_URL={}\nOPERATOR_KEY={}\n",
             stack.gateway_urls().join(","),
-            stack.booking_url(),
             stack.redis_url(),
-            stack.mysql_url(),
             stack.operator_key()
         );
+        if stack.sells() {
+            let urls: Vec<_> = stack.bookings.iter().map(Program::url).collect();
+            let _ = writeln!(lines, "BOOKING_URL={}", urls[0]);
+            let _ = writeln!(lines, "BOOKING_URLS={}", urls.join(","));
+            let _ = writeln!(lines, "MYSQL_URL={}", stack.mysql_url());
+        }
         if let Some(events) = &stack.events {
             let _ = writeln!(lines, "KAFKA_BROKERS={}", events.brokers);
         }
@@ -114,4 +123,12 @@ impl Sheet<'_> {
             _ => Ok(()),
         }
     }
+}
+
+fn with_metrics(service: &Program) -> String {
+    format!(
+        "{}    metrics {}/metrics",
+        service.url(),
+        service.admin_url()
+    )
 }

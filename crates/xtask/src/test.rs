@@ -3,16 +3,46 @@
 use std::process::Command;
 use std::time::Instant;
 
+use clap::Args;
+
 use crate::failure::Failure;
 use crate::packages::Purpose;
 use crate::workspace::cargo;
-use crate::{packages, say};
+use crate::{Consent, packages, say};
 
-/// Runs all checks and stops at the first that fails.
-pub fn run(yes: bool) -> Result<(), Failure> {
+/// What the command line asks for.
+#[derive(Debug, Args)]
+pub struct Test {
+    #[command(flatten)]
+    consent: Consent,
+    /// After all others, the tests that take minutes
+    #[arg(long)]
+    long: bool,
+    /// Only the tests of booking, on this server: mysql://USER:PASSWORD@HOST:PORT, as a user who may make databases
+    #[arg(long, value_name = "URL", conflicts_with = "long")]
+    mysql: Option<String>,
+}
+
+impl Test {
+    /// Runs all checks and stops at the first that fails.
+    pub fn run(self) -> Result<(), Failure> {
+        packages::ensure(Purpose::Tests, self.consent)?;
+        let mut all = match &self.mysql {
+            Some(url) => vec![on_mysql(url)],
+            None => checks().into(),
+        };
+        if self.long {
+            all.push(long());
+        }
+        run(all)
+    }
+}
+
+type Check = (&'static str, Command, &'static str);
+
+fn run(all: Vec<Check>) -> Result<(), Failure> {
     let began = Instant::now();
-    packages::ensure(Purpose::Tests, yes || packages::is_unattended())?;
-    for (name, mut command, advice) in checks() {
+    for (name, mut command, advice) in all {
         say(&format!("\n== {name}"));
         let check_began = Instant::now();
         let passed = command.status()?.success();
@@ -38,7 +68,22 @@ const DOC_LINTS: &str = "-Drustdoc::bare_urls -Drustdoc::broken_intra_doc_links 
     -Drustdoc::invalid_codeblock_attributes -Drustdoc::invalid_html_tags -Drustdoc::invalid_rust_codeblocks \
     -Drustdoc::private_intra_doc_links -Drustdoc::redundant_explicit_links";
 
-fn checks() -> [(&'static str, Command, &'static str); 5] {
+const TESTS: &str = "the names of the tests that failed stand above";
+
+/// Booking's tests, each with a database of its own on a server that runs already.
+fn on_mysql(url: &str) -> Check {
+    let mut tests = cargo(&["test", "--locked", "-p", "booking", "--test", "it"]);
+    tests.env("USHER_TEST_MYSQL_URL", url);
+    ("tests of booking", tests, TESTS)
+}
+
+/// Test targets that `cargo test` leaves out, since they take minutes.
+fn long() -> Check {
+    let tests = cargo(&["test", "--locked", "-p", "e2e", "--test", "long"]);
+    ("long tests", tests, TESTS)
+}
+
+fn checks() -> [Check; 5] {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     doc.env("RUSTDOCFLAGS", DOC_LINTS);
     let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--"]);
@@ -57,11 +102,7 @@ fn checks() -> [(&'static str, Command, &'static str); 5] {
             cargo(&["build", "--workspace", "--all-targets", "--locked"]),
             "mend what the compiler says above",
         ),
-        (
-            "tests",
-            cargo(&["test", "--workspace", "--locked"]),
-            "the names of the tests that failed stand above",
-        ),
+        ("tests", cargo(&["test", "--workspace", "--locked"]), TESTS),
     ]
 }
 

@@ -13,40 +13,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::{Args, ValueEnum, value_parser};
 use testbed::{Brokers, Profile, Stack, StackOptions};
 
 use crate::demo::Demo;
 use crate::failure::Failure;
 use crate::packages::Purpose;
 use crate::sheet::Sheet;
-use crate::{demo, packages, say, stop, workspace};
+use crate::{Consent, demo, packages, say, stop, workspace};
 
 pub const HELP: &str = "\
-Starts Redis, MariaDB, a stand-in for Kafka, booking, the gateways, and the forwarder and a
-receiver of events, with a demo concert, and keeps them running.
-
-  cargo xtask up [--yes] [--gateways N] [--port P] [--release] [--fresh] [--no-kafka]
-
-  --yes          install missing packages without asking
-  --gateways N   how many gateways, 1 to 50; 1 unless said
-  --port P       the first gateway's port, 8080 unless said; booking has P+1, further
-                 gateways P+2 and so on; metrics and health are 1000 above each;
-                 the forwarder has P+51, the receiver P+52
-  --release      build and run with optimisation
-  --fresh        throw away what an earlier run kept
-  --no-kafka     no broker, no forwarder, no receiver: events wait in the outbox
-
-With KAFKA_BROKERS=host:port events go through real brokers in place of the stand-in.
-Addresses and keys are printed, and stand in target/usher/up.env while it runs. The
-data is in target/usher and survives a restart. Variables GATEWAY_…, BOOKING_… and
-LOG_CONFIG that are set reach the services, except those that up itself sets.
-What ends by itself is started again, with the same port and data.
-Ctrl-C stops everything.
+With KAFKA_BROKERS=host:port events go through those brokers. Addresses and keys are printed,
+and stand in target/usher/up.env while it runs. The data is in target/usher and survives a
+restart, but for what the stand-in for Kafka holds. Variables GATEWAY_…, BOOKING_… and
+LOG_CONFIG that are set reach the services, except those that up itself sets. What ends by
+itself is started again, with the same port and data. Ctrl-C stops everything.
 ";
 
-pub const GATEWAYS: RangeInclusive<u16> = 1..=50;
-/// Room for 50 gateways and for the listeners 1000 above.
-pub const PORTS: RangeInclusive<u16> = 1024..=64_000;
+/// How many gateways there may be.
+pub const GATEWAYS: RangeInclusive<i64> = 1..=50;
+/// How many bookings, and how many forwarders.
+const SERVICES: RangeInclusive<i64> = 1..=20;
+/// Room for all services and for the listeners 1000 above.
+const PORTS: RangeInclusive<i64> = 1024..=64_000;
 
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// A part that ends more often than this has a reason that a new start does not mend.
@@ -74,27 +63,47 @@ const WIRED: [&str; 17] = [
 ];
 
 /// What the command line asks for.
-#[derive(Debug)]
+#[derive(Debug, Args)]
 pub struct Up {
-    pub yes: bool,
-    pub gateways: u16,
-    pub port: u16,
-    pub release: bool,
-    pub fresh: bool,
-    pub no_kafka: bool,
+    #[command(flatten)]
+    consent: Consent,
+    /// How many gateways
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(GATEWAYS))]
+    gateways: u16,
+    /// How many bookings
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(SERVICES))]
+    bookings: u16,
+    /// How many forwarders of events
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(SERVICES))]
+    forwarders: u16,
+    /// The first gateway's port; the first booking has P+1, further gateways P+2 and so on, the forwarder P+51, the
+    /// receiver P+52, further bookings P+53 and so on, further forwarders P+73 and so on; metrics and health are 1000
+    /// above each
+    #[arg(long, value_name = "P", default_value_t = 8080, value_parser = value_parser!(u16).range(PORTS))]
+    port: u16,
+    /// Build and run with optimisation
+    #[arg(long)]
+    release: bool,
+    /// Throw away what an earlier run kept
+    #[arg(long)]
+    fresh: bool,
+    /// Where events go: Apache Kafka, fetched by Maven once; a small broker in memory; or nowhere, they wait in the outbox
+    #[arg(long, value_enum, default_value_t = KafkaKind::StandIn)]
+    kafka: KafkaKind,
+    /// The same as --kafka none
+    #[arg(long, conflicts_with = "kafka")]
+    no_kafka: bool,
+    /// Gateways before a service of your own, with Redis alone: no MariaDB, no booking, no events
+    #[arg(long, value_name = "URL", conflicts_with_all = ["bookings", "forwarders", "kafka", "no_kafka"])]
+    upstream: Option<String>,
 }
 
-impl Default for Up {
-    fn default() -> Self {
-        Up {
-            yes: false,
-            gateways: 1,
-            port: 8080,
-            release: false,
-            fresh: false,
-            no_kafka: false,
-        }
-    }
+/// Which broker is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum KafkaKind {
+    Real,
+    StandIn,
+    None,
 }
 
 impl Up {
@@ -113,26 +122,38 @@ impl Up {
         let _lock = lock(&folder)?;
         Sheet::remove(&folder)?;
         progress("looking for what must be installed")?;
-        packages::ensure(Purpose::Stack, self.yes || packages::is_unattended())?;
         let options = self.stack_options(&folder, &progress);
+        let purpose = match options.brokers {
+            Brokers::Real => Purpose::Kafka,
+            _ => Purpose::Stack,
+        };
+        packages::ensure(purpose, self.consent)?;
         options.check().map_err(port_hint)?;
-        let stand_in = options.brokers == Brokers::StandIn;
         progress(
             "building; the first time takes minutes, one or two of them for the client of Kafka",
         )?;
-        workspace::build_services(self.release, stand_in, &stop)?;
+        let services = workspace::Services {
+            booking: options.upstream.is_none(),
+            stand_in: options.brokers == Brokers::StandIn,
+        };
+        workspace::build_services(self.release, services, &stop)?;
 
         let mut stack = Stack::start(options).map_err(port_hint)?;
-        progress("making the demo concert")?;
-        let demo = demo::ensure(&folder, &stack, self.fresh)?;
+        let demo = match stack.sells() {
+            true => {
+                progress("making the demo concert")?;
+                Some(demo::ensure(&folder, &stack, self.fresh)?)
+            }
+            false => None,
+        };
         progress("everything is ready")?;
         let sheet = Sheet {
             stack: &stack,
-            demo: &demo,
+            demo: demo.as_ref(),
         };
         say(&sheet.text());
         sheet.write(&folder)?;
-        let outcome = watch(&mut stack, &demo, &folder, &stop);
+        let outcome = watch(&mut stack, demo.as_ref(), &folder, &stop);
         say("Stopping everything…");
         Sheet::remove(&folder)?;
         let stopped = stack.stop();
@@ -150,6 +171,9 @@ impl Up {
         StackOptions {
             folder: folder.to_owned(),
             gateways: self.gateways,
+            bookings: self.bookings,
+            forwarders: self.forwarders,
+            upstream: self.upstream.clone(),
             first_port: Some(self.port),
             brokers: self.brokers(),
             fresh: self.fresh,
@@ -168,10 +192,13 @@ impl Up {
 
 impl Up {
     fn brokers(&self) -> Brokers {
-        match env::var("KAFKA_BROKERS") {
-            _ if self.no_kafka => Brokers::None,
-            Ok(brokers) if !brokers.trim().is_empty() => Brokers::At(brokers),
-            _ => Brokers::StandIn,
+        let given = env::var("KAFKA_BROKERS").unwrap_or_default();
+        match self.kafka {
+            _ if self.no_kafka || self.upstream.is_some() => Brokers::None,
+            KafkaKind::None => Brokers::None,
+            _ if !given.trim().is_empty() => Brokers::At(given),
+            KafkaKind::Real => Brokers::Real,
+            KafkaKind::StandIn => Brokers::StandIn,
         }
     }
 }
@@ -210,7 +237,12 @@ fn port_hint(error: io::Error) -> Failure {
 }
 
 /// Starts again what ends by itself, or is killed by somebody who wants to see what then happens.
-fn watch(stack: &mut Stack, demo: &Demo, folder: &Path, stop: &AtomicBool) -> Result<(), Failure> {
+fn watch(
+    stack: &mut Stack,
+    demo: Option<&Demo>,
+    folder: &Path,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
     let mut recent: VecDeque<Instant> = VecDeque::new();
     while !stop.load(Ordering::Relaxed) {
         let Some(ended) = stack.revive()? else {

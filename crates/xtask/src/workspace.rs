@@ -30,14 +30,23 @@ pub fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds the two services, with the stand-in for Kafka if it is wanted; cargo's own output is shown. `stop` ends the
-/// build early.
-pub fn build_services(release: bool, stand_in: bool, stop: &AtomicBool) -> Result<(), Failure> {
+/// Which programs a stack needs beside the gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Services {
+    pub booking: bool,
+    pub stand_in: bool,
+}
+
+/// Builds what a stack needs; cargo's own output is shown. `stop` ends the build early.
+pub fn build_services(release: bool, services: Services, stop: &AtomicBool) -> Result<(), Failure> {
     if release {
         return build_all(true, stop);
     }
-    let mut arguments = vec!["build", "-p", "gateway", "-p", "booking", "--bins"];
-    if stand_in {
+    let mut arguments = vec!["build", "--bins", "-p", "gateway"];
+    if services.booking {
+        arguments.extend(["-p", "booking"]);
+    }
+    if services.stand_in {
         arguments.extend(["-p", "kafka-stand-in"]);
     }
     build(&arguments, stop)
@@ -47,6 +56,15 @@ pub fn build_services(release: bool, stand_in: bool, stop: &AtomicBool) -> Resul
 /// for all packages of a build together, so that another choice of packages would build much of it again.
 pub fn build_all(release: bool, stop: &AtomicBool) -> Result<(), Failure> {
     let mut arguments = vec!["build", "--workspace", "--bins"];
+    if release {
+        arguments.push("--release");
+    }
+    build(&arguments, stop)
+}
+
+/// Builds the load tool alone, for servers that run already.
+pub fn build_tool(release: bool, stop: &AtomicBool) -> Result<(), Failure> {
+    let mut arguments = vec!["build", "-p", "loadtest", "--bins"];
     if release {
         arguments.push("--release");
     }

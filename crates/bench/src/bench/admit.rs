@@ -57,7 +57,7 @@ fn rules(state: &str, rate: usize) -> Value {
 
 /// The share of a core that the server uses beyond what it uses while nobody enters.
 fn share(fixture: &mut Fixture, fast: usize, time: Duration) -> io::Result<Vec<Row>> {
-    let redis = Process::of(fixture.stack.redis.pid());
+    let redis = Process::of(fixture.stack.redis().pid());
     let (mut shares, mut rates) = (Vec::new(), Vec::new());
     for _ in 0..fixture.plan.rounds {
         fixture.rule(MANY, &rules("paused", fast))?;

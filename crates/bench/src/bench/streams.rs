@@ -31,7 +31,7 @@ pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
     fixture.rule(QUEUE, &full())?;
     let visitors = fixture.join(QUEUE, count + 1)?;
     let gateway = Process::of(fixture.stack.gateways[0].pid());
-    let redis = Process::of(fixture.stack.redis.pid());
+    let redis = Process::of(fixture.stack.redis().pid());
     let before = gateway.memory()?;
     let time = fixture.plan.turn * 2;
     let runtime = Builder::new_multi_thread()

@@ -3,15 +3,18 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Ended, StackOptions, local, start_service, stopped};
+use super::service::{self, Service, local};
+use super::{Ended, StackOptions};
 use crate::files::binary;
-use crate::kafka::{self, Kafka};
+use crate::kafka::{self, Kafka, KafkaOptions};
 use crate::keys::Keys;
 use crate::program::Program;
 
 /// How far their ports are above the first one, past the most gateways that there may be.
-pub(super) const FORWARDER_OFFSET: u16 = 51;
-pub(super) const RECEIVER_OFFSET: u16 = 52;
+const FORWARDER_OFFSET: u16 = 51;
+const RECEIVER_OFFSET: u16 = 52;
+/// The second forwarder's, past the most bookings that there may be.
+const MORE_FORWARDERS_OFFSET: u16 = 73;
 
 const BROKERS: &str = "BOOKING_KAFKA_BROKERS";
 const SECRET: &str = "BOOKING_WEBHOOK_SECRET";
@@ -24,7 +27,9 @@ pub enum Brokers {
     None,
     /// A private one in memory, which stands in for Kafka.
     StandIn,
-    /// Real ones, as `host:port,host:port`.
+    /// A private real Kafka.
+    Real,
+    /// Those of somebody else, as `host:port,host:port`.
     At(String),
 }
 
@@ -47,13 +52,26 @@ impl Broker {
                 (options.progress)(
                     "starting kafka-stand-in, which forgets everything when it ends",
                 )?;
-                let kafka = Kafka::start(&options.folder.join("kafka"), options.profile)?;
-                Some(Broker {
-                    brokers: kafka.brokers().to_owned(),
-                    kafka: Some(kafka),
-                })
+                let kafka = Kafka::stand_in(&options.folder.join("kafka"), options.profile)?;
+                Some(Broker::private(kafka))
+            }
+            Brokers::Real => {
+                (options.progress)("starting Kafka; the first time its jars are fetched")?;
+                let kafka = KafkaOptions {
+                    durable: options.durable,
+                    ..KafkaOptions::default()
+                };
+                let kafka = Kafka::start(&options.folder.join("kafka"), &kafka)?;
+                Some(Broker::private(kafka))
             }
         })
+    }
+
+    fn private(kafka: Kafka) -> Broker {
+        Broker {
+            brokers: kafka.brokers().to_owned(),
+            kafka: Some(kafka),
+        }
     }
 
     /// What booking must know.
@@ -65,8 +83,8 @@ impl Broker {
 /// What events go through after they have left booking.
 pub struct Events {
     // Fields are dropped in this order.
-    /// Reads events and posts them.
-    pub forwarder: Program,
+    /// They read events and post them.
+    pub forwarders: Vec<Program>,
     /// Prints each event on a line of its log.
     pub receiver: Program,
     /// The private broker; none when real ones are used.
@@ -84,25 +102,31 @@ impl Events {
     ) -> io::Result<Events> {
         let booking = binary("booking", options.profile)?;
         (options.progress)("starting the forwarder of events and their receiver")?;
-        let (receiver, _) = start_service(
-            ("receiver", &["receive"]),
-            &booking,
-            options,
-            (RECEIVER_OFFSET, &[]),
-            |port, _| {
-                vec![
-                    ("BOOKING_RECEIVE_LISTEN", local(port)),
-                    (SECRET, keys.webhook.clone()),
-                ]
-            },
-        )?;
+        let (name, offset) = receiver();
+        let receiver = Service {
+            name: &name,
+            arguments: &["receive"],
+            binary: &booking,
+            offset,
+            more: &[],
+        };
+        let receiver = receiver.start(options, |port, _| {
+            vec![
+                ("BOOKING_RECEIVE_LISTEN", local(port)),
+                (SECRET, keys.webhook.clone()),
+            ]
+        })?;
         let url = format!("{}/events", receiver.url());
-        let (forwarder, _) = start_service(
-            ("forwarder", &["forward"]),
-            &booking,
-            options,
-            (FORWARDER_OFFSET, &options.booking_environment),
-            |port, _| {
+        let start = |number| {
+            let (name, offset) = forwarder(number);
+            let service = Service {
+                name: &name,
+                arguments: &["forward"],
+                binary: &booking,
+                offset,
+                more: &options.booking_environment,
+            };
+            service.start(options, |port, _| {
                 vec![
                     ("BOOKING_FORWARD_LISTEN", local(port)),
                     ("BOOKING_MYSQL_URL", mysql_url.to_owned()),
@@ -110,30 +134,34 @@ impl Events {
                     (SECRET, keys.webhook.clone()),
                     broker.environment(),
                 ]
-            },
-        )?;
+            })
+        };
+        let forwarders = (1..=options.forwarders.max(1)).map(start);
         Ok(Events {
-            forwarder,
+            forwarders: forwarders.collect::<io::Result<_>>()?,
             receiver,
             kafka: broker.kafka,
             brokers: broker.brokers,
         })
     }
 
-    /// Starts a part again that ended by itself. The broker comes back on another port, so whoever uses it must too.
-    pub(super) fn revive(&mut self, booking: &mut Program) -> io::Result<Option<Ended>> {
+    /// Starts a part again that ended by itself. The stand-in comes back on another port, so whoever uses it must too.
+    pub(super) fn revive(&mut self, bookings: &mut [Program]) -> io::Result<Option<Ended>> {
         if let Some(kafka) = &mut self.kafka
             && let Some(ended) = Ended::of(kafka.supervised())
         {
             kafka.restart()?;
+            if kafka.brokers() == self.brokers {
+                return Ok(Some(ended));
+            }
             kafka.brokers().clone_into(&mut self.brokers);
-            for program in [booking, &mut self.forwarder] {
+            for program in bookings.iter_mut().chain(&mut self.forwarders) {
                 program.set(BROKERS, &self.brokers);
                 program.restart()?;
             }
             return Ok(Some(ended));
         }
-        for program in [&mut self.receiver, &mut self.forwarder] {
+        for program in [&mut self.receiver].into_iter().chain(&mut self.forwarders) {
             if let Some(ended) = Ended::of(program.supervised()) {
                 program.restart()?;
                 return Ok(Some(ended));
@@ -142,24 +170,32 @@ impl Events {
         Ok(None)
     }
 
-    /// Stops the forwarder in order, then the receiver. The broker has nothing that is worth it.
+    /// Stops the forwarders in order, then the receiver, then the broker.
     pub(super) fn stop(&mut self) -> io::Result<()> {
-        self.forwarder.ask_to_stop();
-        let forwarder = stopped(&mut self.forwarder);
-        self.receiver.ask_to_stop();
-        let receiver = stopped(&mut self.receiver);
-        if let Some(kafka) = &mut self.kafka {
-            kafka.kill();
-        }
-        forwarder.and(receiver)
+        let mut outcomes = service::stop(&mut self.forwarders);
+        outcomes.extend(service::stop(std::slice::from_mut(&mut self.receiver)));
+        outcomes.extend(self.kafka.as_mut().map(Kafka::stop));
+        outcomes.into_iter().collect()
     }
 }
 
-/// What they write to, below the folder of the stack.
-pub(super) fn logs() -> [PathBuf; 3] {
-    [
-        PathBuf::from("kafka").join(kafka::LOG),
-        "forwarder.log".into(),
-        "receiver.log".into(),
-    ]
+/// The name of a forwarder and how far its port is above the first.
+pub(super) fn forwarder(number: u16) -> (String, u16) {
+    match number {
+        1 => ("forwarder".to_owned(), FORWARDER_OFFSET),
+        _ => (
+            format!("forwarder-{number}"),
+            MORE_FORWARDERS_OFFSET + number - 2,
+        ),
+    }
+}
+
+/// The same of the receiver.
+pub(super) fn receiver() -> (String, u16) {
+    ("receiver".to_owned(), RECEIVER_OFFSET)
+}
+
+/// What the broker writes to, below the folder of the stack.
+pub(super) fn logs() -> [PathBuf; 1] {
+    [PathBuf::from("kafka").join(kafka::LOG)]
 }

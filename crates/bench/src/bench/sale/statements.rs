@@ -86,8 +86,8 @@ const LOG: &str = "SELECT thread_id, command_type, \
 /// Runs a verb and says how it differs from the list, and how much of it is prepared anew each time.
 pub fn check(fixture: &mut Fixture, verb: Verb) -> io::Result<Vec<String>> {
     // With new connections, every statement is prepared once while the log is on.
-    fixture.stack.booking.restart()?;
-    let run = |statements: &str| fixture.stack.mariadb.execute(statements);
+    fixture.stack.bookings[0].restart()?;
+    let run = |statements: &str| fixture.stack.mariadb().execute(statements);
     run("SET GLOBAL log_output = 'TABLE', general_log = 1; TRUNCATE mysql.general_log")?;
     let acted = act(fixture, verb);
     let log = run(LOG);

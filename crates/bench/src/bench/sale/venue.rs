@@ -160,7 +160,7 @@ fn run(fixture: &Fixture, statements: &str) -> io::Result<()> {
         .next()
         .unwrap_or_default();
     let script = format!("USE {database}; START TRANSACTION; {statements}; COMMIT");
-    fixture.stack.mariadb.execute(&script).map(|_| ())
+    fixture.stack.mariadb().execute(&script).map(|_| ())
 }
 
 /// Sixteen letters and digits.
