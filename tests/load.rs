@@ -48,7 +48,7 @@ fn visitors_who_come_one_after_the_other_all_get_their_seats() {
     assert!(join.of(Class::Success) > 10);
     assert_eq!(pay.of(Class::Success), join.of(Class::Success));
     // The report of a real run is a page too.
-    let page = report::page(&outcome, &machine::facts(), "2026-05-01");
+    let page = report::page(&report::json(&outcome, &machine::facts(), "2026-05-01"));
     assert!(page.contains("seats sold, each once") && page.ends_with("</html>\n"));
 }
 

@@ -7,23 +7,22 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use loadtest::settings::{self, Command, Run};
+use loadtest::settings::{self, Run};
 use loadtest::{Outcome, Progress, Target, machine, report, table};
-use serde_json::Value;
 
 const MISUSED: u8 = 64;
 
 fn main() -> ExitCode {
-    let run = match settings::read(lexopt::Parser::from_env()) {
-        Ok(Command::Help(text)) => {
-            say(text.trim_end());
-            return ExitCode::SUCCESS;
+    let run = match settings::command().try_get_matches() {
+        Ok(matches) => settings::read(&matches),
+        Err(error) => {
+            // Nobody reading any more is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { MISUSED } else { 0 });
         }
-        Ok(Command::Run(run)) => run,
-        Err(words) => {
-            eprintln!("error: {words}\n`loadtest --help` lists what there is.");
-            return ExitCode::from(MISUSED);
-        }
+    };
+    let Some(run) = run else {
+        return ExitCode::from(MISUSED);
     };
     if run.check {
         say(&format!(
@@ -63,22 +62,12 @@ fn write(run: &Run, outcome: &Outcome, machine: &[(&'static str, String)]) -> io
     fs::create_dir_all(&run.report)?;
     let name = format!("{}-{date}T{time}.html", outcome.settings.scenario.name());
     let path = run.report.join(name);
-    fs::write(
-        &path,
-        report::page(
-            outcome,
-            machine,
-            &format!("{date} {} UTC", time.replace('-', ":")),
-        ),
-    )?;
+    let when = format!("{date} {} UTC", time.replace('-', ":"));
+    let told = report::json(outcome, machine, &when);
+    fs::write(&path, report::page(&told))?;
     say(&format!("\nreport  {}", path.display()));
     if let Some(path) = &run.json {
-        let mut json = outcome.to_json();
-        let machine = machine
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())));
-        json["machine"] = machine.collect();
-        fs::write(path, format!("{json:#}\n"))?;
+        fs::write(path, format!("{told:#}\n"))?;
         say(&format!("figures {}", path.display()));
     }
     Ok(())

@@ -159,7 +159,7 @@ impl Measured {
 
     /// How many answers took how long: the upper end of each bucket in milliseconds and its count. The ends grow by
     /// the same factor; empty buckets stand only between others.
-    pub fn counts_by_latency(&self) -> Vec<(f64, u64)> {
+    fn counts_by_latency(&self) -> Vec<(f64, u64)> {
         const FIRST_US: u64 = 100;
         const GROWTH: f64 = 1.5;
         let mut counts: Vec<(f64, u64)> = self
@@ -208,6 +208,7 @@ impl Measured {
                 "max": self.max_ms(),
             },
             "lateMsP99": self.late_percentile_ms(99.0),
+            "histogram": self.counts_by_latency(),
         })
     }
 }

@@ -158,7 +158,7 @@ impl Scenario {
                 settings.admit_per_second = 15.0;
             }
         }
-        settings.complete(&[]);
+        settings.complete(|_| false);
         settings
     }
 }

@@ -1,11 +1,11 @@
 //! Owns the command line: which scenario, how large, what must hold, where the report goes.
 
-use std::fmt::Write as _;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use lexopt::{Arg, Parser, ValueExt as _};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
 
 use crate::Scenario;
@@ -54,15 +54,6 @@ pub struct Objective {
     pub drift: f64,
 }
 
-/// What the command line asks for.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Command {
-    /// A text to print.
-    Help(String),
-    /// A run.
-    Run(Box<Run>),
-}
-
 /// A run and where its figures go.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
@@ -76,129 +67,136 @@ pub struct Run {
     pub check: bool,
 }
 
-/// Every flag that only some scenarios take, and what it means.
-const SOME: [(&str, &str); 10] = [
-    ("users", "N        visitors in all"),
-    ("waiting", "N      visitors in the line"),
-    ("rate", "R         arrivals, or polls, per second"),
-    ("duration", "TIME  how long, as 30, 30s, 500ms or 10m"),
+/// Every flag that only some scenarios take: its value and what it means.
+const SOME: [(&str, &str, &str); 10] = [
+    ("users", "N", "Visitors in all"),
+    ("waiting", "N", "Visitors in the line"),
+    ("rate", "R", "Arrivals, or polls, per second"),
+    ("duration", "TIME", "How long, as 30, 30s, 500ms or 10m"),
     (
         "ramp",
-        "TIME      how long the rate grows; in sell-out how long the crowd comes",
+        "TIME",
+        "How long the rate grows; in sell-out how long the crowd comes",
     ),
     (
         "seats",
-        "N        seats on sale, in dates of 50 (sell-out) or 200",
+        "N",
+        "Seats on sale, in dates of 50 (sell-out) or 200",
     ),
-    ("think", "TIME     median pause of a person who thinks"),
-    ("connections", "N  connections that the crowd shares"),
-    ("max-active", "N   most visitors inside"),
-    ("admit", "R        most visitors let in per second"),
+    ("think", "TIME", "Median pause of a person who thinks"),
+    ("connections", "N", "Connections that the crowd shares"),
+    ("max-active", "N", "Most visitors inside"),
+    ("admit", "R", "Most visitors let in per second"),
+];
+const ALWAYS: [(&str, &str, &str); 7] = [
+    ("seed", "N", "Of all that is left to chance; 1 unless said"),
+    (
+        "p95-ms",
+        "MS",
+        "Objective: 95 of 100 calls are answered within; 0 takes it away",
+    ),
+    (
+        "p99-ms",
+        "MS",
+        "Objective: 99 of 100 calls are answered within; 0 takes it away",
+    ),
+    ("errors", "N", "Objective: most errors; 0 unless said"),
+    (
+        "drift",
+        "F",
+        "Objective of soak: p95 of the last tenth against the first; 2 unless said",
+    ),
+    (
+        "report",
+        "DIR",
+        "Where the HTML report goes; target/usher/reports unless said",
+    ),
+    ("json", "FILE", "Figures as JSON"),
 ];
 
-const ALWAYS: &str = "  --seed N         of all that is left to chance; 1 unless said
-  --p95-ms MS      objective: 95 of 100 calls are answered within; 0 takes it away
-  --p99-ms MS      objective: 99 of 100 calls are answered within; 0 takes it away
-  --errors N       objective: most errors; 0 unless said
-  --drift F        objective of soak: p95 of the last tenth against the first; 2 unless said
-  --report DIR     where the HTML report goes; target/usher/reports unless said
-  --json FILE      figures as JSON
-  --check          only say what would be done
-";
-
-/// The general help.
-pub fn help() -> String {
-    let mut text = String::from(
-        "Puts load on a gateway of this machine.\n\n  loadtest SCENARIO [flags]\n\n\
-         USHER_URLS (gateways, with commas between) and USHER_OPERATOR_KEY say where.\n\n",
-    );
-    for scenario in Scenario::ALL {
-        let _ = writeln!(text, "  {:<11} {}", scenario.name(), scenario.about());
-    }
-    text.push_str(
-        "\n`loadtest SCENARIO --help` lists its flags. Exit code 1 when an objective is missed.\n",
-    );
-    text
-}
-
-fn help_of(scenario: Scenario) -> String {
-    let mut text = format!("{}: {}\n\n", scenario.name(), scenario.about());
-    for (name, about) in SOME {
-        if scenario.flags().contains(&name) {
-            let _ = writeln!(text, "  --{name} {about}");
+/// The command line.
+pub fn command() -> Command {
+    let flag = |&(name, value, about): &(&'static str, &'static str, &'static str)| {
+        let flag = Arg::new(name).long(name).value_name(value).help(about);
+        // A number below zero is no flag but a mistake that is told as one.
+        let flag = flag.allow_negative_numbers(true);
+        match name {
+            "duration" | "ramp" | "think" => flag.value_parser(time),
+            "users" => flag.value_parser(within(1_u64, 1_000_000)),
+            "waiting" => flag.value_parser(within(1_u64, 2_000_000)),
+            "rate" => flag.value_parser(within(0.1, 100_000.0)),
+            "seats" => flag.value_parser(within(1_u32, 200_000)),
+            "connections" => flag.value_parser(within(1_usize, 10_000)),
+            "max-active" => flag.value_parser(within(1_u32, 1_000_000)),
+            "admit" => flag.value_parser(within(0.001, 100_000.0)),
+            "seed" | "errors" => flag.value_parser(within(0, u64::MAX)),
+            "p95-ms" | "p99-ms" => flag.value_parser(within(0.0, 600_000.0)),
+            "drift" => flag.value_parser(within(1.0, 1_000.0)),
+            _ => flag.value_parser(value_parser!(PathBuf)),
         }
-    }
-    text.push_str(ALWAYS);
-    let _ = writeln!(text, "\nUnless said:\n  {}", scenario.defaults().line());
-    text
+    };
+    let of = |scenario: Scenario| {
+        let own = SOME
+            .iter()
+            .filter(|(name, ..)| scenario.flags().contains(name));
+        let check = Arg::new("check").long("check").action(ArgAction::SetTrue);
+        Command::new(scenario.name())
+            .about(scenario.about())
+            .args(own.chain(&ALWAYS).map(flag))
+            .arg(check.help("Only say what would be done"))
+            .after_help(format!("Unless said:\n  {}", scenario.defaults().line()))
+    };
+    Command::new("loadtest")
+        .about("Puts load on a gateway of this machine")
+        .after_help(
+            "USHER_URLS (gateways, with commas between) and USHER_OPERATOR_KEY say where.\n\
+             Exit code 1 when an objective is missed.",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommands(Scenario::ALL.map(of))
 }
 
-/// Reads the command line.
-///
-/// # Errors
-/// What was not understood, in words.
-pub fn read(mut parser: Parser) -> Result<Command, String> {
-    let told = |error: lexopt::Error| error.to_string();
-    let scenario = match parser.next().map_err(told)? {
-        None | Some(Arg::Short('h') | Arg::Long("help")) => return Ok(Command::Help(help())),
-        Some(Arg::Value(name)) => {
-            let name = name.to_string_lossy().into_owned();
-            Scenario::named(&name).ok_or_else(|| format!("there is no scenario `{name}`"))?
-        }
-        Some(other) => return Err(told(other.unexpected())),
+/// What the command line asks for; none of it can be out of bounds.
+pub fn read(matches: &ArgMatches) -> Option<Run> {
+    let (name, flags) = matches.subcommand()?;
+    let mut settings = Scenario::named(name)?.defaults();
+    take(flags, "users", &mut settings.users);
+    take(flags, "waiting", &mut settings.waiting);
+    take(flags, "rate", &mut settings.rate);
+    take(flags, "duration", &mut settings.duration);
+    take(flags, "ramp", &mut settings.ramp);
+    take(flags, "seats", &mut settings.seats);
+    take(flags, "think", &mut settings.think);
+    take(flags, "connections", &mut settings.connections);
+    take(flags, "seed", &mut settings.seed);
+    take(flags, "max-active", &mut settings.max_active);
+    take(flags, "admit", &mut settings.admit_per_second);
+    take(flags, "errors", &mut settings.objective.errors);
+    take(flags, "drift", &mut settings.objective.drift);
+    let limit = |name, unsaid: Option<f64>| match flags.get_one::<f64>(name) {
+        Some(ms) => Some(*ms).filter(|ms| *ms > 0.0),
+        None => unsaid,
     };
-    let mut run = Run {
-        settings: scenario.defaults(),
-        report: PathBuf::from("target/usher/reports"),
-        json: None,
-        check: false,
-    };
-    let mut flags = Vec::new();
-    while let Some(argument) = parser.next().map_err(told)? {
-        let name = match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help(help_of(scenario))),
-            Arg::Long("check") => {
-                run.check = true;
-                continue;
-            }
-            Arg::Long(name) => name.to_owned(),
-            other => return Err(told(other.unexpected())),
-        };
-        let value = parser.value().map_err(told)?.string().map_err(told)?;
-        set(&mut run, &name, &value)?;
-        flags.push(name);
-    }
-    run.settings.complete(&flags);
-    Ok(Command::Run(Box::new(run)))
+    settings.objective.p95_ms = limit("p95-ms", settings.objective.p95_ms);
+    settings.objective.p99_ms = limit("p99-ms", settings.objective.p99_ms);
+    settings.complete(|name| matches!(flags.try_contains_id(name), Ok(true)));
+    let mut report = PathBuf::from("target/usher/reports");
+    take(flags, "report", &mut report);
+    Some(Run {
+        settings,
+        report,
+        json: flags.get_one("json").cloned(),
+        check: flags.get_flag("check"),
+    })
 }
 
-fn set(run: &mut Run, name: &str, value: &str) -> Result<(), String> {
-    let scenario = run.settings.scenario;
-    if SOME.iter().any(|(some, _)| *some == name) && !scenario.flags().contains(&name) {
-        return Err(format!("{} does not take --{name}", scenario.name()));
+/// Sets what was said; a flag that this scenario does not take says nothing.
+fn take<T: Clone + Send + Sync + 'static>(flags: &ArgMatches, name: &str, to: &mut T) {
+    if let Ok(Some(said)) = flags.try_get_one::<T>(name) {
+        to.clone_from(said);
     }
-    let settings = &mut run.settings;
-    match name {
-        "users" => settings.users = within(name, value, 1, 1_000_000)?,
-        "waiting" => settings.waiting = within(name, value, 1, 2_000_000)?,
-        "rate" => settings.rate = within(name, value, 0.1, 100_000.0)?,
-        "duration" => settings.duration = time(name, value)?,
-        "ramp" => settings.ramp = time(name, value)?,
-        "seats" => settings.seats = within(name, value, 1, 200_000)?,
-        "think" => settings.think = time(name, value)?,
-        "connections" => settings.connections = within(name, value, 1, 10_000)?,
-        "seed" => settings.seed = within(name, value, 0, u64::MAX)?,
-        "max-active" => settings.max_active = within(name, value, 1, 1_000_000)?,
-        "admit" => settings.admit_per_second = within(name, value, 0.001, 100_000.0)?,
-        "p95-ms" => settings.objective.p95_ms = limit(name, value)?,
-        "p99-ms" => settings.objective.p99_ms = limit(name, value)?,
-        "errors" => settings.objective.errors = within(name, value, 0, u64::MAX)?,
-        "drift" => settings.objective.drift = within(name, value, 1.0, 1_000.0)?,
-        "report" => run.report = value.into(),
-        "json" => run.json = Some(value.into()),
-        _ => return Err(format!("invalid option '--{name}'")),
-    }
-    Ok(())
 }
 
 /// A crowd is so many times as large as what it wants.
@@ -206,42 +204,36 @@ const CROWD: u64 = 20;
 /// A visitor of the story takes 2 on average; half as many again are for those who hold and think.
 const SEATS_EACH: f64 = 3.0;
 
-fn within<T: FromStr + PartialOrd + std::fmt::Display>(
-    name: &str,
-    value: &str,
+fn within<T: FromStr + PartialOrd + Display>(
     low: T,
     high: T,
-) -> Result<T, String> {
-    value
-        .replace('_', "")
-        .parse()
-        .ok()
-        .filter(|number| (&low..=&high).contains(&number))
-        .ok_or_else(|| format!("--{name} takes a number from {low} to {high}, not `{value}`"))
+) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: Copy,
+{
+    move |value| {
+        let number = value.replace('_', "").parse().ok();
+        let number = number.filter(|number| (low..=high).contains(number));
+        number.ok_or_else(|| format!("a number from {low} to {high}"))
+    }
 }
 
-fn limit(name: &str, value: &str) -> Result<Option<f64>, String> {
-    within(name, value, 0.0, 600_000.0).map(|ms| (ms > 0.0).then_some(ms))
-}
-
-fn time(name: &str, value: &str) -> Result<Duration, String> {
-    let units = [
+fn time(value: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, f64); 5] = [
         ("ms", 0.001),
         ("s", 1.0),
         ("m", 60.0),
         ("h", 3600.0),
         ("", 1.0),
     ];
-    units
-        .into_iter()
-        .find_map(|(unit, seconds)| {
-            let number: f64 = value.strip_suffix(unit)?.parse().ok()?;
-            let all = number * seconds;
-            (0.0..=DAY_S)
-                .contains(&all)
-                .then(|| Duration::from_secs_f64(all))
-        })
-        .ok_or_else(|| format!("--{name} takes a time as 30, 30s, 500ms or 10m, not `{value}`"))
+    let found = UNITS.into_iter().find_map(|(unit, seconds)| {
+        let number: f64 = value.strip_suffix(unit)?.parse().ok()?;
+        let all = number * seconds;
+        (0.0..=DAY_S)
+            .contains(&all)
+            .then(|| Duration::from_secs_f64(all))
+    });
+    found.ok_or_else(|| "a time as 30, 30s, 500ms or 10m".to_owned())
 }
 
 const DAY_S: f64 = 86_400.0;
@@ -278,12 +270,11 @@ impl Settings {
     }
 
     /// What follows from other settings where it was not said.
-    pub(crate) fn complete(&mut self, said: &[String]) {
-        let unsaid = |name: &str| !said.iter().any(|it| it == name);
+    pub(crate) fn complete(&mut self, is_said: impl Fn(&str) -> bool) {
         match self.scenario {
-            Scenario::SellOut if unsaid("users") => self.users = CROWD * u64::from(self.seats),
+            Scenario::SellOut if !is_said("users") => self.users = CROWD * u64::from(self.seats),
             // Enough for all who come, so that the end is as busy as the start.
-            Scenario::Story | Scenario::Soak | Scenario::Spike if unsaid("seats") => {
+            Scenario::Story | Scenario::Soak | Scenario::Spike if !is_said("seats") => {
                 let often = if self.scenario == Scenario::Spike {
                     3.0
                 } else {
@@ -299,7 +290,7 @@ impl Settings {
     /// What this scenario heeds, as names and values.
     pub fn shown(&self) -> Vec<(&'static str, String)> {
         let mut shown = Vec::new();
-        for (name, _) in SOME {
+        for (name, ..) in SOME {
             if self.scenario.flags().contains(&name) {
                 shown.push((name, self.value(name)));
             }
@@ -347,15 +338,15 @@ impl Settings {
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Command, String> {
-        read(Parser::from_args(line.split_whitespace()))
+    fn parse(line: &str) -> Result<ArgMatches, String> {
+        let words = std::iter::once("loadtest").chain(line.split_whitespace());
+        let matches = command().try_get_matches_from(words);
+        matches.map_err(|error| error.to_string())
     }
 
     fn run(line: &str) -> Run {
-        match parse(line) {
-            Ok(Command::Run(run)) => *run,
-            other => panic!("{line}: {other:?}"),
-        }
+        let matches = parse(line).expect(line);
+        read(&matches).expect(line)
     }
 
     fn refused(line: &str, words: &str) {
@@ -398,43 +389,27 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named() {
-        refused("dance", "`dance`");
-        refused("poll --seats 3", "poll does not take --seats");
+        refused("dance", "'dance'");
+        refused("poll --seats 3", "'--seats'");
         refused("poll --fast 3", "'--fast'");
-        refused("poll --rate", "rate");
-        refused("poll --rate many", "`many`");
+        refused("poll --rate", "'--rate <R>'");
+        refused("poll --rate many", "'many'");
         refused("poll --rate 0", "from 0.1");
         refused("one-seat --users 0", "from 1");
-        refused("story --duration soon", "`soon`");
-        refused("story --duration -3", "`-3`");
-        refused("story --duration NaN", "`NaN`");
-        refused("story now", "now");
+        refused("story --duration soon", "'soon'");
+        refused("story --duration -3", "'-3'");
+        refused("story --duration NaN", "'NaN'");
+        refused("story now", "'now'");
     }
 
     #[test]
     fn help_lists_scenarios_and_their_flags() {
-        let Ok(Command::Help(text)) = parse("--help") else {
-            panic!("no help")
-        };
+        let told = parse("--help").expect_err("the help");
         for scenario in Scenario::ALL {
-            assert!(
-                text.contains(scenario.name()) && text.contains(scenario.about()),
-                "{text}"
-            );
-            let Ok(Command::Help(own)) = parse(&format!("{} --help", scenario.name())) else {
-                panic!("no help")
-            };
+            assert!(told.contains(scenario.name()), "{told}");
+            let own = parse(&format!("{} --help", scenario.name())).expect_err("the help");
             for flag in scenario.flags() {
-                assert!(own.contains(&format!("--{flag} ")), "{flag}: {own}");
-            }
-        }
-    }
-
-    #[test]
-    fn every_flag_of_a_scenario_is_one_that_there_is() {
-        for scenario in Scenario::ALL {
-            for flag in scenario.flags() {
-                assert!(SOME.iter().any(|(name, _)| name == flag), "{flag}");
+                assert!(own.contains(&format!("--{flag} <")), "{flag}: {own}");
             }
         }
     }

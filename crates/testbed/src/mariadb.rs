@@ -1,17 +1,20 @@
 //! A private mariadbd, reached over TCP with a password that only its folder knows.
 
+mod server;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::files::{find_program, is_root};
 use crate::keys::random_hex;
 use crate::port;
 use crate::supervised::{Ending, Launch, Supervised, supervised_controls};
+pub use server::DatabaseServer;
 
 /// A slow disk and the repair after a kill are included.
 const READY: Duration = Duration::from_secs(90);
@@ -31,14 +34,19 @@ pub struct MariaDbOptions {
     pub durable: bool,
 }
 
-/// A mariadbd on 127.0.0.1 with no configuration file and no unix socket.
+/// A mariadbd on 127.0.0.1 with no configuration file and no unix socket. It is a [`DatabaseServer`] too.
 #[derive(Debug)]
 pub struct MariaDb {
     supervised: Supervised,
-    port: u16,
-    password: String,
-    client: PathBuf,
-    databases: AtomicU32,
+    server: DatabaseServer,
+}
+
+impl Deref for MariaDb {
+    type Target = DatabaseServer;
+
+    fn deref(&self) -> &DatabaseServer {
+        &self.server
+    }
 }
 
 supervised_controls!(MariaDb);
@@ -51,64 +59,13 @@ impl MariaDb {
         install(&folder, options.durable)?;
         let password = fs::read_to_string(folder.join("password"))?;
         port::start_on(&folder, options.port, |port| {
-            let supervised = Supervised::start(launch(&folder, port, options.durable)?)?;
-            let client = find_program("mariadb")?;
-            let databases = AtomicU32::new(0);
             let mut mariadb = MariaDb {
-                supervised,
-                port,
-                password: password.clone(),
-                client,
-                databases,
+                supervised: Supervised::start(launch(&folder, port, options.durable)?)?,
+                server: DatabaseServer::new("127.0.0.1", port, USER, &password)?,
             };
             mariadb.wait_ready()?;
             Ok(mariadb)
         })
-    }
-
-    /// Makes a new empty database and returns its address, `mysql://root:PASSWORD@127.0.0.1:PORT/NAME`.
-    ///
-    /// # Panics
-    /// When the server refuses.
-    pub fn create_database(&self) -> String {
-        let name = format!(
-            "test_{}",
-            self.databases.fetch_add(1, Ordering::Relaxed) + 1
-        );
-        self.execute(&format!("CREATE DATABASE {name}"))
-            .expect("a new database");
-        self.url(&name)
-    }
-
-    /// Makes the database if it is not there, and returns its address.
-    pub fn ensure_database(&self, name: &str) -> io::Result<String> {
-        self.execute(&format!("CREATE DATABASE IF NOT EXISTS `{name}`"))?;
-        Ok(self.url(name))
-    }
-
-    /// `mysql://root:PASSWORD@127.0.0.1:PORT/DATABASE`
-    pub fn url(&self, database: &str) -> String {
-        format!(
-            "mysql://{USER}:{}@127.0.0.1:{}/{database}",
-            self.password, self.port
-        )
-    }
-
-    /// Runs statements through the command line client; returns the rows, columns apart by tabs, no headings.
-    pub fn execute(&self, statements: &str) -> io::Result<String> {
-        let mut command = self.client();
-        let output = command
-            .args(["--batch", "--skip-column-names", "--execute", statements])
-            .output()?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        Err(failed("mariadb", &output))
-    }
-
-    /// Where it listens.
-    pub fn port(&self) -> u16 {
-        self.port
     }
 
     /// Stops it if it runs, starts it again on the same port and waits until it answers.
@@ -124,7 +81,7 @@ impl MariaDb {
 
     fn wait_ready(&mut self) -> io::Result<()> {
         // Only this server knows the password, so a handshake proves that nobody else has the port.
-        let (port, mut probe) = (self.port, self.client());
+        let (port, mut probe) = (self.server.port, self.server.client());
         probe
             .args(["--connect-timeout=2", "--execute", "SELECT 1"])
             .stdout(Stdio::null())
@@ -132,22 +89,6 @@ impl MariaDb {
         self.supervised.wait_ready(READY, || {
             port::answers(port) && probe.status().is_ok_and(|status| status.success())
         })
-    }
-
-    fn client(&self) -> Command {
-        let mut command = Command::new(&self.client);
-        command.args([
-            "--no-defaults",
-            "--protocol=tcp",
-            "--host=127.0.0.1",
-            "--user",
-            USER,
-        ]);
-        command
-            .arg(format!("--port={}", self.port))
-            .env("MYSQL_PWD", &self.password)
-            .stdin(Stdio::null());
-        command
     }
 }
 
@@ -180,7 +121,7 @@ fn install(folder: &Path, durable: bool) -> io::Result<()> {
         .stdin(Stdio::null())
         .output()?;
     if !output.status.success() {
-        return Err(failed("mariadb-install-db", &output));
+        return Err(server::failed("mariadb-install-db", &output));
     }
     fs::rename(unfinished, ready)
 }
@@ -273,15 +214,4 @@ fn log_size(durable: bool) -> [&'static str; 1] {
     } else {
         "--innodb-log-file-size=8M"
     }]
-}
-
-fn failed(name: &str, output: &Output) -> io::Error {
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    io::Error::other(format!(
-        "{name} failed ({}):\n{}{}",
-        output.status, out, err
-    ))
 }

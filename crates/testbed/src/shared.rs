@@ -1,16 +1,18 @@
 //! The servers that one test binary shares: started on first use, ended when the process ends.
 
+use std::env;
 use std::sync::OnceLock;
 
 use crate::files::Scratch;
 use crate::kafka::{Kafka, KafkaOptions};
-use crate::mariadb::{MariaDb, MariaDbOptions};
+use crate::mariadb::{DatabaseServer, MariaDb, MariaDbOptions};
 use crate::redis::{Redis, RedisCluster, RedisOptions};
 
 static SCRATCH: OnceLock<Scratch> = OnceLock::new();
 static REDIS: OnceLock<Redis> = OnceLock::new();
 static CLUSTER: OnceLock<RedisCluster> = OnceLock::new();
 static KAFKA: OnceLock<Kafka> = OnceLock::new();
+static GIVEN_SERVER: OnceLock<DatabaseServer> = OnceLock::new();
 static MARIADB: OnceLock<MariaDb> = OnceLock::new();
 
 /// A redis-server in RAM that remembers nothing. Tests keep apart by the names of their keys.
@@ -36,11 +38,18 @@ pub fn redis_cluster() -> &'static RedisCluster {
     })
 }
 
-/// A mariadbd with its data in RAM. Each test asks it for a database of its own.
+/// The address of a server in place of a private one, for tests that shall run on it.
+const GIVEN: &str = "USHER_TEST_MYSQL_URL";
+
+/// A mariadbd with its data in RAM, or the server that `cargo xtask test --mysql` names. Each test asks it for a database
+/// of its own.
 ///
 /// # Panics
 /// When it cannot be started; the message shows the end of its log.
-pub fn mariadb() -> &'static MariaDb {
+pub fn mariadb() -> &'static DatabaseServer {
+    if let Ok(url) = env::var(GIVEN) {
+        return GIVEN_SERVER.get_or_init(|| DatabaseServer::given(&url).expect(GIVEN));
+    }
     MARIADB.get_or_init(|| {
         let folder = scratch().path().join("mariadb");
         MariaDb::start(&folder, MariaDbOptions::default()).expect("a mariadbd for the tests")

@@ -96,7 +96,8 @@ fn helper_that_starts_servers_and_waits() {
     let scratch = Scratch::new().unwrap();
     let kept = durable_redis(&scratch.path().join("kept"));
     kept.freeze();
-    let mariadb = testbed::mariadb();
+    let folder = scratch.path().join("mariadb");
+    let mariadb = MariaDb::start(&folder, MariaDbOptions::default()).unwrap();
     println!(
         "\nstarted {} {} {} {}",
         kept.pid(),
