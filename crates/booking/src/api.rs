@@ -6,6 +6,7 @@ mod caller;
 mod codes;
 mod concerts;
 mod document;
+mod edition;
 mod encoded;
 mod errors;
 mod lists;
@@ -13,9 +14,12 @@ mod operator;
 mod outbox;
 mod paging;
 mod payments;
+mod programme;
 
 mod repeat;
 mod reservations;
+mod seat_feed;
+mod seating;
 mod wallets;
 
 use actix_web::middleware::from_fn;
@@ -25,6 +29,7 @@ use utoipa::OpenApi;
 
 use document::Refusals;
 pub use lists::Lists;
+pub use seat_feed::SeatFeed;
 
 /// The whole service on one screen. Who may ask is the first argument of each handler. What is written here is told
 /// to other systems at once.
@@ -35,6 +40,7 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(at("/api/v1/concerts/{concertId}").get(concerts::show).done())
         .service(at("/api/v1/concerts/{concertId}/schedules").get(concerts::schedules).done())
         .service(at("/api/v1/schedules/{scheduleId}/seats").get(concerts::seats).done())
+        .service(at("/api/v1/schedules/{scheduleId}/seats/events").get(seat_feed::watch).done())
         .service(at("/api/v1/reservations").post(reservations::reserve).get(reservations::list).done())
         .service(at("/api/v1/reservations/{reservationId}").get(reservations::show).delete(reservations::cancel).done())
         .service(at("/api/v1/payments").post(payments::pay).done())
@@ -43,8 +49,14 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(at("/api/v1/users/{userId}/balance").get(wallets::balance).done())
         .service(at("/api/v1/users/{userId}/balance/charges").post(wallets::charge).done())
         .service(at("/api/v1/users/{userId}/ledger").get(wallets::ledger).done())
-        .service(at("/api/v1/admin/concerts").post(admin::create_concert).done())
-        .service(at("/api/v1/admin/concerts/{concertId}/schedules").post(admin::add_schedule).done())
+        .service(at("/api/v1/admin/concerts").post(admin::create_concert).get(programme::concerts).done())
+        .service(at("/api/v1/admin/concerts/{concertId}").get(programme::concert).patch(programme::edit_concert).delete(programme::remove_concert).done())
+        .service(at("/api/v1/admin/concerts/{concertId}/schedules").post(admin::add_schedule).get(programme::dates).done())
+        .service(at("/api/v1/admin/schedules/{scheduleId}").get(programme::date).patch(programme::edit_date).delete(programme::remove_date).done())
+        .service(at("/api/v1/admin/schedules/{scheduleId}/closing").post(programme::close).done())
+        .service(at("/api/v1/admin/schedules/{scheduleId}/seats").get(seating::list).post(seating::add).done())
+        .service(at("/api/v1/admin/schedules/{scheduleId}/seats/blocks").post(seating::block).done())
+        .service(at("/api/v1/admin/schedules/{scheduleId}/seats/releases").post(seating::release).done())
         .service(at("/api/v1/admin/reconciliation").get(admin::reconcile).done())
         .service(at("/api/v1/admin/outbox").get(outbox::show).done())
         .service(at("/api/v1/admin/outbox/{eventId}/redeliveries").post(outbox::redeliver).done()));
@@ -61,14 +73,17 @@ pub fn routes(app: &mut ServiceConfig) {
     ),
     servers((url = "/", description = "The gateway.")),
     paths(
-        concerts::list, concerts::show, concerts::schedules, concerts::seats,
+        concerts::list, concerts::show, concerts::schedules, concerts::seats, seat_feed::watch,
         reservations::reserve, reservations::list, reservations::show, reservations::cancel,
         payments::pay, payments::show, payments::refund,
         wallets::charge, wallets::balance, wallets::ledger,
         admin::create_concert, admin::add_schedule, admin::reconcile,
+        programme::concerts, programme::concert, programme::edit_concert, programme::remove_concert,
+        programme::dates, programme::date, programme::edit_date, programme::remove_date, programme::close,
+        seating::list, seating::add, seating::block, seating::release,
         outbox::show, outbox::redeliver,
     ),
-    components(schemas(document::BookingProblem)),
+    components(schemas(document::BookingProblem, seat_feed::SeatsEvent)),
     tags(
         (name = "concerts", description = "What is for sale."),
         (name = "reservations", description = "Seats that are held for a while."),

@@ -55,6 +55,18 @@ stored_as_text! {
         Refunded = "refunded",
         /// Made due again after it was given up.
         Redelivered = "redelivered",
+        /// Changed by an operator.
+        Edited = "edited",
+        /// Sales were ended by an operator.
+        Closed = "closed",
+        /// Taken off the programme.
+        Removed = "removed",
+        /// Given more seats.
+        Enlarged = "enlarged",
+        /// Seats were taken off sale.
+        Blocked = "blocked",
+        /// Blocked seats were put on sale again.
+        Released = "released",
         /// Not done, because the operator's key lacks the right.
         Refused = "refused",
     }

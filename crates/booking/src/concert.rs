@@ -82,6 +82,8 @@ pub struct NewSchedule {
     pub sales_open_at: Option<Timestamp>,
     /// From when they no longer can; when the show starts if not said.
     pub sales_close_at: Option<Timestamp>,
+    /// Most seats of one user; the default of the service when not said.
+    pub max_seats_per_user: Option<u16>,
     /// The seats; [`default_layout`] is fifty.
     pub layout: Layout,
 }
@@ -102,13 +104,32 @@ pub enum ScheduleError {
 
 fails_with_db!(ScheduleError);
 
+/// From when to when seats of a date are sold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SalesWindow {
+    pub(crate) open_at: Timestamp,
+    pub(crate) close_at: Timestamp,
+    pub(crate) starts_at: Timestamp,
+}
+
+impl SalesWindow {
+    /// Whether sales open before they close, close when the show starts at the latest, and a DATETIME column can hold all
+    /// of it; earlier years are typing errors.
+    pub(crate) fn is_sound(&self) -> bool {
+        let storable = |at: Timestamp| (1970..=9999).contains(&at.year());
+        let in_order = self.open_at < self.close_at && self.close_at <= self.starts_at;
+        in_order && storable(self.open_at) && storable(self.starts_at)
+    }
+}
+
 type ScheduleRow = (Id, Id, At, At, At, u32);
 
-/// Concerts, newest first. One statement.
+/// Concerts that are not hidden, newest first. One statement.
 pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<Concert>, DbError> {
     let before = Id(page.after.unwrap_or(Uuid::max()));
     let found = concerts::table
         .filter(concerts::id.lt(before))
+        .filter(concerts::hidden.eq(false))
         .order(concerts::id.desc())
         .limit(page.limit.into())
         .select(Concert::as_select())
@@ -116,21 +137,24 @@ pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<Concert>, DbError> {
     Ok(found)
 }
 
-/// One concert. One statement.
+/// One concert that is not hidden. One statement.
 pub fn find(conn: &mut Conn, id: Uuid) -> Result<Option<Concert>, DbError> {
     let found = concerts::table
         .find(Id(id))
+        .filter(concerts::hidden.eq(false))
         .select(Concert::as_select())
         .first(conn)
         .optional()?;
     Ok(found)
 }
 
-/// The queue before a date's concert; none when there is no such date. One statement.
+/// The queue before a date's concert; none when there is no such date or it is hidden. One statement.
 pub fn queue_of(conn: &mut Conn, schedule_id: Uuid) -> Result<Option<String>, DbError> {
     let found = schedules::table
         .inner_join(concerts::table)
         .filter(schedules::id.eq(Id(schedule_id)))
+        .filter(schedules::hidden.eq(false))
+        .filter(concerts::hidden.eq(false))
         .select(concerts::queue)
         .first(conn)
         .optional()?;
@@ -181,6 +205,7 @@ pub fn schedules(
 ) -> Result<Vec<Schedule>, ScheduleError> {
     let rows: Vec<ScheduleRow> = schedules::table
         .filter(schedules::concert_id.eq(Id(concert_id)))
+        .filter(schedules::hidden.eq(false))
         .order((schedules::starts_at, schedules::id))
         .select((
             schedules::id,
@@ -225,7 +250,11 @@ pub fn add_schedule(
     now: Timestamp,
 ) -> Result<Schedule, ScheduleError> {
     let schedule = planned(concert_id, new, now)?;
-    if find(tx, concert_id)?.is_none() {
+    let known: i64 = concerts::table
+        .find(Id(concert_id))
+        .count()
+        .get_result(tx)?;
+    if known == 0 {
         return Err(ScheduleError::ConcertNotFound);
     }
     diesel::insert_into(schedules::table)
@@ -236,25 +265,11 @@ pub fn add_schedule(
             schedules::sales_open_at.eq(At(schedule.sales_open_at)),
             schedules::sales_close_at.eq(At(schedule.sales_close_at)),
             schedules::seats_total.eq(schedule.seats_total),
+            schedules::max_seats_per_user.eq(new.max_seats_per_user),
             schedules::created_at.eq(At(now)),
         ))
         .execute(tx)?;
-    let rows: Vec<_> = new
-        .layout
-        .seats()
-        .map(|(number, section)| {
-            (
-                seats::schedule_id.eq(Id(schedule.id)),
-                seats::number.eq(number),
-                seats::grade.eq(section.grade.as_str()),
-                seats::price.eq(section.price.minor()),
-                seats::state.eq(seat::SeatState::Available),
-            )
-        })
-        .collect();
-    for some in rows.chunks(SEATS_PER_INSERT) {
-        diesel::insert_into(seats::table).values(some).execute(tx)?;
-    }
+    insert_seats(tx, schedule.id, &new.layout)?;
     let change = Change {
         entity: Entity::Schedule,
         entity_id: schedule.id,
@@ -266,13 +281,35 @@ pub fn add_schedule(
     Ok(schedule)
 }
 
+/// Makes the seats of a layout. One statement for each thousand.
+pub(crate) fn insert_seats(tx: &mut Tx, schedule_id: Uuid, layout: &Layout) -> Result<(), DbError> {
+    let rows: Vec<_> = layout
+        .seats()
+        .map(|(number, section)| {
+            (
+                seats::schedule_id.eq(Id(schedule_id)),
+                seats::number.eq(number),
+                seats::grade.eq(section.grade.as_str()),
+                seats::price.eq(section.price.minor()),
+                seats::state.eq(seat::SeatState::Available),
+            )
+        })
+        .collect();
+    for some in rows.chunks(SEATS_PER_INSERT) {
+        diesel::insert_into(seats::table).values(some).execute(tx)?;
+    }
+    Ok(())
+}
+
 fn planned(concert_id: Uuid, new: &NewSchedule, now: Timestamp) -> Result<Schedule, ScheduleError> {
     let sales_open_at = new.sales_open_at.unwrap_or(now);
     let sales_close_at = new.sales_close_at.unwrap_or(new.starts_at);
-    // What a DATETIME column can hold; earlier years are typing errors.
-    let storable = |at: Timestamp| (1970..=9999).contains(&at.year());
-    let in_order = sales_open_at < sales_close_at && sales_close_at <= new.starts_at;
-    if !in_order || !storable(sales_open_at) || !storable(new.starts_at) {
+    let window = SalesWindow {
+        open_at: sales_open_at,
+        close_at: sales_close_at,
+        starts_at: new.starts_at,
+    };
+    if !window.is_sound() {
         return Err(ScheduleError::SalesInvalid);
     }
     Ok(Schedule {

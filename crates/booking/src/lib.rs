@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod pass;
 pub mod pause;
 pub mod payment;
+pub mod programme;
 pub mod receiver;
 pub mod reconciliation;
 pub mod reservation;
@@ -49,7 +50,7 @@ use chrono::TimeDelta;
 use prometheus::Registry;
 use tokio::sync::watch;
 
-use crate::api::Lists;
+use crate::api::{Lists, SeatFeed};
 use crate::config::{Config, Forwarding, MysqlUrl};
 use crate::db::{Db, DbError, DbOptions};
 use crate::kafka::Producer;
@@ -91,6 +92,8 @@ pub struct Booking {
     pub outbox_keep: TimeDelta,
     /// What many visitors read again and again.
     pub lists: Lists,
+    /// Who watches the seats of a date.
+    pub seat_feed: SeatFeed,
     /// What has happened.
     pub metrics: Metrics,
 }
@@ -122,6 +125,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         metrics: Metrics::of_service(&registry, &db, &seat_lock),
         seat_lock,
         lists: Lists::new(config.cache_age, clock.clone()),
+        seat_feed: SeatFeed::new(clock.clone()),
         publisher,
         events: Trigger::default(),
         outbox_keep: config.outbox_keep,

@@ -41,6 +41,8 @@ diesel::table! {
         #[max_length = 32]
         queue -> Varchar,
         created_at -> Datetime,
+        hidden -> Bool,
+        version -> Unsigned<Integer>,
     }
 }
 
@@ -196,6 +198,10 @@ diesel::table! {
         sales_close_at -> Datetime,
         seats_total -> Unsigned<Integer>,
         created_at -> Datetime,
+        hidden -> Bool,
+        max_seats_per_user -> Nullable<Unsigned<Smallint>>,
+        cancelled_at -> Nullable<Datetime>,
+        version -> Unsigned<Integer>,
     }
 }
 
@@ -214,6 +220,8 @@ diesel::table! {
         #[max_length = 16]
         holder_id -> Nullable<Binary>,
         hold_expires_at -> Nullable<Datetime>,
+        #[max_length = 200]
+        blocked_reason -> Nullable<Varchar>,
     }
 }
 

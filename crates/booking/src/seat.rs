@@ -23,6 +23,8 @@ stored_as_text! {
         Held = "held",
         /// Paid.
         Sold = "sold",
+        /// Not for sale.
+        Blocked = "blocked",
     }
 }
 

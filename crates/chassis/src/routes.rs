@@ -57,6 +57,16 @@ impl Route {
         self.method(Method::PUT, handler)
     }
 
+    /// Answers `PATCH`.
+    pub fn patch<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.method(Method::PATCH, handler)
+    }
+
     /// Answers `DELETE`.
     pub fn delete<F, Args>(self, handler: F) -> Self
     where

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::answer;
 use super::concerts::{Concert, Schedule};
 use super::operator::{Operator, right};
+use super::programme::MaxSeats;
 use crate::Booking;
 use crate::audit::Actor;
 use crate::concert::{self, Grade, Layout, Price, QueueName, Title, default_layout};
@@ -76,6 +77,9 @@ pub struct NewSchedule {
     sales_open_at: Option<DateTime<Utc>>,
     /// At `startsAt` when not said.
     sales_close_at: Option<DateTime<Utc>>,
+    /// Most seats of one visitor; the default of the service when not said.
+    #[schema(value_type = Option<u16>, minimum = 1, maximum = 50, example = 6)]
+    max_seats_per_user: Option<MaxSeats>,
     /// Seats 1 to 50 in four grades when not said.
     sections: Option<Vec<Section>>,
 }
@@ -96,22 +100,29 @@ pub struct Section {
     to: u16,
 }
 
-impl NewSchedule {
-    fn checked(self) -> Result<concert::NewSchedule, Problem> {
-        let section = |Section {
-                           grade,
-                           price,
-                           from,
-                           to,
-                       }| concert::Section {
+impl From<Section> for concert::Section {
+    fn from(section: Section) -> Self {
+        let Section {
             grade,
             price,
             from,
             to,
-        };
+        } = section;
+        Self {
+            grade,
+            price,
+            from,
+            to,
+        }
+    }
+}
+
+impl NewSchedule {
+    fn checked(self) -> Result<concert::NewSchedule, Problem> {
         let layout = match self.sections {
             Some(sections) => {
-                Layout::try_from(sections.into_iter().map(section).collect::<Vec<_>>())?
+                let sections = sections.into_iter().map(Section::into);
+                Layout::try_from(sections.collect::<Vec<_>>())?
             }
             None => default_layout(),
         };
@@ -119,13 +130,14 @@ impl NewSchedule {
             starts_at: storable(self.starts_at),
             sales_open_at: self.sales_open_at.map(storable),
             sales_close_at: self.sales_close_at.map(storable),
+            max_seats_per_user: self.max_seats_per_user.map(MaxSeats::number),
             layout,
         })
     }
 }
 
 /// Whole microseconds, and the second after in place of a leap second: what the database can keep.
-fn storable(instant: DateTime<Utc>) -> DateTime<Utc> {
+pub(super) fn storable(instant: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(instant.timestamp_micros()).unwrap_or(instant)
 }
 

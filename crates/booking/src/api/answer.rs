@@ -43,3 +43,11 @@ pub fn gone() -> HttpResponse {
         .insert_header((header::CACHE_CONTROL, NO_STORE))
         .finish()
 }
+
+/// 200 for operators, with the strong `ETag` of this version of the thing.
+pub fn versioned(version: u32, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, NO_STORE))
+        .insert_header((header::ETAG, format!("\"{version}\"")))
+        .json(body)
+}

@@ -69,8 +69,13 @@ codes! {
     SHOW_STARTED = 409, "The show has started, so seats are no longer given back.";
     BALANCE_SHORT = 409, "The wallet has too little; `missing` says how much.";
     EVENT_NOT_DEAD = 409, "The event was not given up: it waits, or is delivered.";
+    SEATS_EXIST = 409, "The date has seats with some of these numbers already; `seatNumbers` names them.";
+    SEATS_SOLD = 409, "Somebody has bought or holds seats of the date, so it cannot be removed; it can be cancelled.";
+    DATES_LEFT = 409, "The concert still has dates; remove them first.";
+    SCHEDULE_CANCELLED = 409, "The date was cancelled.";
     IDEMPOTENCY_IN_PROGRESS = 409, "The first request with this key still runs; try again soon.";
     HOLD_EXPIRED = 410, "The hold is over; the seats are free for others.";
+    PRECONDITION_FAILED = 412, "It was changed since you read it: `If-Match` names another version.";
     BODY_TOO_LARGE = 413, "The body has more than 64 KiB.";
     CONTENT_TYPE_UNSUPPORTED = 415, "The body is not application/json.";
     BODY_INVALID = 422, "The body is JSON but not acceptable: a field is unknown, missing or of the wrong kind.";
@@ -84,6 +89,7 @@ codes! {
     BALANCE_LIMIT = 422, "The wallet would hold more than it may.";
     IDEMPOTENCY_KEY_REUSED = 422, "The key was used for a request with another body.";
     INTERNAL = 500, "Something went wrong on our side.";
+    STREAMS_FULL = 503, "This instance has as many streams as it may have; ask for the list instead.";
     DATABASE_BUSY = 503, "Too much at once, or the database does not answer; try again after Retry-After.";
 }
 

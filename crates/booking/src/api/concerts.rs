@@ -183,6 +183,10 @@ impl Seats {
         Self { items, version }
     }
 
+    pub(super) fn version(self) -> String {
+        self.version
+    }
+
     pub(super) fn encoded(&self) -> EncodedBody {
         let body = serde_json::to_vec(self).expect("seats are JSON");
         EncodedBody::new(&self.version, body)

@@ -34,6 +34,7 @@ impl Modify for Refusals {
                 &mut item.put,
                 &mut item.post,
                 &mut item.delete,
+                &mut item.patch,
             ];
             for operation in operations.into_iter().flatten() {
                 complete(path, operation, components);
@@ -73,7 +74,7 @@ pub struct BookingProblem {
 pub struct Conflict {
     #[schema(rename = "seatNumber", example = 7)]
     seat_number: u16,
-    /// `held` or `sold`.
+    /// `held`, `sold` or `blocked`.
     #[schema(example = "held")]
     reason: String,
 }
@@ -142,6 +143,9 @@ fn implied(path: &str, operation: &Operation, access: &str) -> Vec<&'static str>
         if parameter.parameter_in == ParameterIn::Query {
             names.push("QUERY_INVALID");
         }
+        if parameter.name == "If-Match" {
+            names.push("PRECONDITION_FAILED");
+        }
         if parameter.name == "Idempotency-Key" {
             names.extend([
                 "IDEMPOTENCY_KEY_INVALID",
@@ -172,7 +176,11 @@ fn refusal(codes: &[&Code]) -> utoipa::openapi::Response {
     let response = ResponseBuilder::new()
         .description(lines.collect::<Vec<_>>().join("\n"))
         .content("application/problem+json", content);
-    let retryable = [codes::DATABASE_BUSY, codes::IDEMPOTENCY_IN_PROGRESS];
+    let retryable = [
+        codes::DATABASE_BUSY,
+        codes::STREAMS_FULL,
+        codes::IDEMPOTENCY_IN_PROGRESS,
+    ];
     if !codes.iter().any(|code| retryable.contains(code)) {
         return response.build();
     }

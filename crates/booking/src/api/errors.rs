@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 
 use super::codes::{
     ALREADY_PAID, ALREADY_REFUNDED, AMOUNT_INVALID, BALANCE_LIMIT, BALANCE_SHORT,
-    CONCERT_NOT_FOUND, DATABASE_BUSY, EVENT_NOT_DEAD, EVENT_NOT_FOUND, GRADE_UNKNOWN, HOLD_EXPIRED,
-    IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, PAYMENT_NOT_FOUND, QUEUE_MISMATCH,
-    RESERVATION_CANCELLED, RESERVATION_NOT_FOUND, SALES_CLOSED, SALES_INVALID, SCHEDULE_NOT_FOUND,
-    SEAT_TAKEN, SEAT_UNKNOWN, SEATS_INVALID, SECTIONS_INVALID, SHOW_STARTED, SOLD_OUT,
+    CONCERT_NOT_FOUND, DATABASE_BUSY, DATES_LEFT, EVENT_NOT_DEAD, EVENT_NOT_FOUND, GRADE_UNKNOWN,
+    HOLD_EXPIRED, IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, PAYMENT_NOT_FOUND,
+    PRECONDITION_FAILED, QUEUE_MISMATCH, RESERVATION_CANCELLED, RESERVATION_NOT_FOUND,
+    SALES_CLOSED, SALES_INVALID, SCHEDULE_CANCELLED, SCHEDULE_NOT_FOUND, SEAT_TAKEN, SEAT_UNKNOWN,
+    SEATS_EXIST, SEATS_INVALID, SEATS_SOLD, SECTIONS_INVALID, SHOW_STARTED, SOLD_OUT,
     TOO_MANY_SEATS,
 };
 use crate::concert::{LayoutError, ScheduleError};
@@ -16,8 +17,10 @@ use crate::db::DbError;
 use crate::idempotency::OnceError;
 use crate::outbox::RedeliverError;
 use crate::payment::{PayError, RefundError};
+use crate::programme::ProgrammeError;
 use crate::reservation::{CancelError, Conflict, ReserveError};
 use crate::seat::SeatNumbersError;
+use crate::seat::SeatState;
 use crate::wallet::{AmountInvalid, BALANCE_LIMIT as LIMIT, ChargeError};
 
 impl From<DbError> for Problem {
@@ -49,6 +52,40 @@ impl From<ScheduleError> for Problem {
                 "Sales open before they close, and close when the show starts at the latest, in the years 1970 to 9999.",
             ),
             ScheduleError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<ProgrammeError> for Problem {
+    fn from(error: ProgrammeError) -> Self {
+        let detail = sentence(&error);
+        match error {
+            ProgrammeError::ConcertNotFound => ScheduleError::ConcertNotFound.into(),
+            ProgrammeError::ScheduleNotFound => ReserveError::ScheduleNotFound.into(),
+            ProgrammeError::VersionMismatch(_) => {
+                PRECONDITION_FAILED.because("Somebody changed it since you read it; read it again.")
+            }
+            ProgrammeError::SalesInvalid => ScheduleError::SalesInvalid.into(),
+            ProgrammeError::GradeUnknown(_) => GRADE_UNKNOWN.because(detail),
+            ProgrammeError::SeatUnknown(_) => SEAT_UNKNOWN.because(detail),
+            ProgrammeError::SeatTaken(taken) => {
+                let conflict = |(number, state): (u16, SeatState)| json!({ "seatNumber": number, "reason": state.as_str() });
+                let conflicts: Vec<Value> = taken.into_iter().map(conflict).collect();
+                SEAT_TAKEN
+                    .because("Somebody has one of these seats; nothing was changed.")
+                    .with("conflicts", conflicts)
+            }
+            ProgrammeError::SeatsExist(numbers) => {
+                SEATS_EXIST.because(detail).with("seatNumbers", numbers)
+            }
+            ProgrammeError::TooMany => SECTIONS_INVALID.because(detail),
+            ProgrammeError::Sold => SEATS_SOLD
+                .because("Somebody has bought or holds seats of this date; cancel it instead."),
+            ProgrammeError::HasDates => {
+                DATES_LEFT.because("The concert still has dates; remove them first.")
+            }
+            ProgrammeError::Cancelled => SCHEDULE_CANCELLED.because("This date was cancelled."),
+            ProgrammeError::Db(cause) => cause.into(),
         }
     }
 }

@@ -119,6 +119,18 @@ impl Lists {
         self.dates.changed(concert_id);
     }
 
+    /// An operator changed this date.
+    pub fn edited_date(&self, concert_id: Uuid, schedule_id: Uuid) {
+        self.seats.changed(schedule_id);
+        self.dates.changed(concert_id);
+    }
+
+    /// An operator changed more than one date.
+    pub fn edited(&self) {
+        self.seats.all_changed();
+        self.dates.all_changed();
+    }
+
     fn remember(&self, concert_id: Uuid, dates: &[concert::Schedule]) {
         let concert_of = self.concert_of.write();
         let mut concert_of = concert_of.unwrap_or_else(PoisonError::into_inner);

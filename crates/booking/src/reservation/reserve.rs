@@ -56,6 +56,8 @@ pub enum Reason {
     Held,
     /// Somebody has paid for it.
     Sold,
+    /// It is not for sale.
+    Blocked,
 }
 
 impl Reason {
@@ -64,6 +66,7 @@ impl Reason {
         match self {
             Self::Held => "held",
             Self::Sold => "sold",
+            Self::Blocked => "blocked",
         }
     }
 }
@@ -284,6 +287,10 @@ fn conflict(seat_number: u16, state: SeatState) -> Option<Conflict> {
             seat_number,
             reason: Reason::Sold,
         }),
+        SeatState::Blocked => Some(Conflict {
+            seat_number,
+            reason: Reason::Blocked,
+        }),
     }
 }
 
@@ -366,10 +373,10 @@ fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<(), Res
         .load(tx)?;
     // A seat that was lost and is free again by now was held at the moment that counted.
     let lost = states.into_iter().map(|(seat_number, state)| {
-        let reason = if state == SeatState::Sold {
-            Reason::Sold
-        } else {
-            Reason::Held
+        let reason = match state {
+            SeatState::Sold => Reason::Sold,
+            SeatState::Blocked => Reason::Blocked,
+            SeatState::Available | SeatState::Held => Reason::Held,
         };
         Conflict {
             seat_number,

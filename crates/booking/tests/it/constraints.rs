@@ -244,7 +244,7 @@ async fn one_seat_in_two_confirmed_reservations_is_refused() {
 async fn rows_without_their_parents_are_refused() {
     let fixture = furnished().await;
     for statement in [
-        "INSERT INTO schedules SELECT REPEAT('x', 16), REPEAT('y', 16), starts_at, sales_open_at, sales_close_at, seats_total, created_at FROM schedules",
+        "INSERT INTO schedules (id, concert_id, starts_at, sales_open_at, sales_close_at, seats_total, created_at) SELECT REPEAT('x', 16), REPEAT('y', 16), starts_at, sales_open_at, sales_close_at, seats_total, created_at FROM schedules",
         "INSERT INTO seats (schedule_id, number, grade, price) VALUES (REPEAT('x', 16), 1, 'A', 1)",
         "UPDATE reservation_seats SET reservation_id = REPEAT('x', 16)",
         "UPDATE ledger_entries SET user_id = REPEAT('x', 16)",

@@ -317,6 +317,7 @@ pub fn schedule(now: Timestamp, layout: Layout) -> NewSchedule {
         starts_at: now + TimeDelta::days(30),
         sales_open_at: None,
         sales_close_at: None,
+        max_seats_per_user: None,
         layout,
     }
 }

@@ -106,6 +106,16 @@ impl TestApp {
         answer(self.client.get(format!("{}{path}", self.base))).await
     }
 
+    /// How often the service has read the database outside of transactions.
+    pub async fn reads(&self) -> u64 {
+        let metrics = self.client.get(format!("{}/metrics", self.admin_base));
+        let metrics = metrics.send().await.expect("metrics");
+        let text = metrics.text().await.expect("text");
+        let counted = "booking_db_duration_seconds_count{kind=\"read\"} ";
+        let count = text.lines().find_map(|line| line.strip_prefix(counted));
+        count.map_or(0, |count| count.parse().expect("a number"))
+    }
+
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base))
     }

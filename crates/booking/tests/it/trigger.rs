@@ -7,7 +7,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use booking::Booking;
-use booking::api::{self, Lists};
+use booking::api::{self, Lists, SeatFeed};
 use booking::db::DbError;
 use booking::metrics::Metrics;
 use booking::reservation::Limits;
@@ -125,6 +125,7 @@ fn booking_of(fixture: &Fixture, clock: &Clock) -> Booking {
         events: Trigger::default(),
         outbox_keep: TimeDelta::days(7),
         lists: Lists::new(config.cache_age, clock.clone()),
+        seat_feed: SeatFeed::new(clock.clone()),
         metrics: Metrics::register(&Registry::new()),
     }
 }

@@ -1,0 +1,223 @@
+//! The verbs that change a concert or a date. What somebody holds already keeps its price and its end.
+
+use chassis::time::Timestamp;
+use diesel::prelude::*;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{Expected, ListedConcert, ListedDate, ProgrammeError, locked_concert, locked_date};
+use crate::audit::{self, Action, Actor, Change, Entity};
+use crate::concert::{Grade, Price, QueueName, SalesWindow, Title};
+use crate::db::{At, DbError, Id, Tx};
+use crate::schema::{concerts, schedules, seats};
+
+/// What is to be changed of a concert; what is not said stays.
+#[derive(Debug, Clone, Default)]
+pub struct EditConcert {
+    /// What it is called.
+    pub title: Option<Title>,
+    /// Where it takes place; `Some(None)` is nowhere in particular.
+    pub venue: Option<Option<Title>>,
+    /// The queue that a buyer must have come through, from now on.
+    pub queue: Option<QueueName>,
+    /// Whether visitors see nothing of it and can reserve nothing of it.
+    pub hidden: Option<bool>,
+}
+
+/// What is to be changed of a date; what is not said stays.
+#[derive(Debug, Clone, Default)]
+pub struct EditDate {
+    /// When the show starts.
+    pub starts_at: Option<Timestamp>,
+    /// From when seats can be reserved.
+    pub sales_open_at: Option<Timestamp>,
+    /// From when they no longer can.
+    pub sales_close_at: Option<Timestamp>,
+    /// Whether visitors see nothing of it and can reserve nothing of it.
+    pub hidden: Option<bool>,
+    /// Most seats of one user; `Some(None)` is the service's default.
+    pub max_seats_per_user: Option<Option<u16>>,
+    /// What seats of these grades cost from now on.
+    pub prices: Vec<(Grade, Price)>,
+}
+
+/// Changes a concert. Three statements: locking it, the change, audit.
+pub fn edit_concert(
+    tx: &mut Tx,
+    id: Uuid,
+    edit: &EditConcert,
+    expected: &Expected,
+    by: Actor<'_>,
+    now: Timestamp,
+) -> Result<ListedConcert, ProgrammeError> {
+    let found = locked_concert(tx, id)?;
+    if !expected.allows(found.version) {
+        return Err(ProgrammeError::VersionMismatch(found.version));
+    }
+    let mut changed = Map::new();
+    let mut edited = ListedConcert {
+        version: found.version + 1,
+        ..found
+    };
+    if let Some(title) = &edit.title {
+        edited.title = title.as_str().to_owned();
+        changed.insert("title".into(), json!(edited.title));
+    }
+    if let Some(venue) = &edit.venue {
+        edited.venue = venue.as_ref().map(|venue| venue.as_str().to_owned());
+        changed.insert("venue".into(), json!(edited.venue));
+    }
+    if let Some(queue) = &edit.queue {
+        edited.queue = queue.as_str().to_owned();
+        changed.insert("queue".into(), json!(edited.queue));
+    }
+    if let Some(hidden) = edit.hidden {
+        edited.hidden = hidden;
+        changed.insert("hidden".into(), json!(hidden));
+    }
+    diesel::update(concerts::table.find(Id(id)))
+        .set((
+            concerts::title.eq(&edited.title),
+            concerts::venue.eq(&edited.venue),
+            concerts::queue.eq(&edited.queue),
+            concerts::hidden.eq(edited.hidden),
+            concerts::version.eq(edited.version),
+        ))
+        .execute(tx)?;
+    record(tx, (Entity::Concert, id), Action::Edited, changed, by, now)?;
+    Ok(edited)
+}
+
+/// Changes a date. Three statements and one for each grade whose price changes.
+pub fn edit_date(
+    tx: &mut Tx,
+    id: Uuid,
+    edit: &EditDate,
+    expected: &Expected,
+    by: Actor<'_>,
+    now: Timestamp,
+) -> Result<ListedDate, ProgrammeError> {
+    let found = locked_date(tx, id)?;
+    if !expected.allows(found.version) {
+        return Err(ProgrammeError::VersionMismatch(found.version));
+    }
+    let mut changed = Map::new();
+    let mut edited = ListedDate {
+        version: found.version + 1,
+        ..found
+    };
+    let instants = [
+        ("startsAt", edit.starts_at, &mut edited.starts_at),
+        ("salesOpenAt", edit.sales_open_at, &mut edited.sales_open_at),
+        (
+            "salesCloseAt",
+            edit.sales_close_at,
+            &mut edited.sales_close_at,
+        ),
+    ];
+    for (name, wanted, current) in instants {
+        if let Some(wanted) = wanted {
+            *current = wanted;
+            changed.insert(name.into(), json!(chassis::time::rfc3339(wanted)));
+        }
+    }
+    let window = SalesWindow {
+        open_at: edited.sales_open_at,
+        close_at: edited.sales_close_at,
+        starts_at: edited.starts_at,
+    };
+    if !window.is_sound() {
+        return Err(ProgrammeError::SalesInvalid);
+    }
+    if let Some(hidden) = edit.hidden {
+        edited.hidden = hidden;
+        changed.insert("hidden".into(), json!(hidden));
+    }
+    if let Some(max) = edit.max_seats_per_user {
+        edited.max_seats_per_user = max;
+        changed.insert("maxSeatsPerUser".into(), json!(max));
+    }
+    for (grade, price) in &edit.prices {
+        reprice(tx, id, grade, *price)?;
+        changed.insert(format!("price of {}", grade.as_str()), json!(price.minor()));
+    }
+    store(tx, &edited)?;
+    record(tx, (Entity::Schedule, id), Action::Edited, changed, by, now)?;
+    Ok(edited)
+}
+
+/// Ends the sales of a date at `now`; holds can still be paid. Sales that have not begun never do. The second time is
+/// fine too. Three statements.
+pub fn close(
+    tx: &mut Tx,
+    id: Uuid,
+    by: Actor<'_>,
+    now: Timestamp,
+) -> Result<ListedDate, ProgrammeError> {
+    let found = locked_date(tx, id)?;
+    if found.sales_close_at <= now {
+        return Ok(found);
+    }
+    let closed = ListedDate {
+        // A window is never empty: sales that have not begun were open for a moment before now.
+        sales_open_at: found
+            .sales_open_at
+            .min(now - chrono::TimeDelta::microseconds(1)),
+        sales_close_at: now,
+        version: found.version + 1,
+        ..found
+    };
+    store(tx, &closed)?;
+    let changed = Map::from_iter([(
+        "salesCloseAt".to_owned(),
+        json!(chassis::time::rfc3339(now)),
+    )]);
+    record(tx, (Entity::Schedule, id), Action::Closed, changed, by, now)?;
+    Ok(closed)
+}
+
+/// Free and blocked seats cost this from now on; a hold has its own copy of the price.
+fn reprice(tx: &mut Tx, id: Uuid, grade: &Grade, price: Price) -> Result<(), ProgrammeError> {
+    let of_grade = seats::table
+        .filter(seats::schedule_id.eq(Id(id)))
+        .filter(seats::grade.eq(grade.as_str()));
+    let repriced = diesel::update(of_grade)
+        .set(seats::price.eq(price.minor()))
+        .execute(tx)?;
+    if repriced == 0 {
+        return Err(ProgrammeError::GradeUnknown(grade.as_str().to_owned()));
+    }
+    Ok(())
+}
+
+fn store(tx: &mut Tx, date: &ListedDate) -> Result<(), DbError> {
+    diesel::update(schedules::table.find(Id(date.id)))
+        .set((
+            schedules::starts_at.eq(At(date.starts_at)),
+            schedules::sales_open_at.eq(At(date.sales_open_at)),
+            schedules::sales_close_at.eq(At(date.sales_close_at)),
+            schedules::hidden.eq(date.hidden),
+            schedules::max_seats_per_user.eq(date.max_seats_per_user),
+            schedules::version.eq(date.version),
+        ))
+        .execute(tx)?;
+    Ok(())
+}
+
+pub(super) fn record(
+    tx: &mut Tx,
+    (entity, entity_id): (Entity, Uuid),
+    action: Action,
+    detail: Map<String, Value>,
+    by: Actor<'_>,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let change = Change {
+        entity,
+        entity_id,
+        action,
+        actor: by,
+        detail: Value::Object(detail),
+    };
+    audit::record(tx, &[change], now)
+}
