@@ -346,7 +346,7 @@ const ONLY_IN: [(&str, &[&str]); 12] = [
             "crates/gateway/src/api",
             "crates/gateway/src/admission.rs",
             "crates/gateway/src/credential.rs",
-            "crates/gateway/src/proxy.rs",
+            "crates/gateway/src/proxy",
             "crates/booking/src/lib.rs",
             "crates/booking/src/main.rs",
             "crates/booking/src/api",
@@ -360,7 +360,7 @@ const ONLY_IN: [(&str, &[&str]); 12] = [
         &[
             "crates/chassis/",
             "crates/gateway/src/api",
-            "crates/gateway/src/proxy.rs",
+            "crates/gateway/src/proxy",
             "crates/booking/src/api",
             "crates/booking/src/receiver.rs",
             "crates/bench/src/limit.rs",

@@ -47,7 +47,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let json = web::Json::<Object<T>>::from_request(request, payload);
         Box::pin(async {
-            let json = timeout(SLOWEST_BODY, json).await.map_err(|_| too_slow())?;
+            let json = timeout(SLOWEST_BODY, json)
+                .await
+                .map_err(|_| too_slow(SLOWEST_BODY))?;
             Ok(Self(json?.into_inner().0))
         })
     }
@@ -92,12 +94,12 @@ pub fn unacceptable(detail: impl Into<std::borrow::Cow<'static, str>>) -> Proble
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "BODY_INVALID", detail)
 }
 
-/// The body took longer to arrive than it may.
-fn too_slow() -> Problem {
+/// The body, or the next piece of it, took longer to arrive than it may.
+pub fn too_slow(limit: Duration) -> Problem {
     Problem::new(
         StatusCode::REQUEST_TIMEOUT,
         "BODY_TOO_SLOW",
-        format!("The body did not arrive within {SLOWEST_BODY:?}."),
+        format!("The body did not arrive within {limit:?}."),
     )
     .retryable()
 }

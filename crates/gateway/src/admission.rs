@@ -5,31 +5,43 @@
 //! What the upstream hears of the visitor is a pass that only the gateway can sign.
 
 use std::future::{Ready, ready};
+use std::sync::Arc;
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, web};
 use chassis::logging::RoutePattern;
 use chassis::problem::{self, Problem};
 
 use crate::Gateway;
-use crate::access::{Level, PathInvalid, one_form};
+use crate::access::{Level, PathInvalid, Readings};
 use crate::api::place::Place;
-use crate::credential;
-use crate::queue::{Queue, QueueError, Standing, Ticket};
-use crate::token;
+use crate::credential::{self, Shown};
+use crate::proxy::upstream::Upstream;
+use crate::queue::{Queue, QueueError, Standing, Ticket, UserId};
+use crate::token::{self, VisitState};
 
 /// What the proxy needs to know of a request that may pass.
 #[derive(Clone)]
 pub struct Passage {
-    /// The path in its one form, which is the one that was decided on.
-    pub path: String,
+    /// Where it goes.
+    pub upstream: Arc<Upstream>,
     /// `X-Usher-Pass`, where the upstream is to know who comes.
     pub pass: Option<String>,
+    /// Whether `Authorization` was for the gateway; another one is for the upstream.
+    pub is_bearer_spent: bool,
     /// The visit that an answer may end.
     pub visit: Option<(Queue, Ticket)>,
+}
+
+/// Whose request it is, as was proven.
+struct Proven {
+    pass: String,
+    by_bearer: bool,
+    visit: Option<(Queue, Ticket)>,
 }
 
 /// Middleware around the proxy: lets a request pass or refuses it.
@@ -44,34 +56,56 @@ pub async fn gate<B: MessageBody + 'static>(
             let answer = next.call(request).await?;
             Ok(answer.map_into_left_body())
         }
-        Err(refusal) => Ok(problem::refuse(request, refusal)),
+        Err(refusal) => Ok(refuse(request, refusal)),
     }
 }
 
+/// The one place where a refusal becomes an answer.
+fn refuse<B: MessageBody>(
+    request: ServiceRequest,
+    refusal: Problem,
+) -> ServiceResponse<EitherBody<B, BoxBody>> {
+    let is_method = refusal.status() == StatusCode::METHOD_NOT_ALLOWED;
+    let mut answer = problem::refuse(request, refusal);
+    if is_method {
+        let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        answer.headers_mut().insert(header::ALLOW, allow);
+    }
+    answer
+}
+
 async fn decide(app: &Gateway, request: &HttpRequest) -> Result<Passage, Problem> {
-    let path = one_form(request.path())?.into_owned();
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(method_refused());
+    }
+    let path = Readings::of(request.path())?;
     let (level, pattern) = app.access.level(request.method().as_str(), &path);
     request
         .extensions_mut()
         .insert(RoutePattern(format!("upstream {pattern}").into()));
-    match level {
-        Level::Public => Ok(Passage {
-            path,
-            pass: None,
-            visit: None,
-        }),
-        Level::Operator => {
-            let name = operator(app, request)?;
-            let pass = app.pass(&format!("operator:{name}"), "", token::Level::Operator);
-            Ok(Passage {
-                path,
-                pass: Some(pass),
-                visit: None,
-            })
-        }
-        Level::Token => visitor(app, request, path, token::Level::Token).await,
-        Level::Active => visitor(app, request, path, token::Level::Active).await,
-    }
+    let proven = match level {
+        Level::Public => None,
+        Level::Operator => Some(operator_passes(app, request)?),
+        Level::Token => Some(own_things(app, request).await?),
+        Level::Active => Some(inside(app, request).await?),
+    };
+    let by_bearer = proven.as_ref().is_some_and(|it| it.by_bearer);
+    let is_ours = || credential::bearer(request).is_some_and(|bearer| app.knows(bearer));
+    let (pass, visit) = proven.map_or((None, None), |it| (Some(it.pass), it.visit));
+    Ok(Passage {
+        upstream: Arc::clone(&app.upstream),
+        pass,
+        is_bearer_spent: by_bearer || is_ours(),
+        visit,
+    })
+}
+
+fn method_refused() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        "CONNECT and TRACE are not passed on.",
+    )
 }
 
 /// The name of the operator who asks; a handler that takes it is for operators alone.
@@ -102,45 +136,136 @@ fn operator<'a>(app: &'a Gateway, request: &HttpRequest) -> Result<&'a str, Prob
         })
 }
 
-/// A visitor with several cookies passes with the first of their visits that may.
-async fn visitor(
-    app: &Gateway,
-    request: &HttpRequest,
-    path: String,
-    level: token::Level,
-) -> Result<Passage, Problem> {
-    let mut refusal = no_token();
-    for token in credential::all(request) {
-        match visit(app, &token, level).await {
-            Ok((queue, ticket)) => {
-                let sub = ticket.user.to_string();
-                return Ok(Passage {
-                    path,
-                    pass: Some(app.pass(&sub, queue.id().as_str(), level)),
-                    visit: Some((queue, ticket)),
-                });
-            }
-            Err(problem) => refusal = problem,
-        }
-    }
-    Err(refusal)
+fn operator_passes(app: &Gateway, request: &HttpRequest) -> Result<Proven, Problem> {
+    let name = operator(app, request)?;
+    Ok(Proven {
+        pass: app.pass(
+            &format!("operator:{name}"),
+            "",
+            token::Level::Operator,
+            None,
+        ),
+        by_bearer: true,
+        visit: None,
+    })
 }
 
-async fn visit(
-    app: &Gateway,
-    token: &str,
-    level: token::Level,
-) -> Result<(Queue, Ticket), Problem> {
-    let claims = app.tokens.verify(token, app.clock.now())?;
+/// Level `active`: a visitor with several tokens passes with the first of their visits that may.
+async fn inside(app: &Gateway, request: &HttpRequest) -> Result<Proven, Problem> {
+    let mut refusal = None;
+    for shown in credential::all(request) {
+        match visit_inside(app, &shown).await {
+            Ok(proven) => return Ok(proven),
+            Err(problem) => refusal = Some(worse(refusal, problem)),
+        }
+    }
+    Err(refusal.unwrap_or_else(no_token))
+}
+
+/// Of two refusals the one that tells more. That some token is not one of ours tells least: it may
+/// be for the service behind.
+fn worse(before: Option<Problem>, now: Problem) -> Problem {
+    match before {
+        Some(before) if before.status() != StatusCode::UNAUTHORIZED => before,
+        Some(before) if now.status() == StatusCode::UNAUTHORIZED => before,
+        _ => now,
+    }
+}
+
+async fn visit_inside(app: &Gateway, shown: &Shown) -> Result<Proven, Problem> {
+    let claims = app.tokens.verify(&shown.token, app.clock.now())?;
     let ticket = claims.ticket();
     let queue = app.queue(&claims.queue).await?;
-    let is_for_active = !matches!(level, token::Level::Token);
-    let visit = app.visits.pass(&queue, ticket, is_for_active).await?;
+    let visit = app.visits.pass(&queue, ticket, true).await?;
     match visit.standing {
-        Standing::Active { .. } => Ok((queue, ticket)),
-        _ if !is_for_active => Ok((queue, ticket)),
+        Standing::Active { .. } => Ok(Proven {
+            pass: app.pass(
+                &ticket.user.to_string(),
+                queue.id().as_str(),
+                token::Level::Active,
+                Some(VisitState::Active),
+            ),
+            by_bearer: shown.is_bearer,
+            visit: Some((queue, ticket)),
+        }),
         _ => Err(not_admitted(&Place::of(&visit, app.clock.now()))),
     }
+}
+
+/// Level `token`: whoever proves who they are, in every state of their visit.
+///
+/// Visitors who are not inside have few requests, so that a crowd cannot lean on what is behind.
+async fn own_things(app: &Gateway, request: &HttpRequest) -> Result<Proven, Problem> {
+    let mut refusal = None;
+    for shown in credential::all(request) {
+        let proven = match owner(app, &shown).await {
+            Err(problem) if shown.is_bearer => match provider_user(app, &shown).await {
+                Some(user) => known_elsewhere(app, user),
+                None => Err(problem),
+            },
+            proven => proven,
+        };
+        match proven {
+            Ok(proven) => return Ok(proven),
+            Err(problem) => refusal = Some(worse(refusal, problem)),
+        }
+    }
+    Err(refusal.unwrap_or_else(no_token))
+}
+
+async fn owner(app: &Gateway, shown: &Shown) -> Result<Proven, Problem> {
+    let claims = app.tokens.verify(&shown.token, app.clock.now())?;
+    let ticket = claims.ticket();
+    let (state, visit) = state_of(app, &claims).await?;
+    if state != VisitState::Active {
+        app.own_limit
+            .take((ticket.user, ticket.number), app.clock.now())?;
+    }
+    let queue = claims.queue.as_str();
+    let level = token::Level::Token;
+    Ok(Proven {
+        pass: app.pass(&ticket.user.to_string(), queue, level, Some(state)),
+        by_bearer: shown.is_bearer,
+        visit,
+    })
+}
+
+/// How far a visit is, and the visit itself where an answer may end it: only one who is inside has
+/// something to give back.
+async fn state_of(
+    app: &Gateway,
+    claims: &token::Claims,
+) -> Result<(VisitState, Option<(Queue, Ticket)>), QueueError> {
+    let ticket = claims.ticket();
+    let queue = match app.queue(&claims.queue).await {
+        Ok(queue) => queue,
+        Err(QueueError::Unknown) => return Ok((VisitState::Over, None)),
+        Err(other) => return Err(other),
+    };
+    match app.visits.pass(&queue, ticket, false).await {
+        Ok(visit) => Ok(match visit.standing {
+            Standing::Active { .. } => (VisitState::Active, Some((queue, ticket))),
+            Standing::Waiting { .. } | Standing::Scheduled { .. } => (VisitState::Waiting, None),
+        }),
+        Err(QueueError::Over | QueueError::Unknown) => Ok((VisitState::Over, None)),
+        Err(other) => Err(other),
+    }
+}
+
+/// The user for whom the identity provider vouches, where there is one.
+async fn provider_user(app: &Gateway, shown: &Shown) -> Option<UserId> {
+    let named = app.identity.user(None, Some(&shown.token), app.clock.now());
+    named.await.ok().flatten()
+}
+
+fn known_elsewhere(app: &Gateway, user: UserId) -> Result<Proven, Problem> {
+    app.own_limit.take((user, 0), app.clock.now())?;
+    let (sub, level) = (user.to_string(), token::Level::Token);
+    Ok(Proven {
+        pass: app.pass(&sub, "", level, Some(VisitState::Over)),
+        by_bearer: true,
+        visit: None,
+    })
 }
 
 /// No token where one is needed.

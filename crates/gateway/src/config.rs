@@ -1,6 +1,7 @@
 //! Owns the configuration of the gateway: every `GATEWAY_` variable, its unit, range and default.
 
 mod newcomer;
+mod proxy;
 mod queue_file;
 
 use std::net::SocketAddr;
@@ -12,18 +13,23 @@ use chassis::env::Env;
 use chassis::redis::RedisUrl;
 use log::LevelFilter;
 
-use crate::access::AccessTable;
 use crate::operator::Operators;
 use crate::token::{KeyRing, PassKey};
 
 pub use newcomer::Newcomer;
+pub use proxy::Proxy;
 pub use queue_file::{QueueFile, QueueFileInvalid};
 
 /// The access table of the booking service.
 pub const DEFAULT_ACCESS: &str = "public GET /api/v1/concerts; \
      public GET /api/v1/concerts/{id}; \
-     token /api/v1/users/**; \
+     public GET /api/v1/integrity; \
+     public POST /api/v1/provider/events; \
      operator /api/v1/admin/**; \
+     token /api/v1/users/**; \
+     active POST /api/v1/reservations; \
+     token /api/v1/reservations/**; \
+     token /api/v1/payments/**; \
      active /**";
 
 /// Everything that the gateway is told from outside.
@@ -68,25 +74,6 @@ pub struct Trust {
     pub cors_origins: Origins,
     /// `GATEWAY_COOKIE_SECURE`: whether the token's cookie is for TLS only.
     pub cookie_secure: bool,
-}
-
-/// What is passed on, where to, and for how long it may take.
-#[derive(Clone)]
-pub struct Proxy {
-    /// `GATEWAY_UPSTREAM`: the service behind.
-    pub upstream: Upstream,
-    /// `GATEWAY_UPSTREAM_TIMEOUT_MS`: until the head of its answer.
-    pub timeout: Duration,
-    /// `GATEWAY_UPSTREAM_CONNECT_TIMEOUT_MS`: until a connection stands.
-    pub connect_timeout: Duration,
-    /// `GATEWAY_UPSTREAM_CONNECTIONS`: most connections of one worker to the upstream.
-    pub connections: usize,
-    /// `GATEWAY_ACCESS`: which path needs what.
-    pub access: AccessTable,
-    /// `GATEWAY_TRUSTED_HOPS`: proxies of ours in front.
-    pub trusted_hops: usize,
-    /// `GATEWAY_MAX_BODY_BYTES`: longest body that is passed on.
-    pub max_body_bytes: usize,
 }
 
 /// How the process runs.
@@ -188,44 +175,6 @@ impl Trust {
     }
 }
 
-impl Proxy {
-    fn read(env: &mut Env<'_>) -> Self {
-        Self {
-            upstream: env.or(
-                "GATEWAY_UPSTREAM",
-                "http://127.0.0.1:8081",
-                "The service behind the waiting room: http://host[:port].",
-            ),
-            timeout: millis(
-                env,
-                "GATEWAY_UPSTREAM_TIMEOUT_MS",
-                "10000",
-                "Milliseconds until the head of the upstream's answer, else 504.",
-            ),
-            connect_timeout: millis(
-                env,
-                "GATEWAY_UPSTREAM_CONNECT_TIMEOUT_MS",
-                "1000",
-                "Milliseconds until a connection to the upstream stands, else 502.",
-            ),
-            connections: count(
-                env,
-                "GATEWAY_UPSTREAM_CONNECTIONS",
-                "256",
-                "Most connections of one worker to the upstream.",
-            ),
-            access: env.or("GATEWAY_ACCESS", DEFAULT_ACCESS, ACCESS_HELP),
-            trusted_hops: env.or("GATEWAY_TRUSTED_HOPS", "0", TRUSTED_HOPS_HELP),
-            max_body_bytes: count(
-                env,
-                "GATEWAY_MAX_BODY_BYTES",
-                "65536",
-                "Longest request body in bytes that is passed on, else 413.",
-            ),
-        }
-    }
-}
-
 impl Process {
     fn read(env: &mut Env<'_>) -> Self {
         Self {
@@ -267,8 +216,6 @@ const QUEUES_HELP: &str = "A TOML file with a table for each queue that exists f
      changed later stays changed.";
 const RECOVERY_HELP: &str = "Seconds for which nobody is admitted after Redis lost the line, so that\n\
      those who wait can return to their places.";
-const TRUSTED_HOPS_HELP: &str = "Proxies of your own in front of the gateway. Only so many entries of\n\
-     X-Forwarded-For are believed, from the right.";
 const STREAMS_HELP: &str = "Most visitors who watch their place by server-sent events at the same time.\n\
      Each needs a connection, so an open file; the others poll.";
 const REDIS_HELP: &str = "Redis that holds the line. All gateways of a sale share it. One of\n\
@@ -278,10 +225,6 @@ const REDIS_HELP: &str = "Redis that holds the line. All gateways of a sale shar
      rediss in place of redis is TLS, to sentinels too.";
 const POOL_HELP: &str = "Redis connections for the scheduler and operators. A cluster, and a Redis behind\n\
      sentinels, gets one to each master.";
-const ACCESS_HELP: &str = "What each path of the upstream needs: LEVEL [METHOD] PATTERN, by semicolons.\n\
-     Levels: public, token, active, operator. {name} is one segment, ** is the rest.\n\
-     The first that fits decides; without one the path needs an active visitor.";
-
 fn count(
     env: &mut Env<'_>,
     name: &'static str,
@@ -311,39 +254,6 @@ fn millis(
     let value = env.or(name, default, help);
     env.check(name, value > 0, "must be at least 1");
     Duration::from_millis(value)
-}
-
-/// Where the upstream is: plain HTTP, no path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream(String);
-
-/// Not the address of an upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be http://host[:port] without a path")]
-pub struct UpstreamInvalid;
-
-impl Upstream {
-    /// The address of `path_and_query` at the upstream.
-    pub fn address_of(&self, path: &str, query: Option<&str>) -> String {
-        match query {
-            Some(query) => format!("{}{path}?{query}", self.0),
-            None => format!("{}{path}", self.0),
-        }
-    }
-}
-
-impl FromStr for Upstream {
-    type Err = UpstreamInvalid;
-
-    fn from_str(text: &str) -> Result<Self, UpstreamInvalid> {
-        let authority = text.strip_prefix("http://").ok_or(UpstreamInvalid)?;
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-        if authority.is_empty() || !authority.bytes().all(fits) {
-            return Err(UpstreamInvalid);
-        }
-        Ok(Self(format!("http://{authority}")))
-    }
 }
 
 /// Origins of pages that may call the gateway from a browser.
@@ -383,7 +293,7 @@ impl FromStr for Origins {
 mod tests {
     use chassis::env::Env;
 
-    use super::{Config, Origins, Upstream};
+    use super::{Config, Origins};
 
     const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
 
@@ -415,7 +325,12 @@ mod tests {
             ("GATEWAY_REDIS_URL", "redis+sentinel://one,two"),
             ("GATEWAY_REDIS_CA", "/nowhere/ca.pem"),
             ("GATEWAY_REDIS_POOL", "0"),
-            ("GATEWAY_UPSTREAM", "https://shop"),
+            ("GATEWAY_UPSTREAM", "shop"),
+            ("GATEWAY_UPSTREAM_HOST", "a b"),
+            ("GATEWAY_UPSTREAM_CA", "/nowhere/ca.pem"),
+            ("GATEWAY_UPSTREAM_IDLE_TIMEOUT_MS", "0"),
+            ("GATEWAY_OWN_PER_S", "x"),
+            ("GATEWAY_OWN_BURST", "-1"),
             ("GATEWAY_UPSTREAM", "http://shop/path"),
             ("GATEWAY_UPSTREAM_TIMEOUT_MS", "soon"),
             ("GATEWAY_UPSTREAM_CONNECT_TIMEOUT_MS", "0"),
@@ -462,16 +377,6 @@ mod tests {
             let told = told(name, "hunter2").expect("too short");
             assert!(!told.contains("hunter2"), "{told}");
         }
-    }
-
-    #[test]
-    fn an_upstream_keeps_its_path_and_query() {
-        let upstream: Upstream = "http://shop:81/".parse().expect("an upstream");
-        assert_eq!(
-            upstream.address_of("/a", Some("b=c")),
-            "http://shop:81/a?b=c"
-        );
-        assert_eq!(upstream.address_of("/a", None), "http://shop:81/a");
     }
 
     #[test]

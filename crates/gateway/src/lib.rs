@@ -25,6 +25,7 @@ pub mod work;
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_cors::Cors;
@@ -41,13 +42,15 @@ use chassis::{logging, problem, request_id, trace};
 use prometheus::Registry;
 
 use crate::access::AccessTable;
-use crate::config::{Config, Origins, Upstream};
+use crate::config::{Config, Origins};
 use crate::identity::{Identity, JwksSource, Provider};
-use crate::limit::SourceLimit;
+use crate::limit::{SourceLimit, VisitLimit};
+use crate::metrics::UpstreamMetrics;
 use crate::operator::Operators;
+use crate::proxy::upstream::Upstream;
 use crate::queue::{Queue, QueueError, QueueId, Queues, Ticket};
 use crate::stream::Streams;
-use crate::token::{Claims, KeyRing, PassKey};
+use crate::token::{Claims, KeyRing, PassKey, VisitState};
 use crate::visits::Visits;
 use crate::work::Work;
 
@@ -71,10 +74,14 @@ pub struct Gateway {
     passes: PassKey,
     operators: Operators,
     access: AccessTable,
-    upstream: Upstream,
+    upstream: Arc<Upstream>,
+    upstream_metrics: UpstreamMetrics,
+    /// Requests for own things of visitors who are not inside.
+    own_limit: VisitLimit,
+    /// What this installation is called in `Via`.
+    via: String,
     trusted_hops: usize,
     cookie_secure: bool,
-    max_body_bytes: usize,
     clock: Clock,
 }
 
@@ -105,8 +112,14 @@ impl Gateway {
     }
 
     /// What the upstream hears of the one who asks.
-    fn pass(&self, sub: &str, queue: &str, level: token::Level) -> String {
-        self.passes.mint(sub, queue, level, self.clock.now())
+    fn pass(
+        &self,
+        sub: &str,
+        queue: &str,
+        level: token::Level,
+        state: Option<VisitState>,
+    ) -> String {
+        self.passes.mint(sub, queue, level, state, self.clock.now())
     }
 }
 
@@ -125,7 +138,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         visits: Visits::new(clock.clone()),
         streams: Streams::new(config.streams),
         identity,
-        issue_limit: SourceLimit::new(config.newcomer.per_minute),
+        issue_limit: SourceLimit::per_minute(config.newcomer.per_minute),
         work: Work::new(config.newcomer.work_bits, config.trust.token_keys.clone()),
         tokens: config.trust.token_keys.clone(),
         token_ttl: config.trust.token_ttl,
@@ -133,9 +146,11 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         operators: config.trust.operators.clone(),
         access: config.proxy.access.clone(),
         upstream: config.proxy.upstream.clone(),
+        upstream_metrics: UpstreamMetrics::new(),
+        own_limit: VisitLimit::per_second(config.proxy.own_per_s, config.proxy.own_burst),
+        via: via(&config.trust.token_keys),
         trusted_hops: config.proxy.trusted_hops,
         cookie_secure: config.trust.cookie_secure,
-        max_body_bytes: config.proxy.max_body_bytes,
         clock,
     });
     let health = web::Data::new(Health::default().check("redis", move || ping(hot.clone())));
@@ -190,6 +205,14 @@ async fn identity(config: &Config, clock: &Clock) -> Result<Identity, StartError
     }
 }
 
+/// All gateways with the same keys have the same name, so that a request which comes round by way of
+/// another one is noticed too.
+fn via(keys: &KeyRing) -> String {
+    let seal = keys.seal("via:");
+    let letters = seal.chars().filter(char::is_ascii_alphanumeric);
+    format!("usher-{}", letters.take(10).collect::<String>())
+}
+
 async fn ping(mut redis: chassis::redis::Connection) -> Result<(), String> {
     redis::cmd("PING")
         .query_async::<()>(&mut redis)
@@ -212,7 +235,7 @@ fn serve(
             .app_data(app.clone())
             .app_data(http.clone())
             .app_data(health.clone())
-            .app_data(web::Data::new(proxy::client(&config.proxy)))
+            .app_data(web::Data::new(proxy::Client::default()))
             .wrap(from_fn(server::limit_head))
             .wrap(from_fn(problem::edge))
             .wrap(Condition::new(
@@ -232,6 +255,7 @@ fn serve(
     };
     Ok(server
         .keep_alive(KEEP_ALIVE)
+        .h1_allow_half_closed(false)
         .client_request_timeout(HEAD_TIMEOUT)
         .on_connect(server::cut_off_unread)
         .shutdown_timeout(grace.as_secs())

@@ -31,6 +31,13 @@ chassis::catalogue! {
     admission_wait: HistogramVec = "usher_admission_wait_seconds" by "queue" [] in WAIT_S,
 }
 
+chassis::catalogue! {
+    /// What became of the requests that were passed on.
+    UpstreamMetrics;
+    /// Requests that were passed on and got no answer: all connections taken (busy), no connection or a broken one (unreachable), an answer that is none (invalid), no answer in time (late), a body that did not arrive whole (upload)
+    failures: IntCounterVec = "usher_upstream_failures_total" by "reason" ["busy", "unreachable", "invalid", "late", "upload"],
+}
+
 impl StoreMetrics {
     /// Of one queue, from now on.
     pub fn admission_wait(&self, queue: &QueueId) -> Histogram {
@@ -167,6 +174,7 @@ pub fn register(registry: &Registry, app: &Arc<Gateway>, pool: Pool) {
     let store = app.queues.metrics();
     store.begin();
     store.enrol(registry);
+    app.upstream_metrics.enrol(registry);
     registry
         .register(Box::new(Looked::new(Arc::clone(app))))
         .expect("registered once");

@@ -1,71 +1,41 @@
-//! Owns the way to the upstream and back: what is passed on, what is kept, what an answer means.
+//! Owns the way to the service behind and back: what is passed on, what is kept, what an answer
+//! means.
 //!
-//! Bodies are streamed both ways. Headers of one hop, and every header with which a client could
-//! pretend to be the gateway, are dropped. `X-Admission: release` in an answer ends the visit
-//! before the visitor hears of it, so that the next one enters at once.
+//! Bodies are streamed both ways, and nothing is buffered whole. What breaks on one side breaks on
+//! the other: an answer that ends early never looks whole. Headers of one hop, and every header
+//! with which a client could pretend to be the gateway, are dropped. `X-Admission: release` in an
+//! answer ends the visit before the visitor hears of it, so that the next one enters at once; a
+//! replayed answer ends nothing.
 
-use std::net::IpAddr;
-use std::time::Duration;
+mod client;
+mod head;
+mod tls;
+mod upload;
+pub mod upstream;
 
-use actix_web::body::SizedStream;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::body::BodySize;
+use actix_web::dev::Payload;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, Method, StatusCode, Version};
 use actix_web::web::{self, ReqData};
 use actix_web::{HttpRequest, HttpResponse};
-use awc::error::{ConnectError, SendRequestError};
-use awc::{Client, ClientRequest, ClientResponse, Connector};
-use bytes::Bytes;
 use chassis::problem::Problem;
-use chassis::{json, request_id};
-use futures_util::{Stream, TryStreamExt as _};
+use chassis::{json, request_id, trace};
+use http::{Request, Response};
 
 use crate::Gateway;
 use crate::admission::Passage;
-use crate::config;
-use crate::credential;
-use crate::source;
 
-/// Headers of one hop (RFC 9110, section 7.6.1), and those that the gateway writes itself.
-const DROPPED: [&str; 13] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-    "forwarded",
-    "host",
-    "x-real-ip",
-];
-/// A client's header of these kinds would be a lie to the upstream.
-const DROPPED_PREFIXES: [&str; 2] = ["x-usher-", "x-forwarded-"];
-/// An idle connection is closed before a usual server does it, which would race a request.
-const KEEP_ALIVE: Duration = Duration::from_secs(4);
+use client::{Download, SendError};
+use upload::{Upload, UploadError};
+use upstream::{HostRule, Upstream};
 
-const PASS: HeaderName = HeaderName::from_static("x-usher-pass");
-const ADMISSION: HeaderName = HeaderName::from_static("x-admission");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub use client::Client;
+pub use head::source;
+pub use tls::Trust;
 
-/// The client of one worker; it keeps its connections to the upstream.
-pub fn client(config: &config::Proxy) -> Client {
-    Client::builder()
-        .connector(
-            Connector::new()
-                .timeout(config.connect_timeout)
-                .limit(config.connections)
-                .conn_keep_alive(KEEP_ALIVE),
-        )
-        .timeout(config.timeout)
-        .disable_redirects()
-        .no_default_headers()
-        .finish()
-}
+/// Marks an answer that was given before.
+const REPLAYED: &str = "idempotent-replayed";
 
 /// Handler of everything that is not the gateway's own; the gate let it pass.
 pub async fn forward(
@@ -75,46 +45,98 @@ pub async fn forward(
     request: HttpRequest,
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let answer = send(&app, &client, &passage, &request, body).await?;
-    if answer
-        .headers()
-        .get(ADMISSION)
-        .is_some_and(|it| it == "release")
-    {
+    let upstream = &passage.upstream;
+    let outgoing = outgoing(&app, &passage, &request, body.into_inner())?;
+    let sent = client.send(upstream, outgoing).await;
+    let answer = sent.map_err(|cause| refusal(&app, upstream, &cause))?;
+    if ends_the_visit(answer.headers()) {
         release(&app, &passage).await;
     }
-    Ok(passed_back(request.method(), answer))
+    passed_back(&request, answer)
 }
 
-async fn send(
+fn outgoing(
     app: &Gateway,
-    client: &Client,
     passage: &Passage,
     request: &HttpRequest,
-    body: web::Payload,
-) -> Result<ClientResponse, Problem> {
-    let outgoing = || outgoing(app, client, passage, request);
-    match length(request.headers())? {
-        Length::None => match outgoing().send().await {
-            // A connection that was kept may be closed by the other side at this very moment.
-            // A request that changes nothing is simply sent once more.
-            Err(SendRequestError::Send(_) | SendRequestError::Response(_))
-                if matches!(*request.method(), Method::GET | Method::HEAD) =>
-            {
-                outgoing().send().await
-            }
-            answer => answer,
-        },
-        Length::Known(bytes) if bytes > app.max_body_bytes as u64 => {
-            return Err(json::too_large(app.max_body_bytes));
+    body: Payload,
+) -> Result<Request<Upload>, Problem> {
+    let upstream = &passage.upstream;
+    let mut headers = head::passed_on(request.headers(), passage.is_bearer_spent);
+    add_via(app, request, &mut headers)?;
+    if let Some(host) = host(upstream, request) {
+        headers.insert(http::header::HOST, host);
+    }
+    if let Some(pass) = passage.pass.as_deref() {
+        head::append(&mut headers, "x-usher-pass", pass.as_bytes());
+    }
+    let id = request_id::of(request);
+    head::append(&mut headers, "x-request-id", id.as_bytes());
+    if let Some(trace) = trace::current() {
+        head::append(&mut headers, "traceparent", trace.to_string().as_bytes());
+    }
+    head::add_forwarded(&mut headers, request, app.trusted_hops);
+    let limit = upstream.rules.max_body_bytes;
+    let upload = match length(request)? {
+        Length::None => Upload::none(),
+        Length::Known(bytes) if limit.is_some_and(|limit| bytes > limit) => {
+            return Err(too_large(limit.unwrap_or_default()));
         }
-        Length::Known(bytes) => outgoing().send_body(SizedStream::new(bytes, body)).await,
-        Length::Unknown => {
-            let limited = limited(body, app.max_body_bytes);
-            outgoing().send_stream(limited).await
+        Length::Known(bytes) => Upload::new(body, Some(bytes), &upstream.rules),
+        Length::Unknown => Upload::new(body, None, &upstream.rules),
+    };
+    let mut outgoing = Request::new(upload);
+    *outgoing.headers_mut() = headers;
+    *outgoing.method_mut() = http::Method::from_bytes(request.method().as_str().as_bytes())
+        .map_err(|_| odd("The method is not one of HTTP."))?;
+    *outgoing.uri_mut() = target(request)?;
+    Ok(outgoing)
+}
+
+/// Path and query as they came.
+fn target(request: &HttpRequest) -> Result<http::Uri, Problem> {
+    let given = request.uri().path_and_query();
+    given
+        .and_then(|it| it.as_str().parse().ok())
+        .ok_or_else(|| odd("The target of the request is not a path."))
+}
+
+/// Names this installation among those through which the request came; one that came through it
+/// before would go round for ever.
+fn add_via(
+    app: &Gateway,
+    request: &HttpRequest,
+    headers: &mut http::HeaderMap,
+) -> Result<(), Problem> {
+    let given = request.headers().get_all(header::VIA);
+    let texts = given.filter_map(|value| value.to_str().ok());
+    let mut hops = texts.flat_map(|text| text.split(',')).map(str::trim);
+    if hops.any(|hop| hop.ends_with(&app.via)) {
+        let status = StatusCode::LOOP_DETECTED;
+        let detail =
+            "The request came through this waiting room before: its upstream leads back to it.";
+        return Err(Problem::new(status, "LOOP_DETECTED", detail));
+    }
+    let version = match request.version() {
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    };
+    head::append(headers, "via", format!("{version} {}", app.via).as_bytes());
+    Ok(())
+}
+
+fn host(upstream: &Upstream, request: &HttpRequest) -> Option<http::HeaderValue> {
+    let own = || upstream.origin(0).authority.clone();
+    match &upstream.rules.host {
+        HostRule::Upstream => Some(own()),
+        HostRule::Literal(host) => Some(host.clone()),
+        HostRule::Keep => {
+            let given = request.headers().get(header::HOST);
+            let given = given.and_then(|it| http::HeaderValue::from_bytes(it.as_bytes()).ok());
+            // HTTP/1.0 has requests without it.
+            given.or_else(|| Some(own()))
         }
     }
-    .map_err(|cause| of_upstream(cause, app.max_body_bytes))
 }
 
 /// Whether a request has a body, and how long it is said to be.
@@ -124,233 +146,126 @@ enum Length {
     Unknown,
 }
 
-fn length(headers: &HeaderMap) -> Result<Length, Problem> {
+fn length(request: &HttpRequest) -> Result<Length, Problem> {
+    let headers = request.headers();
     if headers.contains_key(header::TRANSFER_ENCODING) {
         return Ok(Length::Unknown);
     }
     let Some(value) = headers.get(header::CONTENT_LENGTH) else {
         return Ok(Length::None);
     };
-    let bytes = value.to_str().ok().and_then(|text| text.parse().ok());
-    bytes.map(Length::Known).ok_or_else(|| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "REQUEST_INVALID",
-            "Content-Length is not a number.",
-        )
-    })
-}
-
-/// A body of unknown length was longer than it may be.
-#[derive(Debug, thiserror::Error)]
-#[error("the body is longer than it may be")]
-struct TooLong;
-
-fn limited(
-    body: web::Payload,
-    most: usize,
-) -> impl Stream<Item = Result<Bytes, Box<dyn std::error::Error>>> {
-    let mut seen = 0;
-    body.map_err(Into::into).and_then(move |chunk: Bytes| {
-        seen += chunk.len();
-        std::future::ready(if seen > most {
-            Err(TooLong.into())
-        } else {
-            Ok(chunk)
-        })
-    })
-}
-
-fn outgoing(
-    app: &Gateway,
-    client: &Client,
-    passage: &Passage,
-    request: &HttpRequest,
-) -> ClientRequest {
-    let address = app
-        .upstream
-        .address_of(&passage.path, request.uri().query());
-    let mut outgoing = client
-        .request(request.method().clone(), address)
-        .no_decompress();
-    let headers = outgoing.headers_mut();
-    let own_hop = named_by_connection(request.headers());
-    // A bearer that the gateway understands is for the gateway alone; on a public path another one
-    // may be for the upstream.
-    let spent = passage.pass.is_some()
-        || credential::bearer(request).is_some_and(|bearer| app.knows(bearer));
-    for (name, value) in request.headers() {
-        let keep = !is_dropped(name)
-            && !own_hop.contains(name)
-            && name != header::CONTENT_LENGTH
-            && name != header::COOKIE
-            && !(spent && name == header::AUTHORIZATION);
-        if keep {
-            headers.append(name.clone(), value.clone());
-        }
-    }
-    add_cookies(headers, request.headers());
-    if let Some(pass) = passage.pass.as_deref() {
-        add(headers, PASS, pass);
-    }
-    add(headers, request_id::HEADER, &request_id::of(request));
-    add_forwarded(headers, request, app.trusted_hops);
-    outgoing
-}
-
-fn is_dropped(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    DROPPED.contains(&name) || DROPPED_PREFIXES.iter().any(|it| name.starts_with(it))
-}
-
-/// Headers that a `Connection` header declares to be of this hop.
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers
-        .get_all(header::CONNECTION)
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect()
-}
-
-fn add(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
+    match value.to_str().ok().and_then(|text| text.parse().ok()) {
+        Some(0) => Ok(Length::None),
+        Some(bytes) => Ok(Length::Known(bytes)),
+        None => Err(odd("Content-Length is not a number.")),
     }
 }
 
-fn add_cookies(headers: &mut HeaderMap, given: &HeaderMap) {
-    for cookies in given.get_all(header::COOKIE) {
-        let others = cookies.to_str().map(credential::without_tokens);
-        if let Some(others) = others.ok().filter(|it| !it.is_empty())
-            && let Ok(others) = HeaderValue::from_str(&others)
-        {
-            headers.append(header::COOKIE, others);
-        }
-    }
+fn odd(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "REQUEST_INVALID", detail)
 }
 
-fn add_forwarded(headers: &mut HeaderMap, request: &HttpRequest, trusted_hops: usize) {
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    let chain = believed(request.headers(), trusted_hops);
-    let addresses: Vec<String> = chain
-        .into_iter()
-        .chain(peer)
-        .map(|it| it.to_string())
-        .collect();
-    add(headers, FORWARDED_FOR, &addresses.join(", "));
-    let scheme = request
-        .headers()
-        .get(FORWARDED_PROTO)
-        .and_then(|value| value.to_str().ok())
-        .filter(|scheme| trusted_hops > 0 && matches!(*scheme, "http" | "https"));
-    add(headers, FORWARDED_PROTO, scheme.unwrap_or("http"));
-    if let Some(host) = request.headers().get(header::HOST) {
-        headers.insert(FORWARDED_HOST, host.clone());
-    }
+/// What an answer that was given before says was done when it was given first.
+fn ends_the_visit(headers: &http::HeaderMap) -> bool {
+    let says = |name, wanted: &str| {
+        let value: Option<&http::HeaderValue> = headers.get(name);
+        value.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()))
+    };
+    says(head::ADMISSION, "release") && !says(REPLAYED, "true")
 }
 
-/// What proxies of ours say of where a request comes from.
-fn believed(headers: &HeaderMap, trusted_hops: usize) -> Vec<IpAddr> {
-    let values = headers.get_all(FORWARDED_FOR);
-    // An odd byte from a client must not hide what a proxy wrote behind it.
-    let values: Vec<_> = values
-        .map(|value| String::from_utf8_lossy(value.as_bytes()))
-        .collect();
-    source::believed(values.iter().map(|value| &**value), trusted_hops)
-}
-
-/// Where a request comes from, as limits count it.
-pub fn source(request: &HttpRequest, trusted_hops: usize) -> Option<IpAddr> {
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    source::counted(&believed(request.headers(), trusted_hops), peer)
-}
-
-/// The visit is over.
 async fn release(app: &Gateway, passage: &Passage) {
     if let Some((queue, ticket)) = &passage.visit {
         app.visits.release(queue, ticket).await;
     }
 }
 
-fn passed_back(method: &Method, answer: ClientResponse) -> HttpResponse {
-    let mut back = HttpResponse::build(answer.status());
-    let own_hop = named_by_connection(answer.headers());
+fn passed_back(request: &HttpRequest, answer: Response<Download>) -> Result<HttpResponse, Problem> {
+    let (head, mut download) = answer.into_parts();
+    let status = StatusCode::from_u16(head.status.as_u16());
+    let status = status
+        .ok()
+        .filter(|it| *it != StatusCode::SWITCHING_PROTOCOLS);
+    let Some(status) = status else {
+        return Err(invalid(&format!(
+            "an answer {} that was not asked for",
+            head.status
+        )));
+    };
+    let mut back = HttpResponse::build(status);
+    let own_hop = head::named_by_answer(&head.headers);
     let mut length = None;
-    for (name, value) in answer.headers() {
-        if name == header::CONTENT_LENGTH {
+    for (name, value) in &head.headers {
+        if name == http::header::CONTENT_LENGTH {
             length = value.to_str().ok().and_then(|text| text.parse().ok());
-        } else if !is_dropped(name) && !own_hop.contains(name) && name != ADMISSION {
-            back.append_header((name.clone(), value.clone()));
+            if status != StatusCode::NOT_MODIFIED {
+                continue;
+            }
+        }
+        if head::is_kept_back(name) || own_hop.iter().any(|it| it == name.as_str()) {
+            continue;
+        }
+        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+            back.append_header((name, value));
         }
     }
-    let bodiless = *method == Method::HEAD
-        || matches!(
-            answer.status(),
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-        );
-    match length {
-        Some(length) if bodiless => back.no_chunking(length).finish(),
-        None if bodiless => back.finish(),
-        Some(length) => back.body(SizedStream::new(length, answer)),
-        None => back.streaming(answer),
+    let is_empty = *request.method() == Method::HEAD || status == StatusCode::NO_CONTENT;
+    download.size = match length {
+        // Its length is that of the answer it stands for.
+        _ if status == StatusCode::NOT_MODIFIED => BodySize::None,
+        Some(length) => BodySize::Sized(length),
+        None if is_empty => BodySize::None,
+        None => BodySize::Stream,
+    };
+    let ends_by_close = download.size == BodySize::Stream && request.version() < Version::HTTP_11;
+    let mut back = back.body(download);
+    if ends_by_close {
+        back.head_mut().no_chunking(true);
+        back.head_mut().set_connection_type(ConnectionType::Close);
     }
+    Ok(back)
 }
 
-fn of_upstream(error: SendRequestError, max_body_bytes: usize) -> Problem {
-    match error {
-        SendRequestError::Timeout => Problem::new(
+fn too_large(limit: u64) -> Problem {
+    json::too_large(usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// What a visitor hears of a service that gave no answer.
+fn refusal(app: &Gateway, upstream: &Upstream, cause: &SendError) -> Problem {
+    let failures = &app.upstream_metrics.failures;
+    failures.with_label_values(&[cause.reason()]).inc();
+    let kept = "Your place is kept.";
+    match cause {
+        SendError::Busy => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "UPSTREAM_BUSY",
+            format!("The service behind has as many requests as it may have. {kept}"),
+        ),
+        SendError::Late => Problem::new(
             StatusCode::GATEWAY_TIMEOUT,
             "UPSTREAM_TIMEOUT",
-            "The service behind did not answer in time. Your place is kept.",
+            format!("The service behind did not answer in time. {kept}"),
         ),
-        SendRequestError::Body(cause) if cause.is::<TooLong>() => json::too_large(max_body_bytes),
-        SendRequestError::Connect(ConnectError::Timeout) => {
-            unreachable_upstream("no connection within its time")
-        }
-        other => unreachable_upstream(&other.to_string()),
+        SendError::Unreachable(cause) => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "UPSTREAM_UNREACHABLE",
+            format!("The service behind cannot be reached. {kept}"),
+        )
+        .cause(format!("{}: {cause}", upstream.name)),
+        SendError::Invalid(cause) => invalid(&format!("{}: {cause}", upstream.name)),
+        SendError::Upload(UploadError::TooLong(limit)) => too_large(*limit),
+        SendError::Upload(UploadError::Stalled(pause)) => json::too_slow(*pause),
+        // Nobody is there to read this.
+        SendError::Upload(UploadError::Cut) => odd("The body ended before its end."),
     }
 }
 
-fn unreachable_upstream(cause: &str) -> Problem {
+fn invalid(cause: &str) -> Problem {
     Problem::new(
         StatusCode::BAD_GATEWAY,
-        "UPSTREAM_UNREACHABLE",
-        "The service behind cannot be reached. Your place is kept.",
+        "UPSTREAM_INVALID",
+        "The service behind gave an answer that cannot be passed on. Your place is kept.",
     )
     .cause(cause)
-}
-
-#[cfg(test)]
-mod tests {
-    use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-
-    use super::{is_dropped, named_by_connection};
-
-    #[test]
-    fn what_a_client_could_pretend_with_is_dropped() {
-        for name in [
-            "x-usher-pass",
-            "x-usher-anything",
-            "x-forwarded-for",
-            "x-forwarded-proto",
-            "forwarded",
-            "x-real-ip",
-            "connection",
-            "upgrade",
-            "transfer-encoding",
-        ] {
-            assert!(is_dropped(&HeaderName::from_static(name)), "{name}");
-        }
-        assert!(!is_dropped(&HeaderName::from_static("idempotency-key")));
-    }
-
-    #[test]
-    fn headers_named_by_connection_are_of_this_hop() {
-        let mut headers = HeaderMap::new();
-        let value = HeaderValue::from_static("close, X-Secret");
-        headers.insert(HeaderName::from_static("connection"), value);
-        let named = named_by_connection(&headers);
-        assert!(named.contains(&HeaderName::from_static("x-secret")));
-    }
 }

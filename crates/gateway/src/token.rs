@@ -69,6 +69,18 @@ pub enum Level {
     Operator,
 }
 
+/// How far a visit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VisitState {
+    /// In the line.
+    Waiting,
+    /// Inside.
+    Active,
+    /// It ended; the token still proves who it was.
+    Over,
+}
+
 /// Why a token proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
@@ -122,6 +134,8 @@ struct PassClaims<'a> {
     sub: &'a str,
     queue: &'a str,
     level: Level,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<VisitState>,
     exp: i64,
 }
 
@@ -214,11 +228,19 @@ impl fmt::Debug for KeyRing {
 
 impl PassKey {
     /// A pass for `sub` from `queue`, good for 30 seconds from `now`.
-    pub fn mint(&self, sub: &str, queue: &str, level: Level, now: Timestamp) -> String {
+    pub fn mint(
+        &self,
+        sub: &str,
+        queue: &str,
+        level: Level,
+        state: Option<VisitState>,
+        now: Timestamp,
+    ) -> String {
         self.0.mint(&PassClaims {
             sub,
             queue,
             level,
+            state,
             exp: now.timestamp() + PASS_SECONDS,
         })
     }

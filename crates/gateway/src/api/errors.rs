@@ -71,7 +71,7 @@ impl From<TooMany> for Problem {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "RATE_LIMITED",
-            "Too many places were asked for from here. Try again later.",
+            "Too many requests of this kind came from here. Try again later.",
         )
         .retry_after(
             error

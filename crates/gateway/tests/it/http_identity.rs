@@ -215,3 +215,27 @@ async fn without_a_provider_who_names_a_user_is_that_user() {
     assert_eq!(refused(unnamed).await, (422, "BODY_INVALID".to_owned()));
     app.close().await;
 }
+
+#[actix_web::test]
+async fn the_providers_token_alone_opens_own_things_and_nothing_else() {
+    let secret = ("GATEWAY_IDENTITY_SECRET", SHARED_SECRET);
+    let app = TestApp::with(&[JWT, secret]).await;
+    let user = Uuid::new_v4().to_string();
+    let own = shared().token(&claims(&app, &user));
+    let (status, echo) = said(app.get("/api/v1/users/1/ledger").bearer_auth(&own)).await;
+    assert_eq!(status, 200, "{echo}");
+    let pass = crate::http_proxy::pass_of(&echo);
+    assert_eq!(
+        (&pass["sub"], &pass["state"]),
+        (&json!(user), &json!("over"))
+    );
+    assert_eq!(echo["headers"]["authorization"], Value::Null);
+    let seats = app.get("/api/v1/seats").bearer_auth(&own);
+    assert_eq!(refused(seats).await, (401, "TOKEN_INVALID".to_owned()));
+    let late = with(claims(&app, &user), "exp", 1);
+    let past = app
+        .get("/api/v1/users/1/ledger")
+        .bearer_auth(shared().token(&late));
+    assert_eq!(refused(past).await, (401, "TOKEN_INVALID".to_owned()));
+    app.close().await;
+}

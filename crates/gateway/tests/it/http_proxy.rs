@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::test_app::{OPERATOR_KEY, PASS_SECRET, TestApp, refused, said, token};
 
 /// What the upstream reads in a pass.
-fn pass_of(echo: &Value) -> Value {
+pub fn pass_of(echo: &Value) -> Value {
     let key = DecodingKey::from_base64_secret(PASS_SECRET)
         .or_else(|_| DecodingKey::from_base64_secret(&format!("{PASS_SECRET}=")))
         .unwrap();
@@ -150,7 +150,10 @@ async fn a_path_is_judged_by_what_the_upstream_will_read() {
         status, 401,
         "it is an operator's path however it is spelled"
     );
-    for odd in ["/api//v1/seats", "/api/v1/a%2Fb"] {
+    for (odd, status) in [("/api//v1/admin/x", 401), ("/api/v1/a%2Fb", 200)] {
+        assert_eq!(app.visit(&place, odd).await.0, status, "{odd}");
+    }
+    for odd in ["/api/v1/%252e%252e/seats", "/api/v1/..;/seats"] {
         let request = app.get(odd).bearer_auth(token(&place));
         assert_eq!(
             refused(request).await,
@@ -224,6 +227,141 @@ async fn an_answer_can_end_the_visit_and_the_next_one_is_in_before_it_arrives() 
         (over.0.as_u16(), &over.1["code"]),
         (410, &json!("TOKEN_EXPIRED"))
     );
+    app.close().await;
+}
+
+#[actix_web::test]
+async fn own_things_are_reached_in_every_state_of_a_visit_and_seats_only_from_inside() {
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let buyer = app.join().await;
+    let next = app.join().await;
+    let own = "/api/v1/users/1/balance";
+    let state = async |place: &Value, path: &str| {
+        let (status, echo) = app.visit(place, path).await;
+        assert_eq!(status, 200, "{echo}");
+        pass_of(&echo)["state"].clone()
+    };
+    assert_eq!(state(&buyer, own).await, "active");
+    assert_eq!(state(&next, own).await, "waiting");
+    let sold = app.post("/api/v1/sold").bearer_auth(token(&buyer));
+    assert_eq!(said(sold).await.0, 201);
+    for path in [own, "/api/v1/reservations", "/api/v1/payments/1"] {
+        assert_eq!(state(&buyer, path).await, "over", "{path}");
+    }
+    let hold = || app.post("/api/v1/reservations").bearer_auth(token(&buyer));
+    assert_eq!(refused(hold()).await, (410, "TOKEN_EXPIRED".to_owned()));
+    assert_eq!(state(&next, "/api/v1/seats").await, "active");
+    assert_eq!(
+        said(
+            app.client
+                .delete(format!("{}/api/v1/queues/main", app.url))
+                .bearer_auth(OPERATOR_KEY)
+        )
+        .await
+        .0,
+        204
+    );
+    assert_eq!(
+        state(&buyer, own).await,
+        "over",
+        "also when the queue is gone"
+    );
+    app.clock.advance(std::time::Duration::from_secs(86_401));
+    let refusal = app.visit(&buyer, own).await;
+    assert_eq!(
+        (refusal.0.as_u16(), &refusal.1["code"]),
+        (410, &json!("TOKEN_EXPIRED"))
+    );
+    app.close().await;
+}
+
+#[actix_web::test]
+async fn own_things_of_who_is_not_inside_have_a_small_bucket() {
+    let app = TestApp::with(&[("GATEWAY_OWN_BURST", "3"), ("GATEWAY_OWN_PER_S", "1")]).await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let inside = app.join().await;
+    let (waiting, other) = (app.join().await, app.join().await);
+    let own = "/api/v1/users/1/balance";
+    let frozen = 3 + 2;
+    let mut refusals = 0;
+    for _ in 0..frozen {
+        let (status, said) = app.visit(&waiting, own).await;
+        refusals += usize::from(status == 429 && said["code"] == "RATE_LIMITED");
+        assert_eq!(
+            app.visit(&inside, own).await.0,
+            200,
+            "who is inside has none"
+        );
+    }
+    assert!(refusals > 0, "the bucket is small");
+    assert_eq!(
+        app.visit(&other, own).await.0,
+        200,
+        "others are not touched"
+    );
+    app.close().await;
+}
+
+#[actix_web::test]
+async fn an_answer_that_was_given_before_ends_no_visit() {
+    let app = TestApp::open().await;
+    let place = app.join().await;
+    let again = app.post("/api/v1/sold/before").bearer_auth(token(&place));
+    let answer = again.send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    assert!(!answer.headers().contains_key("x-admission"));
+    assert_eq!(
+        app.visit(&place, "/api/v1/seats").await.0,
+        200,
+        "still inside"
+    );
+    app.close().await;
+}
+
+#[actix_web::test]
+async fn who_waits_gives_nothing_back_by_an_answer() {
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let _inside = app.join().await;
+    let waiting = app.join().await;
+    let paid = app
+        .post("/api/v1/payments/sold")
+        .bearer_auth(token(&waiting));
+    assert_eq!(said(paid).await.0, 201);
+    let (status, place) = app.poll(&waiting).await;
+    assert_eq!(
+        (status.as_u16(), &place["position"]),
+        (200, &json!(1)),
+        "the place is kept"
+    );
+    app.close().await;
+}
+
+#[actix_web::test]
+async fn the_authorization_of_the_service_behind_passes_beside_the_cookie() {
+    let app = TestApp::open().await;
+    let place = app.join().await;
+    let cookie = format!("usher_token_main={}", token(&place));
+    for theirs in ["Basic dTpw", "Bearer opaque", "Bearer a.b.c", "Digest x=1"] {
+        let request = app.get("/api/v1/seats").header("Cookie", &cookie);
+        let (status, echo) = said(request.header("Authorization", theirs)).await;
+        assert_eq!(
+            (status.as_u16(), &echo["headers"]["authorization"]),
+            (200, &json!([theirs]))
+        );
+        assert_eq!(echo["headers"]["cookie"], Value::Null);
+    }
+    for ours in [token(&place), OPERATOR_KEY] {
+        let request = app.get("/api/v1/seats").header("Cookie", &cookie);
+        let (status, echo) = said(request.bearer_auth(ours)).await;
+        assert_eq!(
+            (status.as_u16(), &echo["headers"]["authorization"]),
+            (200, &Value::Null)
+        );
+    }
+    let alone = app.get("/api/v1/seats").bearer_auth("opaque");
+    assert_eq!(refused(alone).await, (401, "TOKEN_INVALID".to_owned()));
     app.close().await;
 }
 

@@ -242,6 +242,8 @@ fn upstream(arrived: Arc<Notify>) -> (ServerHandle, u16) {
         App::new()
             .app_data(arrived.clone())
             .route("/api/v1/sold", web::post().to(sold))
+            .route("/api/v1/payments/sold", web::post().to(sold))
+            .route("/api/v1/sold/before", web::post().to(sold_before))
             .route("/api/v1/kept", web::get().to(kept))
             .route("/api/v1/never", web::get().to(never))
             .route("/api/v1/long", web::get().to(long))
@@ -285,6 +287,14 @@ async fn never(arrived: web::Data<Notify>) -> HttpResponse {
 async fn sold() -> HttpResponse {
     HttpResponse::Created()
         .insert_header(("X-Admission", "release"))
+        .finish()
+}
+
+/// What was answered before, with what it said then.
+async fn sold_before() -> HttpResponse {
+    HttpResponse::Created()
+        .insert_header(("X-Admission", "release"))
+        .insert_header(("Idempotent-Replayed", "true"))
         .finish()
 }
 

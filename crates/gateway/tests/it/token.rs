@@ -208,7 +208,7 @@ fn keys_that_could_be_guessed_or_mixed_up_are_refused_without_being_shown() {
 #[test]
 fn a_pass_says_who_comes_from_where_with_which_right_for_thirty_seconds() {
     let pass: PassKey = BASE64.encode(NEW).parse().unwrap();
-    let minted = pass.mint("somebody", "main", Level::Active, at(1_000));
+    let minted = pass.mint("somebody", "main", Level::Active, None, at(1_000));
     let mut validation = Validation::new(Algorithm::HS256);
     validation.validate_exp = false;
     let key = DecodingKey::from_secret(&NEW);
