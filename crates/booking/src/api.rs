@@ -59,6 +59,8 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(at("/api/v1/admin/schedules/{scheduleId}/seats/releases").post(seating::release).done())
         .service(at("/api/v1/admin/reconciliation").get(admin::reconcile).done())
         .service(at("/api/v1/admin/outbox").get(outbox::show).done())
+        .service(at("/api/v1/admin/outbox/redeliveries").post(outbox::redeliver_all).done())
+        .service(at("/api/v1/admin/outbox/resumptions").post(outbox::resume).done())
         .service(at("/api/v1/admin/outbox/{eventId}/redeliveries").post(outbox::redeliver).done()));
 }
 
@@ -81,7 +83,7 @@ pub fn routes(app: &mut ServiceConfig) {
         programme::concerts, programme::concert, programme::edit_concert, programme::remove_concert,
         programme::dates, programme::date, programme::edit_date, programme::remove_date, programme::close,
         seating::list, seating::add, seating::block, seating::release,
-        outbox::show, outbox::redeliver,
+        outbox::show, outbox::redeliver, outbox::redeliver_all, outbox::resume,
     ),
     components(schemas(document::BookingProblem, seat_feed::SeatsEvent)),
     tags(

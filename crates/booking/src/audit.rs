@@ -69,6 +69,8 @@ stored_as_text! {
         Released = "released",
         /// Not done, because the operator's key lacks the right.
         Refused = "refused",
+        /// A receiver of webhooks that was stopped gets events again.
+        Resumed = "resumed",
     }
 }
 

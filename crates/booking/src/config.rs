@@ -4,6 +4,7 @@
 //! its variable, and the value of a secret is never shown.
 
 mod forwarding;
+mod kafka;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use chassis::redis::RedisUrl;
 use chrono::TimeDelta;
 use log::LevelFilter;
 
-use crate::kafka::{ClientOptions, Cluster};
+use crate::kafka::Cluster;
 use crate::pass::PassKeys;
 pub use forwarding::{Forwarding, Receiving};
 
@@ -86,7 +87,7 @@ impl Config {
         let grace_s = within(env, "BOOKING_GRACE_S", "10", GRACE_S, 0, 300);
         let start_wait_s: u64 = within(env, "BOOKING_START_WAIT_S", "30", START_WAIT_S, 0, 600);
         let sweep_batch = within(env, "BOOKING_SWEEP_BATCH", "100", SWEEP_BATCH, 1, 1000);
-        let kafka = kafka(env);
+        let kafka = kafka::read(env);
         let outbox_refusals = within(
             env,
             "BOOKING_OUTBOX_REFUSALS",
@@ -171,12 +172,6 @@ const GRACE_S: &str =
 const START_WAIT_S: &str = "How long to wait for MySQL at the start, in seconds, 0 to 600.";
 const SWEEP_BATCH: &str =
     "Holds that the sweeper ends in one transaction, 1 to 1000. It bounds how long locks are held.";
-const KAFKA_BROKERS: &str = "Where events are published, as host:port,host:port.\n\
-    Without it they wait in the outbox; everything else works.";
-const KAFKA_OPTIONS: &str = "More settings of librdkafka, as name=value;name=value, such as\n\
-    security.protocol=ssl;ssl.ca.location=/etc/ca.pem.";
-const KAFKA_TOPIC: &str = "The topic of events. Those that cannot be delivered go to the one named so with .dlq after it.";
-const KAFKA_TOPIC_MUST: &str = "must be 1 to 200 of A-Z a-z 0-9 . _ -";
 const OUTBOX_REFUSALS: &str = "How often a broker may refuse an event before it is given up, 1 to 1000.\n\
     An outage is no refusal: while the brokers are away, events wait.";
 const OUTBOX_KEEP_DAYS: &str = "How long delivered events are kept, in days, 1 to 3650.";
@@ -184,28 +179,6 @@ const CACHE_MS: &str = "How long lists of seats and dates are kept for all who r
     What this instance sells shows at once; what others sell shows after this time. It never decides a sale.";
 const LOG_CONFIG: &str = "A log4rs file. Without it the log goes to standard output.";
 const LOG_LEVEL: &str = "off, error, warn, info, debug or trace; ignored when LOG_CONFIG is set.";
-
-/// The brokers and the topic, where brokers are named.
-fn kafka(env: &mut Env) -> Option<Cluster> {
-    let brokers = env.optional("BOOKING_KAFKA_BROKERS", KAFKA_BROKERS);
-    let text: Option<String> = env.optional("BOOKING_KAFKA_OPTIONS", KAFKA_OPTIONS);
-    let options = text.unwrap_or_default().parse();
-    // Not parsed by the environment itself, which shows what it cannot parse.
-    if let Err(cause) = &options {
-        let must = format!("is not understood: {cause}");
-        env.check("BOOKING_KAFKA_OPTIONS", false, &must);
-    }
-    let topic: String = env.or("BOOKING_KAFKA_TOPIC", "booking.events.v1", KAFKA_TOPIC);
-    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let is_topic = (1..=200).contains(&topic.len()) && topic.bytes().all(sound);
-    env.check("BOOKING_KAFKA_TOPIC", is_topic, KAFKA_TOPIC_MUST);
-    let options: ClientOptions = options.unwrap_or_default();
-    brokers.map(|brokers| Cluster {
-        brokers,
-        options,
-        topic,
-    })
-}
 
 fn log(env: &mut Env) -> (Option<PathBuf>, LevelFilter) {
     let file = env.optional("LOG_CONFIG", LOG_CONFIG);

@@ -2,31 +2,40 @@
 //!
 //! Events with the same key are passed on one after the other, others side by side. An offset is stored when its event
 //! and all before it in the partition are passed on, so what a killed forwarder had in hand is read again; receipts then
-//! keep it from being sent again. Must not know what the events are about.
+//! keep it from being sent again. It never stands still unseen: [`Status`] compares what is there with what is read. Must
+//! not know what the events are about.
 
+mod assignment;
 mod delivery;
+mod endpoint;
+mod lag;
+mod lane;
 mod progress;
 mod receipt;
 mod webhook;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chassis::time::Clock;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use self::assignment::Assignment;
+use self::lag::{Lag, Mark, Watch};
+use self::lane::{Job, Lane, Offset, stopped};
+use self::progress::Progress;
 use crate::config::Forwarding;
 use crate::db::Db;
-use crate::kafka::{Cluster, KafkaLogContext, Message, Producer};
+use crate::kafka::{Cluster, Message, Producer};
 use crate::metrics::ForwardMetrics;
 pub use delivery::{Deliverer, Delivery, DeliveryOptions, Outcome};
-use progress::Progress;
+pub use endpoint::{Endpoint, list as endpoints, resume};
 pub use receipt::{Claimed, Receipt, claim, dead, delivered, failed, forget};
 pub use webhook::{ID, Reply, SIGNATURE, Secrets, TIMESTAMP, Webhook, WebhookUrl};
 
@@ -36,6 +45,27 @@ const LANES: usize = 32;
 const ROOM: usize = 512;
 /// After the consumer said that something is wrong; it recovers by itself.
 const READ_PAUSE: Duration = Duration::from_millis(500);
+/// How long an answer of theirs is good for.
+const MEASURED_FOR: Duration = Duration::from_secs(30);
+
+/// How a forwarder watches itself.
+#[derive(Debug, Clone, Copy)]
+pub struct WatchOptions {
+    /// How often the brokers are asked how far it is behind. Default 5 s.
+    pub every: Duration,
+    /// For how long events may be there and not be read, or it may be outside of its group. Default 60 s: longer than a
+    /// rebalance takes.
+    pub still: Duration,
+}
+
+impl Default for WatchOptions {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(5),
+            still: Duration::from_secs(60),
+        }
+    }
+}
 
 /// Why a forwarder cannot even begin.
 #[derive(Debug, thiserror::Error)]
@@ -63,34 +93,53 @@ pub fn open(
         refusals: config.webhook_refusals,
         timeout: config.webhook_timeout,
     };
-    let deliverer = Deliverer::new(db, clock, webhook, producer, options);
-    Ok(Forwarder::new(
-        &config.cluster,
-        &config.group,
-        deliverer,
-        metrics,
-    )?)
+    let deliverer = Deliverer::new(db, clock.clone(), webhook, producer, options);
+    let (cluster, group) = (&config.cluster, &config.group);
+    Ok(Forwarder::new(cluster, group, deliverer, clock, metrics)?)
 }
 
 /// Reads the topic and hands events to the deliverer.
 pub struct Forwarder {
-    consumer: StreamConsumer<KafkaLogContext>,
+    consumer: Arc<StreamConsumer<Assignment>>,
     topic: String,
     deliverer: Arc<Deliverer>,
+    clock: Clock,
     metrics: ForwardMetrics,
+    status: watch::Sender<Measured>,
+    watch: WatchOptions,
 }
 
-/// An event with its place on the topic.
-struct Job {
-    delivery: Delivery,
-    partition: i32,
-    offset: i64,
+/// The last measurement.
+struct Measured {
+    at: Instant,
+    /// Why something stands still, or why nothing could be measured.
+    trouble: Option<String>,
 }
 
-/// A job that is done with.
-struct Done {
-    partition: i32,
-    offset: i64,
+/// Whether a forwarder reads what is there.
+#[derive(Clone)]
+pub struct Status {
+    measured: watch::Receiver<Measured>,
+    assignment: Arc<Assignment>,
+    still: Duration,
+}
+
+impl Status {
+    /// A sentence for the operator when it does not.
+    pub fn check(&self) -> Result<(), String> {
+        let measured = self.measured.borrow();
+        if let Some(trouble) = &measured.trouble {
+            return Err(trouble.clone());
+        }
+        if measured.at.elapsed() > MEASURED_FOR {
+            return Err("the brokers have not answered for a while".to_owned());
+        }
+        let outside = self.assignment.outside_for();
+        if outside.is_some_and(|outside| outside >= self.still) {
+            return Err("the group lets this forwarder in no more".to_owned());
+        }
+        Ok(())
+    }
 }
 
 impl Forwarder {
@@ -99,159 +148,208 @@ impl Forwarder {
         cluster: &Cluster,
         group: &str,
         deliverer: Deliverer,
+        clock: Clock,
         metrics: ForwardMetrics,
     ) -> Result<Self, KafkaError> {
-        let consumer: StreamConsumer<KafkaLogContext> = cluster
-            .consumer(group)
-            .create_with_context(KafkaLogContext)?;
-        consumer.subscribe(&[&cluster.topic])?;
+        let assignment = Assignment::new(cluster.context());
+        let consumer: StreamConsumer<Assignment> =
+            cluster.consumer(group).create_with_context(assignment)?;
+        let unmeasured = Measured {
+            at: Instant::now(),
+            trouble: Some("the brokers have not answered yet".to_owned()),
+        };
         Ok(Self {
-            consumer,
+            consumer: Arc::new(consumer),
             topic: cluster.topic.clone(),
             deliverer: Arc::new(deliverer),
+            clock,
             metrics,
+            status: watch::Sender::new(unmeasured),
+            watch: WatchOptions::default(),
         })
+    }
+
+    /// The same, watching itself otherwise.
+    pub fn watching(mut self, watch: WatchOptions) -> Self {
+        self.watch = watch;
+        self
+    }
+
+    /// Whether it reads what is there, from now on.
+    pub fn status(&self) -> Status {
+        Status {
+            measured: self.status.subscribe(),
+            assignment: Arc::clone(self.consumer.context()),
+            still: self.watch.still,
+        }
     }
 
     /// Passes events on until `stop` says true; tries that run are finished, and what was done is committed.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let (done, mut finished) = mpsc::unbounded_channel();
+        if let Err(cause) = self.deliverer.ensure_topics().await {
+            // The publisher makes them too; until then there is nothing to read.
+            log::warn!("{cause}");
+        }
+        if let Err(cause) = self.consumer.subscribe(&[&self.topic]) {
+            log::error!("the topic cannot be subscribed to: {cause}");
+        }
         let mut lanes = JoinSet::new();
-        let entrances: Vec<_> = (0..LANES)
-            .map(|_| {
-                let (entrance, jobs) = mpsc::unbounded_channel();
-                let lane = Lane {
-                    deliverer: Arc::clone(&self.deliverer),
-                    metrics: self.metrics.clone(),
-                    done: done.clone(),
-                    stop: stop.clone(),
-                };
-                lanes.spawn(lane.run(jobs));
-                entrance
-            })
-            .collect();
-        drop(done);
-        let mut progress = Progress::default();
-        let mut paused = false;
+        let (entrances, mut finished) = self.open_lanes(&mut lanes, &stop);
+        let (measured, mut marks) = mpsc::unbounded_channel();
+        let mut measuring = interval(self.watch.every);
+        measuring.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut changes = self.consumer.context().changes();
+        let (mut progress, mut watch) = (Progress::default(), Watch::new(self.watch.still));
+        let mut is_measuring = false;
         loop {
-            let next = tokio::select! {
+            tokio::select! {
                 () = stopped(&mut stop) => break,
-                Some(job) = finished.recv() => Next::Done(job),
+                Some(done) = finished.recv() => self.note(&mut progress, done),
+                Ok(()) = changes.changed() => {
+                    progress.keep(|owned| self.consumer.context().holds(owned));
+                }
+                _ = measuring.tick(), if !is_measuring => {
+                    is_measuring = true;
+                    self.measure(measured.clone());
+                }
+                Some(found) = marks.recv() => {
+                    is_measuring = false;
+                    self.report(found, &progress, &mut watch);
+                }
                 read = self.consumer.recv() => match read {
-                    Ok(message) => Next::Read(job(&message), lane_of(&message)),
-                    Err(cause) => Next::Trouble(cause),
+                    Ok(message) => self.begin(&message, &mut progress, &entrances),
+                    Err(cause) => {
+                        self.metrics.read_errors.inc();
+                        log::warn!("reading events: {cause}");
+                        sleep(READ_PAUSE).await;
+                    }
                 },
-            };
-            match next {
-                Next::Done(job) => self.note(&mut progress, &job),
-                Next::Read(job, lane) => {
-                    progress.begin(job.partition, job.offset);
-                    // A lane ends only when its entrance is closed, which is below.
-                    let _ = entrances[lane].send(job);
-                }
-                Next::Trouble(cause) => {
-                    log::warn!("reading events: {cause}");
-                    sleep(READ_PAUSE).await;
-                }
             }
             self.metrics.in_hand.set(progress.in_flight() as i64);
-            self.make_room(&progress, &mut paused);
+            self.make_room(&progress);
         }
         drop(entrances);
-        while let Some(job) = finished.recv().await {
-            self.note(&mut progress, &job);
+        while let Some(done) = finished.recv().await {
+            self.note(&mut progress, done);
         }
         while lanes.join_next().await.is_some() {}
         log::info!("leaving the group");
     }
 
-    /// Stores how far everything is done; the consumer commits what is stored, at the latest when it leaves.
-    fn note(&self, progress: &mut Progress, job: &Done) {
-        let Some(offset) = progress.end(job.partition, job.offset) else {
+    fn open_lanes(
+        &self,
+        lanes: &mut JoinSet<()>,
+        stop: &watch::Receiver<bool>,
+    ) -> (Vec<Entrance>, mpsc::UnboundedReceiver<Offset>) {
+        let (done, finished) = mpsc::unbounded_channel();
+        let entrances = (0..LANES).map(|_| {
+            let (entrance, jobs) = mpsc::unbounded_channel();
+            let lane = Lane {
+                deliverer: Arc::clone(&self.deliverer),
+                assignment: Arc::clone(self.consumer.context()),
+                metrics: self.metrics.clone(),
+                done: done.clone(),
+                stop: stop.clone(),
+            };
+            lanes.spawn(lane.run(jobs));
+            entrance
+        });
+        (entrances.collect(), finished)
+    }
+
+    fn begin(&self, read: &BorrowedMessage<'_>, progress: &mut Progress, entrances: &[Entrance]) {
+        // What was read just before the partition was lost is the next owner's.
+        let Some(owned) = self.consumer.context().owned(read.partition()) else {
             return;
         };
-        if let Err(cause) = self
-            .consumer
-            .store_offset(&self.topic, job.partition, offset)
-        {
-            // The partition is somebody else's by now, who will read the event again and find its receipt.
-            log::debug!(
-                "offset {offset} of partition {} is not stored: {cause}",
-                job.partition
-            );
+        let offset = read.offset();
+        progress.begin(owned, offset, read.timestamp().to_millis());
+        let job = Job {
+            delivery: Delivery::new(message(read)),
+            at: Offset { owned, offset },
+        };
+        // A lane ends only when its entrance is closed, which is at the end of the run.
+        let _ = entrances[lane_of(read)].send(job);
+    }
+
+    /// Stores how far everything is done; the consumer commits what is stored, at the latest when it leaves.
+    fn note(&self, progress: &mut Progress, done: Offset) {
+        let Some(offset) = progress.end(done.owned, done.offset) else {
+            return;
+        };
+        let partition = done.owned.partition;
+        if let Err(cause) = self.consumer.store_offset(&self.topic, partition, offset) {
+            // The partition is another forwarder's by now, which will read the event again and find its receipt.
+            log::debug!("offset {offset} of partition {partition} is not stored: {cause}");
         }
     }
 
     /// Pauses reading when much is in hand. The consumer is still asked, so that it stays in its group.
-    fn make_room(&self, progress: &Progress, paused: &mut bool) {
+    fn make_room(&self, progress: &Progress) {
+        let assignment = self.consumer.context();
         let full = progress.in_flight() >= ROOM;
         let roomy = progress.in_flight() <= ROOM / 2;
-        let change = match *paused {
-            false if full => StreamConsumer::pause,
-            true if roomy => StreamConsumer::resume,
+        let paused = match assignment.is_paused() {
+            false if full => true,
+            true if roomy => false,
             _ => return,
         };
-        let assigned = self.consumer.assignment();
-        match assigned.and_then(|partitions| change(&self.consumer, &partitions)) {
-            Ok(()) => *paused = full,
-            Err(cause) => log::warn!("reading goes on as it was: {cause}"),
+        if let Err(cause) = assignment.set_paused(&*self.consumer, &self.topic, paused) {
+            log::warn!("reading goes on as it was: {cause}");
         }
     }
-}
 
-/// Passes on what it is given, one after the other.
-struct Lane {
-    deliverer: Arc<Deliverer>,
-    metrics: ForwardMetrics,
-    done: mpsc::UnboundedSender<Done>,
-    stop: watch::Receiver<bool>,
-}
+    /// Asks the brokers how far they are, without waiting.
+    fn measure(&self, found: mpsc::UnboundedSender<Result<Vec<Mark>, String>>) {
+        let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
+        spawn_blocking(move || {
+            // The receiver is gone when the forwarder has stopped.
+            let _ = found.send(lag::marks(&consumer, &topic));
+        });
+    }
 
-impl Lane {
-    async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
-        while let Some(job) = jobs.recv().await {
-            let Job {
-                mut delivery,
-                partition,
-                offset,
-            } = job;
-            while let Outcome::Later(pause) = self.attempt(&mut delivery).await {
-                tokio::select! {
-                    () = stopped(&mut self.stop) => return,
-                    () = sleep(pause) => {}
-                }
+    /// Shows how far this forwarder is behind, and raises the alarm when it stands still.
+    fn report(&self, found: Result<Vec<Mark>, String>, progress: &Progress, watch: &mut Watch) {
+        let paused = self.consumer.context().is_paused();
+        let now = (Instant::now(), self.clock.now());
+        let outcome = found.map(|marks| watch.compare(&marks, progress, paused, now));
+        let trouble = match &outcome {
+            Ok(lag) => {
+                self.metrics.waiting.set(lag.waiting() as i64);
+                self.metrics.oldest.set(lag.oldest_s(now.1));
+                self.metrics.partitions.set(lag.partitions.len() as i64);
+                lag.stands_still.clone()
             }
-            // Nobody listens only when the forwarder is gone.
-            let _ = self.done.send(Done { partition, offset });
-            if *self.stop.borrow() {
-                return;
+            Err(cause) => Some(cause.clone()),
+        };
+        self.metrics.troubled.set(trouble.is_some().into());
+        self.metrics
+            .stopped
+            .set(self.deliverer.seems_stopped().into());
+        if trouble.is_some() && trouble != self.status.borrow().trouble {
+            log::error!(
+                "events are not read: {}",
+                trouble.as_deref().unwrap_or_default()
+            );
+        }
+        self.status.send_replace(Measured { at: now.0, trouble });
+        if let Ok(lag) = outcome {
+            self.write(lag);
+        }
+    }
+
+    fn write(&self, lag: Lag) {
+        let deliverer = Arc::clone(&self.deliverer);
+        tokio::spawn(async move {
+            if let Err(cause) = deliverer.write_lag(lag).await {
+                log::debug!("how far the receiver is behind is not written: {cause}");
             }
-        }
-    }
-
-    async fn attempt(&self, delivery: &mut Delivery) -> Outcome {
-        let tried = self.deliverer.attempt(delivery).await;
-        match tried {
-            Outcome::Passed => self.metrics.passed.inc(),
-            Outcome::Repeated => self.metrics.repeated.inc(),
-            Outcome::DeadLettered => self.metrics.dead.inc(),
-            Outcome::Later(_) => self.metrics.failed.inc(),
-        }
-        tried
+        });
     }
 }
 
-/// What happens next to a forwarder.
-enum Next {
-    Done(Done),
-    Read(Job, usize),
-    Trouble(KafkaError),
-}
-
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone, which is the same as a stop.
-    let _ = stop.wait_for(|it| *it).await;
-}
+/// Where a lane takes its jobs.
+type Entrance = mpsc::UnboundedSender<Job>;
 
 fn lane_of(message: &BorrowedMessage<'_>) -> usize {
     let mut hasher = DefaultHasher::new();
@@ -259,10 +357,10 @@ fn lane_of(message: &BorrowedMessage<'_>) -> usize {
     hasher.finish() as usize % LANES
 }
 
-fn job(read: &BorrowedMessage<'_>) -> Job {
+fn message(read: &BorrowedMessage<'_>) -> Message {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers = read.headers().into_iter().flat_map(|all| all.iter());
-    let message = Message {
+    Message {
         key: text(read.key().unwrap_or_default()),
         headers: headers
             .map(|header| {
@@ -273,10 +371,5 @@ fn job(read: &BorrowedMessage<'_>) -> Job {
             })
             .collect(),
         payload: read.payload().unwrap_or_default().to_vec(),
-    };
-    Job {
-        delivery: Delivery::new(message),
-        partition: read.partition(),
-        offset: read.offset(),
     }
 }

@@ -4,15 +4,24 @@
 //! from, nor what becomes of one that was not sent.
 
 mod producer;
+mod security;
+mod token;
+mod topic;
 
+use std::error::Error;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use chassis::time::Clock;
 use log::Level;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
 pub use producer::{Producer, SendError};
+pub use security::{Mechanism, Sasl, Security, Tls};
+pub use token::TokenSource;
+pub use topic::{TopicError, TopicLayout};
 
 /// After an outage the next try is at most this far away; the default of librdkafka lets many seconds pass.
 const RECONNECT_MOST_MS: &str = "500";
@@ -62,57 +71,111 @@ impl FromStr for ClientOptions {
     }
 }
 
+impl ClientOptions {
+    fn apply(&self, client: &mut ClientConfig) {
+        for (name, value) in &self.0 {
+            client.set(name, value);
+        }
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().rev().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
 /// The brokers and the topics of this service on them.
 #[derive(Clone)]
 pub struct Cluster {
     /// Where they are.
     pub brokers: Brokers,
-    /// How else to talk to them.
-    pub options: ClientOptions,
     /// Where events go.
     pub topic: String,
+    /// What a topic is like that this service makes.
+    pub layout: TopicLayout,
+    /// How they are reached. It wins over options.
+    pub security: Security,
+    /// Further settings of every client.
+    pub options: ClientOptions,
+    /// Further settings of the producer alone; they win over those of every client.
+    pub producer_options: ClientOptions,
+    /// The same of the consumer.
+    pub consumer_options: ClientOptions,
 }
 
 impl Cluster {
+    /// These brokers with everything else as it is by default.
+    pub fn new(brokers: Brokers, topic: String) -> Self {
+        Self {
+            brokers,
+            topic,
+            layout: TopicLayout::default(),
+            security: Security::default(),
+            options: ClientOptions::default(),
+            producer_options: ClientOptions::default(),
+            consumer_options: ClientOptions::default(),
+        }
+    }
+
     /// Where events go that could not be delivered.
     pub fn dead_letter_topic(&self) -> String {
         format!("{}.dlq", self.topic)
     }
 
+    /// What stands behind each client of these brokers.
+    pub(crate) fn context(&self) -> KafkaContext {
+        KafkaContext {
+            tokens: self.security.tokens(),
+            clock: Clock::system(),
+        }
+    }
+
     /// What every client of these brokers has in common; what is set later wins over the operator's options.
-    fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
+    fn client(&self, defaults: &[(&str, &str)], own: &ClientOptions) -> ClientConfig {
         let mut client = ClientConfig::new();
         client.set("client.id", "usher-booking");
         client.set("reconnect.backoff.max.ms", RECONNECT_MOST_MS);
         for (name, value) in defaults {
             client.set(*name, *value);
         }
-        for (name, value) in &self.options.0 {
+        self.options.apply(&mut client);
+        own.apply(&mut client);
+        client.set("bootstrap.servers", &self.brokers.0);
+        for (name, value) in self.security.settings() {
             client.set(name, value);
         }
-        client.set("bootstrap.servers", &self.brokers.0);
         client.set_log_level(RDKafkaLogLevel::Warning);
         client
     }
 
     /// For a member of a group that says by itself what is done: nothing is committed before that.
     pub fn consumer(&self, group: &str) -> ClientConfig {
-        let mut client = self.client(&[
+        let mut defaults = vec![
             // A group that is new begins with what is still there.
             ("auto.offset.reset", "earliest"),
             // One that begins before the first event, or before the topic was made, finds it soon after.
             ("allow.auto.create.topics", "true"),
             ("topic.metadata.refresh.interval.ms", "10000"),
-            // How long the events of a member that was killed wait for another one.
-            ("session.timeout.ms", "10000"),
-            ("heartbeat.interval.ms", "2000"),
             // What was passed on and not committed is read again after a kill, for nothing.
             ("auto.commit.interval.ms", "1000"),
-        ]);
+        ];
+        if !self.is_grouped_by_brokers() {
+            // How long the events of a member that was killed wait for another one.
+            defaults.push(("session.timeout.ms", "10000"));
+            defaults.push(("heartbeat.interval.ms", "2000"));
+        }
+        let mut client = self.client(&defaults, &self.consumer_options);
         client.set("group.id", group);
         client.set("enable.auto.offset.store", "false");
         client.set("enable.auto.commit", "true");
         client
+    }
+
+    /// With `group.protocol=consumer` the brokers say how long a member may be silent, and refuse to be told.
+    fn is_grouped_by_brokers(&self) -> bool {
+        let options = [&self.consumer_options, &self.options];
+        let protocol = options.iter().find_map(|it| it.value("group.protocol"));
+        protocol.is_some_and(|it| it.eq_ignore_ascii_case("consumer"))
     }
 }
 
@@ -145,10 +208,22 @@ impl Message {
     }
 }
 
-/// Writes what librdkafka says to the log of this service. Its errors repeat its log, so they are written at debug level.
-pub struct KafkaLogContext;
+/// What stands behind each client of librdkafka: its log goes to that of this service, and tokens come from their source.
+/// Its errors repeat its log, so they are written at debug level.
+pub struct KafkaContext {
+    tokens: Option<Arc<TokenSource>>,
+    clock: Clock,
+}
 
-impl ClientContext for KafkaLogContext {
+impl ClientContext for KafkaContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        let tokens = self.tokens.as_ref().ok_or("no token server is named")?;
+        let token = tokens.token(self.clock.now().timestamp_millis());
+        token.inspect_err(|cause| log::error!("no token for the brokers: {cause}"))
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, words: &str) {
         let level = match level {
             RDKafkaLogLevel::Emerg
@@ -167,11 +242,9 @@ impl ClientContext for KafkaLogContext {
     }
 }
 
-impl rdkafka::consumer::ConsumerContext for KafkaLogContext {}
-
 #[cfg(test)]
 mod tests {
-    use super::{Brokers, ClientOptions};
+    use super::{Brokers, ClientOptions, Cluster, Mechanism, Sasl, Security, Tls};
 
     #[test]
     fn brokers_are_hosts_with_ports() {
@@ -198,5 +271,45 @@ mod tests {
             );
         }
         assert!("acks".parse::<ClientOptions>().is_err());
+    }
+
+    fn cluster() -> Cluster {
+        Cluster::new("localhost:9092".parse().expect("brokers"), "events".into())
+    }
+
+    #[test]
+    fn what_has_a_variable_of_its_own_wins_over_options() {
+        let mut cluster = cluster();
+        cluster.options = "security.protocol=plaintext;sasl.username=other;linger.ms=5"
+            .parse()
+            .expect("options");
+        let own: ClientOptions = "linger.ms=7".parse().expect("options");
+        let client = cluster.client(&[], &ClientOptions::default());
+        assert_eq!(client.get("security.protocol"), Some("plaintext"));
+        cluster.security = Security {
+            tls: Some(Tls::default()),
+            sasl: Some(Sasl::Password {
+                mechanism: Mechanism::ScramSha256,
+                user: "booking".into(),
+                password: "hunter2".into(),
+            }),
+        };
+        let client = cluster.client(&[], &own);
+        assert_eq!(client.get("security.protocol"), Some("SASL_SSL"));
+        assert_eq!(client.get("sasl.username"), Some("booking"));
+        assert_eq!(client.get("linger.ms"), Some("7"));
+        assert!(client.create_native_config().is_ok());
+    }
+
+    #[test]
+    fn a_group_may_be_led_by_the_brokers() {
+        let mut cluster = cluster();
+        let classic = cluster.consumer("group");
+        assert_eq!(classic.get("session.timeout.ms"), Some("10000"));
+        cluster.consumer_options = "group.protocol=consumer".parse().expect("options");
+        let consumer = cluster.consumer("group");
+        assert_eq!(consumer.get("session.timeout.ms"), None);
+        let made: Result<rdkafka::consumer::BaseConsumer, _> = consumer.create();
+        assert!(made.is_ok(), "librdkafka takes it: {:?}", made.err());
     }
 }

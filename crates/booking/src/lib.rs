@@ -174,8 +174,11 @@ pub async fn forward<T>(
     let metrics = ForwardMetrics::of_forwarder(&registry, &db);
     let forwarder = forwarder::open(&config, db.clone(), clock.clone(), metrics)
         .map_err(|cause| StartError::Store(cause.to_string()))?;
-    let checked = db.clone();
-    let health = web::Data::new(Health::default().check("mysql", move || answers(checked.clone())));
+    let (checked, status) = (db.clone(), forwarder.status());
+    let health = Health::default()
+        .check("mysql", move || answers(checked.clone()))
+        .check("kafka", move || std::future::ready(status.check()));
+    let health = web::Data::new(health);
     let listener = server::bind("operators", config.listen)?;
     let address = listener.local_addr()?;
     let schedule = scheduler::start_forwarder(db, clock, config.keep, &registry).await?;

@@ -46,6 +46,16 @@ chassis::catalogue! {
     backlog: IntGauge = "booking_outbox_backlog",
     /// For how long the oldest of them has been waiting, in seconds
     lag: IntGauge = "booking_outbox_lag_seconds",
+    /// 1 while the topic is missing or this instance may not write to it; its events wait
+    topic_unusable: IntGauge = "booking_outbox_topic_unusable",
+    /// Events on the topic that receivers of webhooks do not have, over all forwarders
+    webhook_waiting: IntGauge = "booking_webhook_waiting",
+    /// For how long the oldest of them has been waiting, in seconds
+    webhook_oldest: IntGauge = "booking_webhook_oldest_seconds",
+    /// For how long no forwarder has measured that, in seconds; 0 where there never was one
+    webhook_unmeasured: IntGauge = "booking_webhook_unmeasured_seconds",
+    /// Receivers that answered 410 and wait for an operator to resume them
+    webhook_stopped: IntGauge = "booking_webhook_stopped",
     /// Dead letters that wait for an operator, over all instances
     dead_letters: IntGauge = "booking_outbox_dead_letters",
     /// Differences between seats, payments, ledger and wallets at the last comparison; anything but 0 is an alarm
@@ -65,6 +75,18 @@ chassis::catalogue! {
     dead: IntCounter = "booking_forward_dead_total",
     /// Events that were read and are not done with
     in_hand: IntGauge = "booking_forward_in_hand",
+    /// Partitions that this forwarder has
+    partitions: IntGauge = "booking_forward_partitions",
+    /// Events on them that are not done with, read or not
+    waiting: IntGauge = "booking_forward_lag",
+    /// For how long the oldest of them has been on the topic, in seconds
+    oldest: IntGauge = "booking_forward_oldest_seconds",
+    /// 1 while events are there and are not read, or the brokers do not answer
+    troubled: IntGauge = "booking_forward_stands_still",
+    /// Errors of the consumer
+    read_errors: IntCounter = "booking_forward_read_errors_total",
+    /// 1 while the receiver, which answered 410, waits for an operator to resume it
+    stopped: IntGauge = "booking_forward_stopped",
 }
 
 chassis::catalogue! {

@@ -18,6 +18,7 @@ use crate::db::{At, DbError, Id, Tx, insert_rows, new_id, stored_as_text};
 use crate::schema::outbox;
 pub use inspection::{
     Backlog, DeadLetter, RedeliverError, backlog, dead_letters, forget, mark_dead, redeliver,
+    redeliver_oldest,
 };
 pub(crate) use lease::cut;
 pub use lease::{Ended, Ending, Leased, claim, renew, write_endings};

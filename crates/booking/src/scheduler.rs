@@ -12,6 +12,8 @@ use tokio::time::sleep;
 
 use crate::Booking;
 use crate::db::{Db, DbError};
+use crate::forwarder::Endpoint;
+use crate::kafka::TopicError;
 use crate::{forwarder, idempotency, outbox, reconciliation, reservation};
 
 /// Batches of one run; the rest waits for the next.
@@ -25,8 +27,15 @@ const GATHER: Duration = Duration::from_millis(10);
 
 /// Starts the schedule. Every instance runs the steps; the steps skip each other's rows.
 pub async fn start(app: &Arc<Booking>, registry: &Registry) -> Result<RunningSchedule, StartError> {
-    let [sweeper, forgetter, auditor, publisher, gauge, remover] =
-        [(); 6].map(|()| Arc::clone(app));
+    let [
+        sweeper,
+        forgetter,
+        auditor,
+        publisher,
+        gauge,
+        remover,
+        topics,
+    ] = [(); 7].map(|()| Arc::clone(app));
     let schedule = Schedule::new(registry)
         .await?
         .trigger("sweep", "* * * * * *", move || sweep(Arc::clone(&sweeper)))
@@ -41,6 +50,10 @@ pub async fn start(app: &Arc<Booking>, registry: &Registry) -> Result<RunningSch
         .await?
         .trigger_with("publish", "* * * * * *", app.events.clone(), move || {
             publish(Arc::clone(&publisher))
+        })
+        .await?
+        .trigger("ensure_topics", "*/10 * * * * *", move || {
+            ensure_topics(Arc::clone(&topics))
         })
         .await?
         .trigger("measure_outbox", "*/5 * * * * *", move || {
@@ -132,6 +145,8 @@ async fn publish(app: Arc<Booking>) -> Result<(), DbError> {
         app.metrics.published.inc_by(published.delivered as u64);
         app.metrics.unpublished.inc_by(published.failed as u64);
         app.metrics.dead_lettered.inc_by(published.dead as u64);
+        let is_unusable = publisher.topic_trouble().is_some();
+        app.metrics.topic_unusable.set(is_unusable.into());
         if !published.has_more() {
             return Ok(());
         }
@@ -146,7 +161,36 @@ async fn measure_outbox(app: Arc<Booking>) -> Result<(), DbError> {
     app.metrics.backlog.set(backlog.pending);
     app.metrics.lag.set(backlog.lag_s(app.clock.now()));
     app.metrics.dead_letters.set(backlog.dead);
+    let (now, endpoints) = (app.clock.now(), app.db.read(forwarder::endpoints).await?);
+    let longest_s = |since: fn(&Endpoint) -> Option<Timestamp>| {
+        let first = endpoints.iter().filter_map(since).min();
+        first.map_or(0, |first| (now - first).num_seconds().max(0))
+    };
+    let metrics = &app.metrics;
+    metrics
+        .webhook_waiting
+        .set(endpoints.iter().map(|it| it.waiting).sum());
+    metrics.webhook_oldest.set(longest_s(|it| it.oldest_at));
+    metrics
+        .webhook_unmeasured
+        .set(longest_s(|it| it.measured_at));
+    let stopped = endpoints.iter().filter(|it| it.stopped.is_some()).count();
+    metrics.webhook_stopped.set(stopped as i64);
     Ok(())
+}
+
+/// Makes the topics where they are missing. While the brokers are away there is nothing to say: the lag says it.
+async fn ensure_topics(app: Arc<Booking>) -> Result<(), TopicError> {
+    let Some(publisher) = &app.publisher else {
+        return Ok(());
+    };
+    match publisher.ensure_topics().await {
+        Err(TopicError::Away(cause)) => {
+            log::debug!("topics: {cause}");
+            Ok(())
+        }
+        outcome => outcome,
+    }
 }
 
 /// Removes events that were delivered long ago, batch by batch.

@@ -55,6 +55,7 @@ diesel::table! {
         #[max_length = 16]
         state -> Varchar,
         attempts -> Unsigned<Integer>,
+        tries -> Unsigned<Integer>,
         #[max_length = 16]
         claimed_by -> Nullable<Binary>,
         claimed_until -> Nullable<Datetime>,
@@ -234,6 +235,27 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    webhook_endpoints (receiver) {
+        #[max_length = 64]
+        receiver -> Varchar,
+        stopped_at -> Nullable<Datetime>,
+        #[max_length = 500]
+        stopped_reason -> Nullable<Varchar>,
+    }
+}
+
+diesel::table! {
+    webhook_lag (receiver, partition_no) {
+        #[max_length = 64]
+        receiver -> Varchar,
+        partition_no -> Integer,
+        waiting -> Unsigned<Bigint>,
+        oldest_at -> Nullable<Datetime>,
+        measured_at -> Datetime,
+    }
+}
+
 diesel::joinable!(ledger_entries -> wallets (user_id));
 diesel::joinable!(payments -> reservations (reservation_id));
 diesel::joinable!(refunds -> payments (payment_id));
@@ -256,4 +278,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     schedules,
     seats,
     wallets,
+    webhook_endpoints,
+    webhook_lag,
 );

@@ -6,10 +6,11 @@ use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{Error, HttpResponse};
+use chassis::json::Body;
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ use super::paging::{page_of, rows_of};
 use crate::Booking;
 use crate::audit::Actor;
 use crate::db::DbError;
+use crate::forwarder::{self, Endpoint};
 use crate::outbox;
 
 /// Middleware: what was just written is published at once and does not wait for the next second. It stands around all
@@ -51,8 +53,49 @@ pub struct Outbox {
     /// Dead letters, on all pages.
     #[schema(minimum = 0)]
     dead: i64,
+    /// Who gets events as webhooks, by name.
+    webhooks: Vec<Webhook>,
     #[serde(flatten)]
     dead_letters: Page<DeadLetter>,
+}
+
+/// A receiver of webhooks, as its forwarders last measured it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// Its name: the consumer group.
+    #[schema(example = "data-platform")]
+    receiver: String,
+    /// Events on the topic that it does not have.
+    #[schema(minimum = 0)]
+    waiting: i64,
+    /// For how long the oldest of them has been waiting.
+    #[schema(minimum = 0)]
+    oldest_seconds: i64,
+    /// When that was measured, of the partition that was measured longest ago; `null` when it never was.
+    #[serde(with = "chassis::time::wire_option")]
+    measured_at: Option<DateTime<Utc>>,
+    /// Since when nothing is sent, because the receiver answered 410; `null` while it gets events.
+    #[serde(with = "chassis::time::wire_option")]
+    stopped_at: Option<DateTime<Utc>>,
+    /// Why nothing is sent.
+    #[schema(example = "the receiver answered 410")]
+    stopped_reason: Option<String>,
+}
+
+impl Webhook {
+    fn of(endpoint: Endpoint, now: DateTime<Utc>) -> Self {
+        let oldest = endpoint.oldest_at.map(|at| (now - at).num_seconds().max(0));
+        let (stopped_at, stopped_reason) = endpoint.stopped.unzip();
+        Self {
+            receiver: endpoint.receiver,
+            waiting: endpoint.waiting,
+            oldest_seconds: oldest.unwrap_or_default(),
+            measured_at: endpoint.measured_at,
+            stopped_at,
+            stopped_reason,
+        }
+    }
 }
 
 /// An event that was given up after its last try.
@@ -101,13 +144,16 @@ pub async fn show(
     let (now, rows) = (app.clock.now(), rows_of(&query)?);
     let look = move |conn: &mut _| {
         let backlog = outbox::backlog(conn)?;
-        Ok::<_, DbError>((backlog, outbox::dead_letters(conn, rows)?))
+        let dead_letters = outbox::dead_letters(conn, rows)?;
+        Ok::<_, DbError>((backlog, dead_letters, forwarder::endpoints(conn)?))
     };
-    let (backlog, dead_letters) = app.db.read(look).await?;
+    let (backlog, dead_letters, endpoints) = app.db.read(look).await?;
+    let webhooks = endpoints.into_iter().map(|it| Webhook::of(it, now));
     Ok(answer::own(&Outbox {
         backlog: backlog.pending,
         lag_seconds: backlog.lag_s(now),
         dead: backlog.dead,
+        webhooks: webhooks.collect(),
         dead_letters: page_of(dead_letters, &query, |event| event.id, DeadLetter::from),
     }))
 }
@@ -147,4 +193,100 @@ pub async fn redeliver(
         event_type: event.event_type.as_str(),
         state: outbox::EventState::Pending.as_str(),
     }))
+}
+
+/// How many dead letters to send again.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedeliverAll {
+    /// At most so many, oldest first.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 1000, default = 1000)]
+    limit: RedeliveryLimit,
+}
+
+/// From 1 to 1,000 events: what one transaction changes.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(try_from = "u32")]
+#[schema(value_type = u32)]
+pub struct RedeliveryLimit(u32);
+
+impl Default for RedeliveryLimit {
+    fn default() -> Self {
+        Self(1_000)
+    }
+}
+
+impl TryFrom<u32> for RedeliveryLimit {
+    type Error = &'static str;
+
+    fn try_from(limit: u32) -> Result<Self, Self::Error> {
+        let is_bounded = (1..=1_000).contains(&limit);
+        is_bounded
+            .then_some(Self(limit))
+            .ok_or("limit must be from 1 to 1000")
+    }
+}
+
+/// Dead letters that are sent again.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Redeliveries {
+    /// So many are sent again.
+    #[schema(minimum = 0)]
+    redelivered: usize,
+    /// So many are still dead letters.
+    #[schema(minimum = 0)]
+    dead: i64,
+}
+
+/// Sends dead letters again, the oldest first. Ask again while `dead` is not 0.
+#[utoipa::path(post, path = "/api/v1/admin/outbox/redeliveries", operation_id = "redeliverAll", tag = "admin",
+    request_body = RedeliverAll,
+    responses((status = 202, description = "They wait to be delivered.", body = Redeliveries)),
+    extensions(("x-access" = json!("operator"))))]
+pub async fn redeliver_all(
+    app: Data<Booking>,
+    operator: Operator<right::Sale>,
+    body: Body<RedeliverAll>,
+) -> Result<HttpResponse, Problem> {
+    let (now, limit, name) = (app.clock.now(), body.limit.0, operator.name.clone());
+    let act = move |tx: &mut _| {
+        let redelivered = outbox::redeliver_oldest(tx, limit, Actor::Operator(&name), now)?;
+        Ok::<_, DbError>((redelivered, outbox::backlog(tx)?.dead))
+    };
+    let (redelivered, dead) = app.db.transaction(act).await?;
+    log::info!("{} sends {redelivered} events again", operator.name);
+    Ok(answer::accepted(&Redeliveries { redelivered, dead }))
+}
+
+/// Receivers that get events again.
+#[derive(Serialize, ToSchema)]
+pub struct Resumption {
+    /// Their names; none when none was stopped.
+    receivers: Vec<String>,
+}
+
+/// Nothing is said by the body: `{}`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {}
+
+/// Lets receivers that answered 410 get events again. What waited for them is sent, in order.
+#[utoipa::path(post, path = "/api/v1/admin/outbox/resumptions", operation_id = "resumeWebhooks", tag = "admin",
+    request_body = Resume,
+    responses((status = 202, description = "Forwarders notice it within seconds.", body = Resumption)),
+    extensions(("x-access" = json!("operator"))))]
+pub async fn resume(
+    app: Data<Booking>,
+    operator: Operator<right::Sale>,
+    _nothing: Body<Resume>,
+) -> Result<HttpResponse, Problem> {
+    let (now, name) = (app.clock.now(), operator.name.clone());
+    let receivers = app
+        .db
+        .transaction(move |tx| forwarder::resume(tx, Actor::Operator(&name), now))
+        .await?;
+    log::info!("{} resumes {receivers:?}", operator.name);
+    Ok(answer::accepted(&Resumption { receivers }))
 }

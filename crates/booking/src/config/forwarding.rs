@@ -54,7 +54,7 @@ impl Forwarding {
     fn read(env: &mut Env) -> Option<Self> {
         let listen = env.or("BOOKING_FORWARD_LISTEN", "127.0.0.1:9082", FORWARD_LISTEN);
         let mysql_url = env.secret("BOOKING_MYSQL_URL", MYSQL_URL);
-        let cluster = kafka(env);
+        let cluster = kafka::read(env);
         env.check(
             "BOOKING_KAFKA_BROKERS",
             cluster.is_some(),

@@ -2,11 +2,11 @@
 //!
 //! Promises that an event which the receiver has taken is not posted again, unless this process or MySQL ended before
 //! that could be written; it then goes under the same `Webhook-Id`. An event is given up when the receiver refused it
-//! too often, or when it said 410. A receiver that is away refuses nothing, so its events wait; but one that takes other
-//! events is not away.
+//! too often. A receiver that is away refuses nothing, so its events wait; but one that takes other events is not away.
+//! One that says 410 gets nothing more until an operator resumes it.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chassis::time::Clock;
@@ -14,10 +14,12 @@ use chrono::TimeDelta;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::endpoint;
+use super::lag::Lag;
 use super::receipt::{self, Claimed, Receipt};
 use super::webhook::{Reply, Webhook};
 use crate::db::{Db, DbError, Tx};
-use crate::kafka::{Message, Producer};
+use crate::kafka::{Message, Producer, TopicError};
 use crate::pause;
 
 /// After the first failure; it doubles with each.
@@ -26,6 +28,8 @@ const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_LONGEST: Duration = Duration::from_secs(60);
 /// How long to wait before asking again for an event that another forwarder has.
 const OTHERS_PAUSE: Duration = Duration::from_secs(1);
+/// How soon a receiver that was stopped is noticed to be resumed.
+const STOPPED_PAUSE: Duration = Duration::from_secs(1);
 /// What a claim lives longer than the receiver may take, for the database.
 const CLAIM_SPARE: TimeDelta = TimeDelta::seconds(10);
 
@@ -50,6 +54,10 @@ pub struct Deliverer {
     options: DeliveryOptions,
     /// When the receiver last took an event.
     last_taken: Mutex<Option<Instant>>,
+    /// The receiver wants no more, as far as is known.
+    stopped: AtomicBool,
+    /// When that was last read; held while it is.
+    stopped_read_at: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// An event that is being delivered, and what happened to it in this process so far.
@@ -83,8 +91,10 @@ pub enum Outcome {
     Repeated,
     /// It is with the dead letters.
     DeadLettered,
-    /// Not yet; worth another try after this pause.
+    /// It failed; worth another try after this pause.
     Later(Duration),
+    /// It was not tried: another forwarder has it, or the receiver is stopped. Ask again after this pause.
+    Held(Duration),
 }
 
 impl Deliverer {
@@ -104,6 +114,9 @@ impl Deliverer {
             producer,
             options,
             last_taken: Mutex::default(),
+            // Another forwarder may have been told so: the first attempt reads it.
+            stopped: AtomicBool::new(true),
+            stopped_read_at: tokio::sync::Mutex::default(),
         }
     }
 
@@ -133,9 +146,12 @@ impl Deliverer {
         if delivery.taken {
             return self.write_taken(&receipt).await;
         }
+        if self.is_stopped().await? {
+            return Ok(Outcome::Held(STOPPED_PAUSE));
+        }
         let attempts = match self.claim(&receipt).await? {
             Claimed::Mine { attempts } => attempts,
-            Claimed::Others { .. } => return Ok(Outcome::Later(OTHERS_PAUSE)),
+            Claimed::Others { .. } => return Ok(Outcome::Held(OTHERS_PAUSE)),
             Claimed::Done => return Ok(Outcome::Repeated),
         };
         let posted_at = self.clock.now();
@@ -146,10 +162,7 @@ impl Deliverer {
                 *self.last_taken() = Some(Instant::now());
                 self.write_taken(&receipt).await
             }
-            Reply::Gone => {
-                let reason = "the receiver answered 410".to_owned();
-                self.give_up(delivery, receipt, reason).await
-            }
+            Reply::Gone => self.stop(receipt).await,
             Reply::Refused(reason) => {
                 self.refused(delivery, receipt, attempts, reason, None)
                     .await
@@ -171,6 +184,57 @@ impl Deliverer {
                 Ok(self.later(delivery, retry_after))
             }
         }
+    }
+
+    /// Whether the receiver wants no more. That is read again while it is so, at most once in a pause for all lanes.
+    async fn is_stopped(&self) -> Result<bool, DbError> {
+        if !self.stopped.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let mut read_at = self.stopped_read_at.lock().await;
+        if read_at.is_none_or(|at| at.elapsed() >= STOPPED_PAUSE) {
+            let receiver = self.options.receiver.clone();
+            let look = move |conn: &mut _| endpoint::is_stopped(conn, &receiver);
+            self.stopped
+                .store(self.db.read(look).await?, Ordering::Relaxed);
+            *read_at = Some(Instant::now());
+        }
+        Ok(self.stopped.load(Ordering::Relaxed))
+    }
+
+    /// Whether the receiver was last seen to be stopped.
+    pub fn seems_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// The receiver said that it wants no more: nothing is sent until an operator resumes it, and nothing is given up.
+    async fn stop(&self, receipt: Receipt) -> Result<Outcome, DbError> {
+        const REASON: &str = "the receiver answered 410";
+        log::error!(
+            "{} is stopped until an operator resumes it: {REASON}",
+            receipt.receiver
+        );
+        let now = self.clock.now();
+        self.write(move |tx| {
+            endpoint::stop(tx, &receipt.receiver, REASON, now)?;
+            receipt::failed(tx, &receipt, false, REASON, now)
+        })
+        .await?;
+        self.stopped.store(true, Ordering::Relaxed);
+        *self.stopped_read_at.lock().await = Some(Instant::now());
+        Ok(Outcome::Held(STOPPED_PAUSE))
+    }
+
+    /// Writes how far this forwarder is behind, for operators.
+    pub async fn write_lag(&self, lag: Lag) -> Result<(), DbError> {
+        let (receiver, now) = (self.options.receiver.clone(), self.clock.now());
+        self.write(move |tx| endpoint::write_lag(tx, &receiver, &lag, now))
+            .await
+    }
+
+    /// Makes the topics where they are missing.
+    pub async fn ensure_topics(&self) -> Result<(), TopicError> {
+        self.producer.ensure_topics().await
     }
 
     async fn claim(&self, receipt: &Receipt) -> Result<Claimed, DbError> {

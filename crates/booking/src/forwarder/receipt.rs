@@ -120,6 +120,7 @@ pub fn failed(
         .filter(receipts::state.eq(Passing::Sending))
         .filter(receipts::claimed_by.eq(Id(receipt.owner)))
         .set((
+            receipts::tries.eq(receipts::tries + 1),
             receipts::attempts.eq(receipts::attempts + u32::from(refused)),
             receipts::claimed_by.eq(None::<Id>),
             receipts::claimed_until.eq(None::<At>),
@@ -130,10 +131,12 @@ pub fn failed(
     Ok(())
 }
 
-/// It was given up and is with the dead letters; the outbox shows it to operators. Two statements.
+/// It was given up after a last try and is with the dead letters; the outbox shows it to operators, with all tries that
+/// failed. Three statements.
 pub fn dead(tx: &mut Tx, receipt: &Receipt, reason: &str, now: Timestamp) -> Result<(), DbError> {
     end(tx, receipt, Passing::Dead, Some(reason), now)?;
-    outbox::mark_dead(tx, receipt.event_id, reason)
+    let tries: u32 = row(receipt).select(receipts::tries).first(tx)?;
+    outbox::mark_dead(tx, receipt.event_id, tries, reason)
 }
 
 /// Forgets at most `batch` receipts that were written before `older_than`, and says how many. Three statements.
@@ -160,6 +163,7 @@ fn end(
 ) -> Result<(), DbError> {
     diesel::update(row(receipt))
         .set((
+            receipts::tries.eq(receipts::tries + 1),
             receipts::state.eq(state),
             receipts::claimed_by.eq(None::<Id>),
             receipts::claimed_until.eq(None::<At>),

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use actix_web::http::header::HttpDate;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chassis::time::Timestamp;
@@ -112,7 +113,7 @@ fn code(secret: &[u8], id: &str, unix_s: i64, body: &str) -> Hmac<Sha256> {
 pub enum Reply {
     /// It has it.
     Taken,
-    /// It will never want it: 410.
+    /// It wants no events any more: 410.
     Gone,
     /// It looked at it and said no.
     Refused(String),
@@ -167,7 +168,7 @@ impl Webhook {
             None => request,
         };
         match request.send().await {
-            Ok(answer) => meaning(&answer),
+            Ok(answer) => meaning(&answer, now),
             // The address is left out: it may hold a password.
             Err(cause) => Reply::Away {
                 reason: words(&cause.without_url()),
@@ -198,7 +199,7 @@ fn body(message: &Message) -> String {
     .to_string()
 }
 
-fn meaning(answer: &Response) -> Reply {
+fn meaning(answer: &Response, now: Timestamp) -> Reply {
     let status = answer.status();
     let reason = format!("the receiver answered {}", status.as_u16());
     match status {
@@ -210,21 +211,24 @@ fn meaning(answer: &Response) -> Reply {
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => Reply::Away {
             reason,
-            retry_after: retry_after(answer),
+            retry_after: retry_after(answer, now),
         },
         _ => Reply::Refused(reason),
     }
 }
 
-fn retry_after(answer: &Response) -> Option<Duration> {
-    let seconds = answer
-        .headers()
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MOST))
+/// Seconds, or an instant (RFC 9110, section 10.2.3).
+fn retry_after(answer: &Response, now: Timestamp) -> Option<Duration> {
+    let text = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let pause = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let until: HttpDate = text.parse().ok()?;
+            let until = std::time::SystemTime::from(until);
+            until.duration_since(now.into()).unwrap_or_default()
+        }
+    };
+    Some(pause.min(RETRY_AFTER_MOST))
 }
 
 /// An error with its causes: the outermost alone says only that something failed.

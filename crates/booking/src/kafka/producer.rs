@@ -3,13 +3,14 @@
 //! A producer that met a fatal error stays dead, and some brokers fence one off for ever after an outage, so another one
 //! takes its place. What the old one still has in flight is reported by the old one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
-use super::{Cluster, KafkaLogContext, Message};
+use super::{Cluster, KafkaContext, Message, TopicError, topic};
 
 /// Failures in a row after which another producer is tried.
 const FAILURES_IN_A_ROW: u32 = 20;
@@ -22,7 +23,10 @@ pub enum SendError {
     /// The brokers are away, or cannot at the moment: nothing that is the fault of the message. It may have arrived.
     #[error("{0}")]
     Away(String),
-    /// A broker said no. Somebody may change its mind.
+    /// The topic is missing, or this service may not write to it. That is not about the message: it waits.
+    #[error("{0}")]
+    TopicUnusable(String),
+    /// A broker refused this message. A later try may pass.
     #[error("{0}")]
     Refused(String),
     /// No repetition helps: it is too large, or not what a topic takes.
@@ -35,12 +39,16 @@ pub struct Producer {
     cluster: Cluster,
     dead_letter_topic: String,
     active: Mutex<ActiveProducer>,
+    /// Both topics were there when this was last asked for.
+    has_topics: AtomicBool,
 }
 
 /// The producer of librdkafka that is in use.
 struct ActiveProducer {
-    producer: Arc<FutureProducer<KafkaLogContext>>,
+    producer: Arc<FutureProducer<KafkaContext>>,
     failures: u32,
+    /// Why the topic cannot be written to, since it was last tried.
+    topic_trouble: Option<String>,
 }
 
 impl Producer {
@@ -49,12 +57,23 @@ impl Producer {
         let active = ActiveProducer {
             producer: open(&cluster)?,
             failures: 0,
+            topic_trouble: None,
         };
         Ok(Self {
             dead_letter_topic: cluster.dead_letter_topic(),
             cluster,
             active: Mutex::new(active),
+            has_topics: AtomicBool::new(false),
         })
+    }
+
+    /// Makes the topics where they are missing. Costs nothing once they are there, until one turns out to be missing.
+    pub async fn ensure_topics(&self) -> Result<(), TopicError> {
+        if !self.has_topics.load(Ordering::Relaxed) {
+            topic::create_missing(&self.cluster).await?;
+            self.has_topics.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Sends a message to the topic and returns when all replicas have it.
@@ -97,12 +116,33 @@ impl Producer {
                 Err(_) => Err(KafkaError::Canceled),
             },
         };
+        let outcome = outcome.map_err(|cause| meaning_of(&cause));
+        self.note_topic(&outcome);
         self.note(&producer, outcome.is_ok());
-        outcome.map_err(|cause| meaning_of(&cause))
+        outcome
+    }
+
+    /// Why the topic cannot be written to; none when it could the last time.
+    pub fn topic_trouble(&self) -> Option<String> {
+        self.active().topic_trouble.clone()
+    }
+
+    fn note_topic(&self, outcome: &Result<(), SendError>) {
+        match outcome {
+            Ok(()) => self.active().topic_trouble = None,
+            Err(SendError::TopicUnusable(reason)) => {
+                self.has_topics.store(false, Ordering::Relaxed);
+                let before = self.active().topic_trouble.replace(reason.clone());
+                if before.as_ref() != Some(reason) {
+                    log::error!("events wait, because the topic cannot be used: {reason}");
+                }
+            }
+            Err(_) => {}
+        }
     }
 
     /// Takes another producer when this one seems to be of no more use.
-    fn note(&self, producer: &Arc<FutureProducer<KafkaLogContext>>, sent: bool) {
+    fn note(&self, producer: &Arc<FutureProducer<KafkaContext>>, sent: bool) {
         let mut active = self.active();
         if !Arc::ptr_eq(&active.producer, producer) {
             return;
@@ -126,13 +166,13 @@ impl Producer {
     }
 }
 
-fn open(cluster: &Cluster) -> Result<Arc<FutureProducer<KafkaLogContext>>, KafkaError> {
-    let mut client = cluster.client(&DEFAULTS);
+fn open(cluster: &Cluster) -> Result<Arc<FutureProducer<KafkaContext>>, KafkaError> {
+    let mut client = cluster.client(&DEFAULTS, &cluster.producer_options);
     client.set("enable.idempotence", "true");
     client.set("acks", "all");
     // The one that the clients of other languages use: the same key is in the same partition for all.
     client.set("partitioner", "murmur2_random");
-    client.create_with_context(KafkaLogContext).map(Arc::new)
+    client.create_with_context(cluster.context()).map(Arc::new)
 }
 
 /// What a failure means for the message. What is not known here is nothing that it could help.
@@ -151,8 +191,8 @@ fn meaning_of(cause: &KafkaError) -> SendError {
         | Code::UnknownTopicOrPartition
         | Code::UnknownTopic
         | Code::UnknownPartition
-        | Code::InvalidTopic
-        | Code::PolicyViolation => SendError::Refused(words),
+        | Code::InvalidTopic => SendError::TopicUnusable(words),
+        Code::PolicyViolation | Code::InvalidTimestamp => SendError::Refused(words),
         _ => SendError::Away(words),
     }
 }

@@ -53,6 +53,19 @@ pub struct DeadLetter {
     pub created_at: Timestamp,
 }
 
+impl DeadLetter {
+    /// What the audit log says when it is sent again.
+    fn redelivered<'a>(&self, by: Actor<'a>) -> Change<'a> {
+        Change {
+            entity: Entity::Event,
+            entity_id: self.id,
+            action: Action::Redelivered,
+            actor: by,
+            detail: json!({ "type": self.event_type.as_str(), "lastError": self.last_error }),
+        }
+    }
+}
+
 /// Why an event is not sent again.
 #[derive(Debug, thiserror::Error)]
 pub enum RedeliverError {
@@ -109,10 +122,11 @@ pub fn dead_letters(conn: &mut Conn, page: Page) -> Result<Vec<DeadLetter>, DbEr
 
 /// An event that was given up further along the way is shown as a dead letter, also when its publisher has not yet
 /// written that it was delivered. One statement.
-pub fn mark_dead(tx: &mut Tx, id: Uuid, reason: &str) -> Result<(), DbError> {
+pub fn mark_dead(tx: &mut Tx, id: Uuid, tries: u32, reason: &str) -> Result<(), DbError> {
     diesel::update(outbox::table.filter(outbox::id.eq(Id(id))))
         .set((
             outbox::state.eq(EventState::Dead),
+            outbox::attempts.eq(tries),
             outbox::delivered_at.eq(None::<At>),
             outbox::claimed_by.eq(None::<Id>),
             outbox::claimed_until.eq(None::<At>),
@@ -151,15 +165,45 @@ pub fn redeliver(
     diesel::delete(forwarded_events::table.filter(forwarded_events::event_id.eq(Id(id))))
         .filter(forwarded_events::state.eq(EventState::Dead.as_str()))
         .execute(tx)?;
-    let change = Change {
-        entity: Entity::Event,
-        entity_id: id,
-        action: Action::Redelivered,
-        actor: by,
-        detail: json!({ "type": event.event_type.as_str(), "lastError": event.last_error }),
-    };
-    audit::record(tx, &[change], now)?;
+    audit::record(tx, &[event.redelivered(by)], now)?;
     Ok(event)
+}
+
+/// The same of at most `limit` dead letters, the oldest first, and says how many. Four statements.
+///
+/// Those that another operator sends again right now are passed over.
+pub fn redeliver_oldest(
+    tx: &mut Tx,
+    limit: u32,
+    by: Actor,
+    now: Timestamp,
+) -> Result<usize, DbError> {
+    let dead: Vec<DeadLetter> = outbox::table
+        .filter(outbox::state.eq(EventState::Dead))
+        .order(outbox::seq)
+        .limit(limit.into())
+        .select(DeadLetter::as_select())
+        .for_update()
+        .skip_locked()
+        .load(tx)?;
+    if dead.is_empty() {
+        return Ok(0);
+    }
+    let ids = || dead.iter().map(|event| Id(event.id));
+    diesel::update(outbox::table.filter(outbox::id.eq_any(ids())))
+        .set((
+            outbox::state.eq(EventState::Pending),
+            outbox::attempts.eq(0),
+            outbox::refusals.eq(0),
+            outbox::next_attempt_at.eq(At(now)),
+        ))
+        .execute(tx)?;
+    diesel::delete(forwarded_events::table.filter(forwarded_events::event_id.eq_any(ids())))
+        .filter(forwarded_events::state.eq(EventState::Dead.as_str()))
+        .execute(tx)?;
+    let changes: Vec<_> = dead.iter().map(|event| event.redelivered(by)).collect();
+    audit::record(tx, &changes, now)?;
+    Ok(dead.len())
 }
 
 /// Removes at most `batch` events that were delivered before `older_than`, and says how many. One statement.

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::lease::{self, Ended, Ending, Leased};
 use crate::db::{Db, DbError};
-use crate::kafka::{Message, Producer, SendError};
+use crate::kafka::{Message, Producer, SendError, TopicError};
 use crate::pause;
 
 /// Who says so: the `ce_source` of every event.
@@ -139,6 +139,16 @@ impl Publisher {
         Ok(published)
     }
 
+    /// Makes the topics where they are missing.
+    pub async fn ensure_topics(&self) -> Result<(), TopicError> {
+        self.producer.ensure_topics().await
+    }
+
+    /// Why the topic cannot be written to; none when it could the last time.
+    pub fn topic_trouble(&self) -> Option<String> {
+        self.producer.topic_trouble()
+    }
+
     async fn claim(&self, in_flight: usize) -> Result<Vec<Leased>, DbError> {
         let room = self.options.batch.saturating_sub(in_flight as u32);
         if room == 0 {
@@ -210,7 +220,7 @@ async fn send(producer: &Producer, clock: &Clock, event: Leased, refusals: u32) 
         Err(failure) => failure,
     };
     let (refused, last, reason) = match &failure {
-        SendError::Away(reason) => (false, false, reason),
+        SendError::Away(reason) | SendError::TopicUnusable(reason) => (false, false, reason),
         SendError::Refused(reason) => (true, event.refusals + 1 >= refusals, reason),
         SendError::Hopeless(reason) => (true, true, reason),
     };

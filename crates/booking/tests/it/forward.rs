@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use booking::db::DbError;
-use booking::forwarder::{self, Claimed, Delivery, Outcome, Receipt};
+use booking::db::{DbError, Page};
+use booking::forwarder::{self, Claimed, Deliverer, Delivery, Outcome, Receipt};
+
 use booking::kafka::Message;
-use booking::outbox;
+use booking::outbox::{self, RedeliverError};
 use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::fixture::OPERATOR;
 use crate::forward_inbox::{Inbox, RECEIVER, deliver, deliverer, message};
-use crate::publish_post::{DEAD, Post, TOPIC};
+use crate::publish_post::{DEAD, DEADLINE, Post, TOPIC};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_posted_once_and_signed_and_a_repetition_is_dropped() {
@@ -93,25 +95,68 @@ async fn an_event_that_is_refused_too_often_is_a_dead_letter_also_over_restarts(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gone_stops_an_event_at_once_and_an_operator_can_send_it_again() {
+async fn gone_stops_the_receiver_for_all_forwarders_until_an_operator_resumes_it() {
+    let (post, inbox) = (Post::open().await, Inbox::open());
+    inbox.answer(&[410]);
+    let first = deliverer(&post, 0, &inbox.url, 1);
+    let mut delivery = Delivery::new(message(Uuid::new_v4(), 0));
+    let attempt = async |deliverer: &Deliverer, delivery: &mut Delivery| {
+        matches!(deliverer.attempt(delivery).await, Outcome::Held(_))
+    };
+    assert!(attempt(&first, &mut delivery).await, "nothing is given up");
+    assert!(first.seems_stopped());
+    let mut other = Delivery::new(message(Uuid::new_v4(), 1));
+    assert!(attempt(&first, &mut other).await);
+    let another = deliverer(&post, 1, &inbox.url, 1);
+    assert!(attempt(&another, &mut other).await, "it reads that first");
+    assert_eq!(inbox.posted().len(), 1, "nobody asks the receiver again");
+    let endpoints = post.db(0).read(forwarder::endpoints).await.unwrap();
+    assert!(endpoints[0].stopped.is_some(), "{endpoints:?}");
+
+    let now = post.clock.now();
+    let resumed: Result<_, DbError> = post
+        .db(0)
+        .transaction(move |tx| forwarder::resume(tx, OPERATOR, now))
+        .await;
+    assert_eq!(resumed.unwrap(), [RECEIVER]);
+    let resumes = async {
+        while first.attempt(&mut delivery).await != Outcome::Passed {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, resumes).await.expect("resumed");
+    assert_eq!(inbox.numbers(), [0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sends_again_what_was_given_up_and_sees_all_tries_that_failed() {
     let (post, inbox) = (Post::open().await, Inbox::open());
     post.record(Uuid::new_v4(), 0..1).await;
     post.drain(&post.publisher(0)).await;
     let id = post.arrived(TOPIC, 1).await[0].id();
-    inbox.answer(&[410]);
-    let deliverer = deliverer(&post, 0, &inbox.url, 5);
+    inbox.answer(&[503, 503, 400, 400]);
+    let deliverer = deliverer(&post, 0, &inbox.url, 2);
     assert_eq!(
         deliver(&deliverer, message(id, 0)).await,
-        (Outcome::DeadLettered, 1)
+        (Outcome::DeadLettered, 4)
     );
-    assert_eq!(post.count("dead").await, 1, "the outbox shows it");
     let now = post.clock.now();
     let redelivered = post
         .db(0)
-        .transaction(move |tx| outbox::redeliver(tx, id, OPERATOR, now))
-        .await;
-    let reason = redelivered.unwrap().last_error;
-    assert_eq!(reason.as_deref(), Some("the receiver answered 410"));
+        .transaction(move |tx| {
+            let page = Page {
+                limit: 1,
+                after: None,
+            };
+            let shown = outbox::dead_letters(tx, page)?;
+            outbox::redeliver(tx, id, OPERATOR, now)?;
+            Ok::<_, RedeliverError>(shown)
+        })
+        .await
+        .unwrap();
+    assert_eq!((redelivered[0].id, redelivered[0].attempts), (id, 4));
+    let reason = redelivered[0].last_error.as_deref();
+    assert_eq!(reason, Some("the receiver answered 400"));
     post.drain(&post.publisher(0)).await;
     let again = post.everything(TOPIC).await;
     assert_eq!((again.len(), again[1].id()), (2, id));
@@ -119,7 +164,21 @@ async fn gone_stops_an_event_at_once_and_an_operator_can_send_it_again() {
         deliver(&deliverer, message(id, 0)).await,
         (Outcome::Passed, 1)
     );
-    assert_eq!(inbox.numbers(), [0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_may_name_the_instant_until_which_it_is_away() {
+    let (post, inbox) = (Post::open().await, Inbox::open());
+    inbox.away_for(TimeDelta::seconds(40));
+    inbox.answer(&[503]);
+    let deliverer = deliverer(&post, 0, &inbox.url, 5);
+    let mut delivery = Delivery::new(message(Uuid::new_v4(), 1));
+    let Outcome::Later(pause) = deliverer.attempt(&mut delivery).await else {
+        panic!("away");
+    };
+    // The date has whole seconds.
+    let (least, most) = (Duration::from_secs(30), Duration::from_secs(40));
+    assert!(least <= pause && pause <= most, "{pause:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,7 +251,7 @@ async fn of_many_who_try_the_same_event_at_once_one_posts_it() {
     // The one that posts waits for its answer while the others are told to come later.
     for _ in 0..7 {
         let told = tries.next().await.unwrap();
-        assert!(matches!(told, Outcome::Later(_)), "{told:?}");
+        assert!(matches!(told, Outcome::Held(_)), "{told:?}");
     }
     inbox.speak();
     assert_eq!(tries.next().await, Some(Outcome::Passed));
@@ -217,7 +276,7 @@ async fn an_event_whose_forwarder_was_killed_is_tried_by_another_when_the_claim_
     let mut delivery = Delivery::new(message(receipt.event_id, 1));
     assert!(matches!(
         deliverer.attempt(&mut delivery).await,
-        Outcome::Later(_)
+        Outcome::Held(_)
     ));
     assert_eq!(inbox.posted().len(), 0);
     post.clock.advance(Duration::from_secs(16));

@@ -1,23 +1,32 @@
 //! Forwarders in a group: they come and go, and the receiver gets each event once and in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use booking::forwarder::Forwarder;
+use booking::forwarder::{Forwarder, Status, WatchOptions};
 use booking::metrics::ForwardMetrics;
 use prometheus::Registry;
+use rdkafka::bindings::rd_kafka_resp_err_t as Code;
+use rdkafka::types::RDKafkaApiKey;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::forward_inbox::{Inbox, RECEIVER, deliverer};
-use crate::publish_post::{DEAD, DEADLINE, Post};
+use crate::publish_post::{BROKER, DEAD, DEADLINE, Post, TOPIC};
 
 /// The stand-in lets a group wait for as long as a session before it shares anew, and for 3 s before the first time.
 const SOON: &str = "session.timeout.ms=4500;heartbeat.interval.ms=500";
 
+/// How long a forwarder may stand still here before it says so; longer than a rebalance of the stand-in.
+const STILL: Duration = Duration::from_secs(15);
+/// What a forwarder has in hand at most, and the one that it was reading when it paused.
+const IN_HAND_MOST: i64 = 513;
+
 struct Running {
     metrics: ForwardMetrics,
+    status: Status,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -25,13 +34,25 @@ struct Running {
 impl Running {
     /// `refusals` as many as a receiver may refuse an event.
     fn start(post: &Post, turn: usize, url: &str, refusals: u32) -> Self {
+        Self::start_with(post, turn, url, refusals, SOON)
+    }
+
+    /// With these settings of librdkafka.
+    fn start_with(post: &Post, turn: usize, url: &str, refusals: u32, settings: &str) -> Self {
         let metrics = ForwardMetrics::register(&Registry::new());
         let deliverer = deliverer(post, turn, url, refusals);
-        let forwarder = Forwarder::new(&post.cluster(SOON), RECEIVER, deliverer, metrics.clone());
+        let (cluster, clock) = (post.cluster(settings), post.clock.clone());
+        let forwarder = Forwarder::new(&cluster, RECEIVER, deliverer, clock, metrics.clone());
+        let forwarder = forwarder.expect("a member").watching(WatchOptions {
+            every: Duration::from_millis(200),
+            still: STILL,
+        });
+        let status = forwarder.status();
         let (stop, stopping) = watch::channel(false);
-        let task = tokio::spawn(forwarder.expect("a member").run(stopping));
+        let task = tokio::spawn(forwarder.run(stopping));
         Self {
             metrics,
+            status,
             stop,
             task,
         }
@@ -130,4 +151,113 @@ async fn a_poison_event_goes_to_the_dead_letters_and_those_behind_it_go_on() {
         (1, &reservation.to_string())
     );
     assert_eq!(dead[0].headers["dlq_reason"], "the receiver answered 422");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_come_and_go_while_reading_is_paused_stay_bounded_and_are_read_afterwards()
+{
+    const EVENTS: i64 = 1_500;
+    let (post, inbox) = (Post::open().await, Inbox::silent());
+    post.put_on_topic(0..EVENTS, "").await;
+    let first = Running::start(&post, 0, &inbox.url, 5);
+    until("a full hand", || first.metrics.in_hand.get() >= 512);
+    let second = Running::start(&post, 1, &inbox.url, 5);
+    let (mut most, metrics) = (0, [&first.metrics, &second.metrics]);
+    until("two who share", || {
+        let in_hand = metrics.map(|it| it.in_hand.get());
+        most = in_hand.into_iter().fold(most, i64::max);
+        metrics.iter().all(|it| it.partitions.get() == 2)
+            && metrics.iter().all(|it| it.in_hand.get() >= 512)
+    });
+    second.stop().await;
+    until("all partitions back", || {
+        most = most.max(first.metrics.in_hand.get());
+        first.metrics.partitions.get() == 4
+    });
+    assert!(most <= IN_HAND_MOST, "{most} in hand");
+    inbox.speak();
+    until("every event", || {
+        let numbers: BTreeSet<i64> = inbox.numbers().into_iter().collect();
+        numbers.len() as i64 == EVENTS
+    });
+    until("nothing behind", || first.metrics.waiting.get() == 0);
+    assert_eq!(first.status.check(), Ok(()));
+    first.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_codec_of_kafka_can_be_read() {
+    let (post, inbox) = (Post::open().await, Inbox::open());
+    let mut numbers = 0..0;
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        numbers = numbers.end..numbers.end + 20;
+        let settings = format!("compression.codec={codec};linger.ms=50");
+        post.put_on_topic(numbers.clone(), &settings).await;
+    }
+    let running = Running::start(&post, 0, &inbox.url, 5);
+    until("all codecs", || inbox.numbers().len() == 100);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_and_is_not_read_is_not_ready_and_an_alarm() {
+    let (post, inbox) = (Post::open().await, Inbox::open());
+    post.put_on_topic(0..10, "").await;
+    let refused = [Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 10_000];
+    post.broker.request_errors(RDKafkaApiKey::Fetch, &refused);
+    let running = Running::start(&post, 0, &inbox.url, 5);
+    until("the alarm", || {
+        let told = running.status.check().err().unwrap_or_default();
+        told.contains("stands still") && running.metrics.troubled.get() == 1
+    });
+    assert!(running.metrics.waiting.get() == 10, "all of them wait");
+    post.broker.clear_request_errors(RDKafkaApiKey::Fetch);
+    until("all events", || inbox.numbers().len() == 10);
+    until("ready again", || running.status.check().is_ok());
+    assert_eq!(running.metrics.troubled.get(), 0);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_that_are_away_and_a_topic_that_is_missing_are_not_ready() {
+    let (post, inbox) = (Post::open().await, Inbox::open());
+    let running = Running::start(&post, 0, &inbox.url, 5);
+    until("ready", || running.status.check().is_ok());
+    post.broker.broker_down(BROKER).unwrap();
+    until("not ready", || running.status.check().is_err());
+    post.broker.broker_up(BROKER).unwrap();
+    until("ready again", || running.status.check().is_ok());
+    let missing = Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    post.broker.topic_error(TOPIC, missing).unwrap();
+    until("a word about the topic", || {
+        let told = running.status.check().err().unwrap_or_default();
+        told.contains(TOPIC)
+    });
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_how_far_a_receiver_is_behind() {
+    let (post, inbox) = (Post::open().await, Inbox::silent());
+    post.put_on_topic(0..7, "").await;
+    let running = Running::start(&post, 0, &inbox.url, 5);
+    until("the lag", || running.metrics.waiting.get() == 7);
+    let shown = async || {
+        post.db(0)
+            .read(booking::forwarder::endpoints)
+            .await
+            .unwrap()
+    };
+    let all_seen = async {
+        while shown().await.first().map(|it| it.waiting) != Some(7) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, all_seen).await.expect("written");
+    let endpoint = &shown().await[0];
+    assert_eq!(endpoint.receiver, RECEIVER);
+    assert!(endpoint.oldest_at.is_some() && endpoint.measured_at.is_some());
+    inbox.speak();
+    until("nothing behind", || running.metrics.waiting.get() == 0);
+    running.stop().await;
 }

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::header::{HttpDate, RETRY_AFTER};
 use actix_web::web::{Bytes, Data, to};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use booking::forwarder::{
@@ -13,6 +13,7 @@ use booking::forwarder::{
 };
 use booking::kafka::{Message, Producer};
 use chassis::time::Clock;
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -34,6 +35,8 @@ struct Shelf {
     answers: Mutex<VecDeque<u16>>,
     /// Events whose number is here are always answered so.
     poison: Mutex<Vec<(i64, u16)>>,
+    /// For how long a 503 says that it is away; as an instant when there is one, else 7 seconds.
+    away_for: Mutex<Option<TimeDelta>>,
     /// Each answer takes one of these and gives it back.
     answering: Semaphore,
 }
@@ -63,6 +66,7 @@ impl Inbox {
             taken: Mutex::default(),
             answers: Mutex::default(),
             poison: Mutex::default(),
+            away_for: Mutex::default(),
             answering: Semaphore::new(0),
         });
         let held = shelf.clone();
@@ -89,6 +93,11 @@ impl Inbox {
     /// Answers every event with this number so.
     pub fn poison(&self, number: i64, status: u16) {
         self.shelf.poison.lock().unwrap().push((number, status));
+    }
+
+    /// Says with each 503 until when it is away, as a date.
+    pub fn away_for(&self, away: TimeDelta) {
+        *self.shelf.away_for.lock().unwrap() = Some(away);
     }
 
     pub fn posted(&self) -> Vec<Posted> {
@@ -136,7 +145,9 @@ async fn take(shelf: Data<Shelf>, request: HttpRequest, body: Bytes) -> HttpResp
     let status = StatusCode::from_u16(answered).expect("a status");
     let mut answer = HttpResponse::build(status);
     if answered == 503 {
-        answer.insert_header((RETRY_AFTER, "7"));
+        let away = *shelf.away_for.lock().unwrap();
+        let until = away.map(|away| HttpDate::from(SystemTime::from(now + away)).to_string());
+        answer.insert_header((RETRY_AFTER, until.unwrap_or_else(|| "7".to_owned())));
     }
     if answered == 302 {
         answer.insert_header(("location", "/elsewhere"));
@@ -185,7 +196,7 @@ pub async fn deliver(deliverer: &Deliverer, message: Message) -> (Outcome, u32) 
     let mut delivery = Delivery::new(message);
     for tries in 1..1_000 {
         match deliverer.attempt(&mut delivery).await {
-            Outcome::Later(_) => {}
+            Outcome::Later(_) | Outcome::Held(_) => {}
             done => return (done, tries),
         }
     }

@@ -32,7 +32,7 @@ async fn without_brokers_booking_serves_and_operators_see_what_waits() {
         (empty.status, empty.body),
         (
             200,
-            json!({ "backlog": 0, "lagSeconds": 0, "dead": 0, "items": [], "nextCursor": null })
+            json!({ "backlog": 0, "lagSeconds": 0, "dead": 0, "webhooks": [], "items": [], "nextCursor": null })
         )
     );
     app.visitor().buy(&[1]).await;
@@ -124,6 +124,81 @@ async fn an_operator_sends_a_dead_letter_again_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_dead_letters_are_sent_again_at_once_the_oldest_first() {
+    let app = TestApp::open().await;
+    for amount in [1, 2, 3] {
+        app.visitor().charge(amount).await;
+    }
+    kill(&app, "wallet.charged").await;
+    let (operator, path) = (app.operator(), format!("{OUTBOX}/redeliveries"));
+    let refused = app.visitor().post(&path, &json!({})).await;
+    assert_eq!(refused.refusal(), (403, "OPERATOR_ONLY"));
+    for odd in [
+        json!({ "limit": 0 }),
+        json!({ "limit": 1_001 }),
+        json!({ "all": 1 }),
+    ] {
+        assert_eq!(operator.post(&path, &odd).await.status, 422, "{odd}");
+    }
+    let first = operator.post(&path, &json!({ "limit": 2 })).await;
+    assert_eq!(
+        (first.status, first.body),
+        (202, json!({ "redelivered": 2, "dead": 1 }))
+    );
+    let left =
+        "SELECT COUNT(*) FROM outbox WHERE state = 'dead' AND seq < (SELECT MAX(seq) FROM outbox)";
+    assert_eq!(app.fixture.number(left).await, 0, "the oldest first");
+    for expected in [1, 0] {
+        let next = operator.post(&path, &json!({})).await;
+        assert_eq!(next.body, json!({ "redelivered": expected, "dead": 0 }));
+    }
+    let audited = "SELECT COUNT(*) FROM audit_log WHERE action = 'redelivered'";
+    assert_eq!(app.fixture.number(audited).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_webhook_is_shown_and_a_receiver_that_is_stopped_is_resumed() {
+    let app = TestApp::open().await;
+    for statement in [
+        "INSERT INTO webhook_lag VALUES ('data-platform', 0, 3, NOW(6) - INTERVAL 90 SECOND, NOW(6)), \
+            ('data-platform', 1, 4, NOW(6) - INTERVAL 30 SECOND, NOW(6))",
+        "INSERT INTO webhook_endpoints VALUES ('data-platform', NOW(6), 'the receiver answered 410')",
+    ] {
+        app.fixture.raw(statement).await.unwrap();
+    }
+    let operator = app.operator();
+    let shown = operator.get(OUTBOX).await.body["webhooks"][0].clone();
+    assert_eq!(
+        (
+            &shown["receiver"],
+            &shown["waiting"],
+            &shown["stoppedReason"]
+        ),
+        (
+            &json!("data-platform"),
+            &json!(7),
+            &json!("the receiver answered 410")
+        )
+    );
+    let oldest_s = shown["oldestSeconds"].as_i64().unwrap();
+    assert!(oldest_s >= 90, "{shown}");
+    let path = format!("{OUTBOX}/resumptions");
+    let resumed = operator.post(&path, &json!({})).await;
+    assert_eq!(
+        (resumed.status, resumed.body),
+        (202, json!({ "receivers": ["data-platform"] }))
+    );
+    assert_eq!(
+        operator.get(OUTBOX).await.body["webhooks"][0]["stoppedAt"],
+        Value::Null
+    );
+    let again = operator.post(&path, &json!({})).await;
+    assert_eq!(again.body, json!({ "receivers": [] }));
+    let audited = "SELECT COUNT(*) FROM audit_log WHERE action = 'resumed'";
+    assert_eq!(app.fixture.number(audited).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_brokers_what_is_sold_is_told() {
     let broker = MockCluster::new(1).unwrap();
     let app = TestApp::with(&[("BOOKING_KAFKA_BROKERS", &broker.bootstrap_servers())]).await;
@@ -145,6 +220,7 @@ async fn with_brokers_what_is_sold_is_told() {
         "booking_outbox_backlog ",
         "booking_outbox_lag_seconds ",
         "booking_outbox_dead_letters 0",
+        "booking_outbox_topic_unusable 0",
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }

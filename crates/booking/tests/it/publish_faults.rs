@@ -97,13 +97,39 @@ async fn a_broker_that_refuses_for_a_while_delays_events_and_does_not_reorder_th
     let post = Post::open().await;
     let publisher = post.publisher(0);
     two_reservations(&post).await;
-    post.refuse(Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 3);
+    post.refuse(Code::RD_KAFKA_RESP_ERR_POLICY_VIOLATION, 3);
     let all = post.drain(&publisher).await;
     assert_eq!((all.delivered, all.dead), (6, 0));
     assert!(all.failed > 0, "{all:?}");
-    let refused =
-        "SELECT COUNT(*) FROM outbox WHERE refusals > 0 AND last_error LIKE '%authorization%'";
+    let refused = "SELECT COUNT(*) FROM outbox WHERE refusals > 0 AND last_error LIKE '%olicy%'";
     assert!(post.fixture.number(refused).await > 0);
+    assert_in_order(&post.everything(TOPIC).await, 0..3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_cannot_be_used_is_an_alarm_and_makes_no_dead_letter() {
+    let post = Post::open().await;
+    let options = PublisherOptions {
+        refusals: 1,
+        ..patient()
+    };
+    let publisher = post.publisher_with(0, "", options);
+    two_reservations(&post).await;
+    for lost in [
+        Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+        Code::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+    ] {
+        post.refuse(lost, 5);
+        let step = publisher.step().await.unwrap();
+        assert_eq!((step.dead, step.delivered), (0, 0), "{step:?}");
+        assert!(publisher.topic_trouble().is_some());
+        post.clock.advance(Duration::from_secs(60));
+    }
+    let all = post.drain(&publisher).await;
+    assert_eq!((all.delivered, all.dead), (6, 0), "{all:?}");
+    assert_eq!(publisher.topic_trouble(), None);
+    let refused = "SELECT COUNT(*) FROM outbox WHERE refusals > 0";
+    assert_eq!(post.fixture.number(refused).await, 0);
     assert_in_order(&post.everything(TOPIC).await, 0..3);
 }
 

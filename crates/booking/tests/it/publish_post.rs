@@ -11,7 +11,7 @@ use chassis::time::Clock;
 use rdkafka::bindings::rd_kafka_resp_err_t;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
-use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
 use rdkafka::types::RDKafkaApiKey;
@@ -77,10 +77,10 @@ impl Post {
     }
 
     pub fn cluster(&self, options: &str) -> Cluster {
+        let brokers = self.broker.bootstrap_servers().parse().expect("brokers");
         Cluster {
-            brokers: self.broker.bootstrap_servers().parse().expect("brokers"),
             options: options.parse().expect("options"),
-            topic: TOPIC.to_owned(),
+            ..Cluster::new(brokers, TOPIC.to_owned())
         }
     }
 
@@ -123,6 +123,38 @@ impl Post {
             .transaction(move |tx| outbox::record(tx, std::slice::from_ref(&event), now))
             .await
             .expect("recorded");
+    }
+
+    /// Writes numbered events to the topic past the outbox, each of a reservation of its own.
+    pub async fn put_on_topic(&self, numbers: std::ops::Range<i64>, settings: &str) {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", self.broker.bootstrap_servers());
+        for (name, value) in settings.split(';').filter_map(|it| it.split_once('=')) {
+            client.set(name, value);
+        }
+        let producer: FutureProducer = client.create().expect("a producer");
+        let sent: Vec<_> = numbers
+            .map(|number| {
+                let message = crate::forward_inbox::message(Uuid::new_v4(), number);
+                let headers = message.headers.iter();
+                let headers = headers.fold(OwnedHeaders::new(), |headers, (key, value)| {
+                    headers.insert(Header {
+                        key,
+                        value: Some(value),
+                    })
+                });
+                let key = Uuid::new_v4().to_string();
+                let record = FutureRecord::to(TOPIC).key(&key).headers(headers);
+                let queued = producer.send_result(record.payload(&message.payload));
+                queued.map_err(|(cause, _)| cause).expect("room")
+            })
+            .collect();
+        for outcome in futures_util::future::join_all(sent).await {
+            outcome
+                .expect("told")
+                .map_err(|(cause, _)| cause)
+                .expect("sent");
+        }
     }
 
     pub async fn count(&self, state: &str) -> i64 {

@@ -1,0 +1,114 @@
+//! The topics of this service: made where they are missing, left as they are where they exist.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use tokio::task::spawn_blocking;
+
+use super::{ClientOptions, Cluster, KafkaContext};
+
+/// How long the brokers may take.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// What a topic is like that this service makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicLayout {
+    /// Partitions: as many forwarders can share the events at most.
+    pub partitions: i32,
+    /// Brokers that keep each event; 0 leaves it to the brokers.
+    pub replication: i32,
+    /// How long events are kept.
+    pub retention: Duration,
+}
+
+impl Default for TopicLayout {
+    fn default() -> Self {
+        Self {
+            partitions: 12,
+            replication: 0,
+            retention: Duration::from_secs(7 * 24 * 3_600),
+        }
+    }
+}
+
+/// Why topics are not known to be there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// The brokers do not answer.
+    #[error("no answer about topics: {0}")]
+    Away(String),
+    /// A topic is missing and cannot be made; an operator must do it, or give the right to.
+    #[error("the topic {topic} is missing and cannot be made: {reason}")]
+    Refused {
+        /// Which.
+        topic: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Makes the topic of events and that of dead letters unless they exist. Any number of instances may do so at once.
+///
+/// Brokers that know no such request make a topic when it is first used.
+pub(super) async fn create_missing(cluster: &Cluster) -> Result<(), TopicError> {
+    let admin: AdminClient<KafkaContext> = cluster
+        .client(&[], &ClientOptions::default())
+        .create_with_context(cluster.context())
+        .map_err(away)?;
+    let dead_letters = cluster.dead_letter_topic();
+    let retention_ms = cluster.layout.retention.as_millis().to_string();
+    let wanted = [cluster.topic.as_str(), &dead_letters].map(|name| {
+        let replication = match cluster.layout.replication {
+            0 => TopicReplication::Fixed(-1),
+            brokers => TopicReplication::Fixed(brokers),
+        };
+        NewTopic::new(name, cluster.layout.partitions, replication)
+            .set("retention.ms", &retention_ms)
+    });
+    let options = AdminOptions::new()
+        .request_timeout(Some(WITHIN))
+        .operation_timeout(Some(WITHIN));
+    let outcomes = match admin.create_topics(&wanted, &options).await {
+        Ok(outcomes) => outcomes,
+        Err(KafkaError::AdminOp(Code::UnsupportedFeature)) => return Ok(()),
+        Err(cause) => return Err(away(cause)),
+    };
+    let mut unsure = Vec::new();
+    for outcome in outcomes {
+        match outcome {
+            Ok(name) => log::info!("made the topic {name}"),
+            Err((_, Code::TopicAlreadyExists)) => {}
+            Err((topic, code)) => unsure.push((topic, code)),
+        }
+    }
+    if unsure.is_empty() {
+        return Ok(());
+    }
+    // Without the right to make topics a broker says no, also about one that is there.
+    let looked = spawn_blocking(move || first_missing(&admin, unsure)).await;
+    looked.unwrap_or_else(|ended| Err(TopicError::Away(ended.to_string())))
+}
+
+fn first_missing<C: ClientContext>(
+    admin: &AdminClient<C>,
+    unsure: Vec<(String, Code)>,
+) -> Result<(), TopicError> {
+    for (topic, code) in unsure {
+        let found = admin.inner().fetch_metadata(Some(&topic), WITHIN);
+        let found = found.map_err(away)?;
+        let is_there = |it: &rdkafka::metadata::MetadataTopic| {
+            it.name() == topic && it.error().is_none() && !it.partitions().is_empty()
+        };
+        if !found.topics().iter().any(is_there) {
+            let reason = code.to_string();
+            return Err(TopicError::Refused { topic, reason });
+        }
+    }
+    Ok(())
+}
+
+fn away(cause: KafkaError) -> TopicError {
+    TopicError::Away(cause.to_string())
+}
