@@ -23,7 +23,7 @@ use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use self::assignment::Assignment;
@@ -32,7 +32,7 @@ use self::lane::{Job, Lane, Offset, stopped};
 use self::progress::Progress;
 use crate::config::Forwarding;
 use crate::db::Db;
-use crate::kafka::{Cluster, Message, Producer};
+use crate::kafka::{self, Cluster, Message, Producer};
 use crate::metrics::ForwardMetrics;
 pub use delivery::{Deliverer, Delivery, DeliveryOptions, Outcome};
 pub use endpoint::{Endpoint, list as endpoints, resume};
@@ -302,9 +302,10 @@ impl Forwarder {
     /// Asks the brokers how far they are, without waiting.
     fn measure(&self, found: mpsc::UnboundedSender<Result<Vec<Mark>, String>>) {
         let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
-        spawn_blocking(move || {
+        tokio::spawn(async move {
+            let marks = kafka::ask(move || lag::marks(&consumer, &topic)).await;
             // The receiver is gone when the forwarder has stopped.
-            let _ = found.send(lag::marks(&consumer, &topic));
+            let _ = found.send(marks);
         });
     }
 

@@ -17,6 +17,7 @@ use log::Level;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use tokio::task::spawn_blocking;
 
 pub use producer::{Producer, SendError};
 pub use security::{Mechanism, Sasl, Security, Tls};
@@ -177,6 +178,14 @@ impl Cluster {
         let protocol = options.iter().find_map(|it| it.value("group.protocol"));
         protocol.is_some_and(|it| it.eq_ignore_ascii_case("consumer"))
     }
+}
+
+/// Runs a question to the brokers, which librdkafka has only in a form that blocks, on a thread of its own.
+pub(crate) async fn ask<T: Send + 'static>(
+    question: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let asked = spawn_blocking(question).await;
+    asked.unwrap_or_else(|ended| Err(ended.to_string()))
 }
 
 /// An event as it stands on a topic: CloudEvents in binary mode.

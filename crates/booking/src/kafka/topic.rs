@@ -5,9 +5,8 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use tokio::task::spawn_blocking;
 
-use super::{ClientOptions, Cluster, KafkaContext};
+use super::{ClientOptions, Cluster, KafkaContext, ask};
 
 /// How long the brokers may take.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -87,26 +86,31 @@ pub(super) async fn create_missing(cluster: &Cluster) -> Result<(), TopicError> 
         return Ok(());
     }
     // Without the right to make topics a broker says no, also about one that is there.
-    let looked = spawn_blocking(move || first_missing(&admin, unsure)).await;
-    looked.unwrap_or_else(|ended| Err(TopicError::Away(ended.to_string())))
+    let missing = ask(move || first_missing(&admin, unsure)).await;
+    match missing.map_err(TopicError::Away)? {
+        None => Ok(()),
+        Some((topic, code)) => {
+            let reason = code.to_string();
+            Err(TopicError::Refused { topic, reason })
+        }
+    }
 }
 
 fn first_missing<C: ClientContext>(
     admin: &AdminClient<C>,
     unsure: Vec<(String, Code)>,
-) -> Result<(), TopicError> {
+) -> Result<Option<(String, Code)>, String> {
     for (topic, code) in unsure {
         let found = admin.inner().fetch_metadata(Some(&topic), WITHIN);
-        let found = found.map_err(away)?;
+        let found = found.map_err(|cause| cause.to_string())?;
         let is_there = |it: &rdkafka::metadata::MetadataTopic| {
             it.name() == topic && it.error().is_none() && !it.partitions().is_empty()
         };
         if !found.topics().iter().any(is_there) {
-            let reason = code.to_string();
-            return Err(TopicError::Refused { topic, reason });
+            return Ok(Some((topic, code)));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 fn away(cause: KafkaError) -> TopicError {
