@@ -138,6 +138,16 @@ impl Problem {
         self
     }
 
+    /// A member of this problem's own.
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        self.0.members.get(name)
+    }
+
+    /// After how many seconds the same request may succeed.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        self.0.retry_after_s
+    }
+
     /// The code, for tests and metrics.
     pub fn code(&self) -> &'static str {
         self.0.code

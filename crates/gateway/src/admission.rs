@@ -19,6 +19,7 @@ use chassis::problem::{self, Problem};
 use crate::Gateway;
 use crate::access::{Level, PathInvalid, Readings};
 use crate::api::place::Place;
+use crate::api::{navigation, waiting};
 use crate::credential::{self, Shown};
 use crate::proxy::upstream::Upstream;
 use crate::queue::{Queue, QueueError, Standing, Ticket, UserId};
@@ -47,24 +48,61 @@ struct Proven {
 /// Middleware around the proxy: lets a request pass or refuses it.
 pub async fn gate<B: MessageBody + 'static>(
     app: web::Data<Gateway>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
-    match decide(&app, request.request()).await {
+    let (decided, cookies) = match decide(&app, request.request()).await {
+        Err(refusal) if navigation::is_navigation(request.request()) => {
+            Box::pin(join(&app, &mut request, refusal)).await
+        }
+        decided => (decided, Vec::new()),
+    };
+    match decided {
         Ok(passage) => {
             request.extensions_mut().insert(passage);
-            let answer = next.call(request).await?;
+            let mut answer = next.call(request).await?;
+            for cookie in cookies {
+                answer.headers_mut().append(header::SET_COOKIE, cookie);
+            }
             Ok(answer.map_into_left_body())
         }
-        Err(refusal) => Ok(refuse(request, refusal)),
+        Err(refusal) => Ok(Box::pin(refuse(&app, request, refusal, &cookies)).await),
     }
 }
 
-/// The one place where a refusal becomes an answer.
-fn refuse<B: MessageBody>(
+/// A browser that has no place gets one; with room inside it passes at once, as that visitor.
+async fn join(
+    app: &Gateway,
+    request: &mut ServiceRequest,
+    refusal: Problem,
+) -> (Result<Passage, Problem>, Vec<HeaderValue>) {
+    let joined = match waiting::join(app, request.request(), &refusal).await {
+        None => return (Err(refusal), Vec::new()),
+        Some(Err(other)) => return (Err(other), Vec::new()),
+        Some(Ok(joined)) => joined,
+    };
+    let bearer = HeaderValue::try_from(format!("Bearer {}", joined.token));
+    match bearer {
+        Ok(bearer) if joined.is_inside => {
+            request.headers_mut().insert(header::AUTHORIZATION, bearer);
+            (decide(app, request.request()).await, joined.cookies)
+        }
+        _ => (Err(joined.refusal), joined.cookies),
+    }
+}
+
+/// The one place where a refusal becomes an answer: a problem, or the waiting page for a browser.
+async fn refuse<B: MessageBody>(
+    app: &Gateway,
     request: ServiceRequest,
     refusal: Problem,
+    cookies: &[HeaderValue],
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
+    if navigation::is_navigation(request.request())
+        && let Some(page) = waiting::page(app, request.request(), &refusal, cookies).await
+    {
+        return request.into_response(page).map_into_right_body();
+    }
     let is_method = refusal.status() == StatusCode::METHOD_NOT_ALLOWED;
     let mut answer = problem::refuse(request, refusal);
     if is_method {
@@ -278,7 +316,8 @@ pub fn no_token() -> Problem {
     )
 }
 
-fn not_admitted(place: &Place) -> Problem {
+/// Not inside yet; the refusal carries the place.
+pub fn not_admitted(place: &Place) -> Problem {
     Problem::new(
         StatusCode::FORBIDDEN,
         "NOT_ADMITTED",

@@ -3,10 +3,14 @@
 mod errors;
 mod events;
 mod lottery;
+pub mod navigation;
 mod newcomer;
+mod origin;
+mod pages;
 pub mod place;
 mod queues;
 mod tokens;
+pub mod waiting;
 
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
@@ -20,6 +24,8 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{admission, proxy};
 
+pub use origin::from_known_pages;
+
 /// The document of the service behind in the default set-up, shown beside our own.
 const BOOKING: &str = include_str!("../../../docs/openapi/booking.json");
 
@@ -29,6 +35,17 @@ pub fn routes(app: &mut ServiceConfig) {
         .configure(server::health_routes)
         .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document()))
         .service(web::redirect("/docs", "/docs/"))
+        .service(at("/usher.js").get(pages::client).done())
+        .service(at("/usher.d.ts").get(pages::client_types).done())
+        .service(
+            web::scope("/usher")
+                .service(at("/language").get(pages::language).done())
+                .service(at("/left").get(pages::left).done())
+                .service(at("/join").post(pages::again).done())
+                .service(at("/accent/{name}").get(pages::accent).done())
+                .service(at("/{digest}/{name:.*}").get(pages::file).done())
+                .default_service(web::to(routes::not_found)),
+        )
         .service(at("/api/v1/queues").get(queues::list).done())
         .service(
             web::scope("/api/v1/queues/{queue}")
@@ -49,6 +66,7 @@ pub fn routes(app: &mut ServiceConfig) {
                         .done(),
                 )
                 .service(at("/tokens/me/events").get(events::watch).done())
+                .service(at("/tokens/me/leave").post(pages::leave).done())
                 .default_service(web::to(routes::not_found)),
         )
         .service(
@@ -69,7 +87,7 @@ pub fn routes(app: &mut ServiceConfig) {
         license(name = "MIT OR Apache-2.0")
     ),
     paths(
-        tokens::issue, tokens::poll, tokens::leave, events::watch,
+        tokens::issue, tokens::poll, tokens::leave, pages::leave, events::watch,
         queues::list, queues::status, lottery::drawn, queues::change, queues::remove, queues::audit,
     ),
     tags(

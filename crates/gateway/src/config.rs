@@ -1,6 +1,7 @@
 //! Owns the configuration of the gateway: every `GATEWAY_` variable, its unit, range and default.
 
 mod newcomer;
+mod pages;
 mod proxy;
 mod queue_file;
 
@@ -13,10 +14,12 @@ use chassis::env::Env;
 use chassis::redis::RedisUrl;
 use log::LevelFilter;
 
+use crate::credential::{CookieRules, SameSite};
 use crate::operator::Operators;
 use crate::token::{KeyRing, PassKey};
 
 pub use newcomer::Newcomer;
+pub use pages::{LoginUrl, Pages, QueueingStatus};
 pub use proxy::Proxy;
 pub use queue_file::{QueueFile, QueueFileInvalid};
 
@@ -51,6 +54,8 @@ pub struct Config {
     pub recovery: Duration,
     /// What is asked of those who join.
     pub newcomer: Newcomer,
+    /// What browsers see.
+    pub pages: Pages,
     /// Who is believed, and how.
     pub trust: Trust,
     /// The way to the service behind.
@@ -72,8 +77,8 @@ pub struct Trust {
     pub operators: Operators,
     /// `GATEWAY_CORS_ORIGINS`: pages of other origins that may call.
     pub cors_origins: Origins,
-    /// `GATEWAY_COOKIE_SECURE`: whether the token's cookie is for TLS only.
-    pub cookie_secure: bool,
+    /// `GATEWAY_COOKIE_SECURE`, `GATEWAY_COOKIE_SAMESITE`: how the token's cookie is kept.
+    pub cookie: CookieRules,
 }
 
 /// How the process runs.
@@ -110,6 +115,7 @@ impl Config {
         let recovery = seconds(env, "GATEWAY_RECOVERY_S", "30", RECOVERY_HELP);
         let streams = count(env, "GATEWAY_STREAMS", "20000", STREAMS_HELP);
         let newcomer = Newcomer::read(env);
+        let pages = Pages::read(env);
         let trust = Trust::read(env);
         let proxy = Proxy::read(env);
         let process = Process::read(env);
@@ -122,6 +128,7 @@ impl Config {
             streams,
             recovery,
             newcomer,
+            pages,
             // Only here, so that every variable is declared even when a key is missing.
             trust: trust?,
             proxy,
@@ -164,13 +171,22 @@ impl Trust {
             "false",
             "true where visitors come over TLS: the token's cookie gets Secure.",
         );
+        let same_site = env.or("GATEWAY_COOKIE_SAMESITE", "lax", SAME_SITE_HELP);
+        env.check(
+            "GATEWAY_COOKIE_SAMESITE",
+            same_site != SameSite::None || cookie_secure,
+            "is none, which needs GATEWAY_COOKIE_SECURE",
+        );
         Some(Self {
             token_keys: token_keys?,
             pass_key: pass_key?,
             token_ttl,
             operators,
             cors_origins,
-            cookie_secure,
+            cookie: CookieRules {
+                is_secure: cookie_secure,
+                same_site,
+            },
         })
     }
 }
@@ -216,6 +232,9 @@ const QUEUES_HELP: &str = "A TOML file with a table for each queue that exists f
      changed later stays changed.";
 const RECOVERY_HELP: &str = "Seconds for which nobody is admitted after Redis lost the line, so that\n\
      those who wait can return to their places.";
+const SAME_SITE_HELP: &str = "lax, strict, or none where pages of other sites show the waiting room in a frame:\n\
+     then the cookie is partitioned, and what changes something by it needs an Origin of\n\
+     GATEWAY_CORS_ORIGINS or the own one.";
 const STREAMS_HELP: &str = "Most visitors who watch their place by server-sent events at the same time.\n\
      Each needs a connection, so an open file; the others poll.";
 const REDIS_HELP: &str = "Redis that holds the line. All gateways of a sale share it. One of\n\

@@ -3,14 +3,68 @@
 //! Never the URL. A bearer wins over cookies, unless it is for the service behind. Whoever has cookies of several queues may say which
 //! of them is meant.
 
+use std::fmt;
+use std::str::FromStr;
+
 use actix_web::HttpRequest;
-use actix_web::cookie::{Cookie, SameSite};
-use actix_web::http::header;
+use actix_web::cookie::Cookie;
+use actix_web::http::header::{self, HeaderValue};
 
 use crate::queue::QueueId;
 
 /// Every queue's cookie is named by this and the queue.
 const COOKIE: &str = "usher_token_";
+
+/// Every cookie of the gateway begins with this.
+const OWN_COOKIES: &str = "usher_";
+
+/// How a browser keeps the cookies of the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CookieRules {
+    /// Over TLS only.
+    pub is_secure: bool,
+    /// Whether requests from pages of other sites carry it.
+    pub same_site: SameSite,
+}
+
+/// Which requests from pages of other sites carry a cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// None of them.
+    Strict,
+    /// Those that lead here.
+    Lax,
+    /// All, each site with a cookie of its own.
+    None,
+}
+
+/// Not a rule for cookies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be lax, strict or none")]
+pub struct SameSiteInvalid;
+
+impl FromStr for SameSite {
+    type Err = SameSiteInvalid;
+
+    fn from_str(text: &str) -> Result<Self, SameSiteInvalid> {
+        match text {
+            "strict" => Ok(Self::Strict),
+            "lax" => Ok(Self::Lax),
+            "none" => Ok(Self::None),
+            _ => Err(SameSiteInvalid),
+        }
+    }
+}
+
+impl fmt::Display for SameSite {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::Strict => "Strict",
+            Self::Lax => "Lax",
+            Self::None => "None; Partitioned",
+        })
+    }
+}
 
 /// Which queue's cookie is meant, where the path does not say it.
 const QUEUE: &str = "x-usher-queue";
@@ -62,9 +116,14 @@ pub fn all(request: &HttpRequest) -> Vec<Shown> {
         .collect()
 }
 
-/// A `Cookie` header without the tokens, for the upstream, which has no use for them.
+/// Whether the visitor shows a token by a cookie.
+pub fn has_cookie(request: &HttpRequest) -> bool {
+    tokens(request).next().is_some()
+}
+
+/// A `Cookie` header without those of the gateway, for the upstream, which has no use for them.
 pub fn without_tokens(cookies: &[u8]) -> Vec<u8> {
-    let others = each(cookies).filter(|it| !it.starts_with(COOKIE.as_bytes()));
+    let others = each(cookies).filter(|it| !it.starts_with(OWN_COOKIES.as_bytes()));
     others.collect::<Vec<_>>().join(&b"; "[..])
 }
 
@@ -87,28 +146,46 @@ fn tokens(request: &HttpRequest) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The cookie that carries a token.
-pub fn cookie(queue: &QueueId, token: &str, secure: bool) -> Cookie<'static> {
-    Cookie::build(format!("{COOKIE}{queue}"), token.to_owned())
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .secure(secure)
-        .finish()
+/// `Set-Cookie` with a token of `queue`.
+pub fn cookie(queue: &QueueId, token: &str, rules: CookieRules) -> HeaderValue {
+    set_cookie(&format!("{COOKIE}{queue}"), token, rules, "; HttpOnly")
 }
 
-/// The cookie that takes it back.
-pub fn no_cookie(queue: &QueueId) -> Cookie<'static> {
-    let mut cookie = cookie(queue, "", false);
-    cookie.make_removal();
-    cookie
+/// `Set-Cookie` that takes it back.
+pub fn no_cookie(queue: &QueueId, rules: CookieRules) -> HeaderValue {
+    let gone = "; HttpOnly; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+    set_cookie(&format!("{COOKIE}{queue}"), "", rules, gone)
+}
+
+/// `Set-Cookie` of another cookie of the gateway, `usher_{name}`.
+pub fn own_cookie(name: &str, value: &str, rules: CookieRules) -> HeaderValue {
+    set_cookie(
+        &format!("{OWN_COOKIES}{name}"),
+        value,
+        rules,
+        "; HttpOnly; Max-Age=31536000",
+    )
+}
+
+/// What the browser keeps as `usher_{name}`.
+pub fn kept(request: &HttpRequest, name: &str) -> Option<String> {
+    let cookie = request.cookie(&format!("{OWN_COOKIES}{name}"))?;
+    Some(cookie.value().to_owned())
+}
+
+fn set_cookie(name: &str, value: &str, rules: CookieRules, more: &str) -> HeaderValue {
+    let pair = Cookie::new(name, value);
+    let secure = if rules.is_secure { "; Secure" } else { "" };
+    let text = format!("{pair}; Path=/; SameSite={}{secure}{more}", rules.same_site);
+    // Names of queues, tokens and numbers are plain letters.
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
 
-    use super::{all, bearer, cookie, for_queue, without_tokens};
+    use super::{CookieRules, SameSite, all, bearer, cookie, for_queue, no_cookie, without_tokens};
 
     fn texts(request: &actix_web::HttpRequest) -> Vec<String> {
         all(request).into_iter().map(|it| it.token).collect()
@@ -152,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_upstream_gets_the_other_cookies() {
-        let given = "a=b; usher_token_main=m; c=d";
+        let given = "a=b; usher_token_main=m; c=d; usher_language=ko";
         assert_eq!(without_tokens(given.as_bytes()), b"a=b; c=d");
         assert_eq!(without_tokens(b"usher_token_main=m"), b"");
     }
@@ -160,10 +237,21 @@ mod tests {
     #[test]
     fn a_script_cannot_read_the_cookie() {
         let queue = "main".parse().expect("a name");
-        let text = cookie(&queue, "t", true).to_string();
+        let mut rules = CookieRules {
+            is_secure: false,
+            same_site: SameSite::Lax,
+        };
         assert_eq!(
-            text,
-            "usher_token_main=t; HttpOnly; SameSite=Lax; Secure; Path=/"
+            cookie(&queue, "t", rules),
+            "usher_token_main=t; Path=/; SameSite=Lax; HttpOnly"
         );
+        rules.is_secure = true;
+        rules.same_site = SameSite::None;
+        assert_eq!(
+            cookie(&queue, "t", rules),
+            "usher_token_main=t; Path=/; SameSite=None; Partitioned; Secure; HttpOnly"
+        );
+        let gone = no_cookie(&queue, rules);
+        assert!(gone.to_str().expect("ASCII").contains("Max-Age=0"));
     }
 }

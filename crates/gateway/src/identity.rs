@@ -106,6 +106,14 @@ enum Audience {
 }
 
 impl Identity {
+    /// As the variable names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Jwt(_) => "jwt",
+        }
+    }
+
     /// Who joins, by what was asked for and by the token that was shown.
     ///
     /// # Errors

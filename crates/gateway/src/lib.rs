@@ -13,6 +13,7 @@ pub mod identity;
 pub mod limit;
 mod metrics;
 pub mod operator;
+pub mod pages;
 pub mod proxy;
 pub mod queue;
 pub mod recount;
@@ -42,11 +43,12 @@ use chassis::{logging, problem, request_id, trace};
 use prometheus::Registry;
 
 use crate::access::AccessTable;
-use crate::config::{Config, Origins};
+use crate::config::{Config, LoginUrl, Origins, QueueingStatus};
 use crate::identity::{Identity, JwksSource, Provider};
 use crate::limit::{SourceLimit, VisitLimit};
 use crate::metrics::UpstreamMetrics;
 use crate::operator::Operators;
+use crate::pages::Pages;
 use crate::proxy::upstream::Upstream;
 use crate::queue::{Queue, QueueError, QueueId, Queues, Ticket};
 use crate::stream::Streams;
@@ -81,7 +83,12 @@ pub struct Gateway {
     /// What this installation is called in `Via`.
     via: String,
     trusted_hops: usize,
-    cookie_secure: bool,
+    cookie: credential::CookieRules,
+    cors_origins: Origins,
+    pages: Pages,
+    queueing_status: QueueingStatus,
+    default_queue: QueueId,
+    login: Option<LoginUrl>,
     clock: Clock,
 }
 
@@ -150,7 +157,12 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         own_limit: VisitLimit::per_second(config.proxy.own_per_s, config.proxy.own_burst),
         via: via(&config.trust.token_keys),
         trusted_hops: config.proxy.trusted_hops,
-        cookie_secure: config.trust.cookie_secure,
+        cookie: config.trust.cookie,
+        cors_origins: config.trust.cors_origins.clone(),
+        pages: Pages::new(config.pages.look.clone(), ""),
+        queueing_status: config.pages.status,
+        default_queue: config.pages.queue.clone(),
+        login: config.pages.login.clone(),
         clock,
     });
     let health = web::Data::new(Health::default().check("redis", move || ping(hot.clone())));
@@ -237,6 +249,7 @@ fn serve(
             .app_data(health.clone())
             .app_data(web::Data::new(proxy::Client::default()))
             .wrap(from_fn(server::limit_head))
+            .wrap(from_fn(api::from_known_pages))
             .wrap(from_fn(problem::edge))
             .wrap(Condition::new(
                 !config.trust.cors_origins.0.is_empty(),

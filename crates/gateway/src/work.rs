@@ -92,6 +92,11 @@ impl Work {
         }
     }
 
+    /// Whether a place costs work at all.
+    pub fn is_needed(&self) -> bool {
+        self.bits > 0
+    }
+
     /// Takes the proof that `user` has worked for a place in `queue`.
     ///
     /// # Errors

@@ -59,7 +59,8 @@ pub async fn issue(
         let own = format!("/api/v1/queues/{}/tokens/me", queue.id());
         answer.insert_header((header::LOCATION, own));
     }
-    answer.cookie(credential::cookie(queue.id(), &token, app.cookie_secure));
+    let cookie = credential::cookie(queue.id(), &token, app.cookie);
+    answer.append_header((header::SET_COOKIE, cookie));
     place.token = Some(token);
     Ok(answer.place(&place))
 }
@@ -104,12 +105,25 @@ pub async fn leave(
     queue: Path<QueueId>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let (queue, ticket) = visit(&app, &queue, &request).await?;
-    app.visits.leave(&queue, &ticket).await?;
+    give_up(&app, &queue, &request).await?;
     Ok(HttpResponse::NoContent()
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .cookie(credential::no_cookie(queue.id()))
+        .append_header((
+            header::SET_COOKIE,
+            credential::no_cookie(&queue, app.cookie),
+        ))
         .finish())
+}
+
+/// Ends the visit that the token proves.
+pub(super) async fn give_up(
+    app: &Gateway,
+    queue: &QueueId,
+    request: &HttpRequest,
+) -> Result<(), Problem> {
+    let (queue, ticket) = visit(app, queue, request).await?;
+    app.visits.leave(&queue, &ticket).await?;
+    Ok(())
 }
 
 /// The queue of the path and the visit that the token proves; a token of another queue does not.

@@ -1,0 +1,213 @@
+//! Files of pages and the client, and the forms of the waiting page, which work without a script.
+
+use actix_web::http::header::{self, HeaderName};
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use chassis::problem::Problem;
+use serde::Deserialize;
+
+use super::navigation::header_text;
+use super::waiting::{self, LANGUAGE, takes_gzip};
+use super::{ProblemBody, QueueName, tokens};
+use crate::pages::accent::Accent;
+use crate::pages::asset::Asset;
+use crate::pages::view::{encoded, is_local};
+use crate::queue::{QueueId, UserId};
+use crate::{Gateway, admission, credential};
+
+/// An address with the digest of its content in it never changes.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// Others are asked for again, which costs a 304.
+const ASK_AGAIN: &str = "public, no-cache";
+
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Where to go on.
+#[derive(Deserialize)]
+pub struct GoOn {
+    to: Option<String>,
+    lang: Option<String>,
+    queue: Option<QueueId>,
+}
+
+impl GoOn {
+    /// An address of this site, whatever was asked for.
+    fn address(&self) -> &str {
+        self.to.as_deref().filter(|to| is_local(to)).unwrap_or("/")
+    }
+}
+
+/// A file of a page. The digest of another release gets what there is now.
+pub async fn file(
+    app: Data<Gateway>,
+    path: Path<(String, String)>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let (digest, name) = path.into_inner();
+    let asset = app.pages.assets().get(&name).ok_or_else(no_file)?;
+    let kept = if digest == app.pages.assets().digest() {
+        FOR_EVER
+    } else {
+        ASK_AGAIN
+    };
+    Ok(sent(asset, &request, kept))
+}
+
+/// The client, as an ES module.
+pub async fn client(app: Data<Gateway>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let asset = app.pages.assets().get("usher.js").ok_or_else(no_file)?;
+    Ok(sent(asset, &request, ASK_AGAIN))
+}
+
+/// Its types.
+pub async fn client_types(
+    app: Data<Gateway>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let asset = app.pages.assets().get("usher.d.ts").ok_or_else(no_file)?;
+    Ok(sent(asset, &request, ASK_AGAIN))
+}
+
+/// The colour of a brand as a style sheet, for pages that allow no style of their own.
+pub async fn accent(path: Path<String>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let name = path.into_inner();
+    let colour = name
+        .strip_suffix(".css")
+        .and_then(|it| it.parse::<Accent>().ok());
+    let sheet = colour.ok_or_else(no_file)?.style_sheet();
+    Ok(sent(
+        &Asset::of(&name, sheet.into_bytes()),
+        &request,
+        FOR_EVER,
+    ))
+}
+
+/// Keeps the language that was chosen.
+pub async fn language(app: Data<Gateway>, wish: Query<GoOn>) -> HttpResponse {
+    let mut answer = see_other(wish.address());
+    if let Some(tag) = wish.lang.as_deref().filter(|tag| app.pages.speaks(tag)) {
+        let cookie = credential::own_cookie(LANGUAGE, tag, app.cookie);
+        answer.append_header((header::SET_COOKIE, cookie));
+    }
+    answer.finish()
+}
+
+/// Joins again after a visit, as the same visitor.
+pub async fn again(
+    app: Data<Gateway>,
+    request: HttpRequest,
+    wish: Query<GoOn>,
+) -> Result<HttpResponse, Problem> {
+    let queue = wish.queue.as_ref().unwrap_or(&app.default_queue);
+    let joined = if waiting::is_free(&app) {
+        let user = known_user(&app, &request, queue);
+        waiting::take_place(&app, &request, queue, user).await
+    } else {
+        // The page says what a place costs.
+        Err(admission::no_token())
+    };
+    match joined {
+        Ok(joined) => {
+            let mut answer = see_other(wish.address());
+            for cookie in joined.cookies {
+                answer.append_header((header::SET_COOKIE, cookie));
+            }
+            Ok(answer.finish())
+        }
+        Err(refusal) => {
+            let page = waiting::page(&app, &request, &refusal, &[]).await;
+            page.ok_or(refusal)
+        }
+    }
+}
+
+/// Who shows a token of this queue, be its visit over or not.
+fn known_user(app: &Gateway, request: &HttpRequest, queue: &QueueId) -> Option<UserId> {
+    let token = credential::for_queue(request, queue)?;
+    let claims = app.tokens.verify(&token, app.clock.now()).ok()?;
+    Some(claims.sub)
+}
+
+/// Leave by a form, and go to the start page or to one that says so.
+#[utoipa::path(
+    post, path = "/api/v1/queues/{queue}/tokens/me/leave", tag = "visitor", operation_id = "leaveByForm",
+    params(QueueName, ("to" = Option<String>, Query, description = "Address of this site where one may join again.")),
+    security(("tokenCookie" = []), ("token" = [])),
+    responses(
+        (status = 303, description = "The place is given up. `Location` is the start page of the organiser, or a page that says so."),
+        (status = 401, description = "`TOKEN_MISSING`, `TOKEN_INVALID`", body = ProblemBody),
+        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
+        (status = 410, description = "`TOKEN_EXPIRED`: the token is too old to be used.", body = ProblemBody),
+        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
+    )
+)]
+pub async fn leave(
+    app: Data<Gateway>,
+    queue: Path<QueueId>,
+    request: HttpRequest,
+    wish: Query<GoOn>,
+) -> Result<HttpResponse, Problem> {
+    let id = queue.clone();
+    tokens::give_up(&app, &queue, &request).await?;
+    let left = format!("/usher/left?queue={id}&to={}", encoded(wish.address()));
+    let mut answer = see_other(&left);
+    answer.append_header((header::SET_COOKIE, credential::no_cookie(&id, app.cookie)));
+    Ok(answer.finish())
+}
+
+/// Says that the place was given up.
+pub async fn left(app: Data<Gateway>, request: HttpRequest, wish: Query<GoOn>) -> HttpResponse {
+    let queue = wish
+        .queue
+        .clone()
+        .unwrap_or_else(|| app.default_queue.clone());
+    waiting::left(&app, &request, queue, wish.address().to_owned()).await
+}
+
+fn see_other(to: &str) -> actix_web::HttpResponseBuilder {
+    let mut answer = HttpResponse::SeeOther();
+    answer
+        .insert_header((header::LOCATION, to))
+        .insert_header((header::CACHE_CONTROL, "no-store"));
+    answer
+}
+
+fn no_file() -> Problem {
+    Problem::new(
+        actix_web::http::StatusCode::NOT_FOUND,
+        "NOT_FOUND",
+        "There is no such file.",
+    )
+}
+
+/// A file, or 304 for whoever has it; compressed where it may be.
+fn sent(asset: &Asset, request: &HttpRequest, kept: &'static str) -> HttpResponse {
+    let gzip = asset.gzip.as_ref().filter(|_| takes_gzip(request));
+    let end = if gzip.is_some() { ".gz" } else { "" };
+    let tag = format!("\"{}{end}\"", asset.digest);
+    let has_it = header_text(request, header::IF_NONE_MATCH).split(',').any(
+        |it| matches!(it.trim().trim_start_matches("W/"), known if known == tag || known == "*"),
+    );
+    let mut answer = if has_it {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    answer
+        .insert_header((header::ETAG, tag))
+        .insert_header((header::CACHE_CONTROL, kept))
+        .insert_header((header::VARY, "Accept-Encoding"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((RESOURCE_POLICY, "cross-origin"));
+    if has_it {
+        return answer.finish();
+    }
+    answer.insert_header((header::CONTENT_TYPE, asset.media_type));
+    match gzip {
+        Some(gzip) => {
+            answer.insert_header((header::CONTENT_ENCODING, "gzip"));
+            answer.body(gzip.clone())
+        }
+        None => answer.body(asset.plain.clone()),
+    }
+}

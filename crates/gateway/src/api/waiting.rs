@@ -1,0 +1,325 @@
+//! The waiting page: what a browser gets in place of a refusal, at the address that it asked for.
+//!
+//! A person who comes by a link has no token and no script that could fetch one, so the first request
+//! joins. Whoever finds room is inside by it and never sees the page.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use chassis::problem::Problem;
+use flate2::Compression;
+use uuid::Uuid;
+
+use super::navigation::{self, header_text};
+use super::place::{self, PlaceState};
+use crate::identity::Identity;
+use crate::pages::asset::gzip;
+use crate::pages::view::{Brand, Place, Scene, State};
+use crate::queue::{QueueId, UserId};
+use crate::token::TokenError;
+use crate::{Gateway, admission, credential, proxy};
+
+/// The cookie that keeps how many were ahead when the place was given.
+const START: &str = "start_";
+/// The cookie that keeps the language which a visitor chose.
+pub const LANGUAGE: &str = "language";
+/// Until a page whose visitor has no place loads itself again.
+const AGAIN_S: u64 = 2;
+
+/// A place that was given by a request for a page.
+pub struct Joined {
+    /// Proves it.
+    pub token: String,
+    /// Whether the visitor is inside.
+    pub is_inside: bool,
+    /// Where the visitor stands, as a refusal, for those who are not inside.
+    pub refusal: Problem,
+    /// For the answer, whatever it is.
+    pub cookies: Vec<HeaderValue>,
+}
+
+/// Gives a place to a browser that was refused because it has none; `None` where that is not for us
+/// to do.
+pub async fn join(
+    app: &Gateway,
+    request: &HttpRequest,
+    refusal: &Problem,
+) -> Option<Result<Joined, Problem>> {
+    let has_none = ["TOKEN_MISSING", "TOKEN_INVALID", "QUEUE_MISMATCH"];
+    let is_ours = has_none.contains(&refusal.code()) && navigation::may_join(request);
+    if !(is_ours && is_free(app)) {
+        return None;
+    }
+    let queue = wanted_queue(app, request, refusal);
+    Some(take_place(app, request, &queue, None).await)
+}
+
+/// Whether a place costs neither work nor an identity.
+pub fn is_free(app: &Gateway) -> bool {
+    matches!(app.identity, Identity::Open) && !app.work.is_needed()
+}
+
+/// A place for `user`, or for somebody new.
+pub async fn take_place(
+    app: &Gateway,
+    request: &HttpRequest,
+    queue: &QueueId,
+    user: Option<UserId>,
+) -> Result<Joined, Problem> {
+    let now = app.clock.now();
+    let queue = app.queues.open(queue).await?;
+    if let Some(source) = proxy::source(request, app.trusted_hops) {
+        app.issue_limit.take(source, now)?;
+    }
+    let permit = app.permit().await;
+    let joined = queue
+        .join(user.unwrap_or_else(|| UserId(Uuid::new_v4())))
+        .await?;
+    drop(permit);
+    let standing = app.record(&queue, &joined.ticket, Ok(joined.standing))?;
+    let place = place::Place::of(&queue, &joined.ticket, &standing, now);
+    let token = app.token(queue.id(), &joined.ticket);
+    let mut cookies = vec![credential::cookie(queue.id(), &token, app.cookie)];
+    if let Some(ahead) = place.ahead.filter(|_| joined.created) {
+        let name = format!("{START}{}", queue.id());
+        cookies.push(credential::own_cookie(
+            &name,
+            &ahead.to_string(),
+            app.cookie,
+        ));
+    }
+    Ok(Joined {
+        token,
+        is_inside: place.state == PlaceState::Active,
+        refusal: admission::not_admitted(&place),
+        cookies,
+    })
+}
+
+/// The queue that the path belongs to.
+fn wanted_queue(app: &Gateway, _request: &HttpRequest, refusal: &Problem) -> QueueId {
+    let named = refusal
+        .member("queue")
+        .and_then(|it| it.as_str()?.parse().ok());
+    named.unwrap_or_else(|| app.default_queue.clone())
+}
+
+/// The page in place of a refusal; `None` where a page would not help.
+pub async fn page(
+    app: &Gateway,
+    request: &HttpRequest,
+    refusal: &Problem,
+    cookies: &[HeaderValue],
+) -> Option<HttpResponse> {
+    let json = refusal.member("place");
+    let place: Option<Place> = json.and_then(|it| serde_json::from_value(it.clone()).ok());
+    let state = match &place {
+        Some(place) => State::of(place),
+        None => state_of(app, refusal)?,
+    };
+    let named = json.and_then(|it| it["queue"].as_str()?.parse().ok());
+    let queue = named.unwrap_or_else(|| wanted_queue(app, request, refusal));
+    let shown = Shown {
+        state,
+        queue,
+        place: place.zip(json.map(ToString::to_string)),
+        retry_after_s: refusal.retry_after_s(),
+        address: navigation::address(request).to_owned(),
+    };
+    Some(
+        shown
+            .answer(app, request, status_of(app, state, refusal), cookies)
+            .await,
+    )
+}
+
+/// What a refusal without a place means to a person.
+fn state_of(app: &Gateway, refusal: &Problem) -> Option<State> {
+    let is_named = matches!(app.identity, Identity::Jwt(_));
+    match refusal.code() {
+        "TOKEN_EXPIRED" => Some(State::Expired),
+        "TOKEN_MISSING" | "TOKEN_INVALID" | "QUEUE_MISMATCH" => Some(match is_named {
+            true => State::Login,
+            false if app.work.is_needed() => State::Work,
+            false => State::Join,
+        }),
+        "QUEUE_FULL" => Some(State::Full),
+        "QUEUE_CLOSED" => Some(State::Closed),
+        "STORE_UNAVAILABLE" => Some(State::Away),
+        "RATE_LIMITED" => Some(State::Limited),
+        _ => None,
+    }
+}
+
+/// Waiting is no failure, unless the operator wants it to look like one.
+fn status_of(app: &Gateway, state: State, refusal: &Problem) -> StatusCode {
+    match state {
+        State::Full | State::Closed | State::Away | State::Limited => refusal.status(),
+        _ => StatusCode::from_u16(app.queueing_status.0).unwrap_or(StatusCode::OK),
+    }
+}
+
+/// The page after leaving.
+pub async fn left(
+    app: &Gateway,
+    request: &HttpRequest,
+    queue: QueueId,
+    to: String,
+) -> HttpResponse {
+    let shown = Shown {
+        state: State::Left,
+        queue,
+        place: None,
+        retry_after_s: None,
+        address: to,
+    };
+    shown.answer(app, request, StatusCode::OK, &[]).await
+}
+
+struct Shown {
+    state: State,
+    queue: QueueId,
+    place: Option<(Place, String)>,
+    retry_after_s: Option<u64>,
+    address: String,
+}
+
+impl Shown {
+    async fn answer(
+        self,
+        app: &Gateway,
+        request: &HttpRequest,
+        status: StatusCode,
+        cookies: &[HeaderValue],
+    ) -> HttpResponse {
+        let queue = app.queues.open(&self.queue).await.ok();
+        let snapshot = queue.as_ref().map(|it| it.snapshot());
+        let policy = snapshot.as_ref().map(|it| &it.policy);
+        let lottery = snapshot.as_ref().and_then(|it| it.lottery());
+        let resend = navigation::form_page(request);
+        let login = app
+            .login
+            .as_ref()
+            .map(|it| it.back_to(&absolute(app, request)));
+        let refresh = match self.state {
+            State::Join => Some(AGAIN_S),
+            State::Full | State::Away | State::Limited => {
+                Some(self.retry_after_s.unwrap_or(AGAIN_S).max(AGAIN_S))
+            }
+            _ => self.retry_after_s.filter(|_| self.place.is_some()),
+        };
+        let start = credential::kept(request, &format!("{START}{}", self.queue));
+        let start = start.and_then(|it| it.parse().ok());
+        let brand = Brand::default();
+        let scene = Scene {
+            state: self.state,
+            queue: self.queue.as_str(),
+            opens_at: policy
+                .and_then(|it| it.opens_at)
+                .filter(|_| matches!(self.state, State::Scheduled | State::Draw)),
+            is_drawn: lottery.is_some_and(|it| it.drawn.is_some()),
+            start: start.or_else(|| self.place.as_ref().and_then(|(place, _)| place.ahead())),
+            place: self
+                .place
+                .as_ref()
+                .map(|(place, json)| (place, json.clone())),
+            address: &self.address,
+            resend: resend.as_deref(),
+            refresh,
+            login: login.as_deref(),
+            identity: app.identity.name(),
+            is_known: is_known(app, request, &self.queue),
+            brand: &brand,
+            base: "",
+            assets: app.pages.address(),
+        };
+        let chosen = credential::kept(request, LANGUAGE);
+        let accepted = header_text(request, header::ACCEPT_LANGUAGE);
+        let language = app.pages.language(chosen.as_deref(), accepted);
+        let html = app.pages.waiting(&scene, language);
+        let mut answer = HttpResponse::build(status);
+        head(&mut answer, app, language.tag());
+        if let Some(seconds) = refresh {
+            answer.insert_header((header::RETRY_AFTER, seconds));
+        }
+        for cookie in cookies {
+            answer.append_header((header::SET_COOKIE, cookie.clone()));
+        }
+        body(&mut answer, request, html)
+    }
+}
+
+/// Whether the visitor shows a token of this queue, be its visit over or not.
+fn is_known(app: &Gateway, request: &HttpRequest, queue: &QueueId) -> bool {
+    let token = credential::for_queue(request, queue);
+    token.is_some_and(|it| app.tokens.verify(&it, app.clock.now()) != Err(TokenError::Invalid))
+}
+
+/// The whole address, for a sign-in elsewhere that leads back.
+fn absolute(app: &Gateway, request: &HttpRequest) -> String {
+    let scheme = if app.cookie.is_secure {
+        "https"
+    } else {
+        "http"
+    };
+    let host = header_text(request, header::HOST);
+    let address = navigation::form_page(request);
+    let address = address
+        .as_deref()
+        .unwrap_or_else(|| navigation::address(request));
+    format!("{scheme}://{host}{address}")
+}
+
+/// Headers of a page of ours: for this visitor now, and no script but our own.
+fn head(answer: &mut actix_web::HttpResponseBuilder, app: &Gateway, language: &str) {
+    let framed = app.cookie.same_site == credential::SameSite::None;
+    let framed = if framed {
+        app.cors_origins.0.join(" ")
+    } else {
+        String::new()
+    };
+    let policy = format!(
+        "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; \
+         frame-ancestors 'self' {framed}"
+    );
+    answer
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::CONTENT_LANGUAGE, language))
+        .insert_header((
+            header::CONTENT_SECURITY_POLICY,
+            policy.trim_end().to_owned(),
+        ))
+        .insert_header((header::REFERRER_POLICY, "same-origin"))
+        .insert_header((
+            header::VARY,
+            "Accept, Accept-Encoding, Accept-Language, Cookie",
+        ))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header(("X-Robots-Tag", "noindex"));
+}
+
+fn body(
+    answer: &mut actix_web::HttpResponseBuilder,
+    request: &HttpRequest,
+    html: String,
+) -> HttpResponse {
+    if !takes_gzip(request) {
+        return answer.body(html);
+    }
+    answer.insert_header((header::CONTENT_ENCODING, "gzip"));
+    answer.body(gzip(html.as_bytes(), Compression::fast()))
+}
+
+/// Whether the answer may be compressed.
+pub fn takes_gzip(request: &HttpRequest) -> bool {
+    let accepted = header_text(request, header::ACCEPT_ENCODING);
+    let is_gzip = |part: &str| {
+        let mut pieces = part.split(';').map(str::trim);
+        let is_named = pieces
+            .next()
+            .is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
+        is_named && !pieces.any(|it| matches!(it, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    };
+    accepted.split(',').any(is_gzip)
+}

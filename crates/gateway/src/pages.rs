@@ -1,0 +1,66 @@
+//! Owns what people see of the waiting room: the waiting page, its files, and the client.
+//!
+//! Everything is built in, or read once from the folder of an operator's own brand. The page is made
+//! of what any client may know: a place, as it is answered everywhere. Knows no request and no store.
+
+pub mod accent;
+pub mod asset;
+pub mod folder;
+pub mod language;
+pub mod template;
+pub mod view;
+
+use asset::Assets;
+use folder::Look;
+use language::{Language, Languages};
+use template::Template;
+use view::Scene;
+
+/// All that pages are made of.
+pub struct Pages {
+    languages: Languages,
+    waiting: Template,
+    assets: Assets,
+    /// Where the files are, without the name.
+    address: String,
+}
+
+impl Pages {
+    /// Pages of this look, at a gateway that stands under `base`.
+    pub fn new(look: Look, base: &str) -> Self {
+        let assets = Assets::new(look.files);
+        Self {
+            languages: Languages::default(),
+            waiting: look.template,
+            address: format!("{base}/usher/{}", assets.digest()),
+            assets,
+        }
+    }
+
+    /// The files.
+    pub fn assets(&self) -> &Assets {
+        &self.assets
+    }
+
+    /// Address of the folder of all files, which changes with them.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The language of a visitor who chose one, or of whose browser this is accepted.
+    pub fn language(&self, chosen: Option<&str>, accepted: &str) -> &Language {
+        let chosen = chosen.and_then(|tag| self.languages.chosen(tag));
+        chosen.unwrap_or_else(|| self.languages.accepted(accepted))
+    }
+
+    /// Whether there is a language of this tag.
+    pub fn speaks(&self, tag: &str) -> bool {
+        self.languages.chosen(tag).is_some()
+    }
+
+    /// The waiting page.
+    pub fn waiting(&self, scene: &Scene<'_>, language: &Language) -> String {
+        self.waiting
+            .render(&scene.values(language, &self.languages))
+    }
+}

@@ -1,0 +1,565 @@
+//! Owns what the waiting page shows at first: from what a client knows of a place to the values of
+//! the template. The script of the page goes on from there, by the same rules.
+
+use chassis::time::{Timestamp, rfc3339};
+use serde::Deserialize;
+
+use super::language::{Language, Languages};
+use super::template::{Value, Values};
+
+/// The names that a template may use.
+pub const NAMES: [&str; 56] = [
+    "accent",
+    "action",
+    "action_text",
+    "address",
+    "ahead",
+    "assets",
+    "base",
+    "can_leave",
+    "clock",
+    "clock_label",
+    "dir",
+    "drawn",
+    "drawn_check",
+    "event",
+    "home",
+    "home_text",
+    "icon",
+    "identity",
+    "kind",
+    "lang",
+    "language_label",
+    "language_set",
+    "languages",
+    "lead",
+    "leave",
+    "leave_sure",
+    "leave_text",
+    "logo",
+    "long",
+    "message",
+    "message_label",
+    "name",
+    "note",
+    "notify",
+    "opens",
+    "place",
+    "position",
+    "position_label",
+    "progress",
+    "progress_label",
+    "queue",
+    "refresh",
+    "reloads",
+    "script",
+    "selected",
+    "sound",
+    "start",
+    "state",
+    "stay",
+    "tag",
+    "ticket",
+    "ticket_label",
+    "title",
+    "wait",
+    "wait_label",
+    "waiting",
+];
+
+/// What a visitor is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// In line, and the line moves.
+    Line,
+    /// In line, and nobody enters.
+    Paused,
+    /// In the line of a queue that has not opened.
+    Scheduled,
+    /// The same, and places will be drawn.
+    Draw,
+    /// In line, and nothing is left.
+    SoldOut,
+    /// Inside: on the way there.
+    Turn,
+    /// Not in line yet; the page loads itself again, or its script joins.
+    Join,
+    /// Not in line yet; a place costs a proof of work.
+    Work,
+    /// Not in line yet; somebody must say who this is.
+    Login,
+    /// The visit is over.
+    Expired,
+    /// The line takes nobody at the moment.
+    Full,
+    /// The line takes nobody any more.
+    Closed,
+    /// The store does not answer.
+    Away,
+    /// Too many from one source.
+    Limited,
+    /// The visitor went.
+    Left,
+}
+
+impl State {
+    /// Its name in texts, styles and scripts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Paused => "paused",
+            Self::Scheduled => "scheduled",
+            Self::Draw => "draw",
+            Self::SoldOut => "soldout",
+            Self::Turn => "turn",
+            Self::Join => "join",
+            Self::Work => "work",
+            Self::Login => "login",
+            Self::Expired => "expired",
+            Self::Full => "full",
+            Self::Closed => "closed",
+            Self::Away => "away",
+            Self::Limited => "limited",
+            Self::Left => "left",
+        }
+    }
+
+    /// Of somebody who has a place.
+    pub fn of(place: &Place) -> Self {
+        match (place.state.as_str(), place.outlook.as_deref()) {
+            ("active", _) => Self::Turn,
+            ("scheduled", _) if place.ahead.is_none() => Self::Draw,
+            ("scheduled", _) => Self::Scheduled,
+            (_, Some("sold_out")) => Self::SoldOut,
+            _ if place.paused => Self::Paused,
+            _ => Self::Line,
+        }
+    }
+
+    fn icon(self) -> &'static str {
+        match self {
+            Self::Turn => "turn",
+            Self::Paused | Self::Away | Self::Limited | Self::Full => "paused",
+            Self::Closed | Self::SoldOut | Self::Expired | Self::Left => "over",
+            Self::Line | Self::Scheduled | Self::Draw | Self::Join | Self::Work | Self::Login => {
+                "line"
+            }
+        }
+    }
+
+    /// Whether there is a place that can be given up.
+    fn can_leave(self) -> bool {
+        matches!(
+            self,
+            Self::Line | Self::Paused | Self::Scheduled | Self::Draw | Self::SoldOut | Self::Turn
+        )
+    }
+}
+
+/// A place as every client gets it, as far as it is shown.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    state: String,
+    ticket_number: u64,
+    position: Option<u64>,
+    ahead: Option<u64>,
+    waiting: u64,
+    eta_seconds: Option<Eta>,
+    paused: bool,
+    message: Option<String>,
+    outlook: Option<String>,
+}
+
+impl Place {
+    /// Visitors who enter before, where that is known.
+    pub fn ahead(&self) -> Option<u64> {
+        self.ahead
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Eta {
+    min: u64,
+    max: u64,
+}
+
+/// How an organiser looks.
+#[derive(Debug, Clone, Default)]
+pub struct Brand {
+    /// What is waited for.
+    pub title: Option<String>,
+    /// Address of a picture.
+    pub logo: Option<String>,
+    /// Address of the style sheet with the colour.
+    pub accent: Option<String>,
+    /// Address of the start page.
+    pub home: Option<String>,
+}
+
+/// All that one page is made of.
+pub struct Scene<'a> {
+    /// What is told.
+    pub state: State,
+    /// The place, and the same as the script reads it.
+    pub place: Option<(&'a Place, String)>,
+    /// Name of the queue.
+    pub queue: &'a str,
+    /// When a scheduled queue opens.
+    pub opens_at: Option<Timestamp>,
+    /// Whether places were drawn.
+    pub is_drawn: bool,
+    /// Visitors ahead when the place was given, where that is known.
+    pub start: Option<u64>,
+    /// Path and query that were asked for.
+    pub address: &'a str,
+    /// Where a form was sent from: there one goes on, because forms are not sent again.
+    pub resend: Option<&'a str>,
+    /// Seconds until the page loads itself again where there is no script.
+    pub refresh: Option<u64>,
+    /// Where one signs in.
+    pub login: Option<&'a str>,
+    /// `open`, `anonymous` or `jwt`: what the script needs to join.
+    pub identity: &'a str,
+    /// Whether the visitor has a token.
+    pub is_known: bool,
+    /// How it looks.
+    pub brand: &'a Brand,
+    /// Under which path the gateway stands.
+    pub base: &'a str,
+    /// Address of the files of the page.
+    pub assets: &'a str,
+}
+
+impl Scene<'_> {
+    /// What the template shows, in this language.
+    pub fn values(&self, language: &Language, languages: &Languages) -> Values {
+        let mut values = Values::new();
+        let mut put = |name, text: String| {
+            values.insert(name, Value::Text(text));
+        };
+        self.put_words(language, &mut put);
+        self.put_links(&mut put);
+        if let Some((place, json)) = &self.place {
+            put("place", json.clone());
+            self.put_place(place, language, &mut put);
+        }
+        let tag = language.tag();
+        let language = |it: &Language| {
+            let mut values = Values::from([
+                ("tag", Value::Text(it.tag().to_owned())),
+                ("name", Value::Text(it.say("name").to_owned())),
+            ]);
+            if it.tag() == tag {
+                values.insert("selected", Value::Text("selected".to_owned()));
+            }
+            values
+        };
+        let items = languages.iter().map(language).collect();
+        values.insert("languages", Value::Items(items));
+        values
+    }
+
+    fn put_words(&self, language: &Language, put: &mut impl FnMut(&'static str, String)) {
+        let state = self.state.as_str();
+        let titled = if self.state == State::Work {
+            "join"
+        } else {
+            state
+        };
+        put("lang", language.tag().to_owned());
+        put("dir", language.direction().to_owned());
+        put("state", state.to_owned());
+        put("icon", self.state.icon().to_owned());
+        put("title", language.say(&format!("{titled}.title")).to_owned());
+        let opens = self
+            .opens_at
+            .map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string());
+        let lead = language.say(&format!("{state}.lead"));
+        put("lead", lead.replace("{time}", &opens.unwrap_or_default()));
+        for (name, key) in [
+            ("position_label", "position"),
+            ("wait_label", "wait"),
+            ("progress_label", "progress"),
+            ("ticket_label", "ticket"),
+            ("message_label", "message"),
+            ("clock_label", "scheduled.left"),
+            ("leave_text", "leave"),
+            ("leave_sure", "leave.sure"),
+            ("stay", "stay"),
+            ("sound", "sound"),
+            ("notify", "notify"),
+            ("language_label", "language"),
+            ("language_set", "language.set"),
+            ("home_text", "home"),
+            ("reloads", "reloads"),
+            ("drawn_check", "drawn.check"),
+        ] {
+            put(name, language.say(key).to_owned());
+        }
+        let action = match self.state {
+            State::Turn => Some("turn.enter"),
+            State::Login => Some("login.go"),
+            State::Expired | State::Left => Some("again"),
+            _ => None,
+        };
+        if let Some(key) = action {
+            put("action_text", language.say(key).to_owned());
+        }
+        if self.state == State::Work {
+            put("script", language.say("work.script").to_owned());
+        }
+        if self.resend.is_some() {
+            put("note", language.say("resend").to_owned());
+        }
+    }
+
+    fn put_links(&self, put: &mut impl FnMut(&'static str, String)) {
+        let to = self.resend.unwrap_or(self.address);
+        put("queue", self.queue.to_owned());
+        put("base", self.base.to_owned());
+        put("assets", self.assets.to_owned());
+        put("identity", self.identity.to_owned());
+        put("address", to.to_owned());
+        if self.is_known {
+            put("kind", "known".to_owned());
+        }
+        if let Some(from) = self.resend {
+            put("to", from.to_owned());
+        }
+        if let Some(seconds) = self.refresh {
+            let to = self
+                .resend
+                .map(|it| format!(";url={it}"))
+                .unwrap_or_default();
+            put("refresh", format!("{seconds}{to}"));
+        }
+        match self.state {
+            State::Login => put("action", self.login.unwrap_or_default().to_owned()),
+            State::Turn | State::Expired | State::Left => put("action", to.to_owned()),
+            _ => {}
+        }
+        if self.state.can_leave() {
+            let to = encoded(to);
+            let (base, queue) = (self.base, self.queue);
+            put("can_leave", "yes".to_owned());
+            put(
+                "leave",
+                format!("{base}/api/v1/queues/{queue}/tokens/me/leave?to={to}"),
+            );
+        }
+        let brand = self.brand;
+        for (name, value) in [
+            ("event", &brand.title),
+            ("logo", &brand.logo),
+            ("accent", &brand.accent),
+            ("home", &brand.home),
+        ] {
+            if let Some(value) = value {
+                put(name, value.clone());
+            }
+        }
+        if let Some(at) = self.opens_at {
+            put("opens", rfc3339(at));
+        }
+        if let Some(start) = self.start {
+            put("start", start.to_string());
+        }
+    }
+
+    fn put_place(
+        &self,
+        place: &Place,
+        language: &Language,
+        put: &mut impl FnMut(&'static str, String),
+    ) {
+        if let Some(message) = &place.message {
+            put("message", message.clone());
+        }
+        let is_in_line = self.state.can_leave() && self.state != State::Turn;
+        let (Some(position), Some(ahead), true) = (place.position, place.ahead, is_in_line) else {
+            return;
+        };
+        let position = language.number(position);
+        if position.chars().count() > 5 {
+            put("long", "long".to_owned());
+        }
+        put("position", position);
+        put("ahead", ahead_text(language, ahead));
+        put("waiting", language.count("waiting", place.waiting));
+        put("ticket", place.ticket_number.to_string());
+        if self.state == State::Line {
+            put("wait", wait_text(language, place.eta_seconds));
+            if place.outlook.as_deref() == Some("unlikely") {
+                put("note", language.say("unlikely").to_owned());
+            }
+        }
+        if self.is_drawn {
+            put("drawn", language.say("drawn").to_owned());
+        }
+        if let Some(start) = self.start.filter(|start| *start > 0)
+            && self.state != State::Scheduled
+        {
+            let done = 100 * start.saturating_sub(ahead) / start;
+            put("progress", done.max(2).to_string());
+        }
+    }
+}
+
+fn ahead_text(language: &Language, ahead: u64) -> String {
+    match ahead {
+        0 => language.say("next").to_owned(),
+        ahead => language.count("ahead", ahead),
+    }
+}
+
+/// A range of seconds in words that promise no more than is known.
+fn wait_text(language: &Language, eta: Option<Eta>) -> String {
+    /// Longer than this it is told in hours.
+    const IN_MINUTES_S: u64 = 90 * 60;
+    let Some(Eta { min, max }) = eta else {
+        return language.say("wait.unknown").to_owned();
+    };
+    if max < 60 {
+        return language.say("wait.moment").to_owned();
+    }
+    let (unit, one, range) = if max > IN_MINUTES_S {
+        (3_600, "wait.hours", "wait.hours.range")
+    } else {
+        (60, "wait.minutes", "wait.minutes.range")
+    };
+    let (from, to) = (min / unit, max.div_ceil(unit));
+    if from < 1 || from >= to {
+        return language.count(one, to);
+    }
+    let text = language.count(range, to);
+    text.replace("{from}", &language.number(from))
+}
+
+/// Text as it may stand in the query of an address.
+pub fn encoded(text: &str) -> String {
+    let mut all = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            all.push(char::from(byte));
+        } else {
+            all.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    all
+}
+
+/// An address of this very site, which a redirect may lead to.
+pub fn is_local(address: &str) -> bool {
+    address.starts_with('/')
+        && !address.starts_with("//")
+        && !address.contains('\\')
+        && !address.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::language::Languages;
+    use super::{Brand, Eta, Place, Scene, State, encoded, is_local, wait_text};
+
+    fn place(change: serde_json::Value) -> Place {
+        let mut all = json!({
+            "state": "waiting", "ticketNumber": 7, "position": 42, "ahead": 41, "waiting": 1300,
+            "etaSeconds": { "min": 40, "max": 75 }, "paused": false, "message": null,
+        });
+        let members = all.as_object_mut().expect("an object");
+        members.extend(change.as_object().expect("an object").clone());
+        serde_json::from_value(all).expect("a place")
+    }
+
+    #[test]
+    fn a_place_is_told_as_what_it_is() {
+        for (change, state) in [
+            (json!({}), State::Line),
+            (json!({ "paused": true }), State::Paused),
+            (json!({ "outlook": "sold_out" }), State::SoldOut),
+            (json!({ "state": "scheduled" }), State::Scheduled),
+            (json!({ "state": "scheduled", "ahead": null }), State::Draw),
+            (json!({ "state": "active" }), State::Turn),
+        ] {
+            assert_eq!(State::of(&place(change.clone())), state, "{change}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_in_words_that_promise_no_more_than_is_known() {
+        let languages = Languages::default();
+        let english = languages.chosen("en").expect("English");
+        let told = |min, max| wait_text(english, Some(Eta { min, max }));
+        assert_eq!(told(0, 59), "less than a minute");
+        assert_eq!(told(40, 75), "about 2 minutes");
+        assert_eq!(told(61, 200), "1 to 4 minutes");
+        assert_eq!(told(60, 60), "about 1 minute");
+        assert_eq!(told(5_000, 9_000), "1 to 3 hours");
+        assert_eq!(wait_text(english, None), "cannot be said yet");
+    }
+
+    #[test]
+    fn every_state_has_its_words_in_every_language() {
+        let languages = Languages::default();
+        let brand = Brand::default();
+        for state in [
+            State::Line,
+            State::Paused,
+            State::Scheduled,
+            State::Draw,
+            State::SoldOut,
+            State::Turn,
+            State::Join,
+            State::Work,
+            State::Login,
+            State::Expired,
+            State::Full,
+            State::Closed,
+            State::Away,
+            State::Limited,
+            State::Left,
+        ] {
+            let scene = Scene {
+                state,
+                place: None,
+                queue: "main",
+                opens_at: None,
+                is_drawn: false,
+                start: None,
+                address: "/",
+                resend: None,
+                refresh: None,
+                login: None,
+                identity: "open",
+                is_known: false,
+                brand: &brand,
+                base: "",
+                assets: "/usher/x",
+            };
+            for language in languages.iter() {
+                // A text that is missing panics in debug builds.
+                let values = scene.values(language, &languages);
+                assert!(values.contains_key("lead"), "{state:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_an_address_of_this_site_is_one_to_go_back_to() {
+        assert!(is_local("/a?b=c%20d"));
+        for odd in [
+            "",
+            "a",
+            "//evil.example",
+            "/\\evil.example",
+            "https://e.example",
+            "/a\nb",
+        ] {
+            assert!(!is_local(odd), "{odd:?}");
+        }
+        assert_eq!(encoded("/a?b=c&d=é"), "/a%3Fb%3Dc%26d%3D%C3%A9");
+    }
+}

@@ -1,0 +1,266 @@
+// Brings the waiting page to life. The server has painted it already; this keeps it true.
+
+import { Usher, randomId } from "./usher.js";
+import { Phrases, clock } from "./phrases.js";
+
+const ANNOUNCE_MS = 20_000;
+/** A visitor who looks the other way is brought in when so little of the claim is left. */
+const LAST_SECONDS = 12;
+/** Time to read that it is one's turn. */
+const TURN_MS = 1_500;
+
+const page = document.querySelector("[data-usher-page]");
+const folder = new URL(".", import.meta.url);
+const { queue, base, to, opens, identity } = page.dataset;
+const slots = Object.fromEntries([...document.querySelectorAll("[data-usher]")].map((it) => [it.dataset.usher, it]));
+const usher = new Usher({ queue, base: new URL(base || "/", location.href) });
+const phrases = await Phrases.load(folder, document.documentElement.lang);
+
+const ICONS = { paused: "paused", away: "paused", offline: "paused", limited: "paused", full: "paused", turn: "turn", closed: "over", soldout: "over", expired: "over", left: "over" };
+const event = document.querySelector(".brand span")?.textContent;
+
+let state = document.documentElement.dataset.state;
+let place = page.dataset.place ? JSON.parse(page.dataset.place) : null;
+let opensAt = opens ? new Date(opens) : null;
+let deadline = null;
+let progress = Number(slots.progress?.getAttribute("value") ?? 0);
+let announced = { at: 0, text: "" };
+let isEntering = false;
+let wantsSound = null;
+
+// ---- what is seen
+
+function put(slot, text) {
+  const element = slots[slot];
+  if (element && element.textContent !== text) element.textContent = text;
+}
+
+/** Hides what holds the slot where there is nothing to say. */
+function show(slot, text, holder = slots[slot]?.parentElement) {
+  put(slot, text ?? "");
+  if (holder) holder.hidden = text === null || text === undefined || text === "";
+}
+
+function stateOf(place) {
+  if (place.state === "active") return "turn";
+  if (place.state === "scheduled") return place.ahead === null ? "draw" : "scheduled";
+  if (place.outlook === "sold_out") return "soldout";
+  return place.paused ? "paused" : "line";
+}
+
+function paint(next) {
+  const hasChanged = next !== state;
+  state = next;
+  document.documentElement.dataset.state = state;
+  const time = opensAt ? phrases.instant(opensAt) : "";
+  const title = phrases.say(`${state === "work" ? "join" : state}.title`);
+  put("title", title);
+  put("lead", phrases.say(`${state}.lead`, { time }));
+  const isInLine = place && ["line", "paused", "scheduled", "soldout"].includes(state) && place.position !== null;
+  const position = isInLine ? phrases.number(place.position) : null;
+  show("position", position);
+  slots.position?.classList.toggle("long", (position?.length ?? 0) > 5);
+  put("ahead", isInLine ? phrases.ahead(place.ahead) : "");
+  show("wait", isInLine && state === "line" ? phrases.wait(place.etaSeconds) : null);
+  if (isInLine) {
+    put("waiting", phrases.count("waiting", place.waiting));
+    put("ticket", String(place.ticketNumber));
+  }
+  const facts = slots.ticket?.closest(".facts");
+  if (facts) facts.hidden = !isInLine;
+  advance(isInLine && state !== "scheduled");
+  show("message", place?.message);
+  if (place?.outlook === "unlikely" && state === "line") show("note", phrases.say("unlikely"), slots.note);
+  act();
+  tick();
+  document.title = [position, title, event].filter(Boolean).join(" · ");
+  document.querySelector('link[rel="icon"]').href = new URL(`icon-${ICONS[state] ?? "line"}.svg`, folder);
+  announce(hasChanged, [title, isInLine ? phrases.ahead(place.ahead) : "", place?.message].filter(Boolean).join(". "));
+}
+
+/** The bar never goes back, whatever the line does. */
+function advance(isShown) {
+  if (!slots.progress) return;
+  const key = `${usher.name}:${place?.ticketNumber}`;
+  const start = Math.max(Number(page.dataset.start) || 0, Number(stored(key)) || 0, place?.ahead ?? 0);
+  if (isShown && start) {
+    stored(key, start);
+    progress = Math.max(progress, Math.floor(100 * (1 - place.ahead / start)));
+    slots.progress.value = Math.max(progress, 2);
+  }
+  slots.progress.hidden = !(isShown && start);
+}
+
+function stored(key, value) {
+  try {
+    if (value !== undefined) sessionStorage.setItem(key, value);
+    return sessionStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+/** The one button of this state, and the way out of the line. */
+function act() {
+  const again = ["expired", "left"].includes(state) ? phrases.say("again") : null;
+  const text = state === "turn" ? phrases.say("turn.enter") : again;
+  if (slots.action && state !== "login") {
+    show("action", text, slots.action);
+    if (text) slots.action.href = to || location.href;
+  }
+  if (slots.leave) slots.leave.hidden = !["line", "paused", "scheduled", "draw", "soldout", "turn"].includes(state);
+  if (slots.wishes) slots.wishes.hidden = !["line", "paused", "scheduled", "draw", "soldout"].includes(state);
+}
+
+/** Screen readers hear a change of state at once, and the rest every 20 seconds at most. */
+function announce(isUrgent, text) {
+  if (text === announced.text || (!isUrgent && Date.now() - announced.at < ANNOUNCE_MS)) return;
+  announced = { at: Date.now(), text };
+  put("announce", text);
+}
+
+/** The clock of a scheduled queue runs by the gateway's time, that of a claim by our own. */
+function tick() {
+  let left = null;
+  if (["scheduled", "draw"].includes(state) && opensAt) left = (opensAt - usher.now()) / 1_000;
+  if (state === "turn" && deadline !== null) left = (deadline - performance.now()) / 1_000;
+  put("clock_label", phrases.say(state === "turn" ? "turn.left" : "scheduled.left"));
+  show("clock", left === null || left < 0 ? null : clock(left));
+  if (state === "turn" && left !== null && left < LAST_SECONDS) enter();
+}
+setInterval(tick, 1_000);
+
+// ---- what is done
+
+/** To what was asked for; a form is not sent again by itself. */
+function enter() {
+  if (isEntering) return;
+  isEntering = true;
+  if (to) location.replace(to + location.hash);
+  else location.reload();
+}
+
+function turn() {
+  deadline = place.expiresInSeconds === null ? null : performance.now() + place.expiresInSeconds * 1_000;
+  ring();
+  if (!document.hidden) setTimeout(enter, TURN_MS);
+  else document.addEventListener("visibilitychange", () => setTimeout(enter, TURN_MS), { once: true });
+}
+
+function ring() {
+  if (wantsSound) {
+    for (const [at, pitch] of [[0, 660], [0.25, 880], [0.5, 1_100]]) {
+      const [tone, volume] = [wantsSound.createOscillator(), wantsSound.createGain()];
+      tone.frequency.value = pitch;
+      volume.gain.setValueAtTime(0.2, wantsSound.currentTime + at);
+      volume.gain.exponentialRampToValueAtTime(0.001, wantsSound.currentTime + at + 0.4);
+      tone.connect(volume).connect(wantsSound.destination);
+      tone.start(wantsSound.currentTime + at);
+      tone.stop(wantsSound.currentTime + at + 0.4);
+    }
+  }
+  if (slots.notify?.checked && document.hidden) {
+    const shown = new Notification(phrases.say("turn.title"), { body: event ?? "", tag: usher.name });
+    shown.onclick = () => window.focus();
+  }
+}
+
+function wishes() {
+  if (slots.sound) slots.sound.onchange = () => (wantsSound = slots.sound.checked ? new AudioContext() : null);
+  if (!slots.notify) return;
+  if (!("Notification" in window)) slots.notify.parentElement.hidden = true;
+  slots.notify.onchange = async () => {
+    if (slots.notify.checked) slots.notify.checked = (await Notification.requestPermission()) === "granted";
+  };
+}
+
+function leaving() {
+  slots.leave?.addEventListener("submit", (submit) => {
+    if (!slots.sure?.showModal || slots.sure.returnValue === "leave") return;
+    submit.preventDefault();
+    slots.sure.returnValue = "";
+    slots.sure.onclose = () => slots.sure.returnValue === "leave" && slots.leave.requestSubmit();
+    slots.sure.showModal();
+  });
+  slots.language?.querySelector("select").addEventListener("change", () => slots.language.requestSubmit());
+  const button = slots.language?.querySelector("button");
+  if (button) button.hidden = true;
+  slots.action?.addEventListener("click", (click) => {
+    if (state === "login") return;
+    click.preventDefault();
+    enter();
+  });
+}
+
+// ---- what is heard
+
+function hear(news) {
+  if (isEntering) return;
+  if (news.type === "gone") return paint(news.code === "QUEUE_UNKNOWN" ? "closed" : "expired");
+  if (news.type === "store") {
+    if (news.away !== false) paint(navigator.onLine ? "away" : "offline");
+    return;
+  }
+  if (news.type === "message" && place) place.message = news.message;
+  if (news.type === "paused" && place) {
+    place.paused = news.paused;
+    if (news.paused) place.etaSeconds = null;
+  }
+  if (news.place) {
+    const was = place?.state;
+    place = news.place;
+    if (place.state === "active" && was !== "active") turn();
+    if (place.state === "scheduled" && was !== "scheduled") schedule();
+  }
+  if (place) paint(stateOf(place));
+}
+
+async function schedule() {
+  const status = await usher.status().catch(() => null);
+  if (status?.opensAt) opensAt = new Date(status.opensAt);
+  if (place) paint(stateOf(place));
+}
+
+/** Joins where the server left it to us: a puzzle is asked for, or the page was loaded ahead of time. */
+async function join() {
+  if (document.prerendering) await new Promise((shown) => document.addEventListener("prerenderingchange", shown, { once: true }));
+  usher.addEventListener("work", ({ detail }) => {
+    if (state !== "work") paint("work");
+    slots.progress.hidden = false;
+    slots.progress.value = Math.round(detail.done * 100);
+  });
+  const known = page.dataset.kind === "known";
+  const userId = identity === "open" ? stored(`${usher.name}:user`) ?? randomId() : undefined;
+  if (userId) stored(`${usher.name}:user`, userId);
+  place = known ? await usher.place() : await usher.join({ userId });
+  progress = 0;
+  if (place.state === "active") turn();
+  paint(stateOf(place));
+}
+
+function refused(refusal) {
+  const named = { QUEUE_FULL: "full", QUEUE_CLOSED: "closed", RATE_LIMITED: "limited", TOKEN_EXPIRED: "expired", TOKEN_INVALID: "expired", TOKEN_MISSING: "expired", QUEUE_UNKNOWN: "closed" };
+  paint(named[refusal.code] ?? (navigator.onLine ? "away" : "offline"));
+  return ["expired", "closed"].includes(state) ? null : Math.max(refusal.retryAfterMs ?? 0, 2_000);
+}
+
+async function live() {
+  wishes();
+  leaving();
+  act();
+  if (["login", "expired", "closed", "left"].includes(state)) return;
+  while (!place) {
+    try {
+      await join();
+    } catch (refusal) {
+      const pauseMs = refused(refusal);
+      if (pauseMs === null) return;
+      await new Promise((done) => setTimeout(done, pauseMs * (1 + Math.random() / 2)));
+    }
+  }
+  if (opens || place.state === "scheduled") schedule();
+  paint(stateOf(place));
+  for await (const news of usher.watch()) hear(news);
+}
+
+await live();

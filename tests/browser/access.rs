@@ -1,0 +1,70 @@
+//! What axe-core finds against people who hear a page, or see it badly. It comes by npm into `target/`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::driver::Browser;
+use crate::site::Site;
+
+/// The rules of axe-core; `None` where npm is not there or cannot fetch them.
+fn rules() -> Option<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let folder: PathBuf = root.join("target/usher/axe");
+    let script = folder.join("node_modules/axe-core/axe.min.js");
+    if !script.exists() {
+        fs::create_dir_all(&folder).unwrap();
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]);
+        let npm = npm.arg("--prefix").arg(&folder).arg("axe-core@4").status();
+        if !npm.is_ok_and(|it| it.success()) {
+            eprintln!("NOT TESTED: axe-core cannot be had, because npm is not there or reaches nobody");
+            return None;
+        }
+    }
+    Some(fs::read_to_string(script).unwrap())
+}
+
+/// What is found in the page, whatever its severity.
+async fn findings(browser: &Browser, rules: &str) -> Vec<String> {
+    browser.run(rules).await;
+    let found = browser
+        .run("return axe.run(document).then((it) => it.violations.map((one) => [one.id, one.nodes.map((node) => node.html)]))")
+        .await;
+    found.as_array().unwrap().iter().map(Value::to_string).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_found_in_any_state_light_or_dark() {
+    let Some(rules) = rules() else { return };
+    let site = Site::open().await;
+    site.rule(json!({ "maxActive": 1, "message": "Doors at the north side.", "title": "Aurora" }))
+        .await;
+    let inside = site.join().await;
+    let visitor = site.visitor().await;
+    for (change, state) in [
+        (json!({}), "line"),
+        (json!({ "state": "paused" }), "paused"),
+        (json!({ "state": "open", "opensAt": "2099-01-01T10:00:00Z" }), "scheduled"),
+        (json!({ "state": "open", "opensAt": null, "accentColor": "#ffd400" }), "line"),
+    ] {
+        site.rule(change).await;
+        visitor.go(&site.at(&site.gated)).await;
+        visitor.waits_as(state).await;
+        for is_dark in [false, true] {
+            visitor.size(400, 900, is_dark).await;
+            assert_eq!(findings(&visitor, &rules).await, Vec::<String>::new(), "{state}");
+        }
+        visitor.screen(&format!("access-{state}")).await;
+    }
+    visitor.go(&site.at("/usher/left")).await;
+    assert_eq!(findings(&visitor, &rules).await, Vec::<String>::new(), "left");
+    visitor.go(&site.at("/console/")).await;
+    visitor.sees("document.querySelector('#queue:not([hidden])')").await;
+    visitor.size(1280, 1000, false).await;
+    assert_eq!(findings(&visitor, &rules).await, Vec::<String>::new(), "console");
+    drop(inside);
+    visitor.end().await;
+}
