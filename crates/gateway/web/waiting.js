@@ -102,12 +102,11 @@ function stored(key, value) {
 
 /** The one button of this state, and the way out of the line. */
 function act() {
-  const again = ["expired", "left"].includes(state) ? phrases.say("again") : null;
-  const text = state === "turn" ? phrases.say("turn.enter") : again;
   if (slots.action && state !== "login") {
-    show("action", text, slots.action);
-    if (text) slots.action.href = to || location.href;
+    show("action", state === "turn" ? phrases.say("turn.enter") : null, slots.action);
+    slots.action.href = to || location.href;
   }
+  if (slots.again) slots.again.hidden = !["expired", "left"].includes(state);
   if (slots.leave) slots.leave.hidden = !["line", "paused", "scheduled", "draw", "soldout", "turn"].includes(state);
   if (slots.wishes) slots.wishes.hidden = !["line", "paused", "scheduled", "draw", "soldout"].includes(state);
 }

@@ -5,6 +5,7 @@
 //! it listens on 127.0.0.1 only, writes in its own folder only, and never uses a server of the system.
 //! It knows no other crate of this workspace: programs are binaries with environment variables.
 
+mod browser;
 mod files;
 mod kafka;
 mod keys;
@@ -17,6 +18,7 @@ mod stack;
 mod supervised;
 mod wait;
 
+pub use browser::ChromeDriver;
 pub use files::{Profile, Scratch, TlsFiles, binary, find_program, is_root};
 pub use kafka::{Kafka, KafkaLogin, KafkaOptions};
 pub use keys::Keys;

@@ -13,8 +13,10 @@ use uuid::Uuid;
 use super::navigation::{self, header_text};
 use super::place::{self, PlaceState};
 use crate::identity::Identity;
+use crate::pages::accent::Accent;
 use crate::pages::asset::gzip;
 use crate::pages::view::{Brand, Place, Scene, State};
+use crate::queue::policy::Look;
 use crate::queue::{QueueId, UserId};
 use crate::token::TokenError;
 use crate::{Gateway, admission, credential, proxy};
@@ -67,18 +69,14 @@ pub async fn take_place(
     user: Option<UserId>,
 ) -> Result<Joined, Problem> {
     let now = app.clock.now();
-    let queue = app.queues.open(queue).await?;
+    let queue = app.queue(queue).await?;
     if let Some(source) = proxy::source(request, app.trusted_hops) {
         app.issue_limit.take(source, now)?;
     }
-    let permit = app.permit().await;
-    let joined = queue
-        .join(user.unwrap_or_else(|| UserId(Uuid::new_v4())))
-        .await?;
-    drop(permit);
-    let standing = app.record(&queue, &joined.ticket, Ok(joined.standing))?;
-    let place = place::Place::of(&queue, &joined.ticket, &standing, now);
-    let token = app.token(queue.id(), &joined.ticket);
+    let user = user.unwrap_or_else(|| UserId(Uuid::new_v4()));
+    let joined = app.visits.join(&queue, user).await?;
+    let place = place::Place::of(&joined.visit, now);
+    let token = app.token(queue.id(), &joined.visit.ticket);
     let mut cookies = vec![credential::cookie(queue.id(), &token, app.cookie)];
     if let Some(ahead) = place.ahead.filter(|_| joined.created) {
         let name = format!("{START}{}", queue.id());
@@ -192,7 +190,7 @@ impl Shown {
         status: StatusCode,
         cookies: &[HeaderValue],
     ) -> HttpResponse {
-        let queue = app.queues.open(&self.queue).await.ok();
+        let queue = app.queue(&self.queue).await.ok();
         let snapshot = queue.as_ref().map(|it| it.snapshot());
         let policy = snapshot.as_ref().map(|it| &it.policy);
         let lottery = snapshot.as_ref().and_then(|it| it.lottery());
@@ -210,7 +208,7 @@ impl Shown {
         };
         let start = credential::kept(request, &format!("{START}{}", self.queue));
         let start = start.and_then(|it| it.parse().ok());
-        let brand = Brand::default();
+        let brand = policy.map(|it| brand_of(&it.look)).unwrap_or_default();
         let scene = Scene {
             state: self.state,
             queue: self.queue.as_str(),
@@ -238,7 +236,8 @@ impl Shown {
         let language = app.pages.language(chosen.as_deref(), accepted);
         let html = app.pages.waiting(&scene, language);
         let mut answer = HttpResponse::build(status);
-        head(&mut answer, app, language.tag());
+        let pictures = brand.logo.as_deref().and_then(origin_of);
+        head(&mut answer, app, language.tag(), pictures.as_deref());
         if let Some(seconds) = refresh {
             answer.insert_header((header::RETRY_AFTER, seconds));
         }
@@ -247,6 +246,27 @@ impl Shown {
         }
         body(&mut answer, request, html)
     }
+}
+
+fn brand_of(look: &Look) -> Brand {
+    Brand {
+        title: look.title.clone(),
+        logo: look.logo_url.clone(),
+        accent: look.accent_color.as_deref().and_then(accent_address),
+        home: look.home_url.clone(),
+    }
+}
+
+fn accent_address(colour: &str) -> Option<String> {
+    let accent: Accent = colour.parse().ok()?;
+    Some(format!("/usher/accent/{accent}.css"))
+}
+
+/// Where a picture comes from, for the policy of the page.
+fn origin_of(address: &str) -> Option<String> {
+    let (scheme, rest) = address.split_once("://")?;
+    let host = rest.split('/').next()?;
+    Some(format!("{scheme}://{host}"))
 }
 
 /// Whether the visitor shows a token of this queue, be its visit over or not.
@@ -271,7 +291,12 @@ fn absolute(app: &Gateway, request: &HttpRequest) -> String {
 }
 
 /// Headers of a page of ours: for this visitor now, and no script but our own.
-fn head(answer: &mut actix_web::HttpResponseBuilder, app: &Gateway, language: &str) {
+fn head(
+    answer: &mut actix_web::HttpResponseBuilder,
+    app: &Gateway,
+    language: &str,
+    pictures: Option<&str>,
+) {
     let framed = app.cookie.same_site == credential::SameSite::None;
     let framed = if framed {
         app.cors_origins.0.join(" ")
@@ -279,8 +304,9 @@ fn head(answer: &mut actix_web::HttpResponseBuilder, app: &Gateway, language: &s
         String::new()
     };
     let policy = format!(
-        "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; \
-         frame-ancestors 'self' {framed}"
+        "default-src 'self'; img-src 'self' {}; base-uri 'none'; object-src 'none'; form-action 'self'; \
+         frame-ancestors 'self' {framed}",
+        pictures.unwrap_or_default()
     );
     answer
         .content_type("text/html; charset=utf-8")

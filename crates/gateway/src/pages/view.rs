@@ -8,15 +8,18 @@ use super::language::{Language, Languages};
 use super::template::{Value, Values};
 
 /// The names that a template may use.
-pub const NAMES: [&str; 56] = [
+pub const NAMES: [&str; 59] = [
     "accent",
     "action",
     "action_text",
     "address",
+    "again",
+    "again_text",
     "ahead",
     "assets",
     "base",
     "can_leave",
+    "can_rejoin",
     "clock",
     "clock_label",
     "dir",
@@ -294,13 +297,13 @@ impl Scene<'_> {
             ("home_text", "home"),
             ("reloads", "reloads"),
             ("drawn_check", "drawn.check"),
+            ("again_text", "again"),
         ] {
             put(name, language.say(key).to_owned());
         }
         let action = match self.state {
             State::Turn => Some("turn.enter"),
             State::Login => Some("login.go"),
-            State::Expired | State::Left => Some("again"),
             _ => None,
         };
         if let Some(key) = action {
@@ -336,12 +339,19 @@ impl Scene<'_> {
         }
         match self.state {
             State::Login => put("action", self.login.unwrap_or_default().to_owned()),
-            State::Turn | State::Expired | State::Left => put("action", to.to_owned()),
+            State::Turn => put("action", to.to_owned()),
             _ => {}
+        }
+        let (base, queue) = (self.base, self.queue);
+        put(
+            "again",
+            format!("{base}/usher/join?queue={queue}&to={}", encoded(to)),
+        );
+        if matches!(self.state, State::Expired | State::Left) {
+            put("can_rejoin", "yes".to_owned());
         }
         if self.state.can_leave() {
             let to = encoded(to);
-            let (base, queue) = (self.base, self.queue);
             put("can_leave", "yes".to_owned());
             put(
                 "leave",

@@ -1,0 +1,201 @@
+//! A browser, as far as these tests need one (W3C WebDriver, and Chromium's own commands).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::Client;
+use serde_json::{Value, json};
+use testbed::eventually;
+
+/// Far longer than anything here takes, on a machine that has much else to do.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One browser with a profile of its own.
+pub struct Browser {
+    client: Client,
+    session: String,
+}
+
+impl Browser {
+    /// Starts one.
+    pub async fn open(driver: &str) -> Self {
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-background-networking",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            "--window-size=900,1000",
+        ];
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "chrome",
+            "goog:chromeOptions": { "args": arguments },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        }}});
+        let mut browser = Self {
+            client: Client::new(),
+            session: format!("{driver}/session"),
+        };
+        let session = browser.ask("", &wanted).await;
+        let id = session["sessionId"].as_str().unwrap();
+        browser.session = format!("{driver}/session/{id}");
+        browser
+    }
+
+    async fn ask(&self, path: &str, body: &Value) -> Value {
+        let request = self.client.post(format!("{}{path}", self.session));
+        let answer = request.json(body).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        assert!(
+            answer["value"]["error"].is_null(),
+            "{path}: {}",
+            answer["value"]
+        );
+        answer["value"].clone()
+    }
+
+    /// A command of Chromium's own (DevTools protocol).
+    pub async fn tell(&self, command: &str, parameters: Value) -> Value {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.ask("/goog/cdp/execute", &body).await
+    }
+
+    /// Goes to an address, and waits until it is loaded.
+    pub async fn go(&self, address: &str) {
+        self.ask("/url", &json!({ "url": address })).await;
+    }
+
+    /// What a function body gives, run in the page.
+    pub async fn run(&self, script: &str) -> Value {
+        let body = json!({ "script": script, "args": [] });
+        self.ask("/execute/sync", &body).await
+    }
+
+    /// Whether an expression is true in the page now; not while it is being loaded.
+    async fn holds(&self, expression: &str) -> bool {
+        let body = json!({ "script": format!("return Boolean({expression})"), "args": [] });
+        let request = self.client.post(format!("{}/execute/sync", self.session));
+        let answer: Value = request
+            .json(&body)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        answer["value"] == true
+    }
+
+    /// Waits until an expression is true in the page.
+    pub async fn sees(&self, expression: &str) {
+        let what = format!("the page to show {expression}");
+        let shown = async || self.holds(expression).await.then_some(());
+        let end = tokio::time::timeout(PATIENCE, eventually(PATIENCE * 2, &what, shown)).await;
+        if end.is_err() {
+            let page = self.run("return document.body.innerText").await;
+            panic!("{what}; it shows {page}, and said {:?}", self.said().await);
+        }
+    }
+
+    /// The text of what a selector finds first.
+    pub async fn text(&self, selector: &str) -> String {
+        let script = format!(
+            "return document.querySelector({})?.innerText",
+            json!(selector)
+        );
+        self.run(&script)
+            .await
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// The waiting page's state.
+    pub async fn waits_as(&self, state: &str) {
+        self.sees(&format!(
+            "document.documentElement.dataset.state === '{state}'"
+        ))
+        .await;
+    }
+
+    /// Presses what a selector finds, as a person does.
+    pub async fn press(&self, selector: &str) {
+        let wanted = json!({ "using": "css selector", "value": selector });
+        let found = self.ask("/element", &wanted).await;
+        let id = found.as_object().unwrap().values().next().unwrap();
+        let id = id.as_str().unwrap().to_owned();
+        self.ask(&format!("/element/{id}/click"), &json!({})).await;
+    }
+
+    /// Presses keys, one after the other.
+    pub async fn keys(&self, keys: &[&str]) {
+        let mut actions = Vec::new();
+        for key in keys {
+            actions.push(json!({ "type": "keyDown", "value": key }));
+            actions.push(json!({ "type": "keyUp", "value": key }));
+        }
+        let body = json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] });
+        self.ask("/actions", &body).await;
+    }
+
+    /// A screen of this width and height, in CSS pixels.
+    pub async fn size(&self, width: u32, height: u32, is_dark: bool) {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 2, "mobile": true });
+        self.tell("Emulation.setDeviceMetricsOverride", size).await;
+        let scheme = if is_dark { "dark" } else { "light" };
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.tell(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        )
+        .await;
+    }
+
+    /// Scripts of pages do not run from the next page on.
+    pub async fn no_scripts(&self) {
+        let off = json!({ "value": true });
+        self.tell("Emulation.setScriptExecutionDisabled", off).await;
+    }
+
+    /// Keeps a picture of the page.
+    pub async fn screen(&self, name: &str) {
+        let request = self.client.get(format!("{}/screenshot", self.session));
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        let picture = answer["value"].as_str().unwrap();
+        let folder = screens();
+        fs::create_dir_all(&folder).unwrap();
+        let picture = BASE64_STANDARD.decode(picture).unwrap();
+        fs::write(folder.join(format!("{name}.png")), picture).unwrap();
+    }
+
+    /// What the page complained of since it was asked last.
+    pub async fn said(&self) -> Vec<String> {
+        let entries = self.ask("/se/log", &json!({ "type": "browser" })).await;
+        let serious = entries.as_array().unwrap().iter();
+        let serious = serious.filter(|entry| entry["level"] == "SEVERE");
+        let words = serious.map(|entry| entry["message"].as_str().unwrap().to_owned());
+        // What is behind the gateway has no icon, and a browser asks for one.
+        words.filter(|it| !it.contains("favicon.ico")).collect()
+    }
+
+    /// Ends the browser. The console is empty, so nothing was forbidden and nothing failed.
+    pub async fn close(self) {
+        assert_eq!(self.said().await, Vec::<String>::new());
+        self.end().await;
+    }
+
+    /// Ends the browser of a page that had reason to complain.
+    pub async fn end(self) {
+        let _ = self.client.delete(&self.session).send().await;
+    }
+}
+
+fn screens() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    root.join("target/usher/screens")
+}

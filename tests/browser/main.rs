@@ -1,0 +1,11 @@
+//! What people see, in a real browser: Chromium, driven over WebDriver.
+//!
+//! A violation of the content security policy or an error on the console fails the test that made it.
+//! Pictures of what was seen are kept under `target/usher/screens/`.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod driver;
+mod language;
+mod script;
+mod site;
+mod waiting;

@@ -1,0 +1,185 @@
+//! The road of a visitor from the first request to the inside.
+
+use serde_json::json;
+
+use crate::site::{GATED, INSIDE, Site};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_is_inside_at_once_and_the_second_sees_the_line_move_and_enters() {
+    let site = Site::open().await;
+    site.rule(json!({ "maxActive": 1, "message": "Doors at the north side." }))
+        .await;
+    let first = site.visitor().await;
+    first.sees(INSIDE).await;
+    let between = site.join().await;
+    let second = site.visitor().await;
+    second.waits_as("line").await;
+    assert_eq!(second.text("[data-usher=position]").await, "2");
+    assert_eq!(
+        second.text("[data-usher=ahead]").await,
+        "1 person is ahead of you"
+    );
+    assert_eq!(
+        second.text("[data-usher=message]").await,
+        "Doors at the north side."
+    );
+    second.screen("waiting").await;
+    site.leave(&between).await;
+    second
+        .sees("document.querySelector('[data-usher=position]').innerText === '1'")
+        .await;
+    assert_eq!(second.text("[data-usher=ahead]").await, "You are next");
+    let progress = second
+        .run("return document.querySelector('progress').value")
+        .await;
+    assert_eq!(progress, 100, "of one who was ahead nobody is");
+    let leave = "fetch('/api/v1/queues/main/tokens/me', { method: 'DELETE' })";
+    first
+        .run(&format!("return {leave}.then((it) => it.status)"))
+        .await;
+    second.sees(INSIDE).await;
+    let address = second.run("return location.pathname").await;
+    assert_eq!(address, GATED, "the address that was asked for");
+    second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_operator_says_is_seen_and_the_end_of_a_pause_lets_in() {
+    let site = Site::open().await;
+    site.rule(json!({ "state": "paused" })).await;
+    let visitor = site.visitor().await;
+    visitor.waits_as("paused").await;
+    visitor.screen("paused").await;
+    site.rule(json!({ "message": "The band is late." })).await;
+    visitor
+        .sees("document.querySelector('.message').innerText.includes('The band is late.')")
+        .await;
+    site.rule(json!({ "state": "open" })).await;
+    visitor.sees(INSIDE).await;
+    visitor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_tabs_of_a_visitor_share_one_stream_and_one_place() {
+    let site = Site::open().await;
+    site.rule(json!({ "maxActive": 1 })).await;
+    let inside = site.join().await;
+    let visitor = site.visitor().await;
+    visitor.waits_as("line").await;
+    for _ in 0..2 {
+        visitor.run(&format!("window.open('{GATED}')")).await;
+    }
+    let streams =
+        "performance.getEntriesByType('resource').filter((it) => it.name.endsWith('/events'))";
+    assert!(
+        visitor
+            .run(&format!("return {streams}.length"))
+            .await
+            .as_u64()
+            <= Some(1)
+    );
+    let status = "const it = await fetch('/api/v1/queues/main'); return (await it.json()).waiting";
+    let waiting = visitor
+        .run(&format!("return (async () => {{ {status} }})()"))
+        .await;
+    assert_eq!(waiting, 1, "three tabs are one visitor");
+    site.leave(&inside).await;
+    visitor.sees(INSIDE).await;
+    visitor.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_store_is_told_and_the_place_is_found_again() {
+    let mut site = Site::with(&[("GATEWAY_RECOVERY_S", "2")]).await;
+    site.rule(json!({ "maxActive": 1 })).await;
+    let inside = site.join().await;
+    let visitor = site.visitor().await;
+    visitor.waits_as("line").await;
+    let ticket = visitor.text("[data-usher=ticket]").await;
+    site.stack.redis.kill();
+    visitor.waits_as("away").await;
+    visitor.screen("away").await;
+    site.stack.redis.restart().unwrap();
+    visitor
+        .sees("['line', 'paused'].includes(document.documentElement.dataset.state)")
+        .await;
+    assert_eq!(
+        visitor.text("[data-usher=ticket]").await,
+        ticket,
+        "the own ticket"
+    );
+    drop(inside);
+    visitor.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_tab_shows_the_truth_when_it_wakes() {
+    let site = Site::open().await;
+    site.rule(json!({ "maxActive": 1 })).await;
+    let inside = site.join().await;
+    let visitor = site.visitor().await;
+    visitor.waits_as("line").await;
+    visitor
+        .tell("Page.setWebLifecycleState", json!({ "state": "frozen" }))
+        .await;
+    site.rule(json!({ "message": "Said while you slept." }))
+        .await;
+    site.leave(&inside).await;
+    visitor
+        .tell("Page.setWebLifecycleState", json!({ "state": "active" }))
+        .await;
+    visitor.sees(INSIDE).await;
+    visitor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_streams_are_refused_the_place_is_polled() {
+    let site = Site::with(&[("GATEWAY_STREAMS", "1")]).await;
+    site.rule(json!({ "maxActive": 1 })).await;
+    let inside = site.join().await;
+    let first = site.visitor().await;
+    first
+        .sees("performance.getEntriesByType('resource').some((it) => it.name.endsWith('/events'))")
+        .await;
+    let second = site.visitor().await;
+    second.waits_as("line").await;
+    site.leave(&inside).await;
+    first.sees(INSIDE).await;
+    site.rule(json!({ "maxActive": 2 })).await;
+    second.sees(INSIDE).await;
+    second.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_costs_work_is_worked_for_in_the_browser() {
+    let site = Site::with(&[("GATEWAY_POW_BITS", "14")]).await;
+    let visitor = site.visitor().await;
+    visitor.sees(INSIDE).await;
+    visitor.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keyboard_is_enough_to_leave_and_to_come_back() {
+    let site = Site::open().await;
+    site.rule(json!({ "maxActive": 1 })).await;
+    let _inside = site.join().await;
+    let visitor = site.visitor().await;
+    visitor.waits_as("line").await;
+    visitor
+        .sees("!document.querySelector('[data-usher=wishes]').hidden")
+        .await;
+    let (tab, enter) = ("\u{e004}", "\u{e007}");
+    visitor.run("document.querySelector('h1').focus()").await;
+    let is_leaving = "return document.activeElement.closest('form')?.dataset.usher === 'leave'";
+    while visitor.run(is_leaving).await != true {
+        visitor.keys(&[tab]).await;
+    }
+    visitor.keys(&[enter]).await;
+    visitor.sees("document.querySelector('dialog').open").await;
+    visitor.screen("leaving").await;
+    visitor.keys(&[tab, enter]).await;
+    visitor.waits_as("left").await;
+    visitor.keys(&[tab, enter]).await;
+    visitor.waits_as("line").await;
+    visitor.close().await;
+}
