@@ -1,20 +1,20 @@
 //! A gateway with a service behind it, and browsers that come to it.
 
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use testbed::{ChromeDriver, Scratch, Stack, StackOptions};
 use uuid::Uuid;
 
 use crate::driver::Browser;
 
-/// What only those who are inside see.
-pub const GATED: &str = "/api/v1/concerts/00000000-0000-0000-0000-000000000000/schedules";
-/// Found in what is behind [`GATED`], which knows no such concert.
-pub const INSIDE: &str = "document.body.innerText.includes('CONCERT_NOT_FOUND')";
+/// True in what only those who are inside see.
+pub const INSIDE: &str = "document.body.innerText.includes('\"items\"')";
 
 /// The processes.
 pub struct Site {
     pub stack: Stack,
+    /// The path that only those who are inside see.
+    pub gated: String,
     driver: ChromeDriver,
     client: Client,
     _scratch: Scratch,
@@ -32,12 +32,20 @@ impl Site {
         let mut options = StackOptions::new(scratch.path());
         let variable = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         options.gateway_environment = variables.iter().map(variable).collect();
-        Self {
+        let mut site = Self {
             stack: Stack::start(options).unwrap(),
+            gated: String::new(),
             driver: ChromeDriver::start(&scratch.path().join("driver")).unwrap(),
             client: Client::new(),
             _scratch: scratch,
-        }
+        };
+        let concert = json!({ "title": "A night at the tests", "queue": "main" });
+        let made = site
+            .operate(Method::POST, "/api/v1/admin/concerts", &concert)
+            .await;
+        let id = made["id"].as_str().unwrap();
+        site.gated = format!("/api/v1/concerts/{id}/schedules");
+        site
     }
 
     /// A browser that nobody used before.
@@ -53,18 +61,34 @@ impl Site {
     /// A browser that came to the gated page.
     pub async fn visitor(&self) -> Browser {
         let browser = self.browser().await;
-        browser.go(&self.at(GATED)).await;
+        browser.go(&self.at(&self.gated)).await;
         browser
     }
 
     /// Sets the rules of the queue.
     pub async fn rule(&self, policy: Value) {
+        self.operate(Method::PUT, "/api/v1/queues/main", &policy)
+            .await;
+    }
+
+    async fn operate(&self, method: Method, path: &str, body: &Value) -> Value {
+        let request = self.client.request(method, self.at(path));
+        let request = request.bearer_auth(self.stack.operator_key()).json(body);
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let said: Value = answer.json().await.unwrap();
+        assert!(status.is_success(), "{said}");
+        said
+    }
+
+    /// A stream of somebody's place, for as long as it is kept.
+    pub async fn stream(&self, token: &str) -> Response {
         let request = self
             .client
-            .request(Method::PUT, self.at("/api/v1/queues/main"));
-        let request = request.bearer_auth(self.stack.operator_key()).json(&policy);
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+            .get(self.at("/api/v1/queues/main/tokens/me/events"));
+        let stream = request.bearer_auth(token).send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        stream
     }
 
     /// Somebody without a browser joins; their token.

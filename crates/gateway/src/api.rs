@@ -35,6 +35,8 @@ pub fn routes(app: &mut ServiceConfig) {
         .configure(server::health_routes)
         .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document()))
         .service(web::redirect("/docs", "/docs/"))
+        .service(at("/console/").get(pages::console).done())
+        .service(web::redirect("/console", "console/"))
         .service(at("/usher.js").get(pages::client).done())
         .service(at("/usher.d.ts").get(pages::client_types).done())
         .service(

@@ -1,4 +1,5 @@
-//! Owns what people see of the waiting room: the waiting page, its files, and the client.
+//! Owns what people see of the waiting room: the waiting page, the client, and the
+//! operator's console.
 //!
 //! Everything is built in, or read once from the folder of an operator's own brand. The page is made
 //! of what any client may know: a place, as it is answered everywhere. Knows no request and no store.
@@ -10,7 +11,7 @@ pub mod language;
 pub mod template;
 pub mod view;
 
-use asset::Assets;
+use asset::{Asset, Assets};
 use folder::Look;
 use language::{Language, Languages};
 use template::Template;
@@ -20,6 +21,7 @@ use view::Scene;
 pub struct Pages {
     languages: Languages,
     waiting: Template,
+    console: Asset,
     assets: Assets,
     /// Where the files are, without the name.
     address: String,
@@ -29,11 +31,17 @@ impl Pages {
     /// Pages of this look, at a gateway that stands under `base`.
     pub fn new(look: Look, base: &str) -> Self {
         let assets = Assets::new(look.files);
+        let address = format!("{base}/usher/{}", assets.digest());
+        let console = include_str!("../web/console/console.html");
+        let console = console
+            .replace("{{assets}}", &address)
+            .replace("{{base}}", base);
         Self {
             languages: Languages::default(),
             waiting: look.template,
-            address: format!("{base}/usher/{}", assets.digest()),
+            console: Asset::of("console.html", console.into_bytes()),
             assets,
+            address,
         }
     }
 
@@ -56,6 +64,11 @@ impl Pages {
     /// Whether there is a language of this tag.
     pub fn speaks(&self, tag: &str) -> bool {
         self.languages.chosen(tag).is_some()
+    }
+
+    /// The operator's console.
+    pub fn console(&self) -> &Asset {
+        &self.console
     }
 
     /// The waiting page.

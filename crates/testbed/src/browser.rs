@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::files::find_program;
 use crate::port;
-use crate::supervised::{Ending, Launch, Supervised, supervised_controls};
+use crate::supervised::{Ending, Launch, Supervised};
 
 const READY: Duration = Duration::from_secs(30);
 
@@ -16,8 +16,6 @@ pub struct ChromeDriver {
     supervised: Supervised,
     port: u16,
 }
-
-supervised_controls!(ChromeDriver);
 
 impl ChromeDriver {
     /// Starts one that keeps its log in `folder`, and waits until it answers.

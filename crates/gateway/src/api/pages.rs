@@ -1,6 +1,6 @@
 //! Files of pages and the client, and the forms of the waiting page, which work without a script.
 
-use actix_web::http::header::{self, HeaderName};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use chassis::problem::Problem;
@@ -19,6 +19,10 @@ use crate::{Gateway, admission, credential};
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Others are asked for again, which costs a 304.
 const ASK_AGAIN: &str = "public, no-cache";
+
+/// Nobody shows the console in a frame, and it has no form that leads elsewhere.
+const CONSOLE_POLICY: &str = "default-src 'self'; base-uri 'none'; object-src 'none'; \
+    form-action 'self'; frame-ancestors 'none'";
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
@@ -66,6 +70,21 @@ pub async fn client_types(
 ) -> Result<HttpResponse, Problem> {
     let asset = app.pages.assets().get("usher.d.ts").ok_or_else(no_file)?;
     Ok(sent(asset, &request, ASK_AGAIN))
+}
+
+/// The operator's console. It holds nothing; what it shows is asked for with the operator's key.
+pub async fn console(app: Data<Gateway>, request: HttpRequest) -> HttpResponse {
+    let mut answer = sent(app.pages.console(), &request, "no-cache");
+    let headers = answer.headers_mut();
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(CONSOLE_POLICY),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    answer
 }
 
 /// The colour of a brand as a style sheet, for pages that allow no style of their own.

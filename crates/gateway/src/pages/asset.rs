@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::language::Languages;
 
 /// What is built in.
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 13] = [
     ("tokens.css", include_str!("../../web/tokens.css")),
     ("waiting.css", include_str!("../../web/waiting.css")),
     ("waiting.js", include_str!("../../web/waiting.js")),
@@ -24,6 +24,9 @@ const FILES: [(&str, &str); 10] = [
     ("icon-paused.svg", include_str!("../../web/icon-paused.svg")),
     ("icon-turn.svg", include_str!("../../web/icon-turn.svg")),
     ("icon-over.svg", include_str!("../../web/icon-over.svg")),
+    ("console.css", include_str!("../../web/console/console.css")),
+    ("console.js", include_str!("../../web/console/console.js")),
+    ("chart.js", include_str!("../../web/console/chart.js")),
     ("usher.js", include_str!("../../web/usher.js")),
     ("usher.d.ts", include_str!("../../web/usher.d.ts")),
 ];

@@ -8,7 +8,7 @@ use super::language::{Language, Languages};
 use super::template::{Value, Values};
 
 /// The names that a template may use.
-pub const NAMES: [&str; 59] = [
+pub const NAMES: [&str; 60] = [
     "accent",
     "action",
     "action_text",
@@ -65,6 +65,7 @@ pub const NAMES: [&str; 59] = [
     "ticket",
     "ticket_label",
     "title",
+    "to",
     "wait",
     "wait_label",
     "waiting",

@@ -1,0 +1,403 @@
+// The operator's console: what is, what may be changed, and who changed it.
+
+import { follow } from "./chart.js";
+
+const base = new URL(`${document.body.dataset.base}/`, location.href);
+const LOOK_MS = 1_000;
+const AUDIT_MS = 5_000;
+const KEY = "usher:operator-key";
+const find = (id) => document.getElementById(id);
+const numbers = new Intl.NumberFormat("en");
+const moments = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
+
+let key = sessionStorage.getItem(KEY) ?? "";
+let chosen = decodeURIComponent(location.hash.slice(1));
+let known = [];
+/** The rules as they were read, and the tag that says which they were. */
+let rules = null;
+let tag = null;
+let undo = null;
+const charts = { waiting: follow(find("chart-waiting")), active: follow(find("chart-active")), admitted: follow(find("chart-admitted")) };
+
+// ---- asking
+
+class Refused extends Error {
+  constructor(status, problem) {
+    super(problem?.detail ?? `status ${status}`);
+    Object.assign(this, { status, code: problem?.code, problem });
+  }
+}
+
+async function ask(method, path, { body, headers = {} } = {}) {
+  const all = { accept: "application/json", ...headers };
+  if (key) all.authorization = `Bearer ${key}`;
+  if (body !== undefined) all["content-type"] = "application/json";
+  const answer = await fetch(new URL(`api/v1/${path}`, base), { method, headers: all, body: body && JSON.stringify(body), cache: "no-store", credentials: "omit" });
+  const value = answer.status === 204 ? null : await answer.json().catch(() => null);
+  if (!answer.ok) throw new Refused(answer.status, value);
+  return { value, tag: answer.headers.get("etag") };
+}
+
+async function maybe(method, path) {
+  try {
+    return (await ask(method, path)).value;
+  } catch (refusal) {
+    if (refusal instanceof Refused) return null;
+    throw refusal;
+  }
+}
+
+// ---- saying
+
+function element(name, text, attributes = {}) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
+  return made;
+}
+
+let toastTimer;
+function tell(text, { isBad = false, undoing = null } = {}) {
+  const toast = find("toast");
+  const [words, button] = toast.children;
+  words.textContent = text;
+  toast.classList.toggle("bad", isBad);
+  undo = undoing;
+  button.hidden = !undoing;
+  toast.hidden = false;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => (toast.hidden = true), undoing ? 30_000 : 6_000);
+}
+
+find("toast").querySelector("button").onclick = async () => {
+  const act = undo;
+  find("toast").hidden = true;
+  if (act) await act();
+};
+
+// ---- queues at a glance
+
+async function look() {
+  try {
+    const { value } = await ask("GET", "queues");
+    find("store").hidden = true;
+    known = value.items;
+    showQueues();
+    const status = known.find((it) => it.queue === chosen);
+    if (status) showStatus(status);
+  } catch (cause) {
+    find("store").textContent = cause.code === "STORE_UNAVAILABLE" ? "The store is away. Places are safe; nobody enters." : `The gateway does not answer: ${cause.message}`;
+    find("store").hidden = false;
+  }
+}
+
+function showQueues() {
+  const place = find("queues");
+  for (const status of known) {
+    let card = place.querySelector(`[data-queue="${status.queue}"]`);
+    if (!card) {
+      card = element("button", undefined, { "data-queue": status.queue });
+      card.append(element("span", undefined, { class: "top" }), element("span", undefined, { class: "soft number" }));
+      card.firstChild.append(element("span", status.queue), element("span", "", { class: "badge" }));
+      card.onclick = () => choose(status.queue);
+      place.append(card);
+    }
+    card.setAttribute("aria-pressed", status.queue === chosen);
+    const badge = card.querySelector(".badge");
+    badge.textContent = status.state;
+    badge.dataset.state = status.state;
+    card.lastChild.textContent = `${numbers.format(status.waiting)} waiting · ${numbers.format(status.active)} of ${numbers.format(status.maxActive)} inside`;
+  }
+  for (const card of [...place.children]) if (!known.some((it) => it.queue === card.dataset.queue)) card.remove();
+  if (!chosen && known.length === 1) choose(known[0].queue);
+}
+
+async function choose(queue) {
+  chosen = queue;
+  history.replaceState(null, "", `#${encodeURIComponent(queue)}`);
+  rules = null;
+  Object.values(charts).forEach((chart) => chart.clear());
+  const status = known.find((it) => it.queue === queue);
+  if (status) showStatus(status);
+  showQueues();
+  await Promise.all([read(), audit()]);
+}
+
+// ---- one queue
+
+function showStatus(status) {
+  find("pick").hidden = true;
+  find("queue").hidden = false;
+  find("name").textContent = status.queue;
+  find("state").textContent = status.state;
+  find("state").dataset.state = status.state;
+  const opens = status.opensAt && status.state === "scheduled" ? `opens ${moments.format(new Date(status.opensAt))}` : "";
+  find("about").textContent = [status.order === "lottery" ? "by lot" : "first come, first served", opens].filter(Boolean).join(" · ");
+  const perSecond = status.admittedLastMinute / 60;
+  charts.waiting.add(status.waiting);
+  charts.active.add(status.active, status.maxActive);
+  charts.admitted.add(perSecond, typeof status.admitPerSecond === "number" ? status.admitPerSecond : null);
+  find("now-waiting").textContent = numbers.format(status.waiting);
+  find("now-active").textContent = `${numbers.format(status.active)} / ${numbers.format(status.maxActive)}`;
+  find("now-admitted").textContent = `${perSecond.toFixed(2)} / ${status.admitPerSecond}`;
+  showFigures(status);
+}
+
+let fairness = null;
+function showFigures(status) {
+  const share = fairness?.promises ? `${(100 * fairness.promisesKept / fairness.promises).toFixed(1)} %` : "–";
+  const figures = [
+    ["Waiting", status.waiting], ["Inside", status.active], ["Let in, last minute", status.admittedLastMinute],
+    ...(fairness ? [
+      ["Kept promises", share], ["No-shows", fairness.noShows], ["Parked", fairness.parked],
+      ["Overtaken", fairness.inversions, fairness.inversions > 0], ["Over the cap", fairness.capOvershoot, fairness.capOvershoot > 0],
+    ] : []),
+    ...(status.remaining === undefined || status.remaining === null ? [] : [["Left to sell", status.remaining]]),
+    ["Line since", new Intl.DateTimeFormat("en", { timeStyle: "medium" }).format(new Date(status.epoch / 1_000))],
+  ];
+  find("figures").replaceChildren(...figures.map(([name, value, isOdd]) => {
+    const figure = element("div", undefined, isOdd ? { class: "odd" } : {});
+    figure.append(element("span", name, { class: "soft" }), element("b", typeof value === "number" ? numbers.format(value) : value));
+    return figure;
+  }));
+}
+
+/** Reads the rules; what somebody is typing at the moment stays. */
+async function read() {
+  if (!chosen) return lock();
+  if (!key) {
+    [rules, tag] = [known.find((it) => it.queue === chosen) ?? null, null];
+    return fill();
+  }
+  try {
+    const answer = await ask("GET", `queues/${chosen}/policy`);
+    [rules, tag] = [answer.value, answer.tag];
+  } catch (refusal) {
+    if (refusal.code === "OPERATOR_KEY_INVALID") return forget("This is not an operator's key.");
+    if (refusal.code === "RIGHT_MISSING") return lock();
+    // Without that route the status says most of it.
+    [rules, tag] = [known.find((it) => it.queue === chosen) ?? null, null];
+  }
+  fill();
+}
+
+function lock() {
+  for (const field of find("rules").elements) field.disabled = !key;
+  find("hold").disabled = !key;
+}
+
+function fill() {
+  lock();
+  if (!rules) return;
+  for (const field of find("rules").elements) {
+    if (!field.name) continue;
+    field.disabled = !key || !(field.name in rules);
+    field.value = shown(field, rules[field.name]);
+    field.classList.remove("changed");
+  }
+}
+
+function shown(field, value) {
+  if (value === null || value === undefined) return "";
+  if (field.type === "datetime-local") return local(new Date(value));
+  return String(field.dataset.unit ? value / Number(field.dataset.unit) : value);
+}
+
+function local(date) {
+  return new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}
+
+function written(field) {
+  if (field.type === "datetime-local") return field.value ? new Date(field.value).toISOString() : null;
+  if (field.dataset.unit) return Math.round(Number(field.value) * Number(field.dataset.unit));
+  if (field.type === "number") return Number(field.value);
+  if (field.name === "admitPerSecond") return field.value === "auto" ? "auto" : Number(field.value);
+  return field.value.trim() === "" ? null : field.value.trim();
+}
+
+function changes() {
+  const changed = {};
+  for (const field of find("rules").elements) {
+    if (field.name && !field.disabled && field.value !== shown(field, rules?.[field.name])) changed[field.name] = written(field);
+  }
+  return changed;
+}
+
+find("rules").addEventListener("input", ({ target }) => target.classList.toggle("changed", target.value !== shown(target, rules?.[target.name])));
+find("reset").onclick = fill;
+find("rules").onsubmit = (submit) => {
+  submit.preventDefault();
+  const change = changes();
+  if (Object.keys(change).length) put(chosen, change);
+};
+for (const button of document.querySelectorAll("[data-set]")) button.onclick = () => put(chosen, { state: button.dataset.set, ...(button.dataset.set === "open" ? { opensAt: null } : {}) });
+
+/** Changes rules, if nobody else did meanwhile; the way back is offered. */
+async function put(queue, change, { isUndo = false } = {}) {
+  const before = Object.fromEntries(Object.keys(change).map((name) => [name, rules?.[name] ?? null]));
+  try {
+    const headers = tag && queue === chosen ? { "if-match": tag } : {};
+    await ask("PUT", `queues/${queue}`, { body: change, headers });
+    await Promise.all([read(), audit(), look()]);
+    const words = Object.entries(change).map(([name, value]) => `${name} ${value ?? "taken back"}`).join(", ");
+    tell(`${isUndo ? "Undone" : "In force"}: ${words}`, { undoing: isUndo ? null : () => put(queue, before, { isUndo: true }) });
+  } catch (refusal) {
+    if (refusal.status === 412) {
+      await Promise.all([read(), audit()]);
+      tell("Somebody else changed the rules meanwhile. They are shown now; nothing of yours was put in force.", { isBad: true });
+    } else tell(refusal.message, { isBad: true });
+  }
+}
+
+async function audit() {
+  if (!chosen) return;
+  const [page, fair] = await Promise.all([key ? maybe("GET", `queues/${chosen}/audit?limit=30`) : null, maybe("GET", `queues/${chosen}/fairness`)]);
+  fairness = fair;
+  const entries = page?.items ?? [];
+  find("audit").replaceChildren(...entries.map((entry) => {
+    const line = element("li");
+    line.append(element("b", entry.by), ` ${deed(entry)} `, element("time", moments.format(new Date(entry.at)), { datetime: entry.at }));
+    return line;
+  }));
+  if (!entries.length) find("audit").append(element("li", key ? "Nothing yet." : "Shown with an operator's key.", { class: "soft" }));
+}
+
+function deed({ before, after }) {
+  if (!after) return "removed the queue.";
+  if (!before) return "created the queue.";
+  const changed = Object.keys(after).filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
+  return changed.map((name) => `${name} ${before[name] ?? "–"} → ${after[name] ?? "–"}`).join(", ") || "changed nothing.";
+}
+
+// ---- the red button
+
+find("hold").onclick = async () => {
+  const startedAt = performance.now();
+  const running = known.filter((it) => it.state !== "paused");
+  const held = await Promise.allSettled(known.map((it) => ask("PUT", `queues/${it.queue}`, { body: { state: "paused" } })));
+  const failed = held.filter((it) => it.status === "rejected");
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(2);
+  await Promise.all([look(), read(), audit()]);
+  if (failed.length) return tell(`${failed.length} of ${held.length} queues could not be held: ${failed[0].reason.message}`, { isBad: true });
+  const release = () => Promise.all(running.map((it) => put(it.queue, { state: it.state === "scheduled" ? "scheduled" : it.state }, { isUndo: true })));
+  tell(`Everybody is held, after ${seconds} s.`, { undoing: release });
+};
+
+// ---- the key
+
+find("key-form").onsubmit = async (submit) => {
+  submit.preventDefault();
+  if (key) return forget();
+  key = find("key").value.trim();
+  find("key").value = "";
+  sessionStorage.setItem(KEY, key);
+  await unlock();
+};
+
+async function unlock() {
+  find("key-form").classList.toggle("unlocked", Boolean(key));
+  find("key-go").textContent = key ? "Lock" : "Unlock";
+  await Promise.all([read(), audit()]);
+  if (key && !find("sale").hidden) await sale();
+}
+
+function forget(words) {
+  key = "";
+  sessionStorage.removeItem(KEY);
+  if (words) tell(words, { isBad: true });
+  return unlock();
+}
+
+// ---- the sale behind
+
+for (const button of document.querySelectorAll("[data-part]")) {
+  button.onclick = async () => {
+    for (const other of document.querySelectorAll("[data-part]")) other.toggleAttribute("aria-current", other === button);
+    find("line").hidden = button.dataset.part !== "line";
+    find("sale").hidden = button.dataset.part !== "sale";
+    if (button.dataset.part === "sale") await sale();
+  };
+}
+
+async function sale() {
+  await Promise.all([books(), outbox(), concerts()]);
+}
+
+function list(place, pairs) {
+  find(place).replaceChildren(...pairs.map(([name, value]) => {
+    const line = element("div", undefined, { class: "row" });
+    line.append(element("span", name, { class: "soft" }), element("b", String(value), { class: "number" }));
+    return line;
+  }));
+}
+
+const inWords = (name) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+const plain = (value) => Object.entries(value ?? {}).filter(([, it]) => typeof it !== "object").map(([name, it]) => [inWords(name), typeof it === "number" ? numbers.format(it) : it]);
+
+async function books() {
+  const said = await maybe("GET", "admin/reconciliation");
+  list("books", said ? [["agree", said.clean ? "yes" : "NO"], ...plain(said).filter(([name]) => name !== "clean"), ...plain(said.sums ?? said.totals)] : [["", "Shown with an operator's key."]]);
+}
+
+async function outbox() {
+  const said = await maybe("GET", "admin/outbox");
+  list("outbox", said ? plain(said).filter(([name]) => name !== "next cursor") : [["", "Shown with an operator's key."]]);
+  const dead = said?.items ?? said?.deadLetters?.items ?? [];
+  find("dead").replaceChildren(...dead.map((event) => {
+    const [line, again] = [element("li"), element("button", "Send again")];
+    line.append(element("b", event.type ?? event.eventType ?? event.id), ` ${event.lastError ?? event.reason ?? ""} `, again);
+    again.onclick = async () => {
+      try {
+        await ask("POST", `admin/outbox/${event.id ?? event.eventId}/redeliveries`);
+        tell("On its way again.");
+        await outbox();
+      } catch (refusal) {
+        tell(refusal.message, { isBad: true });
+      }
+    };
+    return line;
+  }));
+}
+
+async function concerts() {
+  const said = await maybe("GET", "concerts?limit=50");
+  find("concerts").replaceChildren(...(said?.items ?? []).map((concert) => {
+    const line = element("li");
+    line.append(element("b", concert.title), ` ${concert.venue ?? ""} · queue ${concert.queue} `);
+    return line;
+  }));
+}
+
+find("reconcile").onclick = books;
+find("outbox-go").onclick = outbox;
+find("concert").onsubmit = async (submit) => {
+  submit.preventDefault();
+  const fields = Object.fromEntries(new FormData(submit.target));
+  const sections = fields.sections.split("\n").map((line) => line.trim().split(/\s+/)).filter((it) => it.length === 4)
+    .map(([grade, price, from, to]) => ({ grade, price: Number(price), from: Number(from), to: Number(to) }));
+  try {
+    const concert = (await ask("POST", "admin/concerts", { body: { title: fields.title, ...(fields.venue && { venue: fields.venue }), queue: fields.queue } })).value;
+    const date = { startsAt: new Date(fields.startsAt).toISOString(), ...(sections.length && { sections }) };
+    await ask("POST", `admin/concerts/${concert.id}/schedules`, { body: date });
+    tell(`${fields.title} is on sale.`);
+    submit.target.reset();
+    await concerts();
+  } catch (refusal) {
+    tell(refusal.message, { isBad: true });
+  }
+};
+
+// ---- for as long as it is open
+
+async function forEver(act, pauseMs) {
+  for (;;) {
+    await act();
+    await new Promise((done) => setTimeout(done, pauseMs));
+  }
+}
+
+await look();
+await unlock();
+if (chosen) await choose(chosen);
+forEver(look, LOOK_MS);
+forEver(audit, AUDIT_MS);
