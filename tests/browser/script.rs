@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use crate::driver::Browser;
-use crate::site::{GATED, INSIDE, Site};
+use crate::site::{INSIDE, Site};
 
 async fn without_scripts(site: &Site) -> Browser {
     let browser = site.browser().await;
     browser.no_scripts().await;
-    browser.go(&site.at(GATED)).await;
+    browser.go(&site.at(&site.gated)).await;
     browser
 }
 

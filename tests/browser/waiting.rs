@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::site::{GATED, INSIDE, Site};
+use testbed::eventually;
+
+use crate::driver::PATIENCE;
+use crate::site::{INSIDE, Site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_is_inside_at_once_and_the_second_sees_the_line_move_and_enters() {
@@ -39,7 +42,11 @@ async fn the_first_is_inside_at_once_and_the_second_sees_the_line_move_and_enter
         .await;
     second.sees(INSIDE).await;
     let address = second.run("return location.pathname").await;
-    assert_eq!(address, GATED, "the address that was asked for");
+    assert_eq!(
+        address,
+        site.gated.as_str(),
+        "the address that was asked for"
+    );
     second.close().await;
 }
 
@@ -67,17 +74,12 @@ async fn all_tabs_of_a_visitor_share_one_stream_and_one_place() {
     let visitor = site.visitor().await;
     visitor.waits_as("line").await;
     for _ in 0..2 {
-        visitor.run(&format!("window.open('{GATED}')")).await;
+        visitor.run(&format!("window.open('{}')", site.gated)).await;
     }
-    let streams =
-        "performance.getEntriesByType('resource').filter((it) => it.name.endsWith('/events'))";
-    assert!(
-        visitor
-            .run(&format!("return {streams}.length"))
-            .await
-            .as_u64()
-            <= Some(1)
-    );
+    let locks = "const all = await navigator.locks.query(); return all.pending.length";
+    let locks = format!("return (async () => {{ {locks} }})()");
+    let share = async || (visitor.run(&locks).await == 2).then_some(());
+    eventually(PATIENCE, "two tabs to listen to the first", share).await;
     let status = "const it = await fetch('/api/v1/queues/main'); return (await it.json()).waiting";
     let waiting = visitor
         .run(&format!("return (async () => {{ {status} }})()"))
@@ -137,17 +139,13 @@ async fn where_streams_are_refused_the_place_is_polled() {
     let site = Site::with(&[("GATEWAY_STREAMS", "1")]).await;
     site.rule(json!({ "maxActive": 1 })).await;
     let inside = site.join().await;
-    let first = site.visitor().await;
-    first
-        .sees("performance.getEntriesByType('resource').some((it) => it.name.endsWith('/events'))")
-        .await;
-    let second = site.visitor().await;
-    second.waits_as("line").await;
+    let only = site.stream(&inside).await;
+    let visitor = site.visitor().await;
+    visitor.waits_as("line").await;
     site.leave(&inside).await;
-    first.sees(INSIDE).await;
-    site.rule(json!({ "maxActive": 2 })).await;
-    second.sees(INSIDE).await;
-    second.end().await;
+    visitor.sees(INSIDE).await;
+    drop(only);
+    visitor.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

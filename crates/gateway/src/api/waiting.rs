@@ -16,7 +16,7 @@ use crate::identity::Identity;
 use crate::pages::accent::Accent;
 use crate::pages::asset::gzip;
 use crate::pages::view::{Brand, Place, Scene, State};
-use crate::queue::policy::Look;
+use crate::queue::policy::Policy;
 use crate::queue::{QueueId, UserId};
 use crate::token::TokenError;
 use crate::{Gateway, admission, credential, proxy};
@@ -208,7 +208,7 @@ impl Shown {
         };
         let start = credential::kept(request, &format!("{START}{}", self.queue));
         let start = start.and_then(|it| it.parse().ok());
-        let brand = policy.map(|it| brand_of(&it.look)).unwrap_or_default();
+        let brand = policy.map(brand_of).unwrap_or_default();
         let scene = Scene {
             state: self.state,
             queue: self.queue.as_str(),
@@ -248,12 +248,12 @@ impl Shown {
     }
 }
 
-fn brand_of(look: &Look) -> Brand {
+fn brand_of(policy: &Policy) -> Brand {
     Brand {
-        title: look.title.clone(),
-        logo: look.logo_url.clone(),
-        accent: look.accent_color.as_deref().and_then(accent_address),
-        home: look.home_url.clone(),
+        title: policy.title.clone(),
+        logo: policy.logo_url.clone(),
+        accent: policy.accent_color.as_deref().and_then(accent_address),
+        home: policy.home_url.clone(),
     }
 }
 

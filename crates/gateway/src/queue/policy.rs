@@ -5,6 +5,8 @@
 //! [`Policy::changed`] and [`Policy::checked`], and, only where scripts decide by it,
 //! [`Policy::script_fields`] with `read_policy` in `prelude.lua`.
 
+mod look;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -164,6 +166,14 @@ pub struct Policy {
     pub max_waiting: u32,
     /// A word to those who wait.
     pub message: Option<String>,
+    /// What is waited for, on the waiting page.
+    pub title: Option<String>,
+    /// Address of a picture on the waiting page.
+    pub logo_url: Option<String>,
+    /// Colour of the waiting page.
+    pub accent_color: Option<String>,
+    /// Where the waiting page leads back to.
+    pub home_url: Option<String>,
 }
 
 /// What an operator wants to be different; a field that is not named stays as it is.
@@ -203,6 +213,22 @@ pub struct PolicyChange {
     #[serde(deserialize_with = "named")]
     #[schema(value_type = Option<String>, max_length = 500)]
     pub message: Option<Option<String>>,
+    /// What is waited for, on the waiting page, at most 100 characters; `null` takes it back.
+    #[serde(deserialize_with = "named")]
+    #[schema(value_type = Option<String>, max_length = 100)]
+    pub title: Option<Option<String>>,
+    /// Address of a picture on the waiting page; `null` takes it back.
+    #[serde(deserialize_with = "named")]
+    #[schema(value_type = Option<String>, max_length = 500)]
+    pub logo_url: Option<Option<String>>,
+    /// Colour of the waiting page, such as `#1a7f5a`; `null` takes it back.
+    #[serde(deserialize_with = "named")]
+    #[schema(value_type = Option<String>, pattern = "^#[0-9a-fA-F]{6}$")]
+    pub accent_color: Option<Option<String>>,
+    /// Where the waiting page leads back to; `null` takes it back.
+    #[serde(deserialize_with = "named")]
+    #[schema(value_type = Option<String>, max_length = 500)]
+    pub home_url: Option<Option<String>>,
 }
 
 /// A rule that is out of its range.
@@ -228,6 +254,10 @@ impl Default for Policy {
             idle_seconds: None,
             max_waiting: 1_000_000,
             message: None,
+            title: None,
+            logo_url: None,
+            accent_color: None,
+            home_url: None,
         }
     }
 }
@@ -252,6 +282,7 @@ impl Policy {
         if let Some(message) = &change.message {
             next.message = message.clone().filter(|message| !message.is_empty());
         }
+        look::change(&mut next, change);
         next.checked()
     }
 
@@ -289,6 +320,7 @@ impl Policy {
             "message",
             "has at most 500 characters and no control characters",
         )?;
+        look::check(&self)?;
         Ok(self)
     }
 

@@ -13,6 +13,7 @@ mod http_identity;
 mod http_openapi;
 mod http_operator;
 mod http_outage;
+mod http_pages;
 mod http_proxy;
 mod http_visitor;
 mod http_wire;
