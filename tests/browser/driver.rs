@@ -124,11 +124,23 @@ impl Browser {
 
     /// Presses what a selector finds, as a person does.
     pub async fn press(&self, selector: &str) {
+        let element = self.find(selector).await;
+        self.ask(&format!("{element}/click"), &json!({})).await;
+    }
+
+    /// Writes into the field that a selector finds, in place of what is there.
+    pub async fn write(&self, selector: &str, text: &str) {
+        let element = self.find(selector).await;
+        self.ask(&format!("{element}/clear"), &json!({})).await;
+        let body = json!({ "text": text });
+        self.ask(&format!("{element}/value"), &body).await;
+    }
+
+    async fn find(&self, selector: &str) -> String {
         let wanted = json!({ "using": "css selector", "value": selector });
         let found = self.ask("/element", &wanted).await;
         let id = found.as_object().unwrap().values().next().unwrap();
-        let id = id.as_str().unwrap().to_owned();
-        self.ask(&format!("/element/{id}/click"), &json!({})).await;
+        format!("/element/{}", id.as_str().unwrap())
     }
 
     /// Presses keys, one after the other.

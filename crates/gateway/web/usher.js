@@ -90,7 +90,6 @@ export class Usher extends EventTarget {
       } catch (refusal) {
         const work = refusal.problem?.proofOfWork;
         if (!work) throw refusal;
-        if (work.userId) body.userId = work.userId;
         const solved = (done) => this.#tell("work", { done });
         body.proof = { challenge: work.challenge, nonce: await solve(work, { signal, progress: solved }) };
       }

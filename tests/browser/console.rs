@@ -1,0 +1,75 @@
+//! The operator's console, beside a visitor who sees what it does.
+
+use serde_json::json;
+
+use crate::driver::Browser;
+use crate::site::{INSIDE, Site};
+
+async fn operator(site: &Site) -> Browser {
+    let operator = site.browser().await;
+    operator.size(1280, 1400, false).await;
+    operator.go(&site.at("/console/")).await;
+    operator
+        .sees("document.querySelector('[data-queue=main]')")
+        .await;
+    operator.write("#key", site.stack.operator_key()).await;
+    operator.press("#key-go").await;
+    operator.sees("document.querySelector('[name=maxActive]').value && !document.querySelector('[name=maxActive]').disabled").await;
+    operator
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_press_holds_everybody_and_one_more_takes_it_back() {
+    let site = Site::open().await;
+    site.rule(json!({ "maxActive": 1 })).await;
+    let inside = site.join().await;
+    let visitor = site.visitor().await;
+    visitor.waits_as("line").await;
+    let operator = operator(&site).await;
+    operator.press("#hold").await;
+    operator
+        .sees("document.querySelector('#toast').innerText.includes('Everybody is held')")
+        .await;
+    let words = operator.text("#toast span").await;
+    let seconds: f64 = words.split(' ').find_map(|it| it.parse().ok()).unwrap();
+    assert!(seconds < 2.0, "{words}");
+    visitor.waits_as("paused").await;
+    operator
+        .sees("document.querySelector('#audit').innerText.includes('paused')")
+        .await;
+    operator.screen("console").await;
+    operator.press("#toast button").await;
+    visitor.waits_as("line").await;
+    site.leave(&inside).await;
+    visitor.sees(INSIDE).await;
+    operator.end().await;
+    visitor.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_steered_with_an_undo_and_the_sale_is_seen() {
+    let site = Site::open().await;
+    let operator = operator(&site).await;
+    operator.write("[name=maxActive]", "7").await;
+    operator.write("[name=message]", "Come in.").await;
+    operator.press("#save").await;
+    operator
+        .sees("document.querySelector('#toast').innerText.includes('maxActive 7')")
+        .await;
+    operator
+        .sees("document.querySelector('#now-active').innerText === '0 / 7'")
+        .await;
+    operator.press("#toast button").await;
+    operator
+        .sees("document.querySelector('#now-active').innerText === '0 / 100'")
+        .await;
+    operator.press("[data-part=sale]").await;
+    operator
+        .sees("document.querySelector('#books').innerText.includes('yes')")
+        .await;
+    operator
+        .sees("document.querySelector('#concerts').innerText.includes('A night at the tests')")
+        .await;
+    operator.screen("console-sale").await;
+    operator.end().await;
+}
