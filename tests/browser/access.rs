@@ -20,7 +20,9 @@ fn rules() -> Option<String> {
         npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]);
         let npm = npm.arg("--prefix").arg(&folder).arg("axe-core@4").status();
         if !npm.is_ok_and(|it| it.success()) {
-            eprintln!("NOT TESTED: axe-core cannot be had, because npm is not there or reaches nobody");
+            eprintln!(
+                "NOT TESTED: axe-core cannot be had, because npm is not there or reaches nobody"
+            );
             return None;
         }
     }
@@ -33,7 +35,12 @@ async fn findings(browser: &Browser, rules: &str) -> Vec<String> {
     let found = browser
         .run("return axe.run(document).then((it) => it.violations.map((one) => [one.id, one.nodes.map((node) => node.html)]))")
         .await;
-    found.as_array().unwrap().iter().map(Value::to_string).collect()
+    found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::to_string)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,24 +54,44 @@ async fn nothing_is_found_in_any_state_light_or_dark() {
     for (change, state) in [
         (json!({}), "line"),
         (json!({ "state": "paused" }), "paused"),
-        (json!({ "state": "open", "opensAt": "2099-01-01T10:00:00Z" }), "scheduled"),
-        (json!({ "state": "open", "opensAt": null, "accentColor": "#ffd400" }), "line"),
+        (
+            json!({ "state": "open", "opensAt": "2099-01-01T10:00:00Z" }),
+            "scheduled",
+        ),
+        (
+            json!({ "state": "open", "opensAt": null, "accentColor": "#ffd400" }),
+            "line",
+        ),
     ] {
         site.rule(change).await;
         visitor.go(&site.at(&site.gated)).await;
         visitor.waits_as(state).await;
         for is_dark in [false, true] {
             visitor.size(400, 900, is_dark).await;
-            assert_eq!(findings(&visitor, &rules).await, Vec::<String>::new(), "{state}");
+            assert_eq!(
+                findings(&visitor, &rules).await,
+                Vec::<String>::new(),
+                "{state}"
+            );
         }
         visitor.screen(&format!("access-{state}")).await;
     }
     visitor.go(&site.at("/usher/left")).await;
-    assert_eq!(findings(&visitor, &rules).await, Vec::<String>::new(), "left");
+    assert_eq!(
+        findings(&visitor, &rules).await,
+        Vec::<String>::new(),
+        "left"
+    );
     visitor.go(&site.at("/console/")).await;
-    visitor.sees("document.querySelector('#queue:not([hidden])')").await;
+    visitor
+        .sees("document.querySelector('#queue:not([hidden])')")
+        .await;
     visitor.size(1280, 1000, false).await;
-    assert_eq!(findings(&visitor, &rules).await, Vec::<String>::new(), "console");
+    assert_eq!(
+        findings(&visitor, &rules).await,
+        Vec::<String>::new(),
+        "console"
+    );
     drop(inside);
     visitor.end().await;
 }

@@ -4,6 +4,7 @@
 //! Pictures of what was seen are kept under `target/usher/screens/`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod access;
 mod console;
 mod driver;
 mod language;
