@@ -98,10 +98,10 @@ async fn a_lost_store_is_told_and_the_place_is_found_again() {
     let visitor = site.visitor().await;
     visitor.waits_as("line").await;
     let ticket = visitor.text("[data-usher=ticket]").await;
-    site.stack.redis().kill();
+    site.stack.redis_mut().kill();
     visitor.waits_as("away").await;
     visitor.screen("away").await;
-    site.stack.redis().restart().unwrap();
+    site.stack.redis_mut().restart().unwrap();
     visitor
         .sees("['line', 'paused'].includes(document.documentElement.dataset.state)")
         .await;
