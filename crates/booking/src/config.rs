@@ -36,6 +36,8 @@ pub struct Config {
     pub hold_s: i64,
     /// `BOOKING_MAX_SEATS`: seats of one visitor in one schedule; 4.
     pub max_seats: u16,
+    /// `BOOKING_MAX_UNPAID_HOLDS`: holds in a row that a user may leave unpaid, of one schedule.
+    pub max_unpaid_holds: u16,
     /// `BOOKING_DB_POOL`: connections to MySQL; 16.
     pub db_pool: u32,
     /// `BOOKING_WORKERS`: threads that serve HTTP; 0, which is one per core.
@@ -81,6 +83,8 @@ impl Config {
         let pass_keys = env.secret("BOOKING_PASS_KEY", PASS_KEY);
         let hold_s = within(env, "BOOKING_HOLD_S", "300", HOLD_S, 1, 3600);
         let max_seats = within(env, "BOOKING_MAX_SEATS", "4", MAX_SEATS, 1, 50);
+        let unpaid = "BOOKING_MAX_UNPAID_HOLDS";
+        let max_unpaid_holds = within(env, unpaid, "12", MAX_UNPAID_HOLDS, 1, 10_000);
         let db_pool = within(env, "BOOKING_DB_POOL", "16", DB_POOL, 1, 500);
         let workers = within(env, "BOOKING_WORKERS", "0", WORKERS, 0, 256);
         let drain_s: u64 = within(env, "BOOKING_DRAIN_S", "5", DRAIN_S, 0, 300);
@@ -114,6 +118,7 @@ impl Config {
             pass_keys: pass_keys?,
             hold_s,
             max_seats,
+            max_unpaid_holds,
             db_pool,
             workers,
             drain: Duration::from_secs(drain_s),
@@ -162,6 +167,8 @@ const HOLD_S: &str = "How long a reservation holds its seats, in seconds, 1 to 3
     Long enough to pay, short enough that a seat that is not paid is soon free again.";
 const MAX_SEATS: &str =
     "Most seats of one visitor in one schedule, 1 to 50. It keeps resellers small.";
+const MAX_UNPAID_HOLDS: &str = "Holds of one schedule that a visitor may make in a row without paying one, in 24 hours, 1 to 10000.\n\
+    Holding the same seats again and again keeps them from others; 12 is an hour of holds.";
 const DB_POOL: &str =
     "Connections to MySQL, 1 to 500. More requests than this wait shortly, then get 503.";
 const WORKERS: &str = "Worker threads that serve HTTP, 0 to 256; 0 is one per core.";
@@ -279,6 +286,7 @@ mod tests {
             ("BOOKING_HOLD_S", "3601"),
             ("BOOKING_HOLD_S", "five"),
             ("BOOKING_MAX_SEATS", "0"),
+            ("BOOKING_MAX_UNPAID_HOLDS", "0"),
             ("BOOKING_DB_POOL", "0"),
             ("BOOKING_WORKERS", "257"),
             ("BOOKING_DRAIN_S", "301"),

@@ -7,6 +7,7 @@
 
 mod columns;
 mod error;
+mod metrics;
 mod migration;
 mod prepared;
 mod session;
@@ -29,10 +30,9 @@ pub(crate) use columns::stored_as_text;
 pub use columns::{At, Id, Page, new_id};
 pub(crate) use error::fails_with_db;
 pub use error::{DbError, Failure, UrlInvalid};
+pub use metrics::DbMetrics;
 pub(crate) use prepared::{insert_rows, one_of, update, upsert};
 use session::{Session, Sessions};
-
-use crate::metrics::DbMetrics;
 
 /// A connection that is inside a transaction: a function that takes one may write.
 pub type Tx = MysqlConnection;

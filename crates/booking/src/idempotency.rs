@@ -5,7 +5,7 @@
 //! A refusal undoes what the request did but keeps the claimed row without an answer: if the row went away, everyone
 //! who waits for it would be handed the gap it leaves, and all but one of them would end in a deadlock.
 
-use chassis::time::Timestamp;
+use chassis::time::{Clock, Timestamp};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
 use crate::crash;
-use crate::db::{At, DbError, Failure, Id, Tx, fails_with_db, update, upsert};
+use crate::db::{At, Db, DbError, Failure, Id, Tx, fails_with_db, update, upsert};
 use crate::schema::idempotency_keys;
 
 /// The key that a client gives a request: 1 to 255 visible ASCII characters.
@@ -66,8 +66,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The same id for each repetition of the request, for ever: a repetition must not be kept out by the locks of the
-    /// first, and money must not move again when the key has long been forgotten.
+    /// The same id for each repetition of the request, for ever: money must not move again when the key has long been
+    /// forgotten.
     pub fn request_id(&self) -> Uuid {
         let mut hash = Sha256::new();
         for part in [
@@ -91,22 +91,52 @@ pub struct Answer {
     pub status: u16,
     /// The body as it is sent.
     pub body: String,
+    /// Where the new thing is, when the answer says so.
+    pub location: Option<String>,
 }
 
-/// What became of a request.
+/// A request of a verb that makes a `T`: how it may be repeated, and what its success is answered with.
+pub struct Request<T> {
+    /// Its key, if it has one.
+    pub claim: Option<Claim>,
+    /// The answer to a success.
+    pub answer: fn(&T) -> Answer,
+}
+
+impl<T> Clone for Request<T> {
+    fn clone(&self) -> Self {
+        Self {
+            claim: self.claim.clone(),
+            answer: self.answer,
+        }
+    }
+}
+
+/// What became of a request that was not refused.
 #[derive(Debug)]
-pub enum Outcome<E> {
+pub enum Outcome<T> {
     /// It had its effect now.
-    Fresh(Answer),
+    Fresh(T, Answer),
     /// It had its effect before; this is what was answered then.
     Replayed(Answer),
-    /// It was refused and had no effect; the key is free for another try.
-    Refused(E),
 }
 
-/// Why a request was not even tried.
+impl<T> Outcome<T> {
+    /// What the request made now; nothing for a repetition.
+    pub fn fresh(&self) -> Option<&T> {
+        match self {
+            Self::Fresh(made, _) => Some(made),
+            Self::Replayed(_) => None,
+        }
+    }
+}
+
+/// Why a request had no effect.
 #[derive(Debug, thiserror::Error)]
-pub enum OnceError {
+pub enum OnceError<E> {
+    /// The verb refused it; the key is free for another try.
+    #[error(transparent)]
+    Refused(E),
     /// The key was used for a request that asked for something else.
     #[error("the key was used for another request")]
     KeyReused,
@@ -118,36 +148,86 @@ pub enum OnceError {
     Db(DbError),
 }
 
-fails_with_db!(OnceError);
+impl<T> Request<T> {
+    /// The id of what the request makes: the same for each repetition of a key, new without one.
+    pub fn id(&self) -> Uuid {
+        let claim = self.claim.as_ref();
+        claim.map_or_else(Uuid::new_v4, Claim::request_id)
+    }
+}
 
-type Stored = (Vec<u8>, Option<u16>, Option<String>);
+impl<T: Send + 'static> Request<T> {
+    /// Lets `act` have its effect once for the key, in one transaction with the answer that is stored. Three statements
+    /// around those of `act`; two for a repetition. Without a key it is a plain transaction.
+    ///
+    /// A failure of the database inside `act` is [`OnceError::Db`]: the whole transaction is undone or runs again.
+    pub async fn run<E: Failure + Send + 'static>(
+        self,
+        db: &Db,
+        clock: &Clock,
+        act: impl Fn(&mut Tx) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<Outcome<T>, OnceError<E>> {
+        let Self { claim, answer } = self;
+        let Some(claim) = claim else {
+            let made = db.transaction(act).await.map_err(OnceError::Refused)?;
+            let answer = answer(&made);
+            return Ok(Outcome::Fresh(made, answer));
+        };
+        let clock = clock.clone();
+        let outcome = db
+            .transaction(move |tx| once(tx, &claim, clock.now(), answer, &act))
+            .await;
+        crash::point("once.committed");
+        match outcome {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(refusal)) => Err(OnceError::Refused(refusal)),
+            Err(ClaimError::KeyReused) => Err(OnceError::KeyReused),
+            Err(ClaimError::InProgress) => Err(OnceError::InProgress),
+            Err(ClaimError::Db(cause)) => Err(OnceError::Db(cause)),
+        }
+    }
+}
 
-/// Lets `act` have its effect once for each key. Three statements around those of `act`; two for a repetition.
-///
-/// A failure of the database inside `act` is [`OnceError::Db`], so that the whole transaction is undone or run again.
-pub fn once<E: Failure>(
+/// Why a key cannot be claimed; [`OnceError`] says the same to callers of [`Request::run`].
+#[derive(Debug)]
+#[expect(missing_docs, reason = "as in OnceError")]
+pub enum ClaimError {
+    KeyReused,
+    InProgress,
+    Db(DbError),
+}
+
+fails_with_db!(ClaimError);
+
+type Stored = (Vec<u8>, Option<u16>, Option<String>, Option<String>);
+
+/// The step inside the transaction. The inner result is a refusal that is committed: the key stays claimed and has no
+/// answer.
+pub fn once<T, E: Failure>(
     tx: &mut Tx,
     claim: &Claim,
     now: Timestamp,
-    act: impl FnOnce(&mut Tx) -> Result<Answer, E>,
-) -> Result<Outcome<E>, OnceError> {
+    answer: fn(&T) -> Answer,
+    act: impl FnOnce(&mut Tx) -> Result<T, E>,
+) -> Result<Result<Outcome<T>, E>, ClaimError> {
     if !claim_key(tx, claim, now)?
         && let Some(answer) = stored_answer(tx, claim)?
     {
-        return Ok(Outcome::Replayed(answer));
+        return Ok(Ok(Outcome::Replayed(answer)));
     }
     crash::point("once.claimed");
     tx.batch_execute("SAVEPOINT claimed")?;
     match act(tx).map_err(Failure::into_db) {
-        Ok(answer) => {
+        Ok(made) => {
+            let answer = answer(&made);
             store_answer(tx, claim, &answer, now)?;
             crash::point("once.answered");
-            Ok(Outcome::Fresh(answer))
+            Ok(Ok(Outcome::Fresh(made, answer)))
         }
         Err(Ok(cause)) => Err(cause.into()),
         Err(Err(refusal)) => {
             tx.batch_execute("ROLLBACK TO SAVEPOINT claimed")?;
-            Ok(Outcome::Refused(refusal))
+            Ok(Err(refusal))
         }
     }
 }
@@ -164,7 +244,7 @@ pub fn forget(tx: &mut Tx, older_than: Timestamp, batch: u32) -> Result<usize, D
 }
 
 /// Writes the key's row, or waits for the request that has it and locks it; says whether it was new.
-fn claim_key(tx: &mut Tx, claim: &Claim, now: Timestamp) -> Result<bool, OnceError> {
+fn claim_key(tx: &mut Tx, claim: &Claim, now: Timestamp) -> Result<bool, ClaimError> {
     let row = diesel::insert_into(idempotency_keys::table).values((
         idempotency_keys::user_id.eq(Id(claim.user_id)),
         idempotency_keys::route.eq(claim.route),
@@ -180,23 +260,28 @@ fn claim_key(tx: &mut Tx, claim: &Claim, now: Timestamp) -> Result<bool, OnceErr
     match claimed.execute(tx).map_err(DbError::from) {
         // MySQL counts one row for an insert and two for an update.
         Ok(rows) => Ok(rows == 1),
-        Err(DbError::LockWait) => Err(OnceError::InProgress),
+        Err(DbError::LockWait) => Err(ClaimError::InProgress),
         Err(cause) => Err(cause.into()),
     }
 }
 
-fn stored_answer(tx: &mut Tx, claim: &Claim) -> Result<Option<Answer>, OnceError> {
-    let (fingerprint, status, body): Stored = row(claim)
+fn stored_answer(tx: &mut Tx, claim: &Claim) -> Result<Option<Answer>, ClaimError> {
+    let (fingerprint, status, body, location): Stored = row(claim)
         .select((
             idempotency_keys::fingerprint,
             idempotency_keys::status,
             idempotency_keys::body,
+            idempotency_keys::location,
         ))
         .first(tx)?;
     match status.zip(body) {
         None => Ok(None),
-        Some(_) if fingerprint != claim.fingerprint.0 => Err(OnceError::KeyReused),
-        Some((status, body)) => Ok(Some(Answer { status, body })),
+        Some(_) if fingerprint != claim.fingerprint.0 => Err(ClaimError::KeyReused),
+        Some((status, body)) => Ok(Some(Answer {
+            status,
+            body,
+            location,
+        })),
     }
 }
 
@@ -211,6 +296,7 @@ fn store_answer(
         idempotency_keys::fingerprint.eq(claim.fingerprint.0.as_slice()),
         idempotency_keys::status.eq(answer.status),
         idempotency_keys::body.eq(&answer.body),
+        idempotency_keys::location.eq(&answer.location),
         idempotency_keys::created_at.eq(At(now)),
     );
     update(row(claim), changes).execute(tx)?;

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod audit;
+pub mod cancellation;
 pub mod concert;
 pub mod config;
 mod crash;
@@ -22,6 +23,7 @@ pub mod programme;
 pub mod receiver;
 pub mod reconciliation;
 pub mod reservation;
+pub mod sale;
 pub mod scheduler;
 mod schema;
 pub mod seat;
@@ -40,7 +42,6 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use chassis::health::Health;
 use chassis::metrics::HttpMetrics;
-use chassis::redis::{Pool, PoolMetrics};
 use chassis::schedule::Trigger;
 use chassis::server::{self, Listeners, Listening, Running, StartError};
 use chassis::store::{Needed, Unusable};
@@ -58,7 +59,8 @@ use crate::metrics::{ForwardMetrics, Metrics};
 use crate::outbox::{Publisher, PublisherOptions};
 use crate::pass::PassKeys;
 use crate::reconciliation::Report;
-use crate::reservation::{Limits, Reservation};
+use crate::reservation::Limits;
+use crate::sale::{Sale, SaleMetrics};
 use crate::seat_lock::SeatLock;
 
 /// Connections of a forwarder: each event needs one for a moment, twice.
@@ -72,16 +74,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// The state of the service.
 pub struct Booking {
-    /// Where every sale is decided.
+    /// The verbs of the sale.
+    pub sale: Sale,
+    /// The database, for everything else.
     pub db: Db,
-    /// Rejects early what others are taking at this moment.
-    pub seat_lock: SeatLock,
     /// What time it is.
     pub clock: Clock,
     /// Which passes are believed.
     pub pass_keys: PassKeys,
-    /// How much one visitor may take, and for how long.
-    pub limits: Limits,
     /// Holds that the sweeper ends in one transaction.
     pub sweep_batch: u32,
     /// Sends events to the brokers, where there are any.
@@ -91,25 +91,11 @@ pub struct Booking {
     /// How long delivered events are kept.
     pub outbox_keep: TimeDelta,
     /// What many visitors read again and again.
-    pub lists: Lists,
+    pub lists: Arc<Lists>,
     /// Who watches the seats of a date.
     pub seat_feed: SeatFeed,
     /// What has happened.
     pub metrics: Metrics,
-}
-
-impl Booking {
-    /// The seats of a reservation were sold or are free again: lists show it, and their locks, which would end within
-    /// 5 s, are released.
-    pub(crate) async fn seats_changed(&self, reservation: &Reservation) {
-        let Reservation {
-            id, schedule_id, ..
-        } = *reservation;
-        self.lists.changed(schedule_id);
-        self.seat_lock
-            .release(schedule_id, &reservation.seat_numbers(), id)
-            .await;
-    }
 }
 
 /// Brings the database up to date and serves until it is stopped.
@@ -118,23 +104,25 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let redis = chassis::redis::connection(&config.redis_url);
     let redis = redis.map_err(|cause| StartError::Store(cause.to_string()))?;
     let registry = Registry::new();
-    PoolMetrics::register(&registry, Pool::Shared(redis.clone()));
     let publisher = publisher(&config, &db, &clock)?;
-    let seat_lock = SeatLock::new(redis, clock.clone());
+    let lists = Arc::new(Lists::new(config.cache_age, clock.clone()));
+    let sale = sale(
+        &config,
+        &db,
+        SeatLock::new(redis, clock.clone()),
+        &lists,
+        &clock,
+    );
     let app = web::Data::new(Booking {
-        metrics: Metrics::of_service(&registry, &db, &seat_lock),
-        seat_lock,
-        lists: Lists::new(config.cache_age, clock.clone()),
+        metrics: Metrics::of_service(&registry, &sale),
+        sale,
+        lists,
         seat_feed: SeatFeed::new(clock.clone()),
         publisher,
         events: Trigger::default(),
         outbox_keep: config.outbox_keep,
         clock,
         pass_keys: config.pass_keys.clone(),
-        limits: Limits {
-            seats_per_user: config.max_seats,
-            hold: TimeDelta::seconds(config.hold_s),
-        },
         sweep_batch: config.sweep_batch,
         db: db.clone(),
     });
@@ -145,6 +133,22 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let own = health.clone();
     let serve = |listener| serve(listener, app, http_metrics, own, &config);
     listeners.run(serve, registry, health, schedule)
+}
+
+fn sale(config: &Config, db: &Db, seat_lock: SeatLock, lists: &Arc<Lists>, clock: &Clock) -> Sale {
+    let lists = Arc::clone(lists);
+    Sale {
+        db: db.clone(),
+        seat_lock,
+        clock: clock.clone(),
+        limits: Limits {
+            seats_per_user: config.max_seats,
+            hold: TimeDelta::seconds(config.hold_s),
+            unpaid_holds: config.max_unpaid_holds,
+        },
+        metrics: SaleMetrics::new(),
+        on_seats_changed: Arc::new(move |schedule_id| lists.changed(schedule_id)),
+    }
 }
 
 fn publisher(config: &Config, db: &Db, clock: &Clock) -> Result<Option<Publisher>, StartError> {

@@ -1,41 +1,20 @@
-//! Every metric of this service beside those of chassis. The doc of a field is its help text.
+//! Shows the metrics of a process. Each stands beside its owner; here are those that are over all instances, and those
+//! of the outbox.
 //!
 //! Counters are of this instance alone. What is said to be over all instances is asked of MySQL, so
 //! each instance shows the same, and sums over instances would be wrong.
 
-use chassis::metrics::{ProcessMetrics, STORE_S};
+use chassis::metrics::ProcessMetrics;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, Registry};
 
-use crate::db::{Db, DbError};
-use crate::seat_lock::SeatLock;
+use crate::db::Db;
+use crate::sale::Sale;
 
 chassis::catalogue! {
     /// What has happened since the start, and how the books stand.
     Metrics;
-    /// Reservations that were made
-    holds: IntCounter = "booking_holds_total",
-    /// Reservations that were refused because a seat was taken, by who said so: the locks in Redis, or MySQL
-    conflicts: IntCounterVec = "booking_conflicts_total" by "judge" ["lock", "database"],
-    /// Reservations that were given back by their users, held or paid
-    cancellations: IntCounter = "booking_cancellations_total",
-    /// Holds that the sweeper of this instance has ended
-    expired: IntCounter = "booking_expired_total",
-    /// Reservations that were paid
-    payments: IntCounter = "booking_payments_total",
-    /// Money that was captured for them, in won
-    captured: IntCounter = "booking_captured_won_total",
-    /// Seats that were sold by them
-    sold: IntCounter = "booking_seats_sold_total",
-    /// Payments that were given back, also by giving back a paid reservation
-    refunds: IntCounter = "booking_refunds_total",
-    /// Money that went back into wallets by them, in won
-    refunded: IntCounter = "booking_refunded_won_total",
-    /// Charges of wallets
-    charges: IntCounter = "booking_charges_total",
-    /// Money that came into wallets by them, in won
-    charged: IntCounter = "booking_charged_won_total",
     /// Events that this instance has delivered to the topic
     published: IntCounter = "booking_outbox_delivered_total",
     /// Tries of this instance to deliver an event that failed
@@ -89,58 +68,16 @@ chassis::catalogue! {
     stopped: IntGauge = "booking_forward_stopped",
 }
 
-chassis::catalogue! {
-    /// What the locks of seats reject early.
-    SeatLockMetrics;
-    /// Times that locks were asked for: all were taken (passed), others had one (taken), Redis did not say (unthinned)
-    asked: IntCounterVec = "booking_seat_locks_total" by "outcome" ["passed", "taken", "unthinned"],
-    /// Time until Redis answered, or was given up
-    duration: HistogramVec = "booking_seat_lock_duration_seconds" by "verb" ["take", "release"] in STORE_S,
-    /// Calls that Redis did not answer in time or refused; the request then goes on to MySQL
-    failures: IntCounter = "booking_seat_lock_failures_total",
-    /// 1 while Redis is not asked because it did not answer
-    off: IntGauge = "booking_seat_locks_off",
-}
-
-chassis::catalogue! {
-    /// How the door to MySQL is used.
-    DbMetrics;
-    /// How long callers waited for a connection, also those who got none
-    wait: Histogram = "booking_db_wait_seconds" in STORE_S,
-    /// Callers who wait for a connection
-    waiting: IntGauge = "booking_db_waiting",
-    /// Time on a connection, of each read and of each try of a transaction
-    duration: HistogramVec = "booking_db_duration_seconds" by "kind" ["read", "transaction"] in STORE_S,
-    /// Transactions that ran again after a deadlock
-    deadlocks: IntCounter = "booking_db_deadlocks_total",
-    /// Reads and transactions that MySQL, or the lack of a connection, made fail
-    failures: IntCounterVec = "booking_db_failures_total" by "reason" ["busy", "lock_wait", "deadlock", "unreachable", "other"],
-}
-
-impl DbMetrics {
-    /// Counts a failure, unless it may be one that the caller asked for: a constraint that says no.
-    pub fn failed(&self, cause: &DbError) {
-        let reason = match cause {
-            DbError::Busy => "busy",
-            DbError::LockWait => "lock_wait",
-            DbError::Deadlock => "deadlock",
-            DbError::Unreachable(_) => "unreachable",
-            DbError::Migration(_) | DbError::Unexpected(_) | DbError::Query(_) => "other",
-            DbError::Check(_) | DbError::Duplicate(_) => return,
-        };
-        self.failures.with_label_values(&[reason]).inc();
-    }
-}
-
 impl Metrics {
     /// Shows everything that a process which serves the API knows.
     ///
     /// # Panics
     /// When the registry already has one of them: that is a mistake in the program.
-    pub fn of_service(registry: &Registry, db: &Db, seat_lock: &SeatLock) -> Self {
+    pub fn of_service(registry: &Registry, sale: &Sale) -> Self {
         ProcessMetrics::register(registry, "booking", env!("CARGO_PKG_VERSION"));
-        show_db(registry, db);
-        seat_lock.metrics().enrol(registry);
+        show_db(registry, &sale.db);
+        sale.seat_lock.metrics().enrol(registry);
+        sale.metrics.enrol(registry);
         Self::register(registry)
     }
 }

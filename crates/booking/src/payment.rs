@@ -1,11 +1,12 @@
 //! Owns payments: money against seats, all of it or nothing, and the way back.
 //!
 //! Paying and expiring exclude each other: each begins by moving the reservation on from *held*, and only one can. The
-//! loser gets a final answer and an untouched wallet. Order of locks: reservation, wallet, payment, seats by number.
+//! loser gets a final answer and an untouched wallet. Order of locks: buyer, reservation, wallet, payment, seats by number.
+//! The deadline is judged by the time under the buyer's lock, so a payment that waited is judged as late as it is.
 
 mod refund;
 
-use chassis::time::Timestamp;
+use chassis::time::{Clock, Timestamp};
 use diesel::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
@@ -13,13 +14,43 @@ use uuid::Uuid;
 use crate::audit::{self, Action, Actor, Change, Entity};
 use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, stored_as_text, update};
+use crate::idempotency::{OnceError, Outcome, Request};
 use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, Event, EventType};
 use crate::reservation::{self, Reservation, ReservationState};
+use crate::sale::Sale;
 use crate::schema::{payments, reservations};
 use crate::wallet;
 pub(crate) use refund::refund_reservation;
 pub use refund::{Refund, RefundError, Refunded, refund};
+
+chassis::catalogue! {
+    /// What has happened to payments.
+    PaymentMetrics;
+    /// Reservations that were paid
+    payments: IntCounter = "booking_payments_total",
+    /// Money that was captured for them, in won
+    captured: IntCounter = "booking_captured_won_total",
+    /// Seats that were sold by them
+    sold: IntCounter = "booking_seats_sold_total",
+    /// Payments that were given back, also by giving back a paid reservation
+    refunds: IntCounter = "booking_refunds_total",
+    /// Money that went back into wallets by them, in won
+    refunded: IntCounter = "booking_refunded_won_total",
+}
+
+impl PaymentMetrics {
+    pub(crate) fn count_refund(&self, amount: i64) {
+        self.refunds.inc();
+        self.refunded.inc_by(amount.unsigned_abs());
+    }
+
+    fn count(&self, paid: &Paid) {
+        self.payments.inc();
+        self.captured.inc_by(paid.payment.amount.unsigned_abs());
+        self.sold.inc_by(paid.reservation.seats.len() as u64);
+    }
+}
 
 stored_as_text! {
     /// Where the money of a payment is.
@@ -87,7 +118,10 @@ pub enum PayError {
     Cancelled,
     /// The reservation is paid, or was paid and refunded.
     #[error("already paid")]
-    AlreadyPaid,
+    AlreadyPaid {
+        /// The payment that did it.
+        payment_id: Option<Uuid>,
+    },
     /// There is not enough money in the wallet.
     #[error("{missing} missing")]
     BalanceShort {
@@ -101,11 +135,32 @@ pub enum PayError {
 
 fails_with_db!(PayError);
 
+impl Sale {
+    /// Pays a held reservation from the wallet of its user; the seats are then sold.
+    pub async fn pay(
+        &self,
+        wish: Pay,
+        request: Request<Paid>,
+    ) -> Result<Outcome<Paid>, OnceError<PayError>> {
+        let clock = self.clock.clone();
+        let act = move |tx: &mut _| pay(tx, &wish, &clock);
+        let outcome = request.run(&self.db, &self.clock, act).await?;
+        if let Some(paid) = outcome.fresh() {
+            self.metrics.payments.count(paid);
+            self.seats_changed(&paid.reservation).await;
+        }
+        Ok(outcome)
+    }
+}
+
 /// Pays a held reservation from the wallet of its user; the seats are then sold.
 ///
-/// Nine statements: reservation, reading it, wallet, ledger, payment, its seats twice, audit, outbox.
-pub fn pay(tx: &mut Tx, wish: &Pay, now: Timestamp) -> Result<Paid, PayError> {
-    let reservation = confirm(tx, wish, now)?;
+/// Ten statements: reading the reservation, the buyer's lock, reservation, wallet, ledger, payment, its seats twice,
+/// audit, outbox.
+pub fn pay(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Paid, PayError> {
+    let reservation = find_held(tx, wish)?;
+    let now = reservation::lock_buyer(tx, reservation.schedule_id, wish.user_id, clock)?;
+    confirm(tx, &reservation, now)?;
     crash::point("pay.confirmed");
     if reservation.amount > 0 {
         debit(tx, &reservation, wish.payment_id, now)?;
@@ -139,6 +194,10 @@ pub fn pay(tx: &mut Tx, wish: &Pay, now: Timestamp) -> Result<Paid, PayError> {
         now,
     )?;
     crash::point("pay.recorded");
+    let reservation = Reservation {
+        payment_id: Some(payment.id),
+        ..reservation.moved_to(ReservationState::Confirmed)
+    };
     Ok(Paid {
         payment,
         reservation,
@@ -180,23 +239,31 @@ impl Payment {
     }
 }
 
-/// Moves the hold on: mine, held, not over. The row count decides.
-fn confirm(tx: &mut Tx, wish: &Pay, now: Timestamp) -> Result<Reservation, PayError> {
-    let mine = reservations::table
-        .find(Id(wish.reservation_id))
-        .filter(reservations::user_id.eq(Id(wish.user_id)))
+/// The reservation as it is before anything is locked; what pays it does not change later.
+fn find_held(conn: &mut Conn, wish: &Pay) -> Result<Reservation, PayError> {
+    reservation::stored(conn, wish.user_id, wish.reservation_id)?
+        .ok_or(PayError::ReservationNotFound)
+}
+
+/// Moves the hold on: held, not over. The row count decides.
+fn confirm(tx: &mut Tx, reservation: &Reservation, now: Timestamp) -> Result<(), PayError> {
+    let held = reservations::table
+        .find(Id(reservation.id))
         .filter(reservations::state.eq(ReservationState::Held))
         .filter(reservations::hold_expires_at.gt(At(now)));
     let confirmed =
-        update(mine, reservations::state.eq(ReservationState::Confirmed)).execute(tx)?;
-    let reservation = reservation::stored(tx, wish.user_id, wish.reservation_id)?
-        .ok_or(PayError::ReservationNotFound)?;
+        update(held, reservations::state.eq(ReservationState::Confirmed)).execute(tx)?;
     if confirmed == 1 {
-        return Ok(reservation);
+        return Ok(());
     }
-    Err(match reservation.state {
+    // Under the lock, so this is what it will stay.
+    let found = reservation::stored(tx, reservation.user_id, reservation.id)?
+        .ok_or(PayError::ReservationNotFound)?;
+    Err(match found.state {
         ReservationState::Held | ReservationState::Expired => PayError::HoldExpired,
-        ReservationState::Confirmed | ReservationState::Refunded => PayError::AlreadyPaid,
+        ReservationState::Confirmed | ReservationState::Refunded => PayError::AlreadyPaid {
+            payment_id: found.payment_id,
+        },
         ReservationState::Cancelled => PayError::Cancelled,
     })
 }

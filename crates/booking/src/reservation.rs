@@ -1,12 +1,13 @@
 //! Owns reservations: seats that one user holds for a while, and what becomes of them.
 //!
 //! A reservation is *held*, then *confirmed* by a payment, *cancelled* by its user or *expired*; a confirmed one may be
-//! *refunded*. Locks are taken in one order: buyer or reservation, wallet, seats by number. A seat is taken by a
+//! *refunded*. Locks are taken in one order: buyer, reservation, wallet, seats by number. A seat is taken by a
 //! conditional update and its row count decides, whatever was read before.
 
 mod best;
-mod cancel;
+mod buyer;
 mod expire;
+mod hold;
 mod reserve;
 mod seats;
 mod wanted;
@@ -20,11 +21,12 @@ use crate::audit::{Action, Actor, Change, Entity};
 use crate::db::{At, Conn, DbError, Id, Page, stored_as_text};
 use crate::ledger::CURRENCY;
 use crate::outbox::{Event, EventType};
-use crate::schema::{reservation_seats, reservations};
-pub use cancel::{CancelError, Cancelled, cancel};
+use crate::schema::{payments, reservation_seats, reservations};
+pub(crate) use buyer::lock as lock_buyer;
 pub use expire::expire;
+pub use hold::HoldMetrics;
 pub use reserve::{Conflict, Limits, Reason, Reserve, ReserveError, reserve};
-pub(crate) use seats::{sell, unsell};
+pub(crate) use seats::{free, sell, unsell};
 pub use wanted::{Best, Wanted};
 
 stored_as_text! {
@@ -73,12 +75,29 @@ pub struct Reservation {
     pub hold_expires_at: Timestamp,
     /// When it was made.
     pub created_at: Timestamp,
+    /// What paid it, once it is paid.
+    pub payment_id: Option<Uuid>,
 }
 
 impl Reservation {
     /// The numbers of its seats, ascending.
     pub fn seat_numbers(&self) -> Vec<u16> {
         self.seats.iter().map(|seat| seat.number).collect()
+    }
+
+    /// The same as it is at `now`: a hold that is over reads as expired.
+    pub(crate) fn as_of(self, now: Timestamp) -> Self {
+        let over = self.state == ReservationState::Held && self.hold_expires_at <= now;
+        if over {
+            self.moved_to(ReservationState::Expired)
+        } else {
+            self
+        }
+    }
+
+    /// The same in another state.
+    pub(crate) fn moved_to(self, state: ReservationState) -> Self {
+        Self { state, ..self }
     }
 
     /// What other systems are told of it.
@@ -134,7 +153,7 @@ pub(crate) struct ReservationRow {
 }
 
 impl ReservationRow {
-    fn with(self, seats: Vec<ReservedSeat>) -> Reservation {
+    fn with(self, seats: Vec<ReservedSeat>, payment_id: Option<Uuid>) -> Reservation {
         Reservation {
             id: self.id,
             schedule_id: self.schedule_id,
@@ -144,6 +163,7 @@ impl ReservationRow {
             amount: self.amount,
             hold_expires_at: self.hold_expires_at,
             created_at: self.created_at,
+            payment_id,
         }
     }
 }
@@ -158,7 +178,7 @@ pub fn find(
     now: Timestamp,
 ) -> Result<Option<Reservation>, DbError> {
     let found = stored(conn, user_id, id)?;
-    Ok(found.map(|reservation| as_of(reservation, now)))
+    Ok(found.map(|reservation| reservation.as_of(now)))
 }
 
 /// A user's own reservations as they are at `now`, newest first. Two statements.
@@ -169,17 +189,18 @@ pub fn list(
     now: Timestamp,
 ) -> Result<Vec<Reservation>, DbError> {
     let before = Id(page.after.unwrap_or(Uuid::max()));
-    let rows: Vec<ReservationRow> = reservations::table
+    let rows: Vec<(ReservationRow, Option<Id>)> = reservations::table
+        .left_join(payments::table)
         .filter(reservations::user_id.eq(Id(user_id)))
         .filter(reservations::id.lt(before))
         .order(reservations::id.desc())
         .limit(page.limit.into())
-        .select(ReservationRow::as_select())
+        .select((ReservationRow::as_select(), payments::id.nullable()))
         .load(conn)?;
     let found = with_seats(conn, rows)?;
     Ok(found
         .into_iter()
-        .map(|reservation| as_of(reservation, now))
+        .map(|reservation| reservation.as_of(now))
         .collect())
 }
 
@@ -189,13 +210,15 @@ pub(crate) fn stored(
     user_id: Uuid,
     id: Uuid,
 ) -> Result<Option<Reservation>, DbError> {
-    let rows: Vec<(ReservationRow, SeatColumns)> = reservations::table
+    let rows: Vec<(ReservationRow, Option<Id>, SeatColumns)> = reservations::table
         .inner_join(reservation_seats::table)
+        .left_join(payments::table)
         .filter(reservations::id.eq(Id(id)))
         .filter(reservations::user_id.eq(Id(user_id)))
         .order(reservation_seats::seat_number)
         .select((
             ReservationRow::as_select(),
+            payments::id.nullable(),
             (
                 reservation_seats::seat_number,
                 reservation_seats::grade,
@@ -203,15 +226,18 @@ pub(crate) fn stored(
             ),
         ))
         .load(conn)?;
-    let (mut heads, seats): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-    Ok(heads
-        .pop()
-        .map(|row| row.with(seats.into_iter().map(reserved).collect())))
+    let seats = rows.iter().map(|(_, _, seat)| reserved(seat.clone()));
+    let seats = seats.collect();
+    let head = rows.into_iter().next();
+    Ok(head.map(|(row, payment_id, _)| row.with(seats, payment_id.map(Uuid::from))))
 }
 
 /// These reservations with their seats, in the same order. One statement.
-fn with_seats(conn: &mut Conn, rows: Vec<ReservationRow>) -> Result<Vec<Reservation>, DbError> {
-    let ids: Vec<Id> = rows.iter().map(|row| Id(row.id)).collect();
+fn with_seats(
+    conn: &mut Conn,
+    rows: Vec<(ReservationRow, Option<Id>)>,
+) -> Result<Vec<Reservation>, DbError> {
+    let ids: Vec<Id> = rows.iter().map(|(row, _)| Id(row.id)).collect();
     let seats: Vec<(Id, SeatColumns)> = reservation_seats::table
         .filter(reservation_seats::reservation_id.eq_any(&ids))
         .order((
@@ -228,18 +254,16 @@ fn with_seats(conn: &mut Conn, rows: Vec<ReservationRow>) -> Result<Vec<Reservat
         ))
         .load(conn)?;
     let seats_of = |id: Uuid| {
-        let mine = seats
+        let own = seats
             .iter()
             .filter(move |(reservation_id, _)| reservation_id.0 == id);
-        mine.map(|(_, seat)| reserved(seat.clone())).collect()
+        own.map(|(_, seat)| reserved(seat.clone())).collect()
     };
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let seats = seats_of(row.id);
-            row.with(seats)
-        })
-        .collect())
+    let with = |(row, payment_id): (ReservationRow, Option<Id>)| {
+        let seats = seats_of(row.id);
+        row.with(seats, payment_id.map(Uuid::from))
+    };
+    Ok(rows.into_iter().map(with).collect())
 }
 
 fn reserved((number, grade, price): SeatColumns) -> ReservedSeat {
@@ -247,18 +271,5 @@ fn reserved((number, grade, price): SeatColumns) -> ReservedSeat {
         number,
         grade,
         price,
-    }
-}
-
-fn as_of(reservation: Reservation, now: Timestamp) -> Reservation {
-    let over = reservation.state == ReservationState::Held && reservation.hold_expires_at <= now;
-    let state = if over {
-        ReservationState::Expired
-    } else {
-        reservation.state
-    };
-    Reservation {
-        state,
-        ..reservation
     }
 }

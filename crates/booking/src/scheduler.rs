@@ -93,7 +93,7 @@ pub async fn sweep(app: Arc<Booking>) -> Result<(), DbError> {
             .db
             .transaction(move |tx| reservation::expire(tx, now, batch))
             .await?;
-        app.metrics.expired.inc_by(expired as u64);
+        app.sale.metrics.holds.expired.inc_by(expired as u64);
         if expired > 0 {
             app.events.notify();
         }

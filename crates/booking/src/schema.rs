@@ -78,6 +78,8 @@ diesel::table! {
         claims -> Unsigned<Integer>,
         status -> Nullable<Unsigned<Smallint>>,
         body -> Nullable<Mediumtext>,
+        #[max_length = 255]
+        location -> Nullable<Varchar>,
         created_at -> Datetime,
     }
 }

@@ -1,7 +1,7 @@
 //! Owns the wallet: the money of a user that has been charged and not spent.
 //!
 //! The ledger is the truth, the balance its projection: both change in the same transaction, and the database refuses
-//! a balance below zero or above the limit. Locked after the reservation and before the seats.
+//! a balance below zero. Locked after the reservation and before the seats.
 
 use chassis::time::Timestamp;
 use diesel::prelude::*;
@@ -11,13 +11,24 @@ use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor, Change, Entity};
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, update, upsert};
+use crate::idempotency::{OnceError, Outcome, Request};
 use crate::ledger::{self, CURRENCY, Cause, Entry};
 use crate::outbox::{self, Event, EventType};
+use crate::sale::Sale;
 use crate::schema::wallets;
+
+chassis::catalogue! {
+    /// What has happened to wallets.
+    WalletMetrics;
+    /// Charges of wallets
+    charges: IntCounter = "booking_charges_total",
+    /// Money that came into wallets by them, in won
+    charged: IntCounter = "booking_charged_won_total",
+}
 
 /// The most that one charge may put in, in minor units.
 pub const CHARGE_MAX: i64 = 100_000_000;
-/// The most that a wallet holds, in minor units; the constraint `wallets_balance` says the same.
+/// The most that a wallet holds after a charge, in minor units. Money that comes back may take it beyond.
 pub const BALANCE_LIMIT: i64 = 1_000_000_000;
 
 /// What a charge may be: 1 to [`CHARGE_MAX`] minor units.
@@ -85,6 +96,25 @@ pub enum ChargeError {
 
 fails_with_db!(ChargeError);
 
+impl Sale {
+    /// Puts money into a user's wallet.
+    pub async fn charge(
+        &self,
+        wanted: Charge,
+        request: Request<Charged>,
+    ) -> Result<Outcome<Charged>, OnceError<ChargeError>> {
+        let clock = self.clock.clone();
+        let act = move |tx: &mut _| charge(tx, &wanted, clock.now());
+        let outcome = request.run(&self.db, &self.clock, act).await?;
+        if outcome.fresh().is_some() {
+            let WalletMetrics { charges, charged } = &self.metrics.wallets;
+            charges.inc();
+            charged.inc_by(wanted.amount.minor().unsigned_abs());
+        }
+        Ok(outcome)
+    }
+}
+
 /// Puts money in; the wallet comes into being with the first. Five statements: wallet, balance, ledger, audit, outbox.
 pub fn charge(tx: &mut Tx, charge: &Charge, now: Timestamp) -> Result<Charged, ChargeError> {
     let Charge {
@@ -92,10 +122,11 @@ pub fn charge(tx: &mut Tx, charge: &Charge, now: Timestamp) -> Result<Charged, C
         user_id,
         amount,
     } = *charge;
-    if !put_in(tx, user_id, amount.minor(), now)? {
+    put_in(tx, user_id, amount.minor(), now)?;
+    let balance = balance(tx, user_id)?;
+    if balance > BALANCE_LIMIT {
         return Err(ChargeError::BalanceLimit);
     }
-    let balance = balance(tx, user_id)?;
     let entry = Entry::new(user_id, Cause::Charged, request_id, amount.minor(), now);
     let entry_id = entry.id;
     match ledger::record(tx, &entry) {
@@ -135,25 +166,20 @@ pub fn balance(conn: &mut Conn, user_id: Uuid) -> Result<i64, DbError> {
     Ok(found.unwrap_or(0))
 }
 
-/// Adds to the balance if there is room, creating the wallet if needed, and says whether there was. One statement, which
-/// locks the wallet.
+/// Adds to the balance, creating the wallet if needed. One statement, which locks the wallet.
 pub(crate) fn put_in(
     tx: &mut Tx,
     user_id: Uuid,
     minor: i64,
     now: Timestamp,
-) -> Result<bool, DbError> {
+) -> Result<(), DbError> {
     let wallet = diesel::insert_into(wallets::table).values((
         wallets::user_id.eq(Id(user_id)),
         wallets::balance.eq(minor),
         wallets::created_at.eq(At(now)),
     ));
-    let put = upsert(wallet, wallets::balance.eq(wallets::balance + minor));
-    match put.execute(tx).map_err(DbError::from) {
-        Ok(_) => Ok(true),
-        Err(DbError::Check(name)) if name == "wallets_balance" => Ok(false),
-        Err(cause) => Err(cause),
-    }
+    upsert(wallet, wallets::balance.eq(wallets::balance + minor)).execute(tx)?;
+    Ok(())
 }
 
 /// Takes from the balance if there is enough, and says whether there was. One statement, which locks the wallet.

@@ -16,6 +16,7 @@ pub type Timestamp = chrono::DateTime<Utc>;
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     offset_us: Arc<AtomicI64>,
+    stopped_at: Option<Timestamp>,
 }
 
 impl Clock {
@@ -24,9 +25,18 @@ impl Clock {
         Self::default()
     }
 
+    /// A clock that stands still at this instant, for tests of what happens at an exact moment.
+    pub fn stopped_at(instant: Timestamp) -> Self {
+        Self {
+            stopped_at: Some(instant),
+            ..Self::default()
+        }
+    }
+
     /// The present instant, cut to whole microseconds, which is what the stores keep.
     pub fn now(&self) -> Timestamp {
-        (Utc::now() + TimeDelta::microseconds(self.offset_us())).trunc_subsecs(6)
+        (self.stopped_at.unwrap_or_else(Utc::now) + TimeDelta::microseconds(self.offset_us()))
+            .trunc_subsecs(6)
     }
 
     /// Moves this clock and its clones forward. For tests.
@@ -44,6 +54,12 @@ impl Clock {
 /// `2026-05-01T10:00:00.000Z`, the only form in which the services show an instant.
 pub fn rfc3339(instant: Timestamp) -> String {
     instant.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// Whole seconds of a time that is left, rounded up; 0 when it is over.
+pub fn whole_seconds(left: TimeDelta) -> i64 {
+    let left_us = left.num_microseconds().unwrap_or(i64::MAX).max(0);
+    left_us.saturating_add(999_999) / 1_000_000
 }
 
 /// For `#[serde(with = "chassis::time::wire")]`: RFC 3339 with milliseconds.
@@ -96,6 +112,15 @@ mod tests {
         let before = clock.now();
         clock.advance(Duration::from_secs(300));
         assert!(twin.now() - before >= chrono::TimeDelta::seconds(300));
+    }
+
+    #[test]
+    fn a_stopped_clock_moves_only_when_it_is_told() {
+        let instant = chrono::DateTime::from_timestamp_micros(1_777_629_600_000_001);
+        let clock = Clock::stopped_at(instant.expect("in range"));
+        assert_eq!(Some(clock.now()), instant);
+        clock.advance(Duration::from_micros(1));
+        assert_eq!(clock.now().timestamp_micros(), 1_777_629_600_000_002);
     }
 
     #[test]

@@ -60,11 +60,12 @@ codes! {
     PAYMENT_NOT_FOUND = 404, "There is no such payment, or it is not yours.";
     WALLET_NOT_FOUND = 404, "The user in the path is not the one who asks.";
     EVENT_NOT_FOUND = 404, "There is no such event, or no longer.";
-    SEAT_TAKEN = 409, "Somebody else holds or has bought a seat; `conflicts` names each with the reason.";
+    SEAT_TAKEN = 409, "A seat is taken; `conflicts` names each with the reason.";
     SOLD_OUT = 409, "Fewer seats are free than were asked for; `available` says how many.";
-    SALES_CLOSED = 409, "Sales of this schedule have not begun or are over.";
+    TOO_MANY_HOLDS = 409, "Too many holds of this schedule in a row were not paid.";
+    SALES_CLOSED = 409, "Sales of this schedule have not begun or are over; `salesOpenAt` and `salesCloseAt` say when.";
     RESERVATION_CANCELLED = 409, "The reservation was given back.";
-    ALREADY_PAID = 409, "The reservation is paid, or was paid and refunded.";
+    ALREADY_PAID = 409, "The reservation is paid, or was paid and refunded; `paymentId` names the payment.";
     ALREADY_REFUNDED = 409, "The money was given back before.";
     SHOW_STARTED = 409, "The show has started, so seats are no longer given back.";
     BALANCE_SHORT = 409, "The wallet has too little; `missing` says how much.";

@@ -1,6 +1,7 @@
 //! The one table from what went wrong to what the client hears. Exhaustive: a new error is a new line here.
 
 use chassis::problem::Problem;
+use chassis::time::{Timestamp, rfc3339, whole_seconds};
 use serde_json::{Value, json};
 
 use super::codes::{
@@ -10,15 +11,16 @@ use super::codes::{
     PRECONDITION_FAILED, QUEUE_MISMATCH, RESERVATION_CANCELLED, RESERVATION_NOT_FOUND,
     SALES_CLOSED, SALES_INVALID, SCHEDULE_CANCELLED, SCHEDULE_NOT_FOUND, SEAT_TAKEN, SEAT_UNKNOWN,
     SEATS_EXIST, SEATS_INVALID, SEATS_SOLD, SECTIONS_INVALID, SHOW_STARTED, SOLD_OUT,
-    TOO_MANY_SEATS,
+    TOO_MANY_HOLDS, TOO_MANY_SEATS,
 };
+use crate::cancellation::CancelError;
 use crate::concert::{LayoutError, ScheduleError};
 use crate::db::DbError;
 use crate::idempotency::OnceError;
 use crate::outbox::RedeliverError;
 use crate::payment::{PayError, RefundError};
 use crate::programme::ProgrammeError;
-use crate::reservation::{CancelError, Conflict, ReserveError};
+use crate::reservation::{Conflict, Reason, ReserveError};
 use crate::seat::SeatNumbersError;
 use crate::seat::SeatState;
 use crate::wallet::{AmountInvalid, BALANCE_LIMIT as LIMIT, ChargeError};
@@ -120,7 +122,7 @@ impl From<ReserveError> for Problem {
             ReserveError::SeatTaken(taken) => {
                 let conflicts: Vec<Value> = taken.iter().map(conflict).collect();
                 SEAT_TAKEN
-                    .because("Somebody else was faster; nothing was reserved.")
+                    .because(words_of(&taken))
                     .with("conflicts", conflicts)
             }
             ReserveError::SeatUnknown(_) => SEAT_UNKNOWN.because(detail),
@@ -134,9 +136,14 @@ impl From<ReserveError> for Problem {
             ReserveError::TooManySeats { max, has } => TOO_MANY_SEATS.because(format!(
                 "At most {max} seats of one date; you have {has} already."
             )),
-            ReserveError::SalesClosed => {
-                SALES_CLOSED.because("Sales of this date have not begun or are over.")
-            }
+            ReserveError::TooManyHolds { held } => TOO_MANY_HOLDS.because(format!(
+                "You have held seats of this date {held} times without paying; pay a hold that you have, or come back tomorrow."
+            )),
+            ReserveError::SalesClosed {
+                opens_at,
+                closes_at,
+                now,
+            } => sales_closed(opens_at, closes_at, now),
             ReserveError::ScheduleNotFound => {
                 SCHEDULE_NOT_FOUND.because("There is no such schedule.")
             }
@@ -150,7 +157,36 @@ impl From<ReserveError> for Problem {
 
 /// One seat that cannot be had.
 fn conflict(conflict: &Conflict) -> Value {
-    json!({ "seatNumber": conflict.seat_number, "reason": conflict.reason.as_str() })
+    let mut told =
+        json!({ "seatNumber": conflict.seat_number, "reason": conflict.reason.as_str() });
+    if let Some(id) = conflict.reservation_id {
+        told["reservationId"] = json!(id);
+    }
+    told
+}
+
+fn words_of(taken: &[Conflict]) -> &'static str {
+    if taken.iter().all(|it| it.reason == Reason::Yours) {
+        "You hold these seats already; pay the reservation that is named."
+    } else {
+        "Another visitor was faster; nothing was reserved."
+    }
+}
+
+/// Before the opening the refusal goes away by itself.
+fn sales_closed(opens_at: Timestamp, closes_at: Timestamp, now: Timestamp) -> Problem {
+    let known = |problem: Problem| {
+        problem
+            .with("salesOpenAt", rfc3339(opens_at))
+            .with("salesCloseAt", rfc3339(closes_at))
+    };
+    if now < opens_at {
+        let opens_in_s = whole_seconds(opens_at - now);
+        return known(SALES_CLOSED.because("Sales of this date have not begun."))
+            .with("opensInSeconds", opens_in_s)
+            .retryable();
+    }
+    known(SALES_CLOSED.because("Sales of this date are over."))
 }
 
 impl From<CancelError> for Problem {
@@ -158,7 +194,6 @@ impl From<CancelError> for Problem {
         match error {
             CancelError::ReservationNotFound => reservation_not_found(),
             CancelError::ShowStarted => show_started(),
-            CancelError::BalanceLimit => balance_limit(),
             CancelError::Db(cause) => cause.into(),
         }
     }
@@ -172,9 +207,9 @@ impl From<PayError> for Problem {
                 HOLD_EXPIRED.because("The hold is over; your money was not touched.")
             }
             PayError::Cancelled => RESERVATION_CANCELLED.because("The reservation was given back."),
-            PayError::AlreadyPaid => {
-                ALREADY_PAID.because("The reservation is paid, or was paid and refunded.")
-            }
+            PayError::AlreadyPaid { payment_id } => ALREADY_PAID
+                .because("The reservation is paid, or was paid and refunded.")
+                .with("paymentId", json!(payment_id)),
             PayError::BalanceShort { missing } => BALANCE_SHORT
                 .because("The wallet has too little; charge it first.")
                 .with("missing", missing),
@@ -193,7 +228,6 @@ impl From<RefundError> for Problem {
                 ALREADY_REFUNDED.because("The money was given back before.")
             }
             RefundError::ShowStarted => show_started(),
-            RefundError::BalanceLimit => balance_limit(),
             RefundError::Db(cause) => cause.into(),
         }
     }
@@ -228,9 +262,13 @@ impl From<RedeliverError> for Problem {
     }
 }
 
-impl From<OnceError> for Problem {
-    fn from(error: OnceError) -> Self {
+impl<E> From<OnceError<E>> for Problem
+where
+    Self: From<E>,
+{
+    fn from(error: OnceError<E>) -> Self {
         match error {
+            OnceError::Refused(refusal) => refusal.into(),
             OnceError::KeyReused => IDEMPOTENCY_KEY_REUSED
                 .because("This Idempotency-Key was used for another request; take a new one."),
             OnceError::InProgress => IDEMPOTENCY_IN_PROGRESS
@@ -249,7 +287,7 @@ fn show_started() -> Problem {
 }
 
 fn balance_limit() -> Problem {
-    BALANCE_LIMIT.because(format!("A wallet holds at most {LIMIT}."))
+    BALANCE_LIMIT.because(format!("A wallet is charged up to {LIMIT} at most."))
 }
 
 /// `no such seats: [51]` becomes `No such seats: [51].`

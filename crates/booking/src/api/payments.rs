@@ -1,13 +1,10 @@
 //! Money against seats, and the way back.
 
-use std::sync::{Arc, OnceLock};
-
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::{Data, Path};
 use chassis::json::Body;
 use chassis::problem::Problem;
-use chassis::time::Timestamp;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,12 +15,10 @@ use super::answer;
 use super::caller::Admitted;
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
 use crate::Booking;
-use crate::db::{Failure, Tx, new_id};
-use crate::idempotency::{Claim, OnceError, Outcome};
+use crate::db::new_id;
+use crate::idempotency::Answer;
 use crate::ledger::CURRENCY;
-use crate::metrics::Metrics;
-use crate::payment::{self, RefundError};
-use crate::reservation::Reservation;
+use crate::payment::{self, Paid, RefundError, Refunded};
 
 const PAYMENTS: &str = "/api/v1/payments";
 const PAY: &str = "POST /api/v1/payments";
@@ -37,16 +32,6 @@ const RELEASE: HeaderValue = HeaderValue::from_static("release");
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Pay {
     reservation_id: Uuid,
-}
-
-impl Pay {
-    fn wish(&self, user_id: Uuid, now: Timestamp) -> payment::Pay {
-        payment::Pay {
-            payment_id: new_id(now),
-            user_id,
-            reservation_id: self.reservation_id,
-        }
-    }
 }
 
 /// Money that the visitor paid for a reservation.
@@ -96,24 +81,28 @@ pub async fn pay(
     key: RequiredKey,
     body: Body<Pay>,
 ) -> Result<HttpResponse, Problem> {
-    let (now, user_id) = (app.clock.now(), admitted.user_id);
-    let claim = key.claim(user_id, PAY, &*body);
-    let wish = body.wish(user_id, now);
-    let pay = move |tx: &mut Tx| {
-        payment::pay(tx, &wish, now).map(|paid| (Payment::from(paid.payment), paid.reservation))
+    let wish = payment::Pay {
+        payment_id: new_id(app.clock.now()),
+        user_id: admitted.user_id,
+        reservation_id: body.reservation_id,
     };
-    let (outcome, settled) = settle(&app, claim, now, pay).await?;
-    let Metrics {
-        payments,
-        captured,
-        sold,
-        ..
-    } = &app.metrics;
-    let Settled { won, seats } = settled;
-    repeat::count(&outcome, &[(payments, 1), (captured, won), (sold, seats)]);
-    let mut answer = repeat::answer_at(PAYMENTS, outcome)?;
-    answer.headers_mut().insert(ADMISSION, RELEASE);
-    Ok(answer)
+    let request = key.request(wish.user_id, PAY, &*body, paid);
+    let outcome = app.sale.pay(wish, request).await?;
+    let paid_now = outcome.fresh().is_some();
+    Ok(ending_visit(paid_now, repeat::answer(outcome)?))
+}
+
+fn paid(paid: &Paid) -> Answer {
+    let location = format!("{PAYMENTS}/{}", paid.payment.id);
+    repeat::created_at(location, &Payment::from(paid.payment.clone()))
+}
+
+/// A payment that was made now ends the visit; a repetition does not, since it may come from the next visit.
+fn ending_visit(paid_now: bool, mut answer: HttpResponse) -> HttpResponse {
+    if paid_now {
+        answer.headers_mut().insert(ADMISSION, RELEASE);
+    }
+    answer
 }
 
 /// Shows one of the visitor's own payments.
@@ -155,8 +144,8 @@ pub struct Refund {
     created_at: DateTime<Utc>,
 }
 
-impl From<&payment::Refunded> for Refund {
-    fn from(refunded: &payment::Refunded) -> Self {
+impl From<&Refunded> for Refund {
+    fn from(refunded: &Refunded) -> Self {
         Self {
             id: refunded.id,
             payment_id: refunded.payment.id,
@@ -176,62 +165,23 @@ impl From<&payment::Refunded> for Refund {
     responses((status = 201, description = "The money is in the wallet.", body = Refund,
         headers(("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
     extensions(("x-access" = json!("active")),
-        ("x-codes" = json!(["PAYMENT_NOT_FOUND", "ALREADY_REFUNDED", "SHOW_STARTED", "BALANCE_LIMIT"]))))]
+        ("x-codes" = json!(["PAYMENT_NOT_FOUND", "ALREADY_REFUNDED", "SHOW_STARTED"]))))]
 pub async fn refund(
     app: Data<Booking>,
     admitted: Admitted,
     key: RequiredKey,
     id: Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    let (now, user_id, payment_id) = (app.clock.now(), admitted.user_id, *id);
-    let claim = key.claim(user_id, REFUND, &json!({ "paymentId": payment_id }));
     let wish = payment::Refund {
-        refund_id: new_id(now),
-        user_id,
-        payment_id,
+        refund_id: new_id(app.clock.now()),
+        user_id: admitted.user_id,
+        payment_id: *id,
     };
-    let refund = move |tx: &mut Tx| {
-        payment::refund(tx, &wish, now).map(|done| (Refund::from(&done), done.reservation))
-    };
-    let (outcome, settled) = settle(&app, claim, now, refund).await?;
-    let (refunds, refunded) = (&app.metrics.refunds, &app.metrics.refunded);
-    repeat::count(&outcome, &[(refunds, 1), (refunded, settled.won)]);
-    repeat::answer(outcome)
+    let content = json!({ "paymentId": wish.payment_id });
+    let request = key.request(wish.user_id, REFUND, &content, refunded);
+    repeat::answer(app.sale.refund(wish, request).await?)
 }
 
-/// What changed hands.
-#[derive(Default)]
-struct Settled {
-    won: u64,
-    seats: u64,
-}
-
-/// Lets `act` have its effect once; afterwards the seats of the reservation that it names have changed hands.
-async fn settle<Body, E>(
-    app: &Booking,
-    claim: Claim,
-    now: Timestamp,
-    act: impl Fn(&mut Tx) -> Result<(Body, Reservation), E> + Send + Sync + 'static,
-) -> Result<(Outcome<E>, Settled), OnceError>
-where
-    Body: Serialize,
-    E: Failure + Send + 'static,
-{
-    let changed = Arc::new(OnceLock::new());
-    let seen = Arc::clone(&changed);
-    let act = move |tx: &mut Tx| {
-        let (answer, reservation) = act(tx)?;
-        seen.get_or_init(|| reservation);
-        Ok(answer)
-    };
-    let outcome = repeat::once(app, claim, now, act).await?;
-    let Some(reservation) = changed.get() else {
-        return Ok((outcome, Settled::default()));
-    };
-    app.seats_changed(reservation).await;
-    let settled = Settled {
-        won: reservation.amount.unsigned_abs(),
-        seats: reservation.seats.len() as u64,
-    };
-    Ok((outcome, settled))
+fn refunded(refunded: &Refunded) -> Answer {
+    repeat::created(&Refund::from(refunded))
 }

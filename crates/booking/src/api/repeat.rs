@@ -5,20 +5,15 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use chassis::problem::Problem;
-use chassis::time::Timestamp;
-use prometheus::IntCounter;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::codes::{IDEMPOTENCY_KEY_INVALID, IDEMPOTENCY_KEY_MISSING};
-use crate::Booking;
-use crate::crash;
-use crate::db::{Failure, Tx};
-use crate::idempotency::{self, Answer, Claim, Fingerprint, IdempotencyKey, OnceError, Outcome};
+use crate::idempotency::{Answer, Claim, Fingerprint, IdempotencyKey, Outcome, Request};
 
 const HEADER: &str = "Idempotency-Key";
 const REPLAYED: &str = "Idempotent-Replayed";
@@ -30,60 +25,36 @@ pub struct RequiredKey(IdempotencyKey);
 pub struct OptionalKey(Option<IdempotencyKey>);
 
 impl RequiredKey {
-    /// What the key stands for: this user's request to `route` with this content.
-    pub fn claim(&self, user_id: Uuid, route: &'static str, content: &impl Serialize) -> Claim {
-        claim(&self.0, user_id, route, content)
+    /// This user's request to `route` with this content, and what its success is answered with.
+    pub fn request<T>(
+        self,
+        user_id: Uuid,
+        route: &'static str,
+        content: &impl Serialize,
+        answer: fn(&T) -> Answer,
+    ) -> Request<T> {
+        OptionalKey(Some(self.0)).request(user_id, route, content, answer)
     }
 }
 
 impl OptionalKey {
-    /// What the key stands for, when there is one.
-    pub fn claim(
-        &self,
+    /// The same; without a key it cannot be repeated.
+    pub fn request<T>(
+        self,
         user_id: Uuid,
         route: &'static str,
         content: &impl Serialize,
-    ) -> Option<Claim> {
-        self.0
-            .as_ref()
-            .map(|key| claim(key, user_id, route, content))
+        answer: fn(&T) -> Answer,
+    ) -> Request<T> {
+        let content = serde_json::to_value(content).expect("a body is JSON");
+        let claim = self.0.map(|key| Claim {
+            user_id,
+            route,
+            key,
+            fingerprint: Fingerprint::of(&content),
+        });
+        Request { claim, answer }
     }
-}
-
-fn claim(
-    key: &IdempotencyKey,
-    user_id: Uuid,
-    route: &'static str,
-    content: &impl Serialize,
-) -> Claim {
-    let content = serde_json::to_value(content).expect("a body is JSON");
-    Claim {
-        user_id,
-        route,
-        key: key.clone(),
-        fingerprint: Fingerprint::of(&content),
-    }
-}
-
-/// Lets `act` have its effect once for the key, in one transaction with the answer that is kept.
-pub async fn once<Body, E>(
-    app: &Booking,
-    claim: Claim,
-    now: Timestamp,
-    act: impl Fn(&mut Tx) -> Result<Body, E> + Send + Sync + 'static,
-) -> Result<Outcome<E>, OnceError>
-where
-    Body: Serialize,
-    E: Failure + Send + 'static,
-{
-    let outcome = app
-        .db
-        .transaction(move |tx| {
-            idempotency::once(tx, &claim, now, |tx| act(tx).map(|body| created(&body)))
-        })
-        .await;
-    crash::point("once.committed");
-    outcome
 }
 
 /// A 201 as it is stored, so that a repetition gets the same.
@@ -92,62 +63,35 @@ pub fn created(body: &impl Serialize) -> Answer {
     Answer {
         status: StatusCode::CREATED.as_u16(),
         body,
+        location: None,
     }
 }
 
-/// Counts what a request did that had its effect now; repetitions are not counted again.
-pub fn count<E>(outcome: &Outcome<E>, counters: &[(&IntCounter, u64)]) {
-    if let Outcome::Fresh(_) = outcome {
-        counters
-            .iter()
-            .for_each(|(counter, by)| counter.inc_by(*by));
+/// The same, and where the new thing is.
+pub fn created_at(location: String, body: &impl Serialize) -> Answer {
+    Answer {
+        location: Some(location),
+        ..created(body)
     }
 }
 
 /// The answer, fresh or given again.
-pub fn answer<E>(outcome: Outcome<E>) -> Result<HttpResponse, Problem>
-where
-    Problem: From<E>,
-{
+pub fn answer<T>(outcome: Outcome<T>) -> Result<HttpResponse, Problem> {
     let (answer, replayed) = match outcome {
-        Outcome::Fresh(answer) => (answer, false),
+        Outcome::Fresh(_, answer) => (answer, false),
         Outcome::Replayed(answer) => (answer, true),
-        Outcome::Refused(refusal) => return Err(refusal.into()),
     };
     let status = StatusCode::from_u16(answer.status).map_err(Problem::internal)?;
     let mut head = HttpResponse::build(status);
     head.content_type("application/json")
         .insert_header((header::CACHE_CONTROL, "no-store"));
+    if let Some(location) = answer.location {
+        head.insert_header((header::LOCATION, location));
+    }
     if replayed {
         head.insert_header((REPLAYED, "true"));
     }
     Ok(head.body(answer.body))
-}
-
-/// The same, and where the thing with the answer's `id` is: below `list`.
-pub fn answer_at<E>(list: &str, outcome: Outcome<E>) -> Result<HttpResponse, Problem>
-where
-    Problem: From<E>,
-{
-    let id = match &outcome {
-        Outcome::Fresh(answer) | Outcome::Replayed(answer) => Some(id_in(&answer.body)?),
-        Outcome::Refused(_) => None,
-    };
-    let mut answer = answer(outcome)?;
-    if let Some(id) = id {
-        let location = HeaderValue::from_str(&format!("{list}/{id}")).map_err(Problem::internal)?;
-        answer.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(answer)
-}
-
-fn id_in(body: &str) -> Result<Uuid, Problem> {
-    #[derive(Deserialize)]
-    struct Identified {
-        id: Uuid,
-    }
-    let identified: Identified = serde_json::from_str(body).map_err(Problem::internal)?;
-    Ok(identified.id)
 }
 
 impl FromRequest for RequiredKey {

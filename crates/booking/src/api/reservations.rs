@@ -5,7 +5,7 @@ use actix_web::web::{Data, Path, Query};
 use chassis::json::Body;
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
-use chassis::time::Timestamp;
+use chassis::time::{Timestamp, whole_seconds};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,16 +15,13 @@ use super::caller::Admitted;
 use super::repeat::{self, OptionalKey, OptionalKeyHeader};
 use super::{answer, paging};
 use crate::Booking;
+use crate::cancellation::CancelError;
 use crate::concert::Grade;
-use crate::crash;
-use crate::db::{Tx, new_id};
-use crate::idempotency::{Claim, OnceError, Outcome};
+use crate::db::new_id;
+use crate::idempotency::Answer;
 use crate::ledger::CURRENCY;
-use crate::reservation::{
-    self, Best, Cancelled, Conflict, Reason, ReservationState, ReserveError, ReservedSeat, Wanted,
-};
+use crate::reservation::{self, Best, ReservationState, ReservedSeat, Wanted};
 use crate::seat::SeatNumbers;
-use crate::seat_lock::LockOutcome;
 
 const RESERVATIONS: &str = "/api/v1/reservations";
 const RESERVE: &str = "POST /api/v1/reservations";
@@ -145,6 +142,9 @@ pub struct Reservation {
     expires_in_seconds: i64,
     #[serde(with = "chassis::time::wire")]
     created_at: DateTime<Utc>,
+    /// What paid it; null until it is paid.
+    #[schema(required)]
+    payment_id: Option<Uuid>,
 }
 
 /// A seat of a reservation, as it was when it was reserved.
@@ -172,9 +172,6 @@ impl From<ReservedSeat> for HeldSeat {
 
 impl Reservation {
     pub(super) fn at(now: Timestamp, reservation: reservation::Reservation) -> Self {
-        let left_us = (reservation.hold_expires_at - now)
-            .num_microseconds()
-            .unwrap_or(0);
         let held = reservation.state == ReservationState::Held;
         Self {
             id: reservation.id,
@@ -186,11 +183,12 @@ impl Reservation {
             currency: CURRENCY,
             hold_expires_at: reservation.hold_expires_at,
             expires_in_seconds: if held {
-                (left_us.max(0) + 999_999) / 1_000_000
+                whole_seconds(reservation.hold_expires_at - now)
             } else {
                 0
             },
             created_at: reservation.created_at,
+            payment_id: reservation.payment_id,
         }
     }
 }
@@ -202,123 +200,23 @@ impl Reservation {
         headers(("Location" = String, description = "The reservation."),
             ("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
     extensions(("x-access" = json!("active")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND", "SEAT_TAKEN", "SEAT_UNKNOWN",
-        "SEATS_INVALID", "TOO_MANY_SEATS", "SOLD_OUT", "GRADE_UNKNOWN", "SALES_CLOSED", "QUEUE_MISMATCH"]))))]
+        "SEATS_INVALID", "TOO_MANY_SEATS", "TOO_MANY_HOLDS", "SOLD_OUT", "GRADE_UNKNOWN", "SALES_CLOSED",
+        "QUEUE_MISMATCH"]))))]
 pub async fn reserve(
     app: Data<Booking>,
     admitted: Admitted,
     key: OptionalKey,
     body: Body<Reserve>,
 ) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    let claim = key.claim(admitted.user_id, RESERVE, &*body);
-    let wanted = body.0.wanted(admitted, app.limits.seats_per_user, now)?;
-    let schedule_id = wanted.schedule_id;
-    let outcome = hold(&app, wanted, claim, now).await;
-    if let Ok(Outcome::Fresh(_)) = outcome {
-        app.lists.changed(schedule_id);
-    }
-    repeat::answer_at(RESERVATIONS, outcome?)
+    let request = key.request(admitted.user_id, RESERVE, &*body, held);
+    let max = app.sale.limits.seats_per_user;
+    let wanted = body.0.wanted(admitted, max, app.clock.now())?;
+    repeat::answer(app.sale.hold(wanted, request).await?)
 }
 
-async fn hold(
-    app: &Booking,
-    wanted: reservation::Reserve,
-    claim: Option<Claim>,
-    now: Timestamp,
-) -> Result<Outcome<ReserveError>, OnceError> {
-    match wanted.seats.clone() {
-        Wanted::Numbers(numbers) => hold_numbers(app, wanted, &numbers, claim, now).await,
-        Wanted::Best(best) => hold_best(app, wanted, best, claim, now).await,
-    }
-}
-
-/// Redis locks reject early; MySQL decides. The locks of a hold stay for as long as it may live, at most 5 s.
-async fn hold_numbers(
-    app: &Booking,
-    wanted: reservation::Reserve,
-    seats: &SeatNumbers,
-    claim: Option<Claim>,
-    now: Timestamp,
-) -> Result<Outcome<ReserveError>, OnceError> {
-    let reservation::Reserve {
-        id, schedule_id, ..
-    } = wanted;
-    let lives = app.limits.hold.to_std().unwrap_or_default();
-    let owner = claim.as_ref().map_or(id, Claim::request_id);
-    if let LockOutcome::Contended(numbers) =
-        app.seat_lock.take(schedule_id, seats, owner, lives).await
-    {
-        app.metrics.conflicts.with_label_values(&["lock"]).inc();
-        return Ok(Outcome::Refused(being_held(numbers)));
-    }
-    crash::point("reserve.locked");
-    let outcome = decide(app, wanted, claim, now).await;
-    let held_for_id = owner == id && matches!(outcome, Ok(Outcome::Fresh(_)));
-    if !held_for_id {
-        // A cancellation knows the reservation and not the key, so the locks of a key go at once.
-        app.seat_lock
-            .release(schedule_id, seats.as_slice(), owner)
-            .await;
-    }
-    outcome
-}
-
-/// Seats that are chosen need no locks in Redis: no buyer is offered what others are taking.
-async fn hold_best(
-    app: &Booking,
-    wanted: reservation::Reserve,
-    best: Best,
-    claim: Option<Claim>,
-    now: Timestamp,
-) -> Result<Outcome<ReserveError>, OnceError> {
-    let patient = reservation::Reserve {
-        seats: Wanted::Best(best.patiently()),
-        ..wanted.clone()
-    };
-    match decide(app, wanted, claim.clone(), now).await {
-        Ok(Outcome::Refused(ReserveError::Crowded)) => decide(app, patient, claim, now).await,
-        outcome => outcome,
-    }
-}
-
-async fn decide(
-    app: &Booking,
-    wanted: reservation::Reserve,
-    claim: Option<Claim>,
-    now: Timestamp,
-) -> Result<Outcome<ReserveError>, OnceError> {
-    let limits = app.limits;
-    let act = move |tx: &mut Tx| {
-        let held = reservation::reserve(tx, &wanted, &limits, now)?;
-        Ok(Reservation::at(now, held))
-    };
-    let outcome = match claim {
-        Some(claim) => repeat::once(app, claim, now, act).await,
-        None => Ok(match app.db.transaction(act).await {
-            Ok(held) => Outcome::Fresh(repeat::created(&held)),
-            Err(refusal) => Outcome::Refused(refusal),
-        }),
-    };
-    count(app, &outcome);
-    outcome
-}
-
-fn count(app: &Booking, outcome: &Result<Outcome<ReserveError>, OnceError>) {
-    match outcome {
-        Ok(Outcome::Fresh(_)) => app.metrics.holds.inc(),
-        Ok(Outcome::Refused(ReserveError::SeatTaken(_) | ReserveError::SoldOut { .. })) => {
-            app.metrics.conflicts.with_label_values(&["database"]).inc();
-        }
-        Ok(Outcome::Replayed(_) | Outcome::Refused(_)) | Err(_) => {}
-    }
-}
-
-fn being_held(numbers: Vec<u16>) -> ReserveError {
-    let conflict = |seat_number| Conflict {
-        seat_number,
-        reason: Reason::Held,
-    };
-    ReserveError::SeatTaken(numbers.into_iter().map(conflict).collect())
+fn held(made: &reservation::Reservation) -> Answer {
+    let location = format!("{RESERVATIONS}/{}", made.id);
+    repeat::created_at(location, &Reservation::at(made.created_at, made.clone()))
 }
 
 /// Lists the visitor's own reservations, newest first.
@@ -359,7 +257,7 @@ pub async fn show(
         .db
         .read(move |conn| reservation::find(conn, admitted.user_id, id, now))
         .await?;
-    let found = found.ok_or(reservation::CancelError::ReservationNotFound)?;
+    let found = found.ok_or(CancelError::ReservationNotFound)?;
     Ok(answer::own(&Reservation::at(now, found)))
 }
 
@@ -369,33 +267,12 @@ pub async fn show(
     tag = "reservations", params(("reservationId" = Uuid, Path)),
     responses((status = 204, description = "It is given back, or was over already.")),
     extensions(("x-access" = json!("active")),
-        ("x-codes" = json!(["RESERVATION_NOT_FOUND", "SHOW_STARTED", "BALANCE_LIMIT"]))))]
+        ("x-codes" = json!(["RESERVATION_NOT_FOUND", "SHOW_STARTED"]))))]
 pub async fn cancel(
     app: Data<Booking>,
     admitted: Admitted,
     id: Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, now) = (*id, app.clock.now());
-    let cancelled = app
-        .db
-        .transaction(move |tx| reservation::cancel(tx, admitted.user_id, id, now))
-        .await?;
-    count_cancelled(&app, &cancelled);
-    app.seats_changed(&cancelled.reservation).await;
+    app.sale.cancel(admitted.user_id, *id).await?;
     Ok(answer::gone())
-}
-
-/// A paid reservation that is given back is a refund too.
-fn count_cancelled(app: &Booking, cancelled: &Cancelled) {
-    let Cancelled {
-        reservation,
-        changed,
-    } = cancelled;
-    app.metrics.cancellations.inc_by((*changed).into());
-    if *changed && reservation.state == ReservationState::Refunded {
-        app.metrics.refunds.inc();
-        app.metrics
-            .refunded
-            .inc_by(reservation.amount.unsigned_abs());
-    }
 }

@@ -15,7 +15,7 @@ use super::caller::Visitor;
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
 use super::{answer, paging};
 use crate::Booking;
-use crate::db::Tx;
+use crate::idempotency::Answer;
 use crate::ledger::{self, CURRENCY, Cause};
 use crate::wallet::{self, Amount, AmountInvalid};
 
@@ -76,20 +76,18 @@ pub async fn charge(
     user_id: Path<Uuid>,
     body: Body<Charge>,
 ) -> Result<HttpResponse, Problem> {
-    let (user_id, now) = (visitor.must_be(*user_id)?, app.clock.now());
-    let amount = body.amount()?;
-    let won = amount.minor().unsigned_abs();
-    let claim = key.claim(user_id, CHARGES, &*body);
+    let (user_id, amount) = (visitor.must_be(*user_id)?, body.amount()?);
+    let request = key.request(user_id, CHARGES, &*body, charged);
     let wanted = wallet::Charge {
-        request_id: claim.request_id(),
+        request_id: request.id(),
         user_id,
         amount,
     };
-    let charge = move |tx: &mut Tx| wallet::charge(tx, &wanted, now).map(Charged::from);
-    let outcome = repeat::once(&app, claim, now, charge).await?;
-    let (charges, charged) = (&app.metrics.charges, &app.metrics.charged);
-    repeat::count(&outcome, &[(charges, 1), (charged, won)]);
-    repeat::answer(outcome)
+    repeat::answer(app.sale.charge(wanted, request).await?)
+}
+
+fn charged(charged: &wallet::Charged) -> Answer {
+    repeat::created(&Charged::from(*charged))
 }
 
 /// What a wallet holds.

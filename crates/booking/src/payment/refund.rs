@@ -1,15 +1,17 @@
 //! The verb `refund`: the money goes back, the seats are free again, and nothing is deleted.
 
-use chassis::time::Timestamp;
+use chassis::time::{Clock, Timestamp};
 use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::{Payment, PaymentState, find};
 use crate::audit::{self, Action, Actor};
 use crate::db::{At, DbError, Id, Tx, fails_with_db, update};
+use crate::idempotency::{OnceError, Outcome, Request};
 use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, EventType};
 use crate::reservation::{self, Reservation, ReservationState};
+use crate::sale::Sale;
 use crate::schema::{payments, refunds, reservations, schedules};
 use crate::wallet;
 
@@ -49,9 +51,6 @@ pub enum RefundError {
     /// The show has started, so seats are no longer given back.
     #[error("the show has started")]
     ShowStarted,
-    /// The wallet has no room for the money.
-    #[error("the wallet has no room for the refund")]
-    BalanceLimit,
     /// The database failed.
     #[error(transparent)]
     Db(DbError),
@@ -59,17 +58,36 @@ pub enum RefundError {
 
 fails_with_db!(RefundError);
 
+impl Sale {
+    /// Gives back all of a payment, once: the money is in the wallet and the seats are free.
+    pub async fn refund(
+        &self,
+        wish: Refund,
+        request: Request<Refunded>,
+    ) -> Result<Outcome<Refunded>, OnceError<RefundError>> {
+        let clock = self.clock.clone();
+        let act = move |tx: &mut _| refund(tx, &wish, &clock);
+        let outcome = request.run(&self.db, &self.clock, act).await?;
+        if let Some(refunded) = outcome.fresh() {
+            self.metrics.payments.count_refund(refunded.payment.amount);
+            self.seats_changed(&refunded.reservation).await;
+        }
+        Ok(outcome)
+    }
+}
+
 /// Gives back all of a payment, once.
 ///
-/// Thirteen statements: payment, reservation, then those of `refund_reservation`.
-pub fn refund(tx: &mut Tx, wish: &Refund, now: Timestamp) -> Result<Refunded, RefundError> {
+/// Fourteen statements: payment, reservation, the buyer's lock, then those of `refund_reservation`.
+pub fn refund(tx: &mut Tx, wish: &Refund, clock: &Clock) -> Result<Refunded, RefundError> {
     let payment = find(tx, wish.user_id, wish.payment_id)?.ok_or(RefundError::PaymentNotFound)?;
     let reservation = reservation::stored(tx, wish.user_id, payment.reservation_id)?
         .ok_or(DbError::Unexpected("a payment has no reservation"))?;
+    let now = reservation::lock_buyer(tx, reservation.schedule_id, wish.user_id, clock)?;
     refund_reservation(tx, reservation, wish.refund_id, now)
 }
 
-/// Gives back what was paid for a reservation, once.
+/// Gives back what was paid for a reservation, once. The caller has the buyer's lock.
 ///
 /// Eleven statements: start of the show, reservation, reading the payment, wallet, ledger, payment, refund, seats twice,
 /// audit, outbox.
@@ -130,8 +148,8 @@ pub(crate) fn refund_reservation(
     })
 }
 
-/// The entry the other way round; the captured one stays.
-fn credit(tx: &mut Tx, payment: &Payment, now: Timestamp) -> Result<(), RefundError> {
+/// The entry the other way round; the captured one stays. It goes in however full the wallet is.
+fn credit(tx: &mut Tx, payment: &Payment, now: Timestamp) -> Result<(), DbError> {
     let Payment {
         id,
         user_id,
@@ -141,9 +159,7 @@ fn credit(tx: &mut Tx, payment: &Payment, now: Timestamp) -> Result<(), RefundEr
     if amount == 0 {
         return Ok(());
     }
-    if !wallet::put_in(tx, user_id, amount, now)? {
-        return Err(RefundError::BalanceLimit);
-    }
+    wallet::put_in(tx, user_id, amount, now)?;
     ledger::record(tx, &Entry::new(user_id, Cause::Refunded, id, amount, now))?;
     Ok(())
 }

@@ -28,10 +28,37 @@ pub fn expire(tx: &mut Tx, now: Timestamp, batch: u32) -> Result<usize, DbError>
         .skip_locked()
         .select(ReservationRow::as_select())
         .load(tx)?;
+    end(tx, over, now)
+}
+
+/// Expires what this user held of this date until `now` or earlier. The caller has the buyer's lock.
+///
+/// Waits for a sweeper that has a row: it needs no lock of the buyer, so it never waits for the caller.
+pub(super) fn end_of_buyer(
+    tx: &mut Tx,
+    schedule_id: Uuid,
+    user_id: Uuid,
+    now: Timestamp,
+) -> Result<usize, DbError> {
+    let over: Vec<ReservationRow> = reservations::table
+        .filter(reservations::schedule_id.eq(Id(schedule_id)))
+        .filter(reservations::user_id.eq(Id(user_id)))
+        .filter(reservations::state.eq(ReservationState::Held))
+        .filter(reservations::hold_expires_at.le(At(now)))
+        .for_update()
+        .select(ReservationRow::as_select())
+        .load(tx)?;
+    end(tx, over, now)
+}
+
+/// Ends holds whose rows are locked.
+fn end(tx: &mut Tx, over: Vec<ReservationRow>, now: Timestamp) -> Result<usize, DbError> {
     if over.is_empty() {
         return Ok(0);
     }
-    let expired = with_seats(tx, over)?;
+    // What is held was never paid.
+    let unpaid = over.into_iter().map(|row| (row, None)).collect();
+    let expired = with_seats(tx, unpaid)?;
     let ids: Vec<Id> = expired
         .iter()
         .map(|reservation| Id(reservation.id))

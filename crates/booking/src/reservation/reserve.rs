@@ -1,19 +1,17 @@
 //! The verb `reserve`: all the seats or none.
 
-use std::ops::Range;
-
-use chassis::time::Timestamp;
+use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::{Reservation, ReservationState, ReservedSeat, Wanted, best};
+use super::{Reservation, ReservationState, ReservedSeat, Wanted, best, buyer};
 use crate::audit::{self, Action, Actor};
 use crate::concert::QueueName;
 use crate::crash;
-use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, insert_rows, one_of, update, upsert};
+use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, insert_rows, one_of, update};
 use crate::outbox::{self, EventType};
-use crate::schema::{buyers, concerts, reservation_seats, reservations, schedules, seats};
+use crate::schema::{concerts, reservation_seats, reservations, schedules, seats};
 use crate::seat::{self, SeatNumbers, SeatState};
 
 /// What a user wants.
@@ -38,6 +36,8 @@ pub struct Limits {
     pub seats_per_user: u16,
     /// How long seats are kept for a reservation that is not paid. Default 5 minutes.
     pub hold: TimeDelta,
+    /// Holds that a user may make in a row of one date without paying one, in 24 hours. Default 12: an hour of holds.
+    pub unpaid_holds: u16,
 }
 
 impl Default for Limits {
@@ -45,6 +45,7 @@ impl Default for Limits {
         Self {
             seats_per_user: 4,
             hold: TimeDelta::minutes(5),
+            unpaid_holds: 12,
         }
     }
 }
@@ -52,12 +53,14 @@ impl Default for Limits {
 /// Why a seat cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// Somebody holds it; it may come back.
+    /// Another user holds it; it may come back.
     Held,
-    /// Somebody has paid for it.
+    /// It is paid.
     Sold,
     /// It is not for sale.
     Blocked,
+    /// The user who wants it holds it already.
+    Yours,
 }
 
 impl Reason {
@@ -67,23 +70,26 @@ impl Reason {
             Self::Held => "held",
             Self::Sold => "sold",
             Self::Blocked => "blocked",
+            Self::Yours => "yours",
         }
     }
 }
 
-/// A wanted seat that another buyer has.
+/// A wanted seat that is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conflict {
     /// Its number.
     pub seat_number: u16,
     /// Why it cannot be had.
     pub reason: Reason,
+    /// The reservation that has it, when that is the user's own.
+    pub reservation_id: Option<Uuid>,
 }
 
 /// Why nothing was reserved.
 #[derive(Debug, thiserror::Error)]
 pub enum ReserveError {
-    /// Somebody else has these of the wanted seats.
+    /// These of the wanted seats are taken.
     #[error("seats are taken")]
     SeatTaken(Vec<Conflict>),
     /// The schedule has no seats with these numbers.
@@ -109,9 +115,22 @@ pub enum ReserveError {
         /// How many the user holds or has bought.
         has: u16,
     },
+    /// The user has held seats of this date too often without paying.
+    #[error("{held} holds in a row were not paid")]
+    TooManyHolds {
+        /// How many.
+        held: usize,
+    },
     /// Sales are not open yet, or no longer.
     #[error("sales are closed")]
-    SalesClosed,
+    SalesClosed {
+        /// From when they are open.
+        opens_at: Timestamp,
+        /// From when they no longer are.
+        closes_at: Timestamp,
+        /// When that was judged.
+        now: Timestamp,
+    },
     /// There is no such schedule.
     #[error("no such schedule")]
     ScheduleNotFound,
@@ -134,18 +153,18 @@ pub fn reserve(
     tx: &mut Tx,
     wanted: &Reserve,
     limits: &Limits,
-    now: Timestamp,
+    clock: &Clock,
 ) -> Result<Reservation, ReserveError> {
-    let seats = match &wanted.seats {
+    let (seats, date, now) = match &wanted.seats {
         Wanted::Numbers(numbers) => {
-            let seats = offered(tx, wanted, numbers, now)?;
-            within_limit(tx, wanted, seats.len(), limits, now)?;
-            seats
+            let (seats, date) = offered(tx, wanted, numbers, clock.now())?;
+            let now = within_limits(tx, wanted, &date, seats.len(), limits, clock)?;
+            (seats, date, now)
         }
         Wanted::Best(best) => {
-            on_sale(tx, wanted, now)?;
-            within_limit(tx, wanted, best.count(), limits, now)?;
-            best::choose(tx, wanted.schedule_id, best, now)?
+            let date = on_sale(tx, wanted, clock.now())?;
+            let now = within_limits(tx, wanted, &date, best.count(), limits, clock)?;
+            (best::choose(tx, wanted.schedule_id, best, now)?, date, now)
         }
     };
     crash::point("reserve.offered");
@@ -156,8 +175,10 @@ pub fn reserve(
         state: ReservationState::Held,
         amount: seats.iter().map(|seat| seat.price).sum(),
         seats,
-        hold_expires_at: now + limits.hold,
+        // Nothing can be paid when the show has started.
+        hold_expires_at: (now + limits.hold).min(date.starts_at),
         created_at: now,
+        payment_id: None,
     };
     hold_seats(tx, &held, now)?;
     crash::point("reserve.held");
@@ -174,7 +195,51 @@ pub fn reserve(
     Ok(held)
 }
 
-type Offer = (u16, String, i64, SeatState, Option<At>, At, At, String);
+/// When a date is for sale, and to whom.
+struct OnSale {
+    queue: String,
+    opens_at: Timestamp,
+    closes_at: Timestamp,
+    starts_at: Timestamp,
+}
+
+type DateColumns = (At, At, At, String);
+
+impl OnSale {
+    fn of((opens_at, closes_at, starts_at, queue): DateColumns) -> Self {
+        Self {
+            queue,
+            opens_at: opens_at.0,
+            closes_at: closes_at.0,
+            starts_at: starts_at.0,
+        }
+    }
+
+    fn must_be_open_to(&self, wanted: &Reserve, now: Timestamp) -> Result<(), ReserveError> {
+        if self.queue != wanted.queue.as_str() {
+            return Err(ReserveError::QueueMismatch);
+        }
+        let (opens_at, closes_at) = (self.opens_at, self.closes_at);
+        if !(opens_at..closes_at).contains(&now) {
+            return Err(ReserveError::SalesClosed {
+                opens_at,
+                closes_at,
+                now,
+            });
+        }
+        Ok(())
+    }
+}
+
+type SeatRow = (
+    u16,
+    String,
+    i64,
+    SeatState,
+    Option<At>,
+    Option<Id>,
+    Option<Id>,
+);
 
 /// The wanted seats with their prices, if they are for sale to this user now. Nothing is locked yet.
 fn offered(
@@ -182,82 +247,68 @@ fn offered(
     wanted: &Reserve,
     numbers: &SeatNumbers,
     now: Timestamp,
-) -> Result<Vec<ReservedSeat>, ReserveError> {
-    let offers: Vec<Offer> = seats::table
+) -> Result<(Vec<ReservedSeat>, OnSale), ReserveError> {
+    let offers: Vec<(SeatRow, DateColumns)> = seats::table
         .inner_join(schedules::table.inner_join(concerts::table))
         .filter(seats::schedule_id.eq(Id(wanted.schedule_id)))
         .filter(one_of(seats::number, numbers.as_slice()))
         .order(seats::number)
         .select((
-            seats::number,
-            seats::grade,
-            seats::price,
-            seats::state,
-            seats::hold_expires_at,
-            schedules::sales_open_at,
-            schedules::sales_close_at,
-            concerts::queue,
+            (
+                seats::number,
+                seats::grade,
+                seats::price,
+                seats::state,
+                seats::hold_expires_at,
+                seats::holder_id,
+                seats::reservation_id,
+            ),
+            (
+                schedules::sales_open_at,
+                schedules::sales_close_at,
+                schedules::starts_at,
+                concerts::queue,
+            ),
         ))
         .load(conn)?;
-    let Some((.., open, close, queue)) = offers.first() else {
+    let (seats, mut dates): (Vec<_>, Vec<_>) = offers.into_iter().unzip();
+    let Some(date) = dates.pop().map(OnSale::of) else {
         return Err(nothing_offered(conn, wanted, numbers)?);
     };
-    open_to(wanted, queue, open.0..close.0, now)?;
-    let unknown: Vec<u16> = numbers
-        .as_slice()
-        .iter()
-        .copied()
-        .filter(|number| !offers.iter().any(|offer| offer.0 == *number))
-        .collect();
+    date.must_be_open_to(wanted, now)?;
+    let is_known = |number: &&u16| seats.iter().any(|seat| seat.0 == **number);
+    let unknown = numbers.as_slice().iter().filter(|number| !is_known(number));
+    let unknown: Vec<u16> = unknown.copied().collect();
     if !unknown.is_empty() {
         return Err(ReserveError::SeatUnknown(unknown));
     }
-    let taken: Vec<Conflict> = offers
+    let taken = seats
         .iter()
-        .filter_map(|offer| conflict(offer.0, seat::effective(offer.3, offer.4, now)))
-        .collect();
+        .filter_map(|seat| conflict(seat, wanted.user_id, now));
+    let taken: Vec<Conflict> = taken.collect();
     if !taken.is_empty() {
         return Err(ReserveError::SeatTaken(taken));
     }
-    Ok(offers
-        .into_iter()
-        .map(|(number, grade, price, ..)| ReservedSeat {
-            number,
-            grade,
-            price,
-        })
-        .collect())
+    let reserved = |(number, grade, price, ..): SeatRow| super::reserved((number, grade, price));
+    Ok((seats.into_iter().map(reserved).collect(), date))
 }
 
-/// Whether the schedule is for sale to this user now, whatever seats it has left. One statement.
-fn on_sale(conn: &mut Conn, wanted: &Reserve, now: Timestamp) -> Result<(), ReserveError> {
-    let found: Option<(At, At, String)> = schedules::table
+/// The schedule, if it is for sale to this user now, whatever seats it has left. One statement.
+fn on_sale(conn: &mut Conn, wanted: &Reserve, now: Timestamp) -> Result<OnSale, ReserveError> {
+    let found: Option<DateColumns> = schedules::table
         .inner_join(concerts::table)
         .filter(schedules::id.eq(Id(wanted.schedule_id)))
         .select((
             schedules::sales_open_at,
             schedules::sales_close_at,
+            schedules::starts_at,
             concerts::queue,
         ))
         .first(conn)
         .optional()?;
-    let (open, close, queue) = found.ok_or(ReserveError::ScheduleNotFound)?;
-    open_to(wanted, &queue, open.0..close.0, now)
-}
-
-fn open_to(
-    wanted: &Reserve,
-    queue: &str,
-    sales: Range<Timestamp>,
-    now: Timestamp,
-) -> Result<(), ReserveError> {
-    if queue != wanted.queue.as_str() {
-        return Err(ReserveError::QueueMismatch);
-    }
-    if !sales.contains(&now) {
-        return Err(ReserveError::SalesClosed);
-    }
-    Ok(())
+    let date = OnSale::of(found.ok_or(ReserveError::ScheduleNotFound)?);
+    date.must_be_open_to(wanted, now)?;
+    Ok(date)
 }
 
 fn nothing_offered(
@@ -276,70 +327,50 @@ fn nothing_offered(
     })
 }
 
-fn conflict(seat_number: u16, state: SeatState) -> Option<Conflict> {
-    match state {
-        SeatState::Available => None,
-        SeatState::Held => Some(Conflict {
-            seat_number,
-            reason: Reason::Held,
-        }),
-        SeatState::Sold => Some(Conflict {
-            seat_number,
-            reason: Reason::Sold,
-        }),
-        SeatState::Blocked => Some(Conflict {
-            seat_number,
-            reason: Reason::Blocked,
-        }),
-    }
+fn conflict(seat: &SeatRow, user_id: Uuid, now: Timestamp) -> Option<Conflict> {
+    let (seat_number, _, _, state, hold_expires_at, holder_id, reservation_id) = seat;
+    let is_own = holder_id.is_some_and(|holder| holder.0 == user_id);
+    let reason = match seat::effective(*state, *hold_expires_at, now) {
+        SeatState::Available => return None,
+        SeatState::Held if is_own => Reason::Yours,
+        SeatState::Held => Reason::Held,
+        SeatState::Sold => Reason::Sold,
+        SeatState::Blocked => Reason::Blocked,
+    };
+    Some(Conflict {
+        seat_number: *seat_number,
+        reason,
+        reservation_id: reservation_id.filter(|_| is_own).map(Uuid::from),
+    })
 }
 
-/// Whether the user may have `count` seats more. Two statements; afterwards the buyer's row is locked.
-fn within_limit(
+/// Locks the buyer, and sees under the lock that sales are open and that the user may have `count` seats more. Two
+/// statements, and those that end the user's own holds that are over.
+fn within_limits(
     tx: &mut Tx,
     wanted: &Reserve,
+    date: &OnSale,
     count: usize,
     limits: &Limits,
-    now: Timestamp,
-) -> Result<(), ReserveError> {
-    line_up(tx, wanted, now)?;
+    clock: &Clock,
+) -> Result<Timestamp, ReserveError> {
+    let (schedule_id, user_id) = (wanted.schedule_id, wanted.user_id);
+    let now = buyer::lock(tx, schedule_id, user_id, clock)?;
     crash::point("reserve.lined-up");
-    let has = seats_of_user(tx, wanted, now)?;
-    if has + count > usize::from(limits.seats_per_user) {
-        let has = u16::try_from(has).unwrap_or(u16::MAX);
+    date.must_be_open_to(wanted, now)?;
+    let has = buyer::holdings(tx, schedule_id, user_id, now)?;
+    if has.seats + count > usize::from(limits.seats_per_user) {
         return Err(ReserveError::TooManySeats {
             max: limits.seats_per_user,
-            has,
+            has: u16::try_from(has.seats).unwrap_or(u16::MAX),
         });
     }
-    Ok(())
-}
-
-/// Locks the buyer's row, so that what this user has cannot change until this transaction ends.
-fn line_up(tx: &mut Tx, wanted: &Reserve, now: Timestamp) -> Result<(), DbError> {
-    let buyer = diesel::insert_into(buyers::table).values((
-        buyers::schedule_id.eq(Id(wanted.schedule_id)),
-        buyers::user_id.eq(Id(wanted.user_id)),
-        buyers::last_seen_at.eq(At(now)),
-    ));
-    upsert(buyer, buyers::last_seen_at.eq(At(now))).execute(tx)?;
-    Ok(())
-}
-
-/// Seats of the schedule that the user has bought, or holds at `now`.
-fn seats_of_user(tx: &mut Tx, wanted: &Reserve, now: Timestamp) -> Result<usize, DbError> {
-    let live = reservations::state
-        .eq(ReservationState::Confirmed)
-        .or(reservations::state
-            .eq(ReservationState::Held)
-            .and(reservations::hold_expires_at.gt(At(now))));
-    let counts: Vec<u16> = reservations::table
-        .filter(reservations::schedule_id.eq(Id(wanted.schedule_id)))
-        .filter(reservations::user_id.eq(Id(wanted.user_id)))
-        .filter(live)
-        .select(reservations::seat_count)
-        .load(tx)?;
-    Ok(counts.into_iter().map(usize::from).sum())
+    if has.unpaid_in_a_row >= usize::from(limits.unpaid_holds) {
+        return Err(ReserveError::TooManyHolds {
+            held: has.unpaid_in_a_row,
+        });
+    }
+    Ok(now)
 }
 
 /// Takes the seats that are free, or whose hold is over, by number. The row count decides: fewer rows than
@@ -360,7 +391,7 @@ fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<(), Res
     if taken == numbers.len() {
         return Ok(());
     }
-    let states: Vec<(u16, SeatState)> = seats::table
+    let others: Vec<SeatRow> = seats::table
         .filter(seats::schedule_id.eq(Id(held.schedule_id)))
         .filter(one_of(seats::number, numbers))
         .filter(
@@ -369,19 +400,23 @@ fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<(), Res
                 .or(seats::reservation_id.ne(Id(held.id))),
         )
         .order(seats::number)
-        .select((seats::number, seats::state))
+        .select((
+            seats::number,
+            seats::grade,
+            seats::price,
+            seats::state,
+            seats::hold_expires_at,
+            seats::holder_id,
+            seats::reservation_id,
+        ))
         .load(tx)?;
     // A seat that was lost and is free again by now was held at the moment that counted.
-    let lost = states.into_iter().map(|(seat_number, state)| {
-        let reason = match state {
-            SeatState::Sold => Reason::Sold,
-            SeatState::Blocked => Reason::Blocked,
-            SeatState::Available | SeatState::Held => Reason::Held,
-        };
-        Conflict {
-            seat_number,
-            reason,
-        }
+    let lost = others.iter().map(|seat| {
+        conflict(seat, held.user_id, now).unwrap_or(Conflict {
+            seat_number: seat.0,
+            reason: Reason::Held,
+            reservation_id: None,
+        })
     });
     Err(ReserveError::SeatTaken(lost.collect()))
 }

@@ -44,7 +44,7 @@ pub(crate) fn unsell(tx: &mut Tx, reservation: &Reservation) -> Result<usize, Db
 }
 
 /// Frees the seats that the reservation still has. One statement.
-pub(super) fn free(tx: &mut Tx, reservation: &Reservation) -> Result<usize, DbError> {
+pub(crate) fn free(tx: &mut Tx, reservation: &Reservation) -> Result<usize, DbError> {
     let its = seats::table
         .filter(seats::schedule_id.eq(Id(reservation.schedule_id)))
         .filter(one_of(seats::number, reservation.seat_numbers()))

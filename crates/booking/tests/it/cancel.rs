@@ -1,4 +1,5 @@
-use booking::reservation::{CancelError, ReservationState};
+use booking::cancellation::CancelError;
+use booking::reservation::ReservationState;
 use booking::seat::SeatState;
 use chrono::TimeDelta;
 use uuid::Uuid;

@@ -1,11 +1,11 @@
 use booking::db::Page;
 use booking::idempotency::{self, Answer, Claim, Fingerprint, IdempotencyKey, OnceError, Outcome};
 use booking::ledger::{self, Account, Cause};
-use booking::wallet::{self, Amount, BALANCE_LIMIT, CHARGE_MAX, Charge, ChargeError};
+use booking::wallet::{Amount, BALANCE_LIMIT, CHARGE_MAX, Charge, ChargeError, Charged};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, all_at_once};
+use crate::fixture::{Fixture, all_at_once, answered, keyed};
 
 /// A charge as the API makes it: once for each key.
 async fn charge_once(
@@ -13,30 +13,23 @@ async fn charge_once(
     turn: usize,
     user_id: Uuid,
     minor: i64,
-) -> Result<Outcome<ChargeError>, OnceError> {
-    let now = fixture.now;
+) -> Result<Outcome<Charged>, OnceError<ChargeError>> {
     let claim = Claim {
         user_id,
         route: "POST /users/{userId}/balance/charges",
         key: IdempotencyKey::try_from("one-click".to_owned()).unwrap(),
         fingerprint: Fingerprint::of(&json!({ "amount": minor })),
     };
+    let request = keyed(claim, |made: &Charged| {
+        answered(format!("{} {}", made.entry_id, made.balance))
+    });
     let charge = Charge {
-        request_id: claim.request_id(),
+        request_id: request.id(),
         user_id,
         amount: Amount::try_from(minor).unwrap(),
     };
-    let act = move |tx: &mut booking::db::Tx| {
-        idempotency::once(tx, &claim, now, |tx| {
-            let charged = wallet::charge(tx, &charge, now)?;
-            Ok(Answer {
-                status: 201,
-                body: json!({ "entryId": charged.entry_id, "balance": charged.balance })
-                    .to_string(),
-            })
-        })
-    };
-    fixture.db(turn).transaction(act).await
+    let sale = fixture.sale(turn, fixture.now);
+    sale.charge(charge, request).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,14 +47,13 @@ async fn of_two_hundred_repetitions_of_a_charge_one_is_booked_and_all_get_its_an
     .await;
     let fresh = outcomes
         .iter()
-        .filter(|outcome| matches!(outcome, Outcome::Fresh(_)))
+        .filter(|outcome| outcome.fresh().is_some())
         .count();
     assert_eq!(fresh, 1);
     let answers: Vec<&Answer> = outcomes
         .iter()
         .map(|outcome| match outcome {
-            Outcome::Fresh(answer) | Outcome::Replayed(answer) => answer,
-            Outcome::Refused(error) => panic!("{error}"),
+            Outcome::Fresh(_, answer) | Outcome::Replayed(answer) => answer,
         })
         .collect();
     assert!(answers.iter().all(|answer| *answer == answers[0]));
@@ -77,15 +69,15 @@ async fn a_charge_is_not_booked_again_when_its_key_was_forgotten() {
     let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
     let fresh = charge_once(&fixture, 0, user, 5_000).await.unwrap();
-    assert!(matches!(fresh, Outcome::Fresh(_)));
+    assert!(fresh.fresh().is_some());
     let later = fixture.now + chrono::TimeDelta::hours(25);
     let forgotten = fixture
         .db(0)
         .transaction(move |tx| idempotency::forget(tx, later, 10));
     assert_eq!(forgotten.await.unwrap(), 1);
-    let again = charge_once(&fixture, 1, user, 5_000).await.unwrap();
+    let again = charge_once(&fixture, 1, user, 5_000).await;
     assert!(
-        matches!(again, Outcome::Refused(ChargeError::Repeated)),
+        matches!(again, Err(OnceError::Refused(ChargeError::Repeated))),
         "{again:?}"
     );
     assert_eq!(fixture.balance(user).await, 5_000);

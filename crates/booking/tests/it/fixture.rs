@@ -1,17 +1,20 @@
 //! A fixture of its own for each test: a fresh database, two instances of the service on it, one concert.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use booking::audit::Actor;
+use booking::cancellation::{CancelError, Cancelled};
 use booking::concert::{self, Layout, NewConcert, NewSchedule, QueueName, Title, default_layout};
 use booking::db::{Db, DbError, DbOptions, new_id};
-use booking::payment::{self, Pay, PayError, Payment, Refund, RefundError, Refunded};
+use booking::idempotency::{Answer, Claim, OnceError, Outcome, Request};
+use booking::payment::{Pay, PayError, Payment, Refund, RefundError, Refunded};
 use booking::reconciliation::{self, Report};
-use booking::reservation::{
-    self, CancelError, Cancelled, Limits, Reservation, Reserve, ReserveError, Wanted,
-};
+use booking::reservation::{self, Limits, Reservation, Reserve, ReserveError, Wanted};
+use booking::sale::{Sale, SaleMetrics};
 use booking::seat::{self, SeatNumbers, SeatState};
+use booking::seat_lock::SeatLock;
 use booking::wallet::{self, Amount, Charge, ChargeError, Charged};
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
@@ -45,6 +48,8 @@ pub struct Fixture {
     /// When sales are open. Time is an argument, so tests add to it.
     pub now: Timestamp,
     pub limits: Limits,
+    /// Without a Redis: the promises are kept by MySQL alone.
+    pub lock: SeatLock,
 }
 
 impl Fixture {
@@ -82,6 +87,7 @@ impl Fixture {
             schedule_id,
             now,
             limits: Limits::default(),
+            lock: no_lock(now),
         }
     }
 
@@ -120,16 +126,25 @@ impl Fixture {
         }
     }
 
+    /// The verbs on one of the two instances, whose clock stands still at this instant.
+    pub fn sale(&self, turn: usize, now: Timestamp) -> Sale {
+        Sale {
+            db: self.db(turn).clone(),
+            seat_lock: self.lock.clone(),
+            clock: Clock::stopped_at(now),
+            limits: self.limits,
+            metrics: SaleMetrics::new(),
+            on_seats_changed: Arc::new(|_| ()),
+        }
+    }
+
     pub async fn try_reserve(
         &self,
         turn: usize,
         wish: Reserve,
         now: Timestamp,
     ) -> Result<Reservation, ReserveError> {
-        let limits = self.limits;
-        self.db(turn)
-            .transaction(move |tx| reservation::reserve(tx, &wish, &limits, now))
-            .await
+        fresh(self.sale(turn, now).hold(wish, plain()).await)
     }
 
     pub async fn reserve(&self, user_id: Uuid, seats: &[i64]) -> Reservation {
@@ -149,9 +164,7 @@ impl Fixture {
             user_id: held.user_id,
             reservation_id: held.id,
         };
-        self.db(turn)
-            .transaction(move |tx| payment::pay(tx, &pay, now).map(|paid| paid.payment))
-            .await
+        fresh(self.sale(turn, now).pay(pay, plain()).await).map(|paid| paid.payment)
     }
 
     /// A user who has charged, reserved and paid.
@@ -172,9 +185,7 @@ impl Fixture {
             user_id: payment.user_id,
             payment_id: payment.id,
         };
-        self.db(turn)
-            .transaction(move |tx| payment::refund(tx, &refund, now))
-            .await
+        fresh(self.sale(turn, now).refund(refund, plain()).await)
     }
 
     pub async fn cancel(
@@ -183,10 +194,7 @@ impl Fixture {
         held: &Reservation,
         now: Timestamp,
     ) -> Result<Cancelled, CancelError> {
-        let (user_id, id) = (held.user_id, held.id);
-        self.db(turn)
-            .transaction(move |tx| reservation::cancel(tx, user_id, id, now))
-            .await
+        self.sale(turn, now).cancel(held.user_id, held.id).await
     }
 
     pub async fn expire(&self, turn: usize, now: Timestamp, batch: u32) -> Result<usize, DbError> {
@@ -201,15 +209,12 @@ impl Fixture {
         user_id: Uuid,
         minor: i64,
     ) -> Result<Charged, ChargeError> {
-        let (now, amount) = (self.now, Amount::try_from(minor).expect("an amount"));
         let charge = Charge {
             request_id: Uuid::new_v4(),
             user_id,
-            amount,
+            amount: Amount::try_from(minor).expect("an amount"),
         };
-        self.db(turn)
-            .transaction(move |tx| wallet::charge(tx, &charge, now))
-            .await
+        fresh(self.sale(turn, self.now).charge(charge, plain()).await)
     }
 
     /// A new user with [`PLENTY`].
@@ -296,6 +301,48 @@ impl Fixture {
         ))
         .await
     }
+}
+
+/// A request without a key, whose answer is not looked at.
+pub fn plain<T>() -> Request<T> {
+    Request {
+        claim: None,
+        answer: |_| answered("{}"),
+    }
+}
+
+/// A request with this key.
+pub fn keyed<T>(claim: Claim, answer: fn(&T) -> Answer) -> Request<T> {
+    Request {
+        claim: Some(claim),
+        answer,
+    }
+}
+
+/// A 201 with this body.
+pub fn answered(body: impl Into<String>) -> Answer {
+    Answer {
+        status: 201,
+        body: body.into(),
+        location: None,
+    }
+}
+
+/// What a request without a key made, or why it was refused.
+pub fn fresh<T, E: std::fmt::Debug>(outcome: Result<Outcome<T>, OnceError<E>>) -> Result<T, E> {
+    match outcome {
+        Ok(Outcome::Fresh(made, _)) => Ok(made),
+        Err(OnceError::Refused(refusal)) => Err(refusal),
+        Ok(Outcome::Replayed(_)) => panic!("a request without a key was repeated"),
+        Err(other) => panic!("not an answer to a request without a key: {other:?}"),
+    }
+}
+
+/// A lock whose Redis is away; it is asked once and then never, since its clock stands still.
+fn no_lock(now: Timestamp) -> SeatLock {
+    let nowhere = "redis://127.0.0.1:1/0".parse().expect("a URL");
+    let redis = chassis::redis::connection(&nowhere).expect("a connection");
+    SeatLock::new(redis, Clock::stopped_at(now))
 }
 
 #[derive(QueryableByName)]

@@ -35,7 +35,6 @@ const LOCK: Duration = Duration::from_millis(20);
 /// What all clients share.
 pub struct World {
     pub fixture: Fixture,
-    pub lock: SeatLock,
     steps: AtomicI64,
 }
 
@@ -79,12 +78,13 @@ async fn world() -> World {
     let mut fixture = Fixture::with(Layout::try_from(sections).unwrap()).await;
     fixture.limits = Limits {
         hold: HOLD,
+        unpaid_holds: u16::MAX,
         ..Limits::default()
     };
     let redis = chassis::redis::connection(&testbed::redis().url().parse().unwrap()).unwrap();
+    fixture.lock = SeatLock::new(redis, Clock::system()).living(LOCK);
     World {
         fixture,
-        lock: SeatLock::new(redis, Clock::system()),
         steps: AtomicI64::new(0),
     }
 }

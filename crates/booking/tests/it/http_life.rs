@@ -65,7 +65,6 @@ async fn it_is_ready_when_its_database_answers_and_shows_its_metrics_to_operator
         r#"booking_db_failures_total{reason="busy"} 0"#,
         r#"cron_step_skips_total{step="sweep"} 0"#,
         r#"build_info{program="booking""#,
-        "redis_pool_max",
         r#"route="/api/v1/schedules/{scheduleId}/seats",status="200""#,
         r#"route="/api/v1/payments",status="201""#,
     ] {

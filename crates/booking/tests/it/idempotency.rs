@@ -1,13 +1,14 @@
 use std::sync::mpsc;
 
-use booking::db::{DbError, Failure, Tx};
-use booking::idempotency::{self, Answer, Claim, Fingerprint, IdempotencyKey, OnceError, Outcome};
+use booking::db::{DbError, Tx};
+use booking::idempotency::{self, Claim, Fingerprint, IdempotencyKey, OnceError, Outcome};
 use booking::wallet::{self, Amount, Charge, ChargeError};
+use chassis::time::Clock;
 use chrono::TimeDelta;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, all_at_once};
+use crate::fixture::{Fixture, all_at_once, answered, keyed};
 
 fn claim(user_id: Uuid, key: &str, body: i64) -> Claim {
     Claim {
@@ -18,54 +19,48 @@ fn claim(user_id: Uuid, key: &str, body: i64) -> Claim {
     }
 }
 
-fn answer(body: &str) -> Answer {
-    Answer {
-        status: 201,
-        body: body.to_owned(),
-    }
-}
-
-/// An effect that shows, and then `answer` or a refusal.
+/// An effect that shows, and then its words or a refusal.
 fn act(
     tx: &mut Tx,
     fixture: &Fixture,
     user_id: Uuid,
-    answer: Option<Answer>,
-) -> Result<Answer, ChargeError> {
+    words: Option<&'static str>,
+) -> Result<&'static str, ChargeError> {
     let charge = Charge {
         request_id: Uuid::new_v4(),
         user_id,
         amount: Amount::try_from(1).unwrap(),
     };
     wallet::charge(tx, &charge, fixture.now)?;
-    answer.ok_or(ChargeError::BalanceLimit)
+    words.ok_or(ChargeError::BalanceLimit)
 }
 
-async fn once(
-    fixture: &Fixture,
-    turn: usize,
-    claim: Claim,
-    answer: Option<Answer>,
-) -> Result<Outcome<ChargeError>, OnceError> {
-    let inside = fixture.clone();
-    fixture
-        .db(turn)
-        .transaction(move |tx| {
-            idempotency::once(tx, &claim, inside.now, |tx| {
-                act(tx, &inside, claim.user_id, answer.clone())
-            })
-        })
-        .await
+type Once = Result<Outcome<&'static str>, OnceError<ChargeError>>;
+
+async fn once(fixture: &Fixture, turn: usize, claim: Claim, words: Option<&'static str>) -> Once {
+    let (inside, user_id) = (fixture.clone(), claim.user_id);
+    let request = keyed(claim, |words: &&'static str| answered(*words));
+    let clock = Clock::stopped_at(fixture.now);
+    let act = move |tx: &mut Tx| act(tx, &inside, user_id, words);
+    request.run(fixture.db(turn), &clock, act).await
+}
+
+fn is_fresh(once: &Once, words: &str) -> bool {
+    matches!(once, Ok(Outcome::Fresh(made, given)) if *made == words && *given == answered(words))
+}
+
+fn is_replay(once: &Once, words: &str) -> bool {
+    matches!(once, Ok(Outcome::Replayed(given)) if *given == answered(words))
 }
 
 #[tokio::test]
 async fn a_repetition_gets_the_first_answer_and_has_no_effect() {
     let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
-    let first = once(&fixture, 0, claim(user, "k", 1), Some(answer("first"))).await;
-    assert!(matches!(first, Ok(Outcome::Fresh(given)) if given == answer("first")));
-    let again = once(&fixture, 1, claim(user, "k", 1), Some(answer("second"))).await;
-    assert!(matches!(again, Ok(Outcome::Replayed(given)) if given == answer("first")));
+    let first = once(&fixture, 0, claim(user, "k", 1), Some("first")).await;
+    assert!(is_fresh(&first, "first"));
+    let again = once(&fixture, 1, claim(user, "k", 1), Some("second")).await;
+    assert!(is_replay(&again, "first"));
     assert_eq!(fixture.balance(user).await, 1);
 }
 
@@ -73,10 +68,10 @@ async fn a_repetition_gets_the_first_answer_and_has_no_effect() {
 async fn a_key_means_one_request_of_one_user_on_one_route() {
     let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
-    once(&fixture, 0, claim(user, "k", 1), Some(answer("a")))
+    once(&fixture, 0, claim(user, "k", 1), Some("a"))
         .await
         .unwrap();
-    let reused = once(&fixture, 0, claim(user, "k", 2), Some(answer("b"))).await;
+    let reused = once(&fixture, 0, claim(user, "k", 2), Some("b")).await;
     assert!(matches!(reused, Err(OnceError::KeyReused)));
     let elsewhere = Claim {
         route: "POST /others",
@@ -87,8 +82,8 @@ async fn a_key_means_one_request_of_one_user_on_one_route() {
         claim(user, "K", 2),
         elsewhere,
     ] {
-        let fresh = once(&fixture, 0, other, Some(answer("c"))).await;
-        assert!(matches!(fresh, Ok(Outcome::Fresh(_))));
+        let fresh = once(&fixture, 0, other, Some("c")).await;
+        assert!(is_fresh(&fresh, "c"));
     }
 }
 
@@ -100,16 +95,16 @@ async fn a_refusal_has_no_effect_and_leaves_the_key_free() {
     let refused = once(&fixture, 0, claim(user, "k", 1), None).await;
     assert!(matches!(
         refused,
-        Ok(Outcome::Refused(ChargeError::BalanceLimit))
+        Err(OnceError::Refused(ChargeError::BalanceLimit))
     ));
     assert_eq!(
         (fixture.balance(user).await, fixture.traces().await),
         (0, before)
     );
-    let other_body = once(&fixture, 1, claim(user, "k", 2), Some(answer("now"))).await;
-    assert!(matches!(other_body, Ok(Outcome::Fresh(_))));
+    let other_body = once(&fixture, 1, claim(user, "k", 2), Some("now")).await;
+    assert!(is_fresh(&other_body, "now"));
     let again = once(&fixture, 0, claim(user, "k", 2), None).await;
-    assert!(matches!(again, Ok(Outcome::Replayed(given)) if given == answer("now")));
+    assert!(is_replay(&again, "now"));
     assert!(matches!(
         once(&fixture, 0, claim(user, "k", 1), None).await,
         Err(OnceError::KeyReused)
@@ -127,7 +122,7 @@ async fn two_hundred_twins_of_a_request_that_is_always_refused_all_end_with_the_
     .await;
     let refused = outcomes
         .iter()
-        .filter(|outcome| matches!(outcome, Ok(Outcome::Refused(_))))
+        .filter(|outcome| matches!(outcome, Err(OnceError::Refused(_))))
         .count();
     assert_eq!(refused, 200);
     assert_eq!(
@@ -152,7 +147,7 @@ async fn twins_of_which_the_third_succeeds_have_one_effect() {
                 &fixture,
                 turn,
                 claim(user, "k", 1),
-                (turn % 3 == 2).then(|| answer("done")),
+                (turn % 3 == 2).then_some("done"),
             )
             .await
         }
@@ -160,10 +155,11 @@ async fn twins_of_which_the_third_succeeds_have_one_effect() {
     .await;
     let fresh = outcomes
         .iter()
-        .filter(|outcome| matches!(outcome, Ok(Outcome::Fresh(_))))
+        .filter(|outcome| matches!(outcome, Ok(Outcome::Fresh(..))))
         .count();
     assert_eq!(fresh, 1);
-    assert!(outcomes.iter().all(Result::is_ok));
+    let sound = |once: &Once| matches!(once, Ok(_) | Err(OnceError::Refused(_)));
+    assert!(outcomes.iter().all(sound));
     assert_eq!(fixture.balance(user).await, 1);
 }
 
@@ -175,12 +171,12 @@ async fn a_twin_that_waits_too_long_is_told_that_the_first_is_in_progress() {
     let (finish, finished) = mpsc::channel::<()>();
     let inside = fixture.clone();
     let finished = std::sync::Mutex::new(finished);
-    let first = fixture.instances[0].transaction(move |tx| {
-        idempotency::once(tx, &claim(user, "k", 1), inside.now, |tx| {
-            started.send(()).unwrap();
-            finished.lock().unwrap().recv().unwrap();
-            act(tx, &inside, user, Some(answer("slow")))
-        })
+    let clock = Clock::stopped_at(fixture.now);
+    let request = keyed(claim(user, "k", 1), |words: &&'static str| answered(*words));
+    let first = request.run(&fixture.instances[0], &clock, move |tx: &mut Tx| {
+        started.send(()).unwrap();
+        finished.lock().unwrap().recv().unwrap();
+        act(tx, &inside, user, Some("slow"))
     });
     let twin = async {
         tokio::task::spawn_blocking(move || begun.recv())
@@ -193,25 +189,21 @@ async fn a_twin_that_waits_too_long_is_told_that_the_first_is_in_progress() {
     };
     let (first, twin) = tokio::join!(first, twin);
     assert!(matches!(twin, Err(OnceError::InProgress)));
-    assert!(matches!(first, Ok(Outcome::Fresh(_))));
+    assert!(is_fresh(&first, "slow"));
 }
 
 #[tokio::test]
 async fn a_database_failure_inside_undoes_the_claim_as_well() {
     let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
-    let now = fixture.now;
-    let failed: Result<Outcome<ChargeError>, OnceError> = fixture.instances[0]
-        .transaction(move |tx| {
-            idempotency::once(tx, &claim(user, "k", 1), now, |_| {
-                Err(DbError::LockWait.into())
-            })
+    let clock = Clock::stopped_at(fixture.now);
+    let request = keyed(claim(user, "k", 1), |words: &&'static str| answered(*words));
+    let failed: Once = request
+        .run(&fixture.instances[0], &clock, |_: &mut Tx| {
+            Err(DbError::LockWait.into())
         })
         .await;
-    assert!(matches!(
-        failed.map_err(Failure::into_db),
-        Err(Ok(DbError::LockWait))
-    ));
+    assert!(matches!(failed, Err(OnceError::Db(DbError::LockWait))));
     assert_eq!(
         fixture
             .number("SELECT COUNT(*) FROM idempotency_keys")
@@ -225,7 +217,7 @@ async fn keys_are_forgotten_by_age_in_batches() {
     let fixture = Fixture::open().await;
     let user = Uuid::new_v4();
     for key in ["a", "b", "c"] {
-        once(&fixture, 0, claim(user, key, 1), Some(answer(key)))
+        once(&fixture, 0, claim(user, key, 1), Some(key))
             .await
             .unwrap();
     }

@@ -11,20 +11,21 @@ mod plan;
 use std::collections::BTreeSet;
 use std::future::Future;
 
+use booking::cancellation;
 use booking::concert::{self, Layout, Section};
 use booking::db::{DbError, Failure, Page, Tx};
-use booking::idempotency::{self, Answer, Claim, Fingerprint};
+use booking::idempotency::{self, Claim, Fingerprint};
 use booking::payment::{self, Pay, Refund};
 use booking::reservation::{self, Best, Limits, Reserve, Wanted};
 use booking::seat::SeatNumbers;
 use booking::wallet::{self, Amount, Charge};
 use booking::{ledger, outbox, seat};
-use chassis::time::Timestamp;
+use chassis::time::{Clock, Timestamp};
 use serde_json::json;
 use testbed::{MariaDb, MariaDbOptions, Scratch};
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, queue};
+use crate::fixture::{Fixture, answered, queue};
 use plan::Step;
 
 /// An id that the server's log shows as text.
@@ -192,7 +193,12 @@ async fn sales(books: &Books) -> Vec<Step> {
         user_id,
         amount: Amount::try_from(1_000).unwrap(),
     };
-    let reserve = |wish: Reserve| move |tx: &mut Tx| reservation::reserve(tx, &wish, &limits, now);
+    let clock = Clock::stopped_at(now);
+    let reserve = |wish: Reserve| {
+        let clock = clock.clone();
+        move |tx: &mut Tx| reservation::reserve(tx, &wish, &limits, &clock)
+    };
+    let [paying, refunding, cancelling] = [(); 3].map(|()| clock.clone());
     let claim = Claim {
         user_id,
         route: "POST /api/v1/payments",
@@ -200,11 +206,8 @@ async fn sales(books: &Books) -> Vec<Step> {
         fingerprint: Fingerprint::of(&json!(1)),
     };
     let once = move |tx: &mut Tx| {
-        let answer = Answer {
-            status: 201,
-            body: "{}".to_owned(),
-        };
-        idempotency::once(tx, &claim, now, |_| Ok::<_, DbError>(answer))
+        let act = |_: &mut Tx| Ok::<_, DbError>(());
+        idempotency::once(tx, &claim, now, |()| answered("{}"), act)
     };
     [
         books
@@ -213,14 +216,14 @@ async fn sales(books: &Books) -> Vec<Step> {
         books.verb("reserve", reserve(named)).await,
         books.verb("reserve the best", reserve(best)).await,
         books
-            .verb("pay", move |tx| payment::pay(tx, &pay, now))
+            .verb("pay", move |tx| payment::pay(tx, &pay, &paying))
             .await,
         books
-            .verb("refund", move |tx| payment::refund(tx, &refund, now))
+            .verb("refund", move |tx| payment::refund(tx, &refund, &refunding))
             .await,
         books
             .verb("cancel", move |tx| {
-                reservation::cancel(tx, user_id, cancelled, now)
+                cancellation::cancel(tx, user_id, cancelled, &cancelling)
             })
             .await,
         books.verb("claim a key", once.clone()).await,

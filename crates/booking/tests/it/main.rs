@@ -33,6 +33,7 @@ mod http_seats;
 mod http_story;
 mod idempotency;
 mod indexes;
+mod limit_per_user;
 mod listing;
 mod locks;
 mod migrations;

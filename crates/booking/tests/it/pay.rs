@@ -20,7 +20,7 @@ async fn of_two_hundred_payments_for_one_reservation_one_is_captured() {
     let paid = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let refused = outcomes
         .iter()
-        .filter(|outcome| matches!(outcome, Err(PayError::AlreadyPaid)))
+        .filter(|outcome| matches!(outcome, Err(PayError::AlreadyPaid { .. })))
         .count();
     assert_eq!((paid, refused), (1, 199));
     assert_eq!(fixture.balance(user).await, PLENTY - 300_000);
@@ -150,12 +150,12 @@ async fn only_the_holder_pays_and_only_what_is_held() {
     let (paid, payment) = fixture.paid(&[8]).await;
     assert!(matches!(
         fixture.try_pay(1, &paid, fixture.now).await,
-        Err(PayError::AlreadyPaid)
+        Err(PayError::AlreadyPaid { .. })
     ));
     fixture.refund(0, &payment, fixture.now).await.unwrap();
     assert!(matches!(
         fixture.try_pay(1, &paid, fixture.now).await,
-        Err(PayError::AlreadyPaid)
+        Err(PayError::AlreadyPaid { .. })
     ));
     fixture.reconciled().await;
 }

@@ -2,17 +2,17 @@
 
 use std::future::Future;
 
-use booking::db::{Db, DbError, DbOptions, Tx};
-use booking::idempotency::{self, Answer, Claim, Fingerprint, IdempotencyKey, Outcome};
+use booking::db::{Db, DbError, DbOptions};
+use booking::idempotency::{Claim, Fingerprint, IdempotencyKey, Outcome};
 use booking::reservation::{Best, Reserve, Wanted};
-use booking::wallet::{self, Amount, Charge, ChargeError};
+use booking::wallet::{Amount, Charge};
 use diesel::deserialize::QueryableByName;
 use diesel::sql_types::Text;
 use diesel::{RunQueryDsl, sql_query};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, options};
+use crate::fixture::{Fixture, answered, keyed, options};
 
 #[derive(QueryableByName)]
 struct Status {
@@ -88,32 +88,21 @@ impl Watched {
 }
 
 async fn charge_once(fixture: &Fixture, user_id: Uuid) {
-    let key = Uuid::new_v4();
-    let (claim, now) = (
-        Claim {
-            user_id,
-            route: "POST /charges",
-            key: IdempotencyKey::try_from(key.to_string()).unwrap(),
-            fingerprint: Fingerprint::of(&json!({})),
-        },
-        fixture.now,
-    );
+    let claim = Claim {
+        user_id,
+        route: "POST /charges",
+        key: IdempotencyKey::try_from(Uuid::new_v4().to_string()).unwrap(),
+        fingerprint: Fingerprint::of(&json!({})),
+    };
+    let request = keyed(claim, |_| answered("{}"));
     let charge = Charge {
-        request_id: key,
+        request_id: request.id(),
         user_id,
         amount: Amount::try_from(1).unwrap(),
     };
-    let act = move |tx: &mut Tx| -> Result<Answer, ChargeError> {
-        wallet::charge(tx, &charge, now)?;
-        Ok(Answer {
-            status: 201,
-            body: "{}".to_owned(),
-        })
-    };
-    let outcome = fixture.instances[0]
-        .transaction(move |tx| idempotency::once(tx, &claim, now, act))
-        .await;
-    assert!(matches!(outcome, Ok(Outcome::Fresh(_))), "{outcome:?}");
+    let sale = fixture.sale(0, fixture.now);
+    let outcome = sale.charge(charge, request).await;
+    assert!(matches!(outcome, Ok(Outcome::Fresh(..))), "{outcome:?}");
 }
 
 #[tokio::test]

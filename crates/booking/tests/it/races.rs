@@ -119,7 +119,7 @@ async fn a_cancellation_against_a_payment_ends_with_all_of_the_money_or_all_of_t
         assert!(
             matches!(
                 pay,
-                Ok(_) | Err(PayError::Cancelled | PayError::AlreadyPaid)
+                Ok(_) | Err(PayError::Cancelled | PayError::AlreadyPaid { .. })
             ),
             "{pay:?}"
         );

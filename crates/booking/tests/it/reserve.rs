@@ -22,6 +22,7 @@ async fn of_a_thousand_who_want_one_seat_exactly_one_gets_it() {
     let seven = [Conflict {
         seat_number: 7,
         reason: Reason::Held,
+        reservation_id: None,
     }];
     let losers = outcomes
         .iter()
@@ -192,10 +193,12 @@ async fn each_reason_for_a_refusal_is_told_and_leaves_no_trace() {
         Conflict {
             seat_number: 1,
             reason: Reason::Sold,
+            reservation_id: None,
         },
         Conflict {
             seat_number: 2,
             reason: Reason::Held,
+            reservation_id: None,
         },
     ];
     assert!(matches!(both, Err(ReserveError::SeatTaken(seats)) if seats == taken));
@@ -249,7 +252,7 @@ async fn seats_are_sold_from_the_opening_of_sales_until_their_close() {
         let refused = fixture
             .try_reserve(0, fixture.wish(Uuid::new_v4(), &[1]), closed)
             .await;
-        assert!(matches!(refused, Err(ReserveError::SalesClosed)));
+        assert!(matches!(refused, Err(ReserveError::SalesClosed { .. })));
     }
     for (seat, at) in [(1, open), (2, close - instant)] {
         fixture

@@ -175,29 +175,14 @@ async fn asked_again(lock: &SeatLock, clock: &Clock, schedule: Uuid, seat: i64) 
     panic!("Redis is not asked again");
 }
 
-/// A reservation as the API makes it: the lock first, MySQL after it, the lock back if MySQL refuses.
-async fn reserve(fixture: &Fixture, lock: &SeatLock, turn: usize, number: i64) -> bool {
-    let wish = fixture.wish(Uuid::new_v4(), &[number]);
-    let (schedule, id, numbers) = (wish.schedule_id, wish.id, seats(&[number]));
-    if let LockOutcome::Contended(_) = lock.take(schedule, &numbers, id, HOLD).await {
-        return false;
-    }
-    match fixture.try_reserve(turn, wish, fixture.now).await {
-        Ok(_) => true,
-        Err(ReserveError::SeatTaken(_)) => {
-            lock.release(schedule, numbers.as_slice(), id).await;
-            false
-        }
-        Err(other) => panic!("{other}"),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_forgets_everything_in_the_middle_of_a_sale_sells_nothing_twice() {
     let scratch = Scratch::new().expect("a folder");
     let server = Redis::start(scratch.path(), RedisOptions::default()).expect("a server");
-    let fixture = Fixture::open().await;
-    let lock = lock(&server.url());
+    let fixture = Fixture {
+        lock: lock(&server.url()),
+        ..Fixture::open().await
+    };
     let mut redis = plain(&server.url()).await;
     let flush = tokio::spawn(async move {
         loop {
@@ -209,8 +194,15 @@ async fn a_redis_that_forgets_everything_in_the_middle_of_a_sale_sells_nothing_t
         }
     });
     let outcomes = all_at_once((0..600_usize).map(|turn| {
-        let (fixture, lock) = (fixture.clone(), lock.clone());
-        async move { reserve(&fixture, &lock, turn, (turn % 50) as i64 + 1).await }
+        let fixture = fixture.clone();
+        async move {
+            let wish = fixture.wish(Uuid::new_v4(), &[(turn % 50) as i64 + 1]);
+            match fixture.try_reserve(turn, wish, fixture.now).await {
+                Ok(_) => true,
+                Err(ReserveError::SeatTaken(_)) => false,
+                Err(other) => panic!("{other}"),
+            }
+        }
     }))
     .await;
     flush.abort();

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use booking::cancellation;
 use booking::db::{DbError, Failure, Tx, new_id};
 use booking::payment::{self, Pay, Refund};
 use booking::reservation::{self, Best, Reserve, Wanted};
 use booking::wallet::{self, Amount, Charge};
+use chassis::time::Clock;
 use diesel::connection::{Connection, InstrumentationEvent};
 use uuid::Uuid;
 
@@ -45,10 +47,12 @@ where
 async fn each_verb_takes_the_statements_that_its_documentation_says() {
     let fixture = Fixture::open().await;
     let (now, limits, user) = (fixture.now, fixture.limits, fixture.rich().await);
+    let clock = Clock::stopped_at(now);
+    let [reserving, choosing, paying, refunding, cancelling] = [(); 5].map(|()| clock.clone());
 
     let (first, second) = (fixture.wish(user, &[1, 2]), fixture.wish(user, &[13]));
     let (held, reserve) = counted(&fixture, move |tx| {
-        reservation::reserve(tx, &first, &limits, now)
+        reservation::reserve(tx, &first, &limits, &reserving)
     })
     .await;
     assert_eq!(reserve, 8, "reserve");
@@ -57,7 +61,7 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
         ..fixture.wish(Uuid::new_v4(), &[1])
     };
     let (_, best) = counted(&fixture, move |tx| {
-        reservation::reserve(tx, &chosen, &limits, now)
+        reservation::reserve(tx, &chosen, &limits, &choosing)
     })
     .await;
     assert_eq!(best, 8 + 2, "reserve the best");
@@ -66,15 +70,15 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
         user_id: user,
         reservation_id: held.id,
     };
-    let (bought, paid) = counted(&fixture, move |tx| payment::pay(tx, &pay, now)).await;
-    assert_eq!(paid, 9, "pay");
+    let (bought, paid) = counted(&fixture, move |tx| payment::pay(tx, &pay, &paying)).await;
+    assert_eq!(paid, 10, "pay");
     let refund = Refund {
         refund_id: new_id(now),
         user_id: user,
         payment_id: bought.payment.id,
     };
-    let (_, refunded) = counted(&fixture, move |tx| payment::refund(tx, &refund, now)).await;
-    assert_eq!(refunded, 13, "refund");
+    let (_, refunded) = counted(&fixture, move |tx| payment::refund(tx, &refund, &refunding)).await;
+    assert_eq!(refunded, 14, "refund");
 
     let charge = Charge {
         request_id: Uuid::new_v4(),
@@ -86,10 +90,10 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
 
     let held = fixture.try_reserve(0, second, now).await.unwrap();
     let (_, cancelled) = counted(&fixture, move |tx| {
-        reservation::cancel(tx, user, held.id, now)
+        cancellation::cancel(tx, user, held.id, &cancelling)
     })
     .await;
-    assert_eq!(cancelled, 5, "cancel");
+    assert_eq!(cancelled, 6, "cancel");
 
     fixture.reserve(user, &[14]).await;
     fixture
@@ -108,13 +112,13 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
 async fn a_seat_that_is_plainly_taken_costs_one_statement() {
     let fixture = Fixture::open().await;
     fixture.reserve(Uuid::new_v4(), &[1]).await;
-    let (wish, limits, now) = (
+    let (wish, limits, clock) = (
         fixture.wish(Uuid::new_v4(), &[1]),
         fixture.limits,
-        fixture.now,
+        Clock::stopped_at(fixture.now),
     );
     let (refused, statements) = counted(&fixture, move |tx| {
-        Ok::<_, DbError>(reservation::reserve(tx, &wish, &limits, now).is_err())
+        Ok::<_, DbError>(reservation::reserve(tx, &wish, &limits, &clock).is_err())
     })
     .await;
     assert_eq!((refused, statements), (true, 1));

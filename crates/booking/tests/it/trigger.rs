@@ -1,6 +1,7 @@
 //! Every change that other systems hear of triggers the publisher at once, after its commit. No line of a schedule triggers
 //! here before the next first of January, so an event is found only if its own change triggered it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -10,7 +11,7 @@ use booking::Booking;
 use booking::api::{self, Lists, SeatFeed};
 use booking::db::DbError;
 use booking::metrics::Metrics;
-use booking::reservation::Limits;
+use booking::sale::Sale;
 use booking::scheduler;
 use booking::seat_lock::SeatLock;
 use chassis::schedule::{RunningSchedule, Schedule, Trigger};
@@ -115,16 +116,19 @@ fn booking_of(fixture: &Fixture, clock: &Clock) -> Booking {
     let config = config(&fixture.url, &[]);
     let redis = chassis::redis::connection(&testbed::redis().url().parse().unwrap()).unwrap();
     Booking {
+        sale: Sale {
+            seat_lock: SeatLock::new(redis, clock.clone()),
+            clock: clock.clone(),
+            ..fixture.sale(0, fixture.now)
+        },
         db: fixture.db(0).clone(),
-        seat_lock: SeatLock::new(redis, clock.clone()),
         clock: clock.clone(),
         pass_keys: config.pass_keys,
-        limits: Limits::default(),
         sweep_batch: 10,
         publisher: None,
         events: Trigger::default(),
         outbox_keep: TimeDelta::days(7),
-        lists: Lists::new(config.cache_age, clock.clone()),
+        lists: Arc::new(Lists::new(config.cache_age, clock.clone())),
         seat_feed: SeatFeed::new(clock.clone()),
         metrics: Metrics::register(&Registry::new()),
     }

@@ -174,6 +174,7 @@ mod tests {
             amount: 1,
             hold_expires_at: now,
             created_at: now,
+            payment_id: None,
         };
         Mine {
             reservation,

@@ -51,38 +51,38 @@ pub fn fill(server: &MariaDb, fixture: &Fixture, rows: u32) {
     let statements = [
         format!("USE {database}; SET foreign_key_checks = 0, unique_checks = 0, autocommit = 0"),
         format!(
-            "INSERT INTO concerts SELECT {}, 'A full venue', NULL, 'main', '{open}' FROM seq_1_to_{dates}",
+            "INSERT INTO concerts (id, title, venue, queue, created_at) SELECT {}, 'A full venue', NULL, 'main', '{open}' FROM seq_1_to_{dates}",
             some("concert", "seq")
         ),
         format!(
-            "INSERT INTO schedules SELECT {}, {}, '{later}', '{open}', '{later}', {HALL}, '{open}' FROM seq_1_to_{dates}",
+            "INSERT INTO schedules (id, concert_id, starts_at, sales_open_at, sales_close_at, seats_total, created_at) SELECT {}, {}, '{later}', '{open}', '{later}', {HALL}, '{open}' FROM seq_1_to_{dates}",
             some("schedule", "seq"),
             some("concert", "FLOOR((seq - 1) / 5) + 1")
         ),
         format!(
-            "INSERT INTO seats SELECT {schedule}, {number}, 'ALL', 100, {state}, IF({gone}, {reservation}, NULL), IF({gone}, {user}, NULL), IF({gone} AND {held}, '{soon}', NULL) FROM seq_1_to_{rows}"
+            "INSERT INTO seats (schedule_id, number, grade, price, state, reservation_id, holder_id, hold_expires_at) SELECT {schedule}, {number}, 'ALL', 100, {state}, IF({gone}, {reservation}, NULL), IF({gone}, {user}, NULL), IF({gone} AND {held}, '{soon}', NULL) FROM seq_1_to_{rows}"
         ),
         // Some holds are over, for the sweeper.
         format!(
-            "INSERT INTO reservations SELECT {reservation}, {schedule}, {user}, IF({held}, 'held', 'confirmed'), 1, 100, IF(seq % 1000 = 0, '{open}', '{soon}'), '{old}' FROM seq_1_to_{rows}"
+            "INSERT INTO reservations (id, schedule_id, user_id, state, seat_count, amount, hold_expires_at, created_at) SELECT {reservation}, {schedule}, {user}, IF({held}, 'held', 'confirmed'), 1, 100, IF(seq % 1000 = 0, '{open}', '{soon}'), '{old}' FROM seq_1_to_{rows}"
         ),
         format!(
-            "INSERT INTO reservation_seats SELECT {reservation}, {number}, {schedule}, 'ALL', 100, IF({held}, NULL, {number}) FROM seq_1_to_{rows}"
+            "INSERT INTO reservation_seats (reservation_id, seat_number, schedule_id, grade, price, sold_number) SELECT {reservation}, {number}, {schedule}, 'ALL', 100, IF({held}, NULL, {number}) FROM seq_1_to_{rows}"
         ),
         format!(
-            "INSERT INTO buyers SELECT DISTINCT {schedule}, {user}, '{open}' FROM seq_1_to_{rows}"
+            "INSERT INTO buyers (schedule_id, user_id, last_seen_at) SELECT DISTINCT {schedule}, {user}, '{open}' FROM seq_1_to_{rows}"
         ),
         format!(
-            "INSERT INTO wallets SELECT {}, 1000000, '{old}' FROM seq_0_to_{}",
+            "INSERT INTO wallets (user_id, balance, created_at) SELECT {}, 1000000, '{old}' FROM seq_0_to_{}",
             some("user", "seq"),
             users - 1
         ),
         format!(
-            "INSERT INTO ledger_entries SELECT {}, {user}, 'captured', {payment}, 'wallet', 'revenue', 100, '{open}' FROM seq_1_to_{rows}",
+            "INSERT INTO ledger_entries (id, user_id, cause, reference_id, debit_account, credit_account, amount, created_at) SELECT {}, {user}, 'captured', {payment}, 'wallet', 'revenue', 100, '{open}' FROM seq_1_to_{rows}",
             some("entry", "seq")
         ),
         format!(
-            "INSERT INTO payments SELECT {payment}, {reservation}, {user}, 100, 'captured', '{open}' FROM seq_1_to_{rows}"
+            "INSERT INTO payments (id, reservation_id, user_id, amount, state, created_at) SELECT {payment}, {reservation}, {user}, 100, 'captured', '{open}' FROM seq_1_to_{rows}"
         ),
         kept(rows, &user, &reservation, [&old, &open, &now]),
         "COMMIT; SET autocommit = 1".to_owned(),
@@ -99,7 +99,7 @@ fn some(kind: &str, number: &str) -> String {
 /// What is kept for a while: keys and events.
 fn kept(rows: u32, user: &str, reservation: &str, [old, open, now]: [&str; 3]) -> String {
     let keys = format!(
-        "INSERT INTO idempotency_keys SELECT {user}, 'POST /api/v1/payments', CONCAT('old-', seq), REPEAT('f', 32), 1, 201, '{{}}', IF(seq <= 1000, '{old}', '{open}') FROM seq_1_to_{rows}"
+        "INSERT INTO idempotency_keys (user_id, route, idempotency_key, fingerprint, claims, status, body, created_at) SELECT {user}, 'POST /api/v1/payments', CONCAT('old-', seq), REPEAT('f', 32), 1, 201, '{{}}', IF(seq <= 1000, '{old}', '{open}') FROM seq_1_to_{rows}"
     );
     let events = format!(
         "INSERT INTO outbox (id, aggregate_type, aggregate_id, type, payload, state, next_attempt_at, created_at, delivered_at) SELECT {}, 'reservation', {reservation}, 'payment.captured', '{{}}', IF(seq % 1000 = 0, 'pending', 'delivered'), '{open}', '{open}', IF(seq % 1000 = 0, NULL, IF(seq <= 1000, '{old}', '{now}')) FROM seq_1_to_{rows}",

@@ -1,0 +1,117 @@
+//! Owns giving a reservation back: a hold is ended, a paid reservation is refunded in full.
+//!
+//! Stands above `reservation` and `payment`, which do not know it. The buyer's lock comes first, so a payment, an expiry
+//! and a cancellation of one reservation happen one after another.
+
+use chassis::time::Clock;
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use crate::audit::{self, Action, Actor};
+use crate::db::{At, DbError, Id, Tx, fails_with_db, new_id, update};
+use crate::outbox::{self, EventType};
+use crate::payment::{self, RefundError};
+use crate::reservation::{self, Reservation, ReservationState};
+use crate::sale::Sale;
+use crate::schema::reservations;
+
+/// What cancelling led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancelled {
+    /// The reservation afterwards.
+    pub reservation: Reservation,
+    /// Whether this call changed it; the second of two does not.
+    pub changed: bool,
+}
+
+/// Why a reservation is not cancelled.
+#[derive(Debug, thiserror::Error)]
+pub enum CancelError {
+    /// The user has no such reservation.
+    #[error("no such reservation")]
+    ReservationNotFound,
+    /// It is paid and the show has started, so it is no longer given back.
+    #[error("the show has started")]
+    ShowStarted,
+    /// The database failed.
+    #[error(transparent)]
+    Db(DbError),
+}
+
+fails_with_db!(CancelError);
+
+impl Sale {
+    /// Gives a user's reservation back. The second time changes nothing and is fine too.
+    pub async fn cancel(&self, user_id: Uuid, id: Uuid) -> Result<Cancelled, CancelError> {
+        let clock = self.clock.clone();
+        let act = move |tx: &mut _| cancel(tx, user_id, id, &clock);
+        let cancelled = self.db.transaction(act).await?;
+        let Cancelled {
+            reservation,
+            changed,
+        } = &cancelled;
+        self.metrics.holds.cancellations.inc_by((*changed).into());
+        if *changed && reservation.state == ReservationState::Refunded {
+            self.metrics.payments.count_refund(reservation.amount);
+        }
+        self.seats_changed(reservation).await;
+        Ok(cancelled)
+    }
+}
+
+/// Gives a reservation back; what is over already stays as it is.
+///
+/// Six statements for a hold: reading it, the buyer's lock, reservation, its seats, audit, outbox. Two and those of a
+/// refund for a paid one.
+pub fn cancel(
+    tx: &mut Tx,
+    user_id: Uuid,
+    id: Uuid,
+    clock: &Clock,
+) -> Result<Cancelled, CancelError> {
+    let find = |tx: &mut Tx| {
+        let found = reservation::stored(tx, user_id, id)?;
+        found.ok_or(CancelError::ReservationNotFound)
+    };
+    let seen = find(tx)?;
+    let now = reservation::lock_buyer(tx, seen.schedule_id, user_id, clock)?;
+    let live = reservations::table
+        .find(Id(id))
+        .filter(reservations::state.eq(ReservationState::Held))
+        .filter(reservations::hold_expires_at.gt(At(now)));
+    let ended = update(live, reservations::state.eq(ReservationState::Cancelled)).execute(tx)?;
+    if ended == 1 {
+        reservation::free(tx, &seen)?;
+        let change = seen.change(Action::Cancelled, Actor::User(user_id));
+        audit::record(tx, &[change], now)?;
+        outbox::record(tx, &[seen.event(EventType::ReservationCancelled)], now)?;
+        return Ok(Cancelled {
+            reservation: seen.moved_to(ReservationState::Cancelled),
+            changed: true,
+        });
+    }
+    // It may have been paid while this request waited for the lock.
+    let found = find(tx)?;
+    if found.state != ReservationState::Confirmed {
+        return Ok(Cancelled {
+            reservation: found.as_of(now),
+            changed: false,
+        });
+    }
+    let refunded = found.clone().moved_to(ReservationState::Refunded);
+    match payment::refund_reservation(tx, found, new_id(now), now) {
+        Ok(_) => Ok(Cancelled {
+            reservation: refunded,
+            changed: true,
+        }),
+        Err(RefundError::AlreadyRefunded) => Ok(Cancelled {
+            reservation: refunded,
+            changed: false,
+        }),
+        Err(RefundError::PaymentNotFound) => {
+            Err(DbError::Unexpected("a confirmed reservation has no payment").into())
+        }
+        Err(RefundError::ShowStarted) => Err(CancelError::ShowStarted),
+        Err(RefundError::Db(cause)) => Err(cause.into()),
+    }
+}

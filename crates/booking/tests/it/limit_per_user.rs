@@ -1,0 +1,178 @@
+//! Nobody has more seats of a date than allowed, whatever is paid, held and over at the same moment.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use booking::db::{DbError, Id, new_id};
+use booking::payment::{Pay, PayError};
+use booking::reservation::{Limits, ReservationState, ReserveError};
+use booking::sale::Sale;
+use chassis::time::Clock;
+use chrono::TimeDelta;
+use diesel::sql_types::Binary;
+use diesel::{RunQueryDsl, sql_query};
+use uuid::Uuid;
+
+use crate::fixture::{Fixture, OPERATOR, all_at_once, fresh, plain, schedule};
+
+const FOUR: [i64; 4] = [1, 2, 3, 4];
+const FOUR_OTHERS: [i64; 4] = [11, 12, 13, 14];
+const INSTANT: TimeDelta = TimeDelta::microseconds(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_waits_for_the_buyers_lock_is_judged_by_the_time_after_it() {
+    let fixture = Fixture::open().await;
+    let user = fixture.rich().await;
+    let held = fixture.reserve(user, &FOUR).await;
+    let clock = Clock::stopped_at(fixture.hold_end() - INSTANT);
+    let sale = Sale {
+        clock: clock.clone(),
+        ..fixture.sale(0, fixture.now)
+    };
+    let (locked, has_lock) = mpsc::channel();
+    let (finish, finished) = mpsc::channel::<()>();
+    let finished = std::sync::Mutex::new(finished);
+    let blocker = fixture.instances[1].clone();
+    let blocker = tokio::spawn(async move {
+        blocker
+            .transaction(move |tx| {
+                sql_query("SELECT 1 FROM buyers WHERE user_id = ? FOR UPDATE")
+                    .bind::<Binary, _>(Id(user))
+                    .execute(tx)?;
+                locked.send(()).unwrap();
+                finished.lock().unwrap().recv().unwrap();
+                Ok::<_, DbError>(())
+            })
+            .await
+    });
+    tokio::task::spawn_blocking(move || has_lock.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    let pay = Pay {
+        payment_id: new_id(fixture.now),
+        user_id: user,
+        reservation_id: held.id,
+    };
+    let paying = tokio::spawn(async move { fresh(sale.pay(pay, plain()).await) });
+    let waits = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'INSERT INTO `buyers`%'";
+    while fixture.number(waits).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    clock.advance(Duration::from_micros(1));
+    finish.send(()).unwrap();
+    blocker.await.unwrap().unwrap();
+    let paid = paying.await.unwrap();
+    assert!(matches!(paid, Err(PayError::HoldExpired)), "{paid:?}");
+}
+
+#[tokio::test]
+async fn a_hold_that_the_limit_no_longer_counts_is_over_by_every_clock() {
+    let fixture = Fixture::open().await;
+    let user = fixture.rich().await;
+    let first = fixture.reserve(user, &FOUR).await;
+    let wish = fixture.wish(user, &FOUR_OTHERS);
+    let second = fixture.try_reserve(0, wish, fixture.hold_end()).await;
+    let second = second.expect("the first is over");
+    // The clock of the other instance is five seconds behind.
+    let behind = fixture.hold_end() - TimeDelta::seconds(5);
+    let late = fixture.try_pay(1, &first, behind).await;
+    assert!(matches!(late, Err(PayError::HoldExpired)), "{late:?}");
+    let stored = fixture.reservation(&first, fixture.now).await;
+    assert_eq!(stored.state, ReservationState::Expired);
+    fixture.try_pay(1, &second, behind).await.unwrap();
+    let expired = "SELECT COUNT(*) FROM outbox WHERE type = 'reservation.expired'";
+    assert_eq!(fixture.number(expired).await, 1);
+    fixture.reconciled().await;
+}
+
+/// Pays four seats at the last moment and takes four others at the next, at once; whatever is held then is paid too.
+async fn twice_four(fixture: Fixture, round: usize) {
+    let user = fixture.rich().await;
+    let first = fixture.reserve(user, &FOUR).await;
+    let skew = TimeDelta::microseconds([-2, -1, 0, 1][round % 4]);
+    let end = fixture.hold_end();
+    let wish = fixture.wish(user, &FOUR_OTHERS);
+    let (_, taken) = tokio::join!(
+        fixture.try_pay(round, &first, end - INSTANT),
+        fixture.try_reserve(round + 1, wish, end + skew),
+    );
+    if let Ok(second) = taken {
+        let _ = fixture.try_pay(round, &second, end + skew).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_paid_at_the_end_of_their_hold_and_four_others_right_after_are_never_eight() {
+    let fixture = Fixture::open().await;
+    let mut venues = Vec::new();
+    for _ in 0..40 {
+        venues.push(fixture.another_schedule().await);
+    }
+    all_at_once(
+        venues
+            .into_iter()
+            .enumerate()
+            .map(|(n, it)| twice_four(it, n)),
+    )
+    .await;
+    let most = "SELECT MAX(n) FROM (SELECT COUNT(*) AS n FROM seats WHERE state = 'sold' GROUP BY holder_id, schedule_id) AS sold";
+    assert_eq!(fixture.number(most).await, 4);
+    fixture.reconciled().await;
+}
+
+#[tokio::test]
+async fn holding_again_and_again_without_paying_comes_to_an_end() {
+    let mut fixture = Fixture::open().await;
+    fixture.limits = Limits {
+        unpaid_holds: 3,
+        ..fixture.limits
+    };
+    let user = fixture.rich().await;
+    let mut now = fixture.now;
+    for round in 0..3 {
+        let wish = fixture.wish(user, &[7]);
+        let held = fixture.try_reserve(0, wish, now).await.unwrap();
+        // Given back or left to expire: both count.
+        if round == 1 {
+            fixture.cancel(0, &held, now).await.unwrap();
+        }
+        now += fixture.limits.hold;
+    }
+    let refused = fixture.try_reserve(0, fixture.wish(user, &[7]), now).await;
+    assert!(
+        matches!(refused, Err(ReserveError::TooManyHolds { held: 3 })),
+        "{refused:?}"
+    );
+    let other = fixture.wish(Uuid::new_v4(), &[7]);
+    fixture
+        .try_reserve(0, other, now)
+        .await
+        .expect("another user");
+    let tomorrow = now + TimeDelta::hours(24);
+    let forgiven = fixture.try_reserve(0, fixture.wish(user, &[8]), tomorrow);
+    let held = forgiven.await.expect("a day later");
+    fixture.try_pay(0, &held, tomorrow).await.unwrap();
+    for _ in 0..3 {
+        let again = fixture.try_reserve(0, fixture.wish(user, &[9]), tomorrow);
+        let held = again.await.expect("the count begins anew after a payment");
+        fixture.cancel(0, &held, tomorrow).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_hold_ends_when_the_show_starts() {
+    let mut fixture = Fixture::open().await;
+    let mut new = schedule(fixture.now, booking::concert::default_layout());
+    new.starts_at = fixture.now + TimeDelta::minutes(2);
+    let (concert_id, now) = (fixture.concert_id, fixture.now);
+    let added = fixture.instances[0]
+        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, OPERATOR, now));
+    let added = added.await.unwrap();
+    fixture.schedule_id = added.id;
+    let user = fixture.rich().await;
+    let held = fixture.reserve(user, &[1]).await;
+    assert_eq!(held.hold_expires_at, added.starts_at);
+    let late = fixture.try_pay(0, &held, added.starts_at).await;
+    assert!(matches!(late, Err(PayError::HoldExpired)), "{late:?}");
+}
