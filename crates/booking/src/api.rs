@@ -3,8 +3,11 @@
 mod admin;
 mod answer;
 mod caller;
+mod cancellation;
 mod codes;
 mod concerts;
+mod customer;
+mod desk;
 mod document;
 mod edition;
 mod encoded;
@@ -14,12 +17,16 @@ mod operator;
 mod outbox;
 mod paging;
 mod payments;
+mod person;
 mod programme;
+mod provider;
 
+mod remaining;
 mod repeat;
 mod reservations;
 mod seat_feed;
 mod seating;
+mod waitlist;
 mod wallets;
 
 use actix_web::middleware::from_fn;
@@ -29,6 +36,7 @@ use utoipa::OpenApi;
 
 use document::Refusals;
 pub use lists::Lists;
+pub use remaining::Remaining;
 pub use seat_feed::SeatFeed;
 
 /// The whole service on one screen. Who may ask is the first argument of each handler. What is written here is told
@@ -41,6 +49,7 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(at("/api/v1/concerts/{concertId}/schedules").get(concerts::schedules).done())
         .service(at("/api/v1/schedules/{scheduleId}/seats").get(concerts::seats).done())
         .service(at("/api/v1/schedules/{scheduleId}/seats/events").get(seat_feed::watch).done())
+        .service(at("/api/v1/schedules/{scheduleId}/waitlist").post(waitlist::join).done())
         .service(at("/api/v1/reservations").post(reservations::reserve).get(reservations::list).done())
         .service(at("/api/v1/reservations/{reservationId}").get(reservations::show).delete(reservations::cancel).done())
         .service(at("/api/v1/payments").post(payments::pay).done())
@@ -48,15 +57,30 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(at("/api/v1/payments/{paymentId}/refunds").post(payments::refund).done())
         .service(at("/api/v1/users/{userId}/balance").get(wallets::balance).done())
         .service(at("/api/v1/users/{userId}/balance/charges").post(wallets::charge).done())
+        .service(at("/api/v1/users/{userId}/balance/charges/{chargeId}").get(provider::show_charge).done())
         .service(at("/api/v1/users/{userId}/ledger").get(wallets::ledger).done())
+        .service(at("/api/v1/users/{userId}/waitlist").get(waitlist::list).done())
+        .service(at("/api/v1/users/{userId}/waitlist/{entryId}").delete(waitlist::leave).done())
+        .service(at("/api/v1/provider/events").post(provider::events).done())
         .service(at("/api/v1/admin/concerts").post(admin::create_concert).get(programme::concerts).done())
         .service(at("/api/v1/admin/concerts/{concertId}").get(programme::concert).patch(programme::edit_concert).delete(programme::remove_concert).done())
         .service(at("/api/v1/admin/concerts/{concertId}/schedules").post(admin::add_schedule).get(programme::dates).done())
         .service(at("/api/v1/admin/schedules/{scheduleId}").get(programme::date).patch(programme::edit_date).delete(programme::remove_date).done())
         .service(at("/api/v1/admin/schedules/{scheduleId}/closing").post(programme::close).done())
+        .service(at("/api/v1/admin/schedules/{scheduleId}/cancellation").post(cancellation::cancel).get(cancellation::show).done())
         .service(at("/api/v1/admin/schedules/{scheduleId}/seats").get(seating::list).post(seating::add).done())
         .service(at("/api/v1/admin/schedules/{scheduleId}/seats/blocks").post(seating::block).done())
         .service(at("/api/v1/admin/schedules/{scheduleId}/seats/releases").post(seating::release).done())
+        .service(at("/api/v1/admin/schedules/{scheduleId}/reservations").get(desk::reservations).done())
+        .service(at("/api/v1/admin/schedules/{scheduleId}/payments").get(desk::payments).done())
+        .service(at("/api/v1/admin/schedules/{scheduleId}/buyers").get(desk::buyers).done())
+        .service(at("/api/v1/admin/users/{userId}").get(person::export).done())
+        .service(at("/api/v1/admin/users/{userId}/balance").get(customer::balance).done())
+        .service(at("/api/v1/admin/users/{userId}/ledger").get(customer::ledger).done())
+        .service(at("/api/v1/admin/users/{userId}/reservations").get(customer::reservations).done())
+        .service(at("/api/v1/admin/users/{userId}/credits").post(customer::credit).done())
+        .service(at("/api/v1/admin/users/{userId}/corrections").post(customer::correct).done())
+        .service(at("/api/v1/admin/payments/{paymentId}/refunds").post(customer::refund).done())
         .service(at("/api/v1/admin/reconciliation").get(admin::reconcile).done())
         .service(at("/api/v1/admin/outbox").get(outbox::show).done())
         .service(at("/api/v1/admin/outbox/redeliveries").post(outbox::redeliver_all).done())
@@ -83,14 +107,21 @@ pub fn routes(app: &mut ServiceConfig) {
         programme::concerts, programme::concert, programme::edit_concert, programme::remove_concert,
         programme::dates, programme::date, programme::edit_date, programme::remove_date, programme::close,
         seating::list, seating::add, seating::block, seating::release,
+        cancellation::cancel, cancellation::show,
+        desk::reservations, desk::payments, desk::buyers,
+        person::export, customer::balance, customer::ledger, customer::reservations, customer::credit, customer::correct, customer::refund,
+        provider::events, provider::show_charge, waitlist::join, waitlist::list, waitlist::leave,
         outbox::show, outbox::redeliver, outbox::redeliver_all, outbox::resume,
     ),
-    components(schemas(document::BookingProblem, seat_feed::SeatsEvent)),
+    components(schemas(document::BookingProblem, seat_feed::SeatsEvent, provider::PendingPayment)),
     tags(
         (name = "concerts", description = "What is for sale."),
         (name = "reservations", description = "Seats that are held for a while."),
         (name = "payments", description = "Money against seats, and the way back."),
         (name = "wallets", description = "The visitor's own money."),
+        (name = "waitlist", description = "Who waits for seats to come back."),
+        (name = "provider", description = "What the payment provider says."),
+        (name = "desk", description = "Who has what, and what operators do for customers."),
         (name = "admin", description = "Put concerts on sale; see whether the books agree and events are delivered."),
     ),
     modifiers(&Refusals)

@@ -31,6 +31,8 @@ stored_as_text! {
         Event = "event",
         /// A route that somebody asked for.
         Route = "route",
+        /// An order of a payment provider.
+        Order = "order",
     }
 }
 
@@ -67,6 +69,12 @@ stored_as_text! {
         Blocked = "blocked",
         /// Blocked seats were put on sale again.
         Released = "released",
+        /// Money was moved by an operator.
+        Corrected = "corrected",
+        /// The provider did not get the money.
+        Failed = "failed",
+        /// The provider lets the money go.
+        Voided = "voided",
         /// Not done, because the operator's key lacks the right.
         Refused = "refused",
         /// A receiver of webhooks that was stopped gets events again.
@@ -83,6 +91,8 @@ pub enum Actor<'a> {
     Operator(&'a str),
     /// The step that tidies holds that are over.
     Sweeper,
+    /// The payment provider.
+    Provider,
 }
 
 impl Actor<'_> {
@@ -91,13 +101,14 @@ impl Actor<'_> {
             Self::User(_) => "user",
             Self::Operator(_) => "operator",
             Self::Sweeper => "sweeper",
+            Self::Provider => "provider",
         }
     }
 
     fn id(self) -> Option<Id> {
         match self {
             Self::User(id) => Some(Id(id)),
-            Self::Operator(_) | Self::Sweeper => None,
+            Self::Operator(_) | Self::Sweeper | Self::Provider => None,
         }
     }
 
@@ -105,7 +116,7 @@ impl Actor<'_> {
     fn name(self) -> Option<String> {
         match self {
             Self::Operator(name) => Some(name.chars().take(NAME_CHARACTERS).collect()),
-            Self::User(_) | Self::Sweeper => None,
+            Self::User(_) | Self::Sweeper | Self::Provider => None,
         }
     }
 }

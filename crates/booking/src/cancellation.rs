@@ -59,6 +59,62 @@ impl Sale {
     }
 }
 
+/// What became of a reservation whose date is cancelled.
+#[derive(Debug)]
+pub(crate) enum CalledOff {
+    /// Its hold was ended.
+    HoldEnded(Reservation),
+    /// It was paid, and this much went back.
+    Refunded(Reservation, i64),
+    /// Somebody else was faster.
+    OverAlready,
+}
+
+/// Ends a reservation whose date is cancelled, whenever that is: a hold is ended, what was paid goes back in full.
+///
+/// Six statements for a hold, fourteen for a paid one.
+pub(crate) fn call_off(
+    tx: &mut Tx,
+    user_id: Uuid,
+    id: Uuid,
+    by: Actor<'_>,
+    clock: &Clock,
+) -> Result<CalledOff, DbError> {
+    let find = |tx: &mut Tx| {
+        let found = reservation::stored(tx, user_id, id)?;
+        found.ok_or(DbError::Unexpected("a reservation is gone"))
+    };
+    let seen = find(tx)?;
+    let now = reservation::lock_buyer(tx, seen.schedule_id, user_id, clock)?;
+    let held = reservations::table
+        .find(Id(id))
+        .filter(reservations::state.eq(ReservationState::Held));
+    let ended = update(held, reservations::state.eq(ReservationState::Cancelled)).execute(tx)?;
+    if ended == 1 {
+        reservation::free(tx, &seen)?;
+        audit::record(tx, &[seen.change(Action::Cancelled, by)], now)?;
+        outbox::record(tx, &[seen.event(EventType::ReservationCancelled)], now)?;
+        return Ok(CalledOff::HoldEnded(
+            seen.moved_to(ReservationState::Cancelled),
+        ));
+    }
+    let found = find(tx)?;
+    if found.state != ReservationState::Confirmed {
+        return Ok(CalledOff::OverAlready);
+    }
+    match payment::refund_any(tx, found, new_id(now), by, now) {
+        Ok(refunded) => Ok(CalledOff::Refunded(
+            refunded.reservation,
+            refunded.payment.amount,
+        )),
+        Err(RefundError::Db(cause)) => Err(cause),
+        Err(RefundError::AlreadyRefunded) => Ok(CalledOff::OverAlready),
+        Err(RefundError::PaymentNotFound | RefundError::ShowStarted) => Err(DbError::Unexpected(
+            "a confirmed reservation has no payment",
+        )),
+    }
+}
+
 /// Gives a reservation back; what is over already stays as it is.
 ///
 /// Six statements for a hold: reading it, the buyer's lock, reservation, its seats, audit, outbox. Two and those of a

@@ -161,6 +161,22 @@ pub fn queue_of(conn: &mut Conn, schedule_id: Uuid) -> Result<Option<String>, Db
     Ok(found)
 }
 
+/// Seats of all dates behind a queue that can be reserved at `now`. One statement.
+pub fn seats_left(conn: &mut Conn, queue: &str, now: Timestamp) -> Result<i64, DbError> {
+    let left = seats::table
+        .inner_join(schedules::table.inner_join(concerts::table))
+        .filter(concerts::queue.eq(queue))
+        .filter(concerts::hidden.eq(false))
+        .filter(schedules::hidden.eq(false))
+        .filter(schedules::cancelled_at.is_null())
+        .filter(schedules::sales_open_at.le(At(now)))
+        .filter(schedules::sales_close_at.gt(At(now)))
+        .filter(seat::is_free(now))
+        .count()
+        .get_result(conn)?;
+    Ok(left)
+}
+
 /// Adds a concert. Two statements.
 pub fn create(
     tx: &mut Tx,

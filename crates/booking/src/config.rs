@@ -5,6 +5,7 @@
 
 mod forwarding;
 mod kafka;
+mod provider;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use log::LevelFilter;
 use crate::kafka::Cluster;
 use crate::pass::PassKeys;
 pub use forwarding::{Forwarding, Receiving};
+pub use provider::{ProviderConfig, Sandbox};
 
 /// Everything that an operator may choose.
 pub struct Config {
@@ -58,6 +60,10 @@ pub struct Config {
     pub outbox_keep: TimeDelta,
     /// `BOOKING_CACHE_MS`: how long lists of seats and dates are kept for readers, in milliseconds; 500.
     pub cache_age: TimeDelta,
+    /// `BOOKING_OFFER_HOLD_S`: how long seats are held for somebody of a waiting list, in seconds; 600.
+    pub offer_hold_s: i64,
+    /// `BOOKING_CHARGES`, `BOOKING_PROVIDER_URL` and `…_SECRET`: who collects money; nobody, charges are direct.
+    pub provider: Option<ProviderConfig>,
     /// `LOG_CONFIG`: a log4rs file.
     pub log_config: Option<PathBuf>,
     /// `LOG_LEVEL`: of the log to standard output; info.
@@ -109,6 +115,8 @@ impl Config {
             3650,
         );
         let cache_ms = within(env, "BOOKING_CACHE_MS", "500", CACHE_MS, 0, 10_000);
+        let offer_hold_s = within(env, "BOOKING_OFFER_HOLD_S", "600", OFFER_HOLD_S, 1, 86_400);
+        let provider = provider::provider(env);
         let (log_config, log_level) = log(env);
         Some(Self {
             listen,
@@ -129,6 +137,8 @@ impl Config {
             outbox_refusals,
             outbox_keep: TimeDelta::days(keep_days),
             cache_age: TimeDelta::milliseconds(cache_ms),
+            offer_hold_s,
+            provider,
             log_config,
             log_level,
         })
@@ -184,6 +194,8 @@ const OUTBOX_REFUSALS: &str = "How often a broker may refuse an event before it 
 const OUTBOX_KEEP_DAYS: &str = "How long delivered events are kept, in days, 1 to 3650.";
 const CACHE_MS: &str = "How long lists of seats and dates are kept for all who read them, in milliseconds, 0 to 10000; 0 keeps none.\n\
     What this instance sells shows at once; what others sell shows after this time. It never decides a sale.";
+const OFFER_HOLD_S: &str = "How long seats that came back are held for somebody of the waiting list, in seconds, 1 to 86400.\n\
+    Longer than a usual hold: nobody sits before the page and waits for it.";
 const LOG_CONFIG: &str = "A log4rs file. Without it the log goes to standard output.";
 const LOG_LEVEL: &str = "off, error, warn, info, debug or trace; ignored when LOG_CONFIG is set.";
 

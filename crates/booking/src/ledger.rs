@@ -22,6 +22,12 @@ stored_as_text! {
         Captured = "captured",
         /// It came back for seats.
         Refunded = "refunded",
+        /// An operator gave it out of goodwill.
+        Goodwill = "goodwill",
+        /// An operator put right what cost the customer.
+        CorrectedUp = "corrected_up",
+        /// An operator put right what gave the customer too much.
+        CorrectedDown = "corrected_down",
     }
 }
 
@@ -34,6 +40,10 @@ stored_as_text! {
         Cash = "cash",
         /// What was earned with seats.
         Revenue = "revenue",
+        /// What the house gave away.
+        Goodwill = "goodwill",
+        /// Mistakes that were put right.
+        Adjustment = "adjustment",
     }
 }
 
@@ -44,6 +54,9 @@ impl Cause {
             Self::Charged => (Account::Cash, Account::Wallet),
             Self::Captured => (Account::Wallet, Account::Revenue),
             Self::Refunded => (Account::Revenue, Account::Wallet),
+            Self::Goodwill => (Account::Goodwill, Account::Wallet),
+            Self::CorrectedUp => (Account::Adjustment, Account::Wallet),
+            Self::CorrectedDown => (Account::Wallet, Account::Adjustment),
         }
     }
 }
@@ -72,6 +85,18 @@ pub struct Entry {
     /// When.
     #[diesel(deserialize_as = At)]
     pub created_at: Timestamp,
+    /// Why an operator moved it.
+    pub reason: Option<String>,
+    /// The name of the operator's key.
+    pub actor_name: Option<String>,
+}
+
+/// What an operator writes to an entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Note<'a> {
+    pub(crate) reason: &'a str,
+    /// The name of the key, of which the ledger has room for 128 characters.
+    pub(crate) by: &'a str,
 }
 
 impl Entry {
@@ -93,6 +118,26 @@ impl Entry {
             credit_account,
             amount,
             created_at: now,
+            reason: None,
+            actor_name: None,
+        }
+    }
+
+    /// The same with a note.
+    pub(crate) fn with(self, note: &Note<'_>) -> Self {
+        Self {
+            reason: Some(note.reason.to_owned()),
+            actor_name: Some(note.by.chars().take(128).collect()),
+            ..self
+        }
+    }
+
+    /// What it did to the wallet, in minor units: below zero when money went out.
+    pub fn signed_amount(&self) -> i64 {
+        if self.credit_account == Account::Wallet {
+            self.amount
+        } else {
+            -self.amount
         }
     }
 }
@@ -109,6 +154,8 @@ pub(crate) fn record(tx: &mut Tx, entry: &Entry) -> Result<(), DbError> {
             ledger_entries::credit_account.eq(entry.credit_account),
             ledger_entries::amount.eq(entry.amount),
             ledger_entries::created_at.eq(At(entry.created_at)),
+            ledger_entries::reason.eq(&entry.reason),
+            ledger_entries::actor_name.eq(&entry.actor_name),
         ))
         .execute(tx)?;
     Ok(())

@@ -20,16 +20,19 @@ pub mod pass;
 pub mod pause;
 pub mod payment;
 pub mod programme;
+pub mod provider;
 pub mod receiver;
 pub mod reconciliation;
 pub mod reservation;
 pub mod sale;
+pub mod sandbox;
 pub mod scheduler;
 mod schema;
 pub mod seat;
 pub mod seat_lock;
 pub mod single_flight;
 
+pub mod waitlist;
 pub mod wallet;
 
 use std::future::Future;
@@ -51,13 +54,14 @@ use chrono::TimeDelta;
 use prometheus::Registry;
 use tokio::sync::watch;
 
-use crate::api::{Lists, SeatFeed};
+use crate::api::{Lists, Remaining, SeatFeed};
 use crate::config::{Config, Forwarding, MysqlUrl};
 use crate::db::{Db, DbError, DbOptions};
 use crate::kafka::Producer;
 use crate::metrics::{ForwardMetrics, Metrics};
 use crate::outbox::{Publisher, PublisherOptions};
 use crate::pass::PassKeys;
+use crate::provider::Provider;
 use crate::reconciliation::Report;
 use crate::reservation::Limits;
 use crate::sale::{Sale, SaleMetrics};
@@ -92,8 +96,18 @@ pub struct Booking {
     pub outbox_keep: TimeDelta,
     /// What many visitors read again and again.
     pub lists: Arc<Lists>,
+    /// How many seats are left behind each queue.
+    pub remaining: Remaining,
     /// Who watches the seats of a date.
     pub seat_feed: SeatFeed,
+    /// Who collects money, where somebody does.
+    pub provider: Option<Provider>,
+    /// Notified when the provider has to be told something.
+    pub instructions: Trigger,
+    /// Notified when a date is cancelled.
+    pub cancellations: Trigger,
+    /// How long seats are held for somebody of a waiting list.
+    pub offer_hold: TimeDelta,
     /// What has happened.
     pub metrics: Metrics,
 }
@@ -105,6 +119,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let redis = redis.map_err(|cause| StartError::Store(cause.to_string()))?;
     let registry = Registry::new();
     let publisher = publisher(&config, &db, &clock)?;
+    let provider = provider(&config)?;
     let lists = Arc::new(Lists::new(config.cache_age, clock.clone()));
     let sale = sale(
         &config,
@@ -117,9 +132,14 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         metrics: Metrics::of_service(&registry, &sale),
         sale,
         lists,
+        remaining: Remaining::new(clock.clone()),
         seat_feed: SeatFeed::new(clock.clone()),
         publisher,
         events: Trigger::default(),
+        provider,
+        instructions: Trigger::default(),
+        cancellations: Trigger::default(),
+        offer_hold: TimeDelta::seconds(config.offer_hold_s),
         outbox_keep: config.outbox_keep,
         clock,
         pass_keys: config.pass_keys.clone(),
@@ -149,6 +169,14 @@ fn sale(config: &Config, db: &Db, seat_lock: SeatLock, lists: &Arc<Lists>, clock
         metrics: SaleMetrics::new(),
         on_seats_changed: Arc::new(move |schedule_id| lists.changed(schedule_id)),
     }
+}
+
+fn provider(config: &Config) -> Result<Option<Provider>, StartError> {
+    let provider = config.provider.clone();
+    let client = provider.map(|it| Provider::new(it.url, it.secrets));
+    client
+        .transpose()
+        .map_err(|cause| StartError::Store(format!("no client for the provider: {cause}")))
 }
 
 fn publisher(config: &Config, db: &Db, clock: &Clock) -> Result<Option<Publisher>, StartError> {

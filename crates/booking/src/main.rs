@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use booking::api;
-use booking::config::{Config, Forwarding, Receiving};
-use booking::receiver;
+use booking::config::{Config, Forwarding, Receiving, Sandbox};
+use booking::{receiver, sandbox};
 use chassis::env::{ConfigInvalid, EXIT_UNAVAILABLE, EXIT_USAGE};
 use chassis::logging::{self, LogInvalid};
 use chassis::server::{self, StartError};
@@ -39,6 +39,8 @@ enum Act {
     Migrate,
     /// Compares seats, payments, ledger and wallets; exit code 1 names every difference.
     Reconcile,
+    /// Takes orders as a payment provider does, agrees for its customers, and says so; no money moves.
+    SandboxPay,
     /// Prints the OpenAPI document.
     Openapi,
 }
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     let cli = Cli::command()
         .after_help(Config::page())
         .mut_subcommand("forward", |act| act.after_help(Forwarding::page()))
+        .mut_subcommand("sandbox-pay", |act| act.after_help(Sandbox::page()))
         .mut_subcommand("receive", |act| act.after_help(Receiving::page()));
     let asked = cli.try_get_matches();
     match asked.and_then(|asked| Cli::from_arg_matches(&asked)) {
@@ -74,6 +77,7 @@ fn carry_out(act: Act) -> ExitCode {
         Act::Forward => configured(Forwarding::from(&lookup), forwarder_logged, forward),
         // Its output is events and nothing else, so it writes no log.
         Act::Receive => configured(Receiving::from(&lookup), |_| Ok(()), receive),
+        Act::SandboxPay => configured(Sandbox::from(&lookup), |_| Ok(()), sandbox_pay),
     }
 }
 
@@ -130,6 +134,14 @@ async fn receive(config: Receiving) -> Result<ExitCode, StartError> {
     let listening = receiver::start(config, Clock::system())?;
     let stopped = server::signalled().await;
     listening.stop().await;
+    stopped.map_err(no_signal)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn sandbox_pay(config: Sandbox) -> Result<ExitCode, StartError> {
+    let running = sandbox::start(config, Clock::system())?;
+    let stopped = server::signalled().await;
+    running.stop().await;
     stopped.map_err(no_signal)?;
     Ok(ExitCode::SUCCESS)
 }

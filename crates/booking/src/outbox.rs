@@ -39,6 +39,14 @@ stored_as_text! {
         PaymentRefunded = "payment.refunded",
         /// Money was put into a wallet.
         WalletCharged = "wallet.charged",
+        /// An operator moved money.
+        WalletCorrected = "wallet.corrected",
+        /// A date was cancelled; refunds follow.
+        ScheduleCancelled = "schedule.cancelled",
+        /// Seats are held for somebody of a waiting list.
+        WaitlistOffered = "waitlist.offered",
+        /// Such an offer ended unpaid, or sales ended before there was one.
+        WaitlistExpired = "waitlist.expired",
     }
 }
 
@@ -63,7 +71,9 @@ impl EventType {
             | Self::ReservationCancelled
             | Self::PaymentCaptured
             | Self::PaymentRefunded => "reservation",
-            Self::WalletCharged => "wallet",
+            Self::WalletCharged | Self::WalletCorrected => "wallet",
+            Self::ScheduleCancelled => "schedule",
+            Self::WaitlistOffered | Self::WaitlistExpired => "waitlist",
         }
     }
 }
@@ -73,7 +83,7 @@ impl EventType {
 pub struct Event {
     /// Its type.
     pub event_type: EventType,
-    /// The reservation, or the user whose wallet it is.
+    /// The reservation, the user whose wallet it is, the date, or the entry of a waiting list.
     pub aggregate_id: Uuid,
     /// A JSON object.
     pub payload: Value,

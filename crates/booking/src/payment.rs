@@ -5,6 +5,7 @@
 //! The deadline is judged by the time under the buyer's lock, so a payment that waited is judged as late as it is.
 
 mod refund;
+mod register;
 
 use chassis::time::{Clock, Timestamp};
 use diesel::prelude::*;
@@ -21,8 +22,9 @@ use crate::reservation::{self, Reservation, ReservationState};
 use crate::sale::Sale;
 use crate::schema::{payments, reservations};
 use crate::wallet;
-pub(crate) use refund::refund_reservation;
 pub use refund::{Refund, RefundError, Refunded, refund};
+pub(crate) use refund::{refund_any, refund_reservation};
+pub use register::{any, of_date, of_user};
 
 chassis::catalogue! {
     /// What has happened to payments.
@@ -45,7 +47,7 @@ impl PaymentMetrics {
         self.refunded.inc_by(amount.unsigned_abs());
     }
 
-    fn count(&self, paid: &Paid) {
+    pub(crate) fn count(&self, paid: &Paid) {
         self.payments.inc();
         self.captured.inc_by(paid.payment.amount.unsigned_abs());
         self.sold.inc_by(paid.reservation.seats.len() as u64);

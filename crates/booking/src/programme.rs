@@ -3,6 +3,7 @@
 //! Every verb here locks the concert or the date first, which no sale ever does, so operators line up among themselves
 //! and keep no buyer waiting. A change counts the version on; who edits an older one is told so and changes nothing.
 
+mod cancellation;
 mod edit;
 mod removal;
 mod seating;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db};
 use crate::schema::{concerts, schedules, seats};
 use crate::seat::{self, SeatState};
+pub use cancellation::{DateCancellation, Left, Step, advance, cancel_date, cancellation, left};
 pub use edit::{EditConcert, EditDate, close, edit_concert, edit_date};
 pub use removal::{remove_concert, remove_date};
 pub use seating::{PlacedSeat, add_seats, block, release, seats};
@@ -144,6 +146,9 @@ pub enum ProgrammeError {
     /// The date is cancelled.
     #[error("the date is cancelled")]
     Cancelled,
+    /// The date is not cancelled.
+    #[error("the date is not cancelled")]
+    NotCancelled,
     /// The database failed.
     #[error(transparent)]
     Db(DbError),

@@ -95,6 +95,9 @@ pub struct Totals {
     /// The ledger's `refunded`.
     #[diesel(sql_type = BigInt)]
     pub ledger_refunded: i64,
+    /// What operators gave and corrected, less what they took.
+    #[diesel(sql_type = BigInt)]
+    pub ledger_corrected: i64,
     /// What all wallets hold.
     #[diesel(sql_type = BigInt)]
     pub wallets_balance: i64,
@@ -113,7 +116,7 @@ pub struct Difference {
     pub found: i64,
 }
 
-/// Compares everything with everything. Six statements, which read whole tables: not for a hot path.
+/// Compares everything with everything. Nine statements, which read whole tables: not for a hot path.
 pub fn check(conn: &mut Conn, now: Timestamp) -> Result<Report, DbError> {
     let totals: Totals = sql_query(TOTALS).get_result(conn)?;
     let mut differences = of_totals(&totals);
@@ -140,6 +143,7 @@ fn of_totals(totals: &Totals) -> Vec<Difference> {
         ledger_charged,
         ledger_captured,
         ledger_refunded,
+        ledger_corrected,
         ..
     } = *totals;
     [
@@ -165,7 +169,7 @@ fn of_totals(totals: &Totals) -> Vec<Difference> {
         ),
         (
             "the ledger's net of all wallets, and their balances",
-            ledger_charged - ledger_captured + ledger_refunded,
+            ledger_charged - ledger_captured + ledger_refunded + ledger_corrected,
             totals.wallets_balance,
         ),
     ]
@@ -199,10 +203,12 @@ const TOTALS: &str = "SELECT \
     (SELECT CAST(COALESCE(SUM(amount), 0) AS SIGNED) FROM ledger_entries WHERE cause = 'charged') AS ledger_charged, \
     (SELECT CAST(COALESCE(SUM(amount), 0) AS SIGNED) FROM ledger_entries WHERE cause = 'captured') AS ledger_captured, \
     (SELECT CAST(COALESCE(SUM(amount), 0) AS SIGNED) FROM ledger_entries WHERE cause = 'refunded') AS ledger_refunded, \
+    (SELECT CAST(COALESCE(SUM(IF(credit_account = 'wallet', amount, -amount)), 0) AS SIGNED) FROM ledger_entries \
+        WHERE cause IN ('goodwill', 'corrected_up', 'corrected_down')) AS ledger_corrected, \
     (SELECT CAST(COALESCE(SUM(balance), 0) AS SIGNED) FROM wallets) AS wallets_balance";
 
 /// Each names the things for which two figures differ: `id`, `expected`, `found`.
-const COMPARISONS: [(&str, &str); 5] = [
+const COMPARISONS: [(&str, &str); 8] = [
     (
         "seats of a confirmed reservation, and those of them that are sold to it",
         "SELECT r.id, CAST(COUNT(*) AS SIGNED) AS expected, CAST(COUNT(t.number) AS SIGNED) AS found \
@@ -243,5 +249,24 @@ const COMPARISONS: [(&str, &str); 5] = [
              w.balance AS found \
          FROM wallets w LEFT JOIN ledger_entries e ON e.user_id = w.user_id GROUP BY w.user_id, w.balance \
          HAVING w.balance <> COALESCE(SUM(IF(e.credit_account = 'wallet', e.amount, -e.amount)), 0) LIMIT ?",
+    ),
+    (
+        "those who wait for seats of a date, and how many the date counts",
+        "SELECT s.id, CAST(COUNT(e.seq) AS SIGNED) AS expected, CAST(s.waiting AS SIGNED) AS found \
+         FROM schedules s LEFT JOIN waitlist_entries e ON e.schedule_id = s.id AND e.state = 'waiting' \
+         GROUP BY s.id, s.waiting HAVING COUNT(e.seq) <> s.waiting LIMIT ?",
+    ),
+    (
+        "money that a provider has collected, and what the ledger charged for it",
+        "SELECT o.id, IF(o.state = 'succeeded', o.amount, 0) AS expected, COALESCE(e.amount, 0) AS found \
+         FROM provider_orders o LEFT JOIN ledger_entries e ON e.cause = 'charged' AND e.reference_id = o.id \
+             AND e.user_id = o.user_id \
+         WHERE IF(o.state = 'succeeded', o.amount, 0) <> COALESCE(e.amount, 0) LIMIT ?",
+    ),
+    (
+        "live reservations of a date whose cancellation is done",
+        "SELECT c.schedule_id AS id, CAST(0 AS SIGNED) AS expected, CAST(COUNT(*) AS SIGNED) AS found \
+         FROM schedule_cancellations c JOIN reservations r ON r.schedule_id = c.schedule_id \
+         WHERE c.finished_at IS NOT NULL AND r.state IN ('held', 'confirmed') GROUP BY c.schedule_id LIMIT ?",
     ),
 ];

@@ -1,5 +1,7 @@
 //! The table of cron lines, and the steps that they trigger.
 
+mod venue;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +66,7 @@ pub async fn start(app: &Arc<Booking>, registry: &Registry) -> Result<RunningSch
             forget_events(Arc::clone(&remover))
         })
         .await?;
-    Ok(schedule.start().await?)
+    Ok(venue::add(schedule, app).await?.start().await?)
 }
 
 /// Starts the schedule of a forwarder.

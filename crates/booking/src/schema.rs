@@ -100,6 +100,10 @@ diesel::table! {
         credit_account -> Varchar,
         amount -> Bigint,
         created_at -> Datetime,
+        #[max_length = 200]
+        reason -> Nullable<Varchar>,
+        #[max_length = 128]
+        actor_name -> Nullable<Varchar>,
     }
 }
 
@@ -149,6 +153,31 @@ diesel::table! {
 }
 
 diesel::table! {
+    provider_orders (id) {
+        #[max_length = 16]
+        id -> Binary,
+        #[max_length = 16]
+        kind -> Varchar,
+        #[max_length = 16]
+        user_id -> Binary,
+        #[max_length = 16]
+        reservation_id -> Nullable<Binary>,
+        amount -> Bigint,
+        #[max_length = 16]
+        state -> Varchar,
+        #[max_length = 16]
+        instruction -> Nullable<Varchar>,
+        attempts -> Unsigned<Integer>,
+        next_attempt_at -> Datetime,
+        #[max_length = 500]
+        last_error -> Nullable<Varchar>,
+        created_at -> Datetime,
+        #[max_length = 16]
+        pending_for -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
     refunds (id) {
         #[max_length = 16]
         id -> Binary,
@@ -191,6 +220,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    schedule_cancellations (schedule_id) {
+        #[max_length = 16]
+        schedule_id -> Binary,
+        #[max_length = 200]
+        reason -> Varchar,
+        #[max_length = 128]
+        requested_by -> Varchar,
+        requested_at -> Datetime,
+        finished_at -> Nullable<Datetime>,
+        holds_ended -> Unsigned<Integer>,
+        payments_refunded -> Unsigned<Integer>,
+        amount_refunded -> Bigint,
+    }
+}
+
+diesel::table! {
     schedules (id) {
         #[max_length = 16]
         id -> Binary,
@@ -205,6 +250,7 @@ diesel::table! {
         max_seats_per_user -> Nullable<Unsigned<Smallint>>,
         cancelled_at -> Nullable<Datetime>,
         version -> Unsigned<Integer>,
+        waiting -> Unsigned<Integer>,
     }
 }
 
@@ -225,6 +271,28 @@ diesel::table! {
         hold_expires_at -> Nullable<Datetime>,
         #[max_length = 200]
         blocked_reason -> Nullable<Varchar>,
+    }
+}
+
+diesel::table! {
+    waitlist_entries (seq) {
+        seq -> Bigint,
+        #[max_length = 16]
+        id -> Binary,
+        #[max_length = 16]
+        schedule_id -> Binary,
+        #[max_length = 16]
+        user_id -> Binary,
+        seat_count -> Unsigned<Smallint>,
+        #[max_length = 32]
+        grade -> Nullable<Varchar>,
+        #[max_length = 16]
+        state -> Varchar,
+        #[max_length = 16]
+        reservation_id -> Nullable<Binary>,
+        created_at -> Datetime,
+        #[max_length = 16]
+        live_user -> Nullable<Binary>,
     }
 }
 
@@ -274,11 +342,14 @@ diesel::allow_tables_to_appear_in_same_query!(
     ledger_entries,
     outbox,
     payments,
+    provider_orders,
     refunds,
     reservation_seats,
     reservations,
+    schedule_cancellations,
     schedules,
     seats,
+    waitlist_entries,
     wallets,
     webhook_endpoints,
     webhook_lag,

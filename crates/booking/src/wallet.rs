@@ -3,6 +3,8 @@
 //! The ledger is the truth, the balance its projection: both change in the same transaction, and the database refuses
 //! a balance below zero. Locked after the reservation and before the seats.
 
+mod correction;
+
 use chassis::time::Timestamp;
 use diesel::prelude::*;
 use serde::Deserialize;
@@ -16,6 +18,7 @@ use crate::ledger::{self, CURRENCY, Cause, Entry};
 use crate::outbox::{self, Event, EventType};
 use crate::sale::Sale;
 use crate::schema::wallets;
+pub use correction::{Corrected, Correction, CorrectionCause, CorrectionError, correct};
 
 chassis::catalogue! {
     /// What has happened to wallets.
@@ -117,17 +120,41 @@ impl Sale {
 
 /// Puts money in; the wallet comes into being with the first. Five statements: wallet, balance, ledger, audit, outbox.
 pub fn charge(tx: &mut Tx, charge: &Charge, now: Timestamp) -> Result<Charged, ChargeError> {
-    let Charge {
-        request_id,
-        user_id,
-        amount,
-    } = *charge;
-    put_in(tx, user_id, amount.minor(), now)?;
-    let balance = balance(tx, user_id)?;
-    if balance > BALANCE_LIMIT {
+    let money = Received {
+        request_id: charge.request_id,
+        user_id: charge.user_id,
+        minor: charge.amount.minor(),
+    };
+    let charged = receive(tx, &money, Actor::User(charge.user_id), now)?;
+    if charged.balance > BALANCE_LIMIT {
         return Err(ChargeError::BalanceLimit);
     }
-    let entry = Entry::new(user_id, Cause::Charged, request_id, amount.minor(), now);
+    Ok(charged)
+}
+
+/// Money that has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Received {
+    pub(crate) request_id: Uuid,
+    pub(crate) user_id: Uuid,
+    pub(crate) minor: i64,
+}
+
+/// The same without a limit: money that is there goes in.
+pub(crate) fn receive(
+    tx: &mut Tx,
+    money: &Received,
+    by: Actor<'_>,
+    now: Timestamp,
+) -> Result<Charged, ChargeError> {
+    let Received {
+        request_id,
+        user_id,
+        minor,
+    } = *money;
+    put_in(tx, user_id, minor, now)?;
+    let balance = balance(tx, user_id)?;
+    let entry = Entry::new(user_id, Cause::Charged, request_id, minor, now);
     let entry_id = entry.id;
     match ledger::record(tx, &entry) {
         Err(DbError::Duplicate(name)) if name == "ledger_entries_once" => {
@@ -135,12 +162,12 @@ pub fn charge(tx: &mut Tx, charge: &Charge, now: Timestamp) -> Result<Charged, C
         }
         recorded => recorded?,
     }
-    let detail = json!({ "entryId": entry_id, "amount": amount.minor(), "balance": balance });
+    let detail = json!({ "entryId": entry_id, "amount": minor, "balance": balance });
     let change = Change {
         entity: Entity::Wallet,
         entity_id: user_id,
         action: Action::Charged,
-        actor: Actor::User(user_id),
+        actor: by,
         detail,
     };
     audit::record(tx, &[change], now)?;
@@ -148,7 +175,7 @@ pub fn charge(tx: &mut Tx, charge: &Charge, now: Timestamp) -> Result<Charged, C
         event_type: EventType::WalletCharged,
         aggregate_id: user_id,
         payload: json!({
-            "userId": user_id, "entryId": entry_id, "amount": amount.minor(),
+            "userId": user_id, "entryId": entry_id, "amount": minor,
             "balance": balance, "currency": CURRENCY,
         }),
     };

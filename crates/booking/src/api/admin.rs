@@ -197,6 +197,8 @@ pub struct Totals {
     ledger_charged: i64,
     ledger_captured: i64,
     ledger_refunded: i64,
+    /// What operators gave and corrected, less what they took.
+    ledger_corrected: i64,
     wallets_balance: i64,
 }
 
@@ -234,6 +236,7 @@ impl From<reconciliation::Report> for Reconciliation {
                 ledger_charged: totals.ledger_charged,
                 ledger_captured: totals.ledger_captured,
                 ledger_refunded: totals.ledger_refunded,
+                ledger_corrected: totals.ledger_corrected,
                 wallets_balance: totals.wallets_balance,
             },
             differences: report.differences.into_iter().map(difference).collect(),

@@ -48,6 +48,7 @@ codes! {
     QUERY_INVALID = 400, "A query parameter does not parse.";
     IDEMPOTENCY_KEY_MISSING = 400, "The header Idempotency-Key is required.";
     IDEMPOTENCY_KEY_INVALID = 400, "Idempotency-Key is 1 to 255 visible ASCII characters, sent once.";
+    SIGNATURE_INVALID = 401, "The event is not signed by the payment provider, or was not just now.";
     PASS_INVALID = 401, "No pass of the gateway, or one that is forged or has ended.";
     NOT_ADMITTED = 403, "Still in the line; it is not your turn yet.";
     QUEUE_MISMATCH = 403, "Admitted to the queue of another concert.";
@@ -58,6 +59,9 @@ codes! {
     SCHEDULE_NOT_FOUND = 404, "There is no such schedule.";
     RESERVATION_NOT_FOUND = 404, "There is no such reservation, or it is not yours.";
     PAYMENT_NOT_FOUND = 404, "There is no such payment, or it is not yours.";
+    CANCELLATION_NOT_FOUND = 404, "The date is not cancelled.";
+    CHARGE_NOT_FOUND = 404, "There is no such charge or order, or it is not yours.";
+    ENTRY_NOT_FOUND = 404, "There is no such entry of a waiting list, or it is not yours.";
     WALLET_NOT_FOUND = 404, "The user in the path is not the one who asks.";
     EVENT_NOT_FOUND = 404, "There is no such event, or no longer.";
     SEAT_TAKEN = 409, "A seat is taken; `conflicts` names each with the reason.";
@@ -73,6 +77,9 @@ codes! {
     SEATS_EXIST = 409, "The date has seats with some of these numbers already; `seatNumbers` names them.";
     SEATS_SOLD = 409, "Somebody has bought or holds seats of the date, so it cannot be removed; it can be cancelled.";
     DATES_LEFT = 409, "The concert still has dates; remove them first.";
+    SEATS_AVAILABLE = 409, "Enough seats are free, so there is nothing to wait for.";
+    WAITLIST_FIRST = 409, "Seats came back, and those in the waiting list come first; join it.";
+    PAYMENT_IN_PROGRESS = 409, "Another payment for the reservation is on its way; wait for it.";
     SCHEDULE_CANCELLED = 409, "The date was cancelled.";
     IDEMPOTENCY_IN_PROGRESS = 409, "The first request with this key still runs; try again soon.";
     HOLD_EXPIRED = 410, "The hold is over; the seats are free for others.";
@@ -80,6 +87,7 @@ codes! {
     BODY_TOO_LARGE = 413, "The body has more than 64 KiB.";
     CONTENT_TYPE_UNSUPPORTED = 415, "The body is not application/json.";
     BODY_INVALID = 422, "The body is JSON but not acceptable: a field is unknown, missing or of the wrong kind.";
+    PROVIDER_UNKNOWN = 422, "There is no payment provider here; pay from the wallet.";
     SEAT_UNKNOWN = 422, "The schedule has no seat of this number.";
     GRADE_UNKNOWN = 422, "The schedule has no seats of this grade.";
     SEATS_INVALID = 422, "No seats, or one named twice.";

@@ -236,5 +236,6 @@ pub async fn seats(
 ) -> Result<HttpResponse, Problem> {
     let seats = app.lists.seats(&app.db, *id).await?;
     admitted.must_come_from(&seats.queue)?;
-    Ok(seats.encoded(query.state.is_some()).answer(&request))
+    let answer = seats.encoded(query.state.is_some()).answer(&request);
+    Ok(app.remaining.told(&app.db, &seats.queue, answer).await)
 }

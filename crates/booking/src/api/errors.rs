@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 
 use super::codes::{
     ALREADY_PAID, ALREADY_REFUNDED, AMOUNT_INVALID, BALANCE_LIMIT, BALANCE_SHORT,
-    CONCERT_NOT_FOUND, DATABASE_BUSY, DATES_LEFT, EVENT_NOT_DEAD, EVENT_NOT_FOUND, GRADE_UNKNOWN,
-    HOLD_EXPIRED, IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, PAYMENT_NOT_FOUND,
+    CANCELLATION_NOT_FOUND, CHARGE_NOT_FOUND, CONCERT_NOT_FOUND, DATABASE_BUSY, DATES_LEFT,
+    ENTRY_NOT_FOUND, EVENT_NOT_DEAD, EVENT_NOT_FOUND, GRADE_UNKNOWN, HOLD_EXPIRED,
+    IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, PAYMENT_IN_PROGRESS, PAYMENT_NOT_FOUND,
     PRECONDITION_FAILED, QUEUE_MISMATCH, RESERVATION_CANCELLED, RESERVATION_NOT_FOUND,
     SALES_CLOSED, SALES_INVALID, SCHEDULE_CANCELLED, SCHEDULE_NOT_FOUND, SEAT_TAKEN, SEAT_UNKNOWN,
-    SEATS_EXIST, SEATS_INVALID, SEATS_SOLD, SECTIONS_INVALID, SHOW_STARTED, SOLD_OUT,
-    TOO_MANY_HOLDS, TOO_MANY_SEATS,
+    SEATS_AVAILABLE, SEATS_EXIST, SEATS_INVALID, SEATS_SOLD, SECTIONS_INVALID, SHOW_STARTED,
+    SOLD_OUT, TOO_MANY_HOLDS, TOO_MANY_SEATS, WAITLIST_FIRST,
 };
 use crate::cancellation::CancelError;
 use crate::concert::{LayoutError, ScheduleError};
@@ -20,10 +21,12 @@ use crate::idempotency::OnceError;
 use crate::outbox::RedeliverError;
 use crate::payment::{PayError, RefundError};
 use crate::programme::ProgrammeError;
+use crate::provider::{EventError, OrderError};
 use crate::reservation::{Conflict, Reason, ReserveError};
 use crate::seat::SeatNumbersError;
 use crate::seat::SeatState;
-use crate::wallet::{AmountInvalid, BALANCE_LIMIT as LIMIT, ChargeError};
+use crate::waitlist::WaitlistError;
+use crate::wallet::{AmountInvalid, BALANCE_LIMIT as LIMIT, ChargeError, CorrectionError};
 
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
@@ -86,6 +89,9 @@ impl From<ProgrammeError> for Problem {
             ProgrammeError::HasDates => {
                 DATES_LEFT.because("The concert still has dates; remove them first.")
             }
+            ProgrammeError::NotCancelled => {
+                CANCELLATION_NOT_FOUND.because("This date is not cancelled.")
+            }
             ProgrammeError::Cancelled => SCHEDULE_CANCELLED.because("This date was cancelled."),
             ProgrammeError::Db(cause) => cause.into(),
         }
@@ -144,6 +150,8 @@ impl From<ReserveError> for Problem {
                 closes_at,
                 now,
             } => sales_closed(opens_at, closes_at, now),
+            ReserveError::WaitlistFirst => WAITLIST_FIRST
+                .because("Others wait for the seats that came back; join the waiting list."),
             ReserveError::ScheduleNotFound => {
                 SCHEDULE_NOT_FOUND.because("There is no such schedule.")
             }
@@ -229,6 +237,66 @@ impl From<RefundError> for Problem {
             }
             RefundError::ShowStarted => show_started(),
             RefundError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<CorrectionError> for Problem {
+    fn from(error: CorrectionError) -> Self {
+        match error {
+            CorrectionError::BalanceShort { missing } => BALANCE_SHORT
+                .because("There is less in the wallet than is to be taken.")
+                .with("missing", missing),
+            CorrectionError::Repeated => ChargeError::Repeated.into(),
+            CorrectionError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<OrderError> for Problem {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::Pay(refusal) => refusal.into(),
+            OrderError::InProgress => {
+                PAYMENT_IN_PROGRESS.because("Another payment for this reservation is on its way.")
+            }
+            OrderError::Free => AMOUNT_INVALID
+                .because("The seats cost nothing, so a provider has nothing to collect."),
+            OrderError::Repeated => ChargeError::Repeated.into(),
+            OrderError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<EventError> for Problem {
+    fn from(error: EventError) -> Self {
+        let detail = sentence(&error);
+        match error {
+            EventError::OrderNotFound => CHARGE_NOT_FOUND.because("There is no such order."),
+            EventError::AmountDiffers(_) => AMOUNT_INVALID.because(detail),
+            EventError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<WaitlistError> for Problem {
+    fn from(error: WaitlistError) -> Self {
+        let detail = sentence(&error);
+        match error {
+            WaitlistError::ScheduleNotFound => ReserveError::ScheduleNotFound.into(),
+            WaitlistError::QueueMismatch => ReserveError::QueueMismatch.into(),
+            WaitlistError::SalesClosed => {
+                SALES_CLOSED.because("Nothing comes back: sales have not begun or are over.")
+            }
+            WaitlistError::TooManySeats(_) => TOO_MANY_SEATS.because(detail),
+            WaitlistError::GradeUnknown(_) => GRADE_UNKNOWN.because(detail),
+            WaitlistError::SeatsAvailable(available) => SEATS_AVAILABLE
+                .because("Enough seats are free; reserve them.")
+                .with("available", available),
+            WaitlistError::EntryNotFound => {
+                ENTRY_NOT_FOUND.because("There is no such entry, or it is not yours.")
+            }
+            WaitlistError::Db(cause) => cause.into(),
         }
     }
 }

@@ -13,7 +13,8 @@ use actix_web::web::Data;
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest};
 use chassis::problem::Problem;
 use serde_json::json;
-use uuid::Uuid;
+use sha2::{Digest as _, Sha256};
+use uuid::{Builder, Uuid};
 
 use super::caller::pass_of;
 use super::codes::{OPERATOR_ONLY, RIGHT_MISSING};
@@ -51,7 +52,17 @@ pub mod right {
             }
         )+};
     }
-    rights!(Read, Sale);
+    rights!(Read, Sale, Desk, Money);
+}
+
+impl<R> Operator<R> {
+    /// Stands for the key where a user's id is wanted: keys of different operators never meet those of each other.
+    pub fn id(&self) -> Uuid {
+        let hash = Sha256::digest(format!("operator:{}", self.name));
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash[..16]);
+        Builder::from_custom_bytes(bytes).into_uuid()
+    }
 }
 
 impl<R: right::Needed> FromRequest for Operator<R> {

@@ -13,12 +13,15 @@ use uuid::Uuid;
 
 use super::answer;
 use super::caller::Admitted;
+use super::codes::PROVIDER_UNKNOWN;
+use super::provider::{PendingPayment, pending_payment, unpaid};
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
 use crate::Booking;
-use crate::db::new_id;
+use crate::db::{Tx, new_id};
 use crate::idempotency::Answer;
 use crate::ledger::CURRENCY;
 use crate::payment::{self, Paid, RefundError, Refunded};
+use crate::provider;
 
 const PAYMENTS: &str = "/api/v1/payments";
 const PAY: &str = "POST /api/v1/payments";
@@ -32,6 +35,20 @@ const RELEASE: HeaderValue = HeaderValue::from_static("release");
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Pay {
     reservation_id: Uuid,
+    /// Where the money comes from: the visitor's wallet when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    with: Option<Source>,
+}
+
+/// Where money comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The visitor's wallet.
+    Wallet,
+    /// The payment provider, where there is one: it holds the money until the seats are sold.
+    Provider,
 }
 
 /// Money that the visitor paid for a reservation.
@@ -72,15 +89,20 @@ impl From<payment::Payment> for Payment {
     params(RequiredKeyHeader), request_body = Pay,
     responses((status = 201, description = "Paid. The place in the queue is given to the next one.", body = Payment,
         headers(("Location" = String, description = "The payment."),
-            ("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
+            ("Idempotent-Replayed" = String, description = "`true` on a repetition."))),
+        (status = 202, description = "The payment provider was asked; the seats are sold when it has the money.",
+            body = PendingPayment)),
     extensions(("x-access" = json!("active")), ("x-codes" = json!(["RESERVATION_NOT_FOUND", "RESERVATION_CANCELLED",
-        "HOLD_EXPIRED", "ALREADY_PAID", "BALANCE_SHORT"]))))]
+        "HOLD_EXPIRED", "ALREADY_PAID", "BALANCE_SHORT", "PAYMENT_IN_PROGRESS", "PROVIDER_UNKNOWN", "AMOUNT_INVALID"]))))]
 pub async fn pay(
     app: Data<Booking>,
     admitted: Admitted,
     key: RequiredKey,
     body: Body<Pay>,
 ) -> Result<HttpResponse, Problem> {
+    if body.with == Some(Source::Provider) {
+        return order(&app, admitted.user_id, key, &body).await;
+    }
     let wish = payment::Pay {
         payment_id: new_id(app.clock.now()),
         user_id: admitted.user_id,
@@ -90,6 +112,29 @@ pub async fn pay(
     let outcome = app.sale.pay(wish, request).await?;
     let paid_now = outcome.fresh().is_some();
     Ok(ending_visit(paid_now, repeat::answer(outcome)?))
+}
+
+/// The seats are paid when the provider has the money. The visit goes on until then.
+async fn order(
+    app: &Booking,
+    user_id: Uuid,
+    key: RequiredKey,
+    body: &Pay,
+) -> Result<HttpResponse, Problem> {
+    if app.provider.is_none() {
+        return Err(PROVIDER_UNKNOWN.because("There is no payment provider; pay from the wallet."));
+    }
+    let request = key.request(user_id, PAY, body, pending_payment);
+    let wish = payment::Pay {
+        payment_id: request.id(),
+        user_id,
+        reservation_id: body.reservation_id,
+    };
+    let clock = app.clock.clone();
+    let order = move |tx: &mut Tx| provider::order_payment(tx, &wish, &clock);
+    let outcome = request.run(&app.db, &app.clock, order).await?;
+    app.instructions.notify();
+    repeat::answer(outcome)
 }
 
 fn paid(paid: &Paid) -> Answer {
@@ -105,7 +150,7 @@ fn ending_visit(paid_now: bool, mut answer: HttpResponse) -> HttpResponse {
     answer
 }
 
-/// Shows one of the visitor's own payments.
+/// Shows one of the visitor's own payments, also one that is on its way or was not made.
 #[utoipa::path(get, path = "/api/v1/payments/{paymentId}", operation_id = "showPayment", tag = "payments",
     params(("paymentId" = Uuid, Path)),
     responses((status = 200, description = "The payment.", body = Payment)),
@@ -115,13 +160,17 @@ pub async fn show(
     admitted: Admitted,
     id: Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
+    let id = *id;
     let found = app
         .db
-        .read(move |conn| payment::find(conn, admitted.user_id, *id))
+        .read(move |conn| payment::find(conn, admitted.user_id, id))
         .await?;
-    Ok(answer::own(&Payment::from(
-        found.ok_or(RefundError::PaymentNotFound)?,
-    )))
+    if let Some(found) = found {
+        return Ok(answer::own(&Payment::from(found)));
+    }
+    let unpaid = unpaid(&app, admitted.user_id, id).await?;
+    let unpaid = unpaid.ok_or(RefundError::PaymentNotFound)?;
+    Ok(answer::own(&unpaid))
 }
 
 /// Money that was given back.
@@ -182,6 +231,6 @@ pub async fn refund(
     repeat::answer(app.sale.refund(wish, request).await?)
 }
 
-fn refunded(refunded: &Refunded) -> Answer {
+pub(super) fn refunded(refunded: &Refunded) -> Answer {
     repeat::created(&Refund::from(refunded))
 }

@@ -20,7 +20,7 @@ use crate::concert::Grade;
 use crate::db::new_id;
 use crate::idempotency::Answer;
 use crate::ledger::CURRENCY;
-use crate::reservation::{self, Best, ReservationState, ReservedSeat, Wanted};
+use crate::reservation::{self, Best, ReservationState, ReservedSeat, SEATS_AT_MOST, Wanted};
 use crate::seat::SeatNumbers;
 
 const RESERVATIONS: &str = "/api/v1/reservations";
@@ -42,7 +42,7 @@ pub enum Reserve {
 pub struct ReserveNumbers {
     schedule_id: Uuid,
     /// All of them or none.
-    #[schema(min_items = 1, max_items = 4, example = json!([7, 8]))]
+    #[schema(min_items = 1, max_items = 50, example = json!([7, 8]))]
     seat_numbers: Vec<i64>,
 }
 
@@ -54,7 +54,7 @@ pub struct ReserveNumbers {
 pub struct ReserveBest {
     schedule_id: Uuid,
     /// How many seats.
-    #[schema(minimum = 1, maximum = 4, example = 2)]
+    #[schema(minimum = 1, maximum = 50, example = 2)]
     count: i64,
     /// Only seats of this grade; of any when not said.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 32, example = "VIP")]
@@ -201,7 +201,7 @@ impl Reservation {
             ("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
     extensions(("x-access" = json!("active")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND", "SEAT_TAKEN", "SEAT_UNKNOWN",
         "SEATS_INVALID", "TOO_MANY_SEATS", "TOO_MANY_HOLDS", "SOLD_OUT", "GRADE_UNKNOWN", "SALES_CLOSED",
-        "QUEUE_MISMATCH"]))))]
+        "QUEUE_MISMATCH", "WAITLIST_FIRST"]))))]
 pub async fn reserve(
     app: Data<Booking>,
     admitted: Admitted,
@@ -209,8 +209,8 @@ pub async fn reserve(
     body: Body<Reserve>,
 ) -> Result<HttpResponse, Problem> {
     let request = key.request(admitted.user_id, RESERVE, &*body, held);
-    let max = app.sale.limits.seats_per_user;
-    let wanted = body.0.wanted(admitted, max, app.clock.now())?;
+    // What a user may have of this date is decided under the buyer's lock.
+    let wanted = body.0.wanted(admitted, SEATS_AT_MOST, app.clock.now())?;
     repeat::answer(app.sale.hold(wanted, request).await?)
 }
 

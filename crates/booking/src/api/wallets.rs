@@ -12,11 +12,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::caller::Visitor;
+use super::provider::{PendingCharge, pending_charge};
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
 use super::{answer, paging};
 use crate::Booking;
+use crate::db::Tx;
 use crate::idempotency::Answer;
-use crate::ledger::{self, CURRENCY, Cause};
+use crate::ledger::{self, CURRENCY};
+use crate::provider;
 use crate::wallet::{self, Amount, AmountInvalid};
 
 const CHARGES: &str = "POST /api/v1/users/{userId}/balance/charges";
@@ -66,7 +69,8 @@ impl From<wallet::Charged> for Charged {
     params(("userId" = Uuid, Path, description = "The one who asks."), RequiredKeyHeader),
     request_body = Charge,
     responses((status = 201, description = "The wallet is charged.", body = Charged,
-        headers(("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
+        headers(("Idempotent-Replayed" = String, description = "`true` on a repetition."))),
+        (status = 202, description = "A payment provider confirms it later.", body = PendingCharge)),
     extensions(("x-access" = json!("token")),
         ("x-codes" = json!(["WALLET_NOT_FOUND", "AMOUNT_INVALID", "BALANCE_LIMIT"]))))]
 pub async fn charge(
@@ -77,6 +81,9 @@ pub async fn charge(
     body: Body<Charge>,
 ) -> Result<HttpResponse, Problem> {
     let (user_id, amount) = (visitor.must_be(*user_id)?, body.amount()?);
+    if app.provider.is_some() {
+        return order(&app, key, user_id, amount, &body).await;
+    }
     let request = key.request(user_id, CHARGES, &*body, charged);
     let wanted = wallet::Charge {
         request_id: request.id(),
@@ -84,6 +91,27 @@ pub async fn charge(
         amount,
     };
     repeat::answer(app.sale.charge(wanted, request).await?)
+}
+
+/// The provider confirms it later.
+async fn order(
+    app: &Booking,
+    key: RequiredKey,
+    user_id: Uuid,
+    amount: Amount,
+    body: &Charge,
+) -> Result<HttpResponse, Problem> {
+    let request = key.request(user_id, CHARGES, body, pending_charge);
+    let wanted = wallet::Charge {
+        request_id: request.id(),
+        user_id,
+        amount,
+    };
+    let clock = app.clock.clone();
+    let order = move |tx: &mut Tx| provider::order_charge(tx, &wanted, &clock);
+    let outcome = request.run(&app.db, &app.clock, order).await?;
+    app.instructions.notify();
+    repeat::answer(outcome)
 }
 
 fn charged(charged: &wallet::Charged) -> Answer {
@@ -117,11 +145,17 @@ pub async fn balance(
         .db
         .read(move |conn| wallet::balance(conn, user_id))
         .await?;
-    Ok(answer::own(&Balance {
-        user_id,
-        balance,
-        currency: CURRENCY,
-    }))
+    Ok(answer::own(&Balance::of(user_id, balance)))
+}
+
+impl Balance {
+    pub(super) fn of(user_id: Uuid, balance: i64) -> Self {
+        Self {
+            user_id,
+            balance,
+            currency: CURRENCY,
+        }
+    }
 }
 
 /// One movement of the visitor's money.
@@ -129,7 +163,8 @@ pub async fn balance(
 #[serde(rename_all = "camelCase")]
 pub struct LedgerEntry {
     id: Uuid,
-    /// `charged`, `captured` (seats were paid) or `refunded`.
+    /// `charged`, `captured` (seats were paid), `refunded`, `goodwill` (a gift of the house), or `corrected_up` or
+    /// `corrected_down` (a mistake was put right).
     #[schema(example = "captured")]
     cause: &'static str,
     /// What it did to the balance, in minor units: below zero when money went out.
@@ -145,14 +180,10 @@ pub struct LedgerEntry {
 
 impl From<ledger::Entry> for LedgerEntry {
     fn from(entry: ledger::Entry) -> Self {
-        let amount = match entry.cause {
-            Cause::Charged | Cause::Refunded => entry.amount,
-            Cause::Captured => -entry.amount,
-        };
         Self {
             id: entry.id,
             cause: entry.cause.as_str(),
-            amount,
+            amount: entry.signed_amount(),
             currency: CURRENCY,
             reference_id: entry.reference_id,
             created_at: entry.created_at,

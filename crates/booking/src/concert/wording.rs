@@ -23,7 +23,7 @@ pub enum WordingError {
 }
 
 /// What a concert or a venue is called.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String")]
 pub struct Title(String);
 

@@ -59,6 +59,23 @@ pub enum RefundError {
 fails_with_db!(RefundError);
 
 impl Sale {
+    /// Gives back all of anybody's payment, once, for the operator of this name.
+    pub async fn refund_for(
+        &self,
+        wish: Refund,
+        by: String,
+        request: Request<Refunded>,
+    ) -> Result<Outcome<Refunded>, OnceError<RefundError>> {
+        let clock = self.clock.clone();
+        let act = move |tx: &mut _| {
+            let (reservation, now) = locked(tx, &wish, &clock)?;
+            refund_any(tx, reservation, wish.refund_id, Actor::Operator(&by), now)
+        };
+        let outcome = request.run(&self.db, &self.clock, act).await?;
+        self.after(&outcome).await;
+        Ok(outcome)
+    }
+
     /// Gives back all of a payment, once: the money is in the wallet and the seats are free.
     pub async fn refund(
         &self,
@@ -68,11 +85,15 @@ impl Sale {
         let clock = self.clock.clone();
         let act = move |tx: &mut _| refund(tx, &wish, &clock);
         let outcome = request.run(&self.db, &self.clock, act).await?;
+        self.after(&outcome).await;
+        Ok(outcome)
+    }
+
+    async fn after(&self, outcome: &Outcome<Refunded>) {
         if let Some(refunded) = outcome.fresh() {
             self.metrics.payments.count_refund(refunded.payment.amount);
             self.seats_changed(&refunded.reservation).await;
         }
-        Ok(outcome)
     }
 }
 
@@ -80,14 +101,24 @@ impl Sale {
 ///
 /// Fourteen statements: payment, reservation, the buyer's lock, then those of `refund_reservation`.
 pub fn refund(tx: &mut Tx, wish: &Refund, clock: &Clock) -> Result<Refunded, RefundError> {
+    let (reservation, now) = locked(tx, wish, clock)?;
+    refund_reservation(tx, reservation, wish.refund_id, now)
+}
+
+/// What was paid, once the buyer is locked. Three statements.
+fn locked(
+    tx: &mut Tx,
+    wish: &Refund,
+    clock: &Clock,
+) -> Result<(Reservation, Timestamp), RefundError> {
     let payment = find(tx, wish.user_id, wish.payment_id)?.ok_or(RefundError::PaymentNotFound)?;
     let reservation = reservation::stored(tx, wish.user_id, payment.reservation_id)?
         .ok_or(DbError::Unexpected("a payment has no reservation"))?;
     let now = reservation::lock_buyer(tx, reservation.schedule_id, wish.user_id, clock)?;
-    refund_reservation(tx, reservation, wish.refund_id, now)
+    Ok((reservation, now))
 }
 
-/// Gives back what was paid for a reservation, once. The caller has the buyer's lock.
+/// Gives back what was paid for a reservation, once, until the show starts. The caller has the buyer's lock.
 ///
 /// Eleven statements: start of the show, reservation, reading the payment, wallet, ledger, payment, refund, seats twice,
 /// audit, outbox.
@@ -101,6 +132,22 @@ pub(crate) fn refund_reservation(
         .find(Id(reservation.schedule_id))
         .select(schedules::starts_at)
         .first(tx)?;
+    let actor = Actor::User(reservation.user_id);
+    let refunded = refund_any(tx, reservation, refund_id, actor, now)?;
+    if starts_at.0 <= now {
+        return Err(RefundError::ShowStarted);
+    }
+    Ok(refunded)
+}
+
+/// The same at any time, for whom it is not the customer who asks.
+pub(crate) fn refund_any(
+    tx: &mut Tx,
+    reservation: Reservation,
+    refund_id: Uuid,
+    by: Actor<'_>,
+    now: Timestamp,
+) -> Result<Refunded, RefundError> {
     // Moving the reservation on is what only one of two refunds can do.
     let paid = reservations::table
         .find(Id(reservation.id))
@@ -108,9 +155,6 @@ pub(crate) fn refund_reservation(
     let moved = update(paid, reservations::state.eq(ReservationState::Refunded)).execute(tx)?;
     if moved == 0 {
         return Err(RefundError::AlreadyRefunded);
-    }
-    if starts_at.0 <= now {
-        return Err(RefundError::ShowStarted);
     }
     let payment: Payment = payments::table
         .filter(payments::reservation_id.eq(Id(reservation.id)))
@@ -129,10 +173,9 @@ pub(crate) fn refund_reservation(
         state: PaymentState::Refunded,
         ..payment
     };
-    let actor = Actor::User(payment.user_id);
     let changes = [
-        reservation.change(Action::Refunded, actor),
-        payment.change(Action::Refunded, actor),
+        reservation.change(Action::Refunded, by),
+        payment.change(Action::Refunded, by),
     ];
     audit::record(tx, &changes, now)?;
     outbox::record(

@@ -5,14 +5,18 @@ use chrono::TimeDelta;
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::{Reservation, ReservationState, ReservedSeat, Wanted, best, buyer};
+use super::on_sale::{OnSale, SeatRow, conflict, offered, on_sale, yield_to_waiting};
+use super::{Reservation, ReservationState, Wanted, best, buyer};
 use crate::audit::{self, Action, Actor};
 use crate::concert::QueueName;
 use crate::crash;
-use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, insert_rows, one_of, update};
+use crate::db::{At, DbError, Id, Tx, fails_with_db, insert_rows, one_of, update};
 use crate::outbox::{self, EventType};
-use crate::schema::{concerts, reservation_seats, reservations, schedules, seats};
-use crate::seat::{self, SeatNumbers, SeatState};
+use crate::schema::{reservation_seats, reservations, seats};
+use crate::seat::{self, SeatState};
+
+/// Most seats of one user that a date may allow.
+pub const SEATS_AT_MOST: u16 = 50;
 
 /// What a user wants.
 #[derive(Debug, Clone)]
@@ -131,7 +135,10 @@ pub enum ReserveError {
         /// When that was judged.
         now: Timestamp,
     },
-    /// There is no such schedule.
+    /// Seats came back, and somebody in the waiting list comes first.
+    #[error("others wait for these seats")]
+    WaitlistFirst,
+    /// There is no such schedule, or it is hidden.
     #[error("no such schedule")]
     ScheduleNotFound,
     /// The user has come through the queue of another concert.
@@ -155,14 +162,45 @@ pub fn reserve(
     limits: &Limits,
     clock: &Clock,
 ) -> Result<Reservation, ReserveError> {
+    take(tx, wanted, limits, Asks::Buyer, clock)
+}
+
+/// The same for somebody whose turn it is in the waiting list of the date.
+pub(crate) fn reserve_offer(
+    tx: &mut Tx,
+    wanted: &Reserve,
+    limits: &Limits,
+    clock: &Clock,
+) -> Result<Reservation, ReserveError> {
+    take(tx, wanted, limits, Asks::WaitingList, clock)
+}
+
+/// On whose behalf seats are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    Buyer,
+    WaitingList,
+}
+
+fn take(
+    tx: &mut Tx,
+    wanted: &Reserve,
+    limits: &Limits,
+    asks: Asks,
+    clock: &Clock,
+) -> Result<Reservation, ReserveError> {
     let (seats, date, now) = match &wanted.seats {
         Wanted::Numbers(numbers) => {
             let (seats, date) = offered(tx, wanted, numbers, clock.now())?;
+            let grades = seats.iter().map(|seat| seat.grade.clone()).collect();
+            yield_to_waiting(tx, wanted, &date, asks, grades, clock)?;
             let now = within_limits(tx, wanted, &date, seats.len(), limits, clock)?;
             (seats, date, now)
         }
         Wanted::Best(best) => {
             let date = on_sale(tx, wanted, clock.now())?;
+            let grades = best.grade().map(str::to_owned).into_iter().collect();
+            yield_to_waiting(tx, wanted, &date, asks, grades, clock)?;
             let now = within_limits(tx, wanted, &date, best.count(), limits, clock)?;
             (best::choose(tx, wanted.schedule_id, best, now)?, date, now)
         }
@@ -195,155 +233,6 @@ pub fn reserve(
     Ok(held)
 }
 
-/// When a date is for sale, and to whom.
-struct OnSale {
-    queue: String,
-    opens_at: Timestamp,
-    closes_at: Timestamp,
-    starts_at: Timestamp,
-}
-
-type DateColumns = (At, At, At, String);
-
-impl OnSale {
-    fn of((opens_at, closes_at, starts_at, queue): DateColumns) -> Self {
-        Self {
-            queue,
-            opens_at: opens_at.0,
-            closes_at: closes_at.0,
-            starts_at: starts_at.0,
-        }
-    }
-
-    fn must_be_open_to(&self, wanted: &Reserve, now: Timestamp) -> Result<(), ReserveError> {
-        if self.queue != wanted.queue.as_str() {
-            return Err(ReserveError::QueueMismatch);
-        }
-        let (opens_at, closes_at) = (self.opens_at, self.closes_at);
-        if !(opens_at..closes_at).contains(&now) {
-            return Err(ReserveError::SalesClosed {
-                opens_at,
-                closes_at,
-                now,
-            });
-        }
-        Ok(())
-    }
-}
-
-type SeatRow = (
-    u16,
-    String,
-    i64,
-    SeatState,
-    Option<At>,
-    Option<Id>,
-    Option<Id>,
-);
-
-/// The wanted seats with their prices, if they are for sale to this user now. Nothing is locked yet.
-fn offered(
-    conn: &mut Conn,
-    wanted: &Reserve,
-    numbers: &SeatNumbers,
-    now: Timestamp,
-) -> Result<(Vec<ReservedSeat>, OnSale), ReserveError> {
-    let offers: Vec<(SeatRow, DateColumns)> = seats::table
-        .inner_join(schedules::table.inner_join(concerts::table))
-        .filter(seats::schedule_id.eq(Id(wanted.schedule_id)))
-        .filter(one_of(seats::number, numbers.as_slice()))
-        .order(seats::number)
-        .select((
-            (
-                seats::number,
-                seats::grade,
-                seats::price,
-                seats::state,
-                seats::hold_expires_at,
-                seats::holder_id,
-                seats::reservation_id,
-            ),
-            (
-                schedules::sales_open_at,
-                schedules::sales_close_at,
-                schedules::starts_at,
-                concerts::queue,
-            ),
-        ))
-        .load(conn)?;
-    let (seats, mut dates): (Vec<_>, Vec<_>) = offers.into_iter().unzip();
-    let Some(date) = dates.pop().map(OnSale::of) else {
-        return Err(nothing_offered(conn, wanted, numbers)?);
-    };
-    date.must_be_open_to(wanted, now)?;
-    let is_known = |number: &&u16| seats.iter().any(|seat| seat.0 == **number);
-    let unknown = numbers.as_slice().iter().filter(|number| !is_known(number));
-    let unknown: Vec<u16> = unknown.copied().collect();
-    if !unknown.is_empty() {
-        return Err(ReserveError::SeatUnknown(unknown));
-    }
-    let taken = seats
-        .iter()
-        .filter_map(|seat| conflict(seat, wanted.user_id, now));
-    let taken: Vec<Conflict> = taken.collect();
-    if !taken.is_empty() {
-        return Err(ReserveError::SeatTaken(taken));
-    }
-    let reserved = |(number, grade, price, ..): SeatRow| super::reserved((number, grade, price));
-    Ok((seats.into_iter().map(reserved).collect(), date))
-}
-
-/// The schedule, if it is for sale to this user now, whatever seats it has left. One statement.
-fn on_sale(conn: &mut Conn, wanted: &Reserve, now: Timestamp) -> Result<OnSale, ReserveError> {
-    let found: Option<DateColumns> = schedules::table
-        .inner_join(concerts::table)
-        .filter(schedules::id.eq(Id(wanted.schedule_id)))
-        .select((
-            schedules::sales_open_at,
-            schedules::sales_close_at,
-            schedules::starts_at,
-            concerts::queue,
-        ))
-        .first(conn)
-        .optional()?;
-    let date = OnSale::of(found.ok_or(ReserveError::ScheduleNotFound)?);
-    date.must_be_open_to(wanted, now)?;
-    Ok(date)
-}
-
-fn nothing_offered(
-    conn: &mut Conn,
-    wanted: &Reserve,
-    numbers: &SeatNumbers,
-) -> Result<ReserveError, DbError> {
-    let known: i64 = schedules::table
-        .find(Id(wanted.schedule_id))
-        .count()
-        .get_result(conn)?;
-    Ok(if known == 0 {
-        ReserveError::ScheduleNotFound
-    } else {
-        ReserveError::SeatUnknown(numbers.as_slice().to_vec())
-    })
-}
-
-fn conflict(seat: &SeatRow, user_id: Uuid, now: Timestamp) -> Option<Conflict> {
-    let (seat_number, _, _, state, hold_expires_at, holder_id, reservation_id) = seat;
-    let is_own = holder_id.is_some_and(|holder| holder.0 == user_id);
-    let reason = match seat::effective(*state, *hold_expires_at, now) {
-        SeatState::Available => return None,
-        SeatState::Held if is_own => Reason::Yours,
-        SeatState::Held => Reason::Held,
-        SeatState::Sold => Reason::Sold,
-        SeatState::Blocked => Reason::Blocked,
-    };
-    Some(Conflict {
-        seat_number: *seat_number,
-        reason,
-        reservation_id: reservation_id.filter(|_| is_own).map(Uuid::from),
-    })
-}
-
 /// Locks the buyer, and sees under the lock that sales are open and that the user may have `count` seats more. Two
 /// statements, and those that end the user's own holds that are over.
 fn within_limits(
@@ -359,9 +248,10 @@ fn within_limits(
     crash::point("reserve.lined-up");
     date.must_be_open_to(wanted, now)?;
     let has = buyer::holdings(tx, schedule_id, user_id, now)?;
-    if has.seats + count > usize::from(limits.seats_per_user) {
+    let max = date.max_seats.unwrap_or(limits.seats_per_user);
+    if has.seats + count > usize::from(max) {
         return Err(ReserveError::TooManySeats {
-            max: limits.seats_per_user,
+            max,
             has: u16::try_from(has.seats).unwrap_or(u16::MAX),
         });
     }

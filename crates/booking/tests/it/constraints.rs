@@ -189,7 +189,7 @@ async fn every_unique_key_of_the_schema_is_enforced() {
         ("PRIMARY", "INSERT INTO wallets SELECT * FROM wallets"),
         (
             "ledger_entries_once",
-            "INSERT INTO ledger_entries SELECT REPEAT('x', 16), user_id, cause, reference_id, debit_account, credit_account, amount, created_at FROM ledger_entries",
+            "INSERT INTO ledger_entries (id, user_id, cause, reference_id, debit_account, credit_account, amount, created_at) SELECT REPEAT('x', 16), user_id, cause, reference_id, debit_account, credit_account, amount, created_at FROM ledger_entries",
         ),
         (
             "payments_once",

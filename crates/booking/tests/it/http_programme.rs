@@ -84,6 +84,8 @@ async fn a_concert_is_renamed_moved_to_another_queue_and_hidden() {
     assert_eq!(app.get("/api/v1/concerts").await.body["items"], json!([]));
     let hidden = visitor.through("other").get(&seats).await;
     assert_eq!(hidden.refusal(), (404, "SCHEDULE_NOT_FOUND"));
+    let wish = visitor.through("other").reserve(&[1]).await;
+    assert_eq!(wish.refusal(), (404, "SCHEDULE_NOT_FOUND"));
     let listed = operator.get("/api/v1/admin/concerts").await.body;
     assert_eq!(listed["items"][0]["hidden"], true, "{listed}");
     for odd in [
@@ -268,5 +270,47 @@ async fn what_nobody_bought_can_be_removed_and_nothing_else() {
     for path in [unknown.clone(), format!("{unknown}/seats")] {
         let refused = sold.operator().get(&path).await;
         assert_eq!(refused.refusal(), (404, "SCHEDULE_NOT_FOUND"), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_is_told_how_many_seats_are_left_behind_a_queue() {
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
+    visitor.hold(&[1, 2]).await;
+    let left = async || {
+        let seats = visitor.get(&app.seats_path()).await;
+        seats.header("x-usher-remaining").map(str::to_owned)
+    };
+    assert_eq!(left().await.as_deref(), Some("48"));
+    visitor.hold(&[3]).await;
+    assert_eq!(left().await.as_deref(), Some("48"), "for a moment");
+    app.clock.advance(std::time::Duration::from_secs(6));
+    assert_eq!(left().await.as_deref(), Some("47"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_may_allow_a_visitor_more_seats_or_fewer_than_the_service_does() {
+    let app = TestApp::open().await;
+    let (operator, path) = (app.operator(), date_path(&app));
+    let more = patch(&operator, &path, None, &json!({ "maxSeatsPerUser": 6 })).await;
+    assert_eq!(more.body["maxSeatsPerUser"], 6, "{more:?}");
+    let six = app.visitor();
+    assert_eq!(six.reserve(&[1, 2, 3, 4, 5, 6]).await.status, 201);
+    assert_eq!(six.reserve(&[7]).await.refusal(), (422, "TOO_MANY_SEATS"));
+    let fewer = json!({ "maxSeatsPerUser": 1 });
+    assert_eq!(patch(&operator, &path, None, &fewer).await.status, 200);
+    let one = app.visitor();
+    assert_eq!(
+        one.reserve(&[11, 12]).await.refusal(),
+        (422, "TOO_MANY_SEATS")
+    );
+    assert_eq!(one.reserve(&[11]).await.status, 201);
+    let default = json!({ "maxSeatsPerUser": null });
+    assert_eq!(patch(&operator, &path, None, &default).await.status, 200);
+    assert_eq!(one.reserve(&[12, 13, 14]).await.status, 201);
+    for odd in [0, 51, -1] {
+        let refused = patch(&operator, &path, None, &json!({ "maxSeatsPerUser": odd })).await;
+        assert_eq!(refused.refusal(), (422, "BODY_INVALID"), "{odd}");
     }
 }

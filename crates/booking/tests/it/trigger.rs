@@ -8,7 +8,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use booking::Booking;
-use booking::api::{self, Lists, SeatFeed};
+use booking::api::{self, Lists, Remaining, SeatFeed};
 use booking::db::DbError;
 use booking::metrics::Metrics;
 use booking::sale::Sale;
@@ -127,8 +127,13 @@ fn booking_of(fixture: &Fixture, clock: &Clock) -> Booking {
         sweep_batch: 10,
         publisher: None,
         events: Trigger::default(),
+        provider: None,
+        instructions: Trigger::default(),
+        cancellations: Trigger::default(),
+        offer_hold: TimeDelta::minutes(10),
         outbox_keep: TimeDelta::days(7),
         lists: Arc::new(Lists::new(config.cache_age, clock.clone())),
+        remaining: Remaining::new(clock.clone()),
         seat_feed: SeatFeed::new(clock.clone()),
         metrics: Metrics::register(&Registry::new()),
     }

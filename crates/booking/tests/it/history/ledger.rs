@@ -1,7 +1,7 @@
 //! Money: what the answers said, what the wallet says and what its entries come to are the same.
 
 use booking::db::{DbError, Page};
-use booking::ledger::{self, Cause};
+use booking::ledger;
 use uuid::Uuid;
 
 use crate::fixture::Fixture;
@@ -17,10 +17,7 @@ pub async fn check(fixture: &Fixture, user_id: Uuid, balance: i64) {
     let sum: i64 = entries
         .expect("entries")
         .iter()
-        .map(|entry| match entry.cause {
-            Cause::Charged | Cause::Refunded => entry.amount,
-            Cause::Captured => -entry.amount,
-        })
+        .map(ledger::Entry::signed_amount)
         .sum();
     assert_eq!(sum, balance, "of {user_id}");
 }

@@ -1,0 +1,110 @@
+//! Lists as CSV (RFC 4180), written while they are read: a list of any length costs the memory of one part.
+//!
+//! Every value is an id, a number, a word of ours or an instant, so none needs quotes and none is a formula. A list that
+//! cannot be read to its end breaks off the answer, so that nobody takes a part for the whole.
+
+use std::future::Future;
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::Bytes;
+use chassis::problem::Problem;
+use chassis::time::rfc3339;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream;
+
+use crate::ledger::CURRENCY;
+use crate::payment::{self, PaymentState};
+use crate::reservation::{self, After};
+
+/// Rows that are read at once.
+pub(super) const ROWS: u32 = 500;
+
+pub(super) const RESERVATIONS: &str =
+    "reservationId,userId,state,seatNumbers,amount,currency,createdAt,holdExpiresAt";
+pub(super) const PAYMENTS: &str =
+    "paymentId,reservationId,userId,state,amount,refundedAmount,currency,createdAt";
+pub(super) const BUYERS: &str = "userId,seatsBought,seatsHeld,amount,currency";
+
+/// Lines, and where the next part begins; none after the last line.
+pub(super) type Part = (Vec<String>, Option<After>);
+
+/// A part that is still to be read.
+pub(super) fn part(
+    read: impl Future<Output = Result<Part, Problem>> + 'static,
+) -> LocalBoxFuture<'static, Result<Part, Problem>> {
+    Box::pin(read)
+}
+
+/// The list as a file: its head, then part by part.
+pub(super) fn answer(
+    name: &str,
+    head: &'static str,
+    next: impl Fn(After) -> LocalBoxFuture<'static, Result<Part, Problem>> + 'static,
+) -> HttpResponse {
+    let begin = (Some(After::default()), format!("{head}\r\n"), next);
+    let parts = stream::try_unfold(begin, async |(after, mut text, next)| {
+        let Some(after) = after else {
+            return Ok(None);
+        };
+        let (lines, last) = next(after)
+            .await
+            .map_err(|cause| std::io::Error::other(cause.code()))?;
+        let last = last.filter(|_| lines.len() == ROWS as usize);
+        for line in lines {
+            text.push_str(&line);
+            text.push_str("\r\n");
+        }
+        if text.is_empty() {
+            return Ok(None);
+        }
+        Ok::<_, std::io::Error>(Some((Bytes::from(text), (last, String::new(), next))))
+    });
+    HttpResponse::Ok()
+        .content_type("text/csv; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}.csv\""),
+        ))
+        .streaming(parts)
+}
+
+pub(super) fn reservation(it: &reservation::Reservation) -> String {
+    let numbers = it.seat_numbers();
+    let seats = numbers.iter().map(ToString::to_string);
+    let seats = seats.collect::<Vec<_>>().join(" ");
+    format!(
+        "{},{},{},{seats},{},{CURRENCY},{},{}",
+        it.id,
+        it.user_id,
+        it.state.as_str(),
+        it.amount,
+        rfc3339(it.created_at),
+        rfc3339(it.hold_expires_at),
+    )
+}
+
+pub(super) fn payment(it: &payment::Payment) -> String {
+    let refunded_amount = match it.state {
+        PaymentState::Captured => 0,
+        PaymentState::Refunded => it.amount,
+    };
+    format!(
+        "{},{},{},{},{},{},{CURRENCY},{}",
+        it.id,
+        it.reservation_id,
+        it.user_id,
+        it.state.as_str(),
+        it.amount,
+        refunded_amount,
+        rfc3339(it.created_at),
+    )
+}
+
+pub(super) fn buyer(it: &reservation::Buyer) -> String {
+    format!(
+        "{},{},{},{},{CURRENCY}",
+        it.user_id.0, it.seats_bought, it.seats_held, it.amount
+    )
+}

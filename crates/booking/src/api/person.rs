@@ -1,0 +1,79 @@
+//! All that booking has of a person, for whoever answers a person's question about it.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path};
+use chassis::problem::Problem;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::answer;
+use super::customer::AdminLedgerEntry;
+use super::operator::{Operator, right};
+use super::payments::Payment;
+use super::reservations::Reservation;
+use super::waitlist::WaitlistEntry;
+use crate::Booking;
+use crate::db::Page;
+use crate::ledger::{self, CURRENCY};
+use crate::waitlist::WaitlistError;
+use crate::{payment, reservation, waitlist, wallet};
+
+/// Everything from the first row on.
+const WHOLE: Page = Page {
+    limit: u32::MAX,
+    after: None,
+};
+
+/// What booking has of a person.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Person {
+    user_id: Uuid,
+    /// In minor units.
+    #[schema(example = 200_000)]
+    balance: i64,
+    #[schema(example = "KRW")]
+    currency: &'static str,
+    /// Newest first, as all of these.
+    ledger: Vec<AdminLedgerEntry>,
+    reservations: Vec<Reservation>,
+    payments: Vec<Payment>,
+    /// Places in waiting lists.
+    waitlist: Vec<WaitlistEntry>,
+}
+
+/// Gives out all that booking has of a person. Booking knows people by an id alone: no name, no address.
+#[utoipa::path(get, path = "/api/v1/admin/users/{userId}", operation_id = "exportPerson", tag = "desk",
+    params(("userId" = Uuid, Path)),
+    responses((status = 200, description = "All of it; empty for somebody who is not known.", body = Person)),
+    extensions(("x-access" = json!("operator"))))]
+pub async fn export(
+    app: Data<Booking>,
+    operator: Operator<right::Desk>,
+    user_id: Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    let (user_id, now) = (*user_id, app.clock.now());
+    let look = move |conn: &mut _| {
+        let waiting = waitlist::entries(conn, user_id, WHOLE)?;
+        let reservations = reservation::list(conn, user_id, WHOLE, now)?;
+        Ok::<_, WaitlistError>(Person {
+            user_id,
+            balance: wallet::balance(conn, user_id)?,
+            currency: CURRENCY,
+            ledger: (ledger::entries(conn, user_id, WHOLE)?.into_iter())
+                .map(AdminLedgerEntry::from)
+                .collect(),
+            reservations: (reservations.into_iter())
+                .map(|row| Reservation::at(now, row))
+                .collect(),
+            payments: (payment::of_user(conn, user_id)?.into_iter())
+                .map(Payment::from)
+                .collect(),
+            waitlist: waiting.into_iter().map(WaitlistEntry::from).collect(),
+        })
+    };
+    let person = app.db.read(look).await?;
+    log::info!("{} exported what there is of a person", operator.name);
+    Ok(answer::own(&person))
+}

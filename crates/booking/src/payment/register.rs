@@ -1,0 +1,61 @@
+//! The payments of a date, as the desk lists them: buyer by buyer, which is the order of an index of reservations.
+
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::{Payment, PaymentState};
+use crate::db::{Conn, DbError, Id};
+use crate::reservation::After;
+use crate::schema::{payments, reservations};
+
+/// At most `limit` payments of a date, by buyer. One statement.
+pub fn of_date(
+    conn: &mut Conn,
+    schedule_id: Uuid,
+    state: Option<PaymentState>,
+    user_id: Option<Uuid>,
+    after: After,
+    limit: u32,
+) -> Result<Vec<Payment>, DbError> {
+    let mut found = payments::table
+        .inner_join(reservations::table)
+        .filter(reservations::schedule_id.eq(Id(schedule_id)))
+        .filter(reservations::user_id.ge(Id(after.user_id)))
+        .filter(
+            reservations::user_id
+                .gt(Id(after.user_id))
+                .or(reservations::id.gt(Id(after.reservation_id))),
+        )
+        .order((reservations::user_id, reservations::id))
+        .limit(limit.into())
+        .select(Payment::as_select())
+        .into_boxed();
+    if let Some(state) = state {
+        found = found.filter(payments::state.eq(state));
+    }
+    if let Some(user_id) = user_id {
+        found = found.filter(reservations::user_id.eq(Id(user_id)));
+    }
+    Ok(found.load(conn)?)
+}
+
+/// All payments of a user, newest first. One statement.
+pub fn of_user(conn: &mut Conn, user_id: Uuid) -> Result<Vec<Payment>, DbError> {
+    let found = payments::table
+        .inner_join(reservations::table)
+        .filter(reservations::user_id.eq(Id(user_id)))
+        .order(payments::id.desc())
+        .select(Payment::as_select())
+        .load(conn)?;
+    Ok(found)
+}
+
+/// The payment of this id, whoever's it is. One statement.
+pub fn any(conn: &mut Conn, id: Uuid) -> Result<Option<Payment>, DbError> {
+    let found = payments::table
+        .find(Id(id))
+        .select(Payment::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(found)
+}

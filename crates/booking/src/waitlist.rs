@@ -1,0 +1,414 @@
+//! Owns the waiting list of a date: who wants seats that come back, in the order in which they asked.
+//!
+//! Seats that come back are offered to the first in the list whom they serve: a hold of their own, longer than a usual one,
+//! which is paid like any other and, when it is over, goes to the next. From the moment that enough seats are free for
+//! somebody in the list, nobody else can take them; whoever asks after an entry was made finds it counted with the date.
+//! Joining, leaving and offering lock the date first, so they happen one after another. Locks: date, buyer, seats, entry.
+
+mod offer;
+
+use chassis::time::Clock;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Binary, Datetime, Nullable, Text};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::concert::{Grade, QueueName};
+use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db, new_id, stored_as_text};
+use crate::outbox::{Event, EventType};
+use crate::reservation::Limits;
+use crate::schema::{concerts, schedules, seats, waitlist_entries};
+use crate::seat;
+pub use offer::{Offered, follow_up, offer, waited_for};
+
+stored_as_text! {
+    /// What has become of an entry.
+    pub enum EntryState {
+        /// Not offered anything yet.
+        Waiting = "waiting",
+        /// Seats are held for the user.
+        Offered = "offered",
+        /// The offer was paid.
+        Taken = "taken",
+        /// The offer ended unpaid.
+        Lapsed = "lapsed",
+        /// The user went away.
+        Left = "left",
+        /// Sales ended, or the user may have no more seats.
+        Expired = "expired",
+    }
+}
+
+/// A wish to be told when seats come back.
+#[derive(Debug, Clone)]
+pub struct Join {
+    /// Who.
+    pub user_id: Uuid,
+    /// For which date.
+    pub schedule_id: Uuid,
+    /// How many seats, together.
+    pub count: u16,
+    /// Of which grade; of any when not said.
+    pub grade: Option<Grade>,
+    /// The queue that the user has come through.
+    pub queue: QueueName,
+}
+
+/// An entry of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = waitlist_entries)]
+pub struct Entry {
+    /// Where it stands.
+    pub seq: i64,
+    /// Its id.
+    #[diesel(deserialize_as = Id)]
+    pub id: Uuid,
+    /// For which date.
+    #[diesel(deserialize_as = Id)]
+    pub schedule_id: Uuid,
+    /// Who.
+    #[diesel(deserialize_as = Id)]
+    pub user_id: Uuid,
+    /// How many seats.
+    pub seat_count: u16,
+    /// Of which grade.
+    pub grade: Option<String>,
+    /// What has become of it.
+    pub state: EntryState,
+    /// What was offered.
+    pub reservation_id: Option<Id>,
+    /// Since when.
+    pub created_at: At,
+}
+
+/// An entry with the number of those before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The entry.
+    pub entry: Entry,
+    /// 1 is the next; none once seats were offered, or it is over.
+    pub position: Option<u32>,
+    /// Whether this call made it.
+    pub is_new: bool,
+}
+
+/// Why somebody is not taken into the list.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitlistError {
+    /// There is no such date.
+    #[error("no such schedule")]
+    ScheduleNotFound,
+    /// The user has come through the queue of another concert.
+    #[error("admitted to another queue")]
+    QueueMismatch,
+    /// Nothing comes back: sales have not begun or are over.
+    #[error("sales are closed")]
+    SalesClosed,
+    /// More than a user may have.
+    #[error("at most {0} seats")]
+    TooManySeats(u16),
+    /// The date has no seats of this grade.
+    #[error("no such grade: {0}")]
+    GradeUnknown(String),
+    /// There are enough seats for everybody who waits and for this user too.
+    #[error("{0} seats are free")]
+    SeatsAvailable(i64),
+    /// The user has no such entry.
+    #[error("no such entry")]
+    EntryNotFound,
+    /// The database failed.
+    #[error(transparent)]
+    Db(DbError),
+}
+
+fails_with_db!(WaitlistError);
+
+impl Entry {
+    pub(crate) fn event(&self, event_type: EventType, more: Value) -> Event {
+        let mut payload = json!({
+            "entryId": self.id, "scheduleId": self.schedule_id, "userId": self.user_id,
+            "count": self.seat_count, "grade": self.grade,
+        });
+        if let (Some(payload), Value::Object(more)) = (payload.as_object_mut(), more) {
+            payload.extend(more);
+        }
+        Event {
+            event_type,
+            aggregate_id: self.id,
+            payload,
+        }
+    }
+}
+
+/// A date as the list needs it, locked.
+struct Date {
+    opens_at: At,
+    closes_at: At,
+    cancelled_at: Option<At>,
+    max_seats: Option<u16>,
+    queue: String,
+}
+
+fn locked(tx: &mut Tx, schedule_id: Uuid) -> Result<Date, WaitlistError> {
+    type Row = (At, At, Option<At>, Option<u16>, Id);
+    let row: Option<Row> = schedules::table
+        .find(Id(schedule_id))
+        .filter(schedules::hidden.eq(false))
+        .for_update()
+        .select((
+            schedules::sales_open_at,
+            schedules::sales_close_at,
+            schedules::cancelled_at,
+            schedules::max_seats_per_user,
+            schedules::concert_id,
+        ))
+        .first(tx)
+        .optional()?;
+    let (opens_at, closes_at, cancelled_at, max_seats, concert_id) =
+        row.ok_or(WaitlistError::ScheduleNotFound)?;
+    let queue: Option<String> = concerts::table
+        .find(concert_id)
+        .filter(concerts::hidden.eq(false))
+        .select(concerts::queue)
+        .first(tx)
+        .optional()?;
+    Ok(Date {
+        opens_at,
+        closes_at,
+        cancelled_at,
+        max_seats,
+        queue: queue.ok_or(WaitlistError::ScheduleNotFound)?,
+    })
+}
+
+impl Date {
+    fn is_on_sale(&self, now: chassis::time::Timestamp) -> bool {
+        self.cancelled_at.is_none() && self.opens_at.0 <= now && now < self.closes_at.0
+    }
+}
+
+/// Takes a user into the list; who is in it already stays where they are. Six statements.
+pub fn join(
+    tx: &mut Tx,
+    wish: &Join,
+    limits: &Limits,
+    clock: &Clock,
+) -> Result<Waiting, WaitlistError> {
+    let date = locked(tx, wish.schedule_id)?;
+    let now = clock.now();
+    if date.queue != wish.queue.as_str() {
+        return Err(WaitlistError::QueueMismatch);
+    }
+    if let Some(entry) = live(tx, wish.schedule_id, wish.user_id)? {
+        return with_position(tx, entry);
+    }
+    if !date.is_on_sale(now) {
+        return Err(WaitlistError::SalesClosed);
+    }
+    let max = date.max_seats.unwrap_or(limits.seats_per_user);
+    if wish.count > max {
+        return Err(WaitlistError::TooManySeats(max));
+    }
+    let grade = wish.grade.as_ref().map(Grade::as_str);
+    let free = free_seats(tx, wish.schedule_id, grade, now)?;
+    let claimed = claimed_seats(tx, wish.schedule_id, grade)?;
+    if free >= claimed + i64::from(wish.count) {
+        return Err(WaitlistError::SeatsAvailable(free));
+    }
+    if let Some(grade) = grade {
+        let of_grade: i64 = seats::table
+            .filter(seats::schedule_id.eq(Id(wish.schedule_id)))
+            .filter(seats::grade.eq(grade))
+            .count()
+            .get_result(tx)?;
+        if of_grade == 0 {
+            return Err(WaitlistError::GradeUnknown(grade.to_owned()));
+        }
+    }
+    let id = new_id(now);
+    diesel::insert_into(waitlist_entries::table)
+        .values((
+            waitlist_entries::id.eq(Id(id)),
+            waitlist_entries::schedule_id.eq(Id(wish.schedule_id)),
+            waitlist_entries::user_id.eq(Id(wish.user_id)),
+            waitlist_entries::seat_count.eq(wish.count),
+            waitlist_entries::grade.eq(grade),
+            waitlist_entries::state.eq(EntryState::Waiting),
+            waitlist_entries::created_at.eq(At(now)),
+        ))
+        .execute(tx)?;
+    count(tx, wish.schedule_id, 1)?;
+    let entry = live(tx, wish.schedule_id, wish.user_id)?;
+    let entry = entry.ok_or(DbError::Unexpected("an entry that was made is not there"))?;
+    Ok(Waiting {
+        is_new: true,
+        ..with_position(tx, entry)?
+    })
+}
+
+/// Takes a user out of the list; what was offered stays a hold that can be given back. The second time is fine too.
+/// Four statements.
+pub fn leave(tx: &mut Tx, user_id: Uuid, id: Uuid) -> Result<(), WaitlistError> {
+    let found: Option<Entry> = waitlist_entries::table
+        .filter(waitlist_entries::id.eq(Id(id)))
+        .filter(waitlist_entries::user_id.eq(Id(user_id)))
+        .select(Entry::as_select())
+        .first(tx)
+        .optional()?;
+    let entry = found.ok_or(WaitlistError::EntryNotFound)?;
+    // The date is locked before the entry, as everywhere.
+    schedules::table
+        .find(Id(entry.schedule_id))
+        .for_update()
+        .select(schedules::id)
+        .first::<Id>(tx)?;
+    let left = move_on(tx, &entry, EntryState::Waiting, EntryState::Left, None)?;
+    if left {
+        count(tx, entry.schedule_id, -1)?;
+    }
+    Ok(())
+}
+
+/// A user's own entries, the latest first. One statement, and one for each that waits.
+pub fn entries(conn: &mut Conn, user_id: Uuid, page: Page) -> Result<Vec<Waiting>, WaitlistError> {
+    let before = Id(page.after.unwrap_or(Uuid::max()));
+    let found: Vec<Entry> = waitlist_entries::table
+        .filter(waitlist_entries::user_id.eq(Id(user_id)))
+        .filter(waitlist_entries::id.lt(before))
+        .order(waitlist_entries::id.desc())
+        .limit(page.limit.into())
+        .select(Entry::as_select())
+        .load(conn)?;
+    found
+        .into_iter()
+        .map(|entry| with_position(conn, entry))
+        .collect()
+}
+
+fn live(tx: &mut Tx, schedule_id: Uuid, user_id: Uuid) -> Result<Option<Entry>, DbError> {
+    let found = waitlist_entries::table
+        .filter(waitlist_entries::schedule_id.eq(Id(schedule_id)))
+        .filter(waitlist_entries::live_user.eq(Some(Id(user_id))))
+        .select(Entry::as_select())
+        .first(tx)
+        .optional()?;
+    Ok(found)
+}
+
+fn with_position(conn: &mut Conn, entry: Entry) -> Result<Waiting, WaitlistError> {
+    let position = match entry.state {
+        EntryState::Waiting => {
+            let before: i64 = waitlist_entries::table
+                .filter(waitlist_entries::schedule_id.eq(Id(entry.schedule_id)))
+                .filter(waitlist_entries::state.eq(EntryState::Waiting))
+                .filter(waitlist_entries::seq.lt(entry.seq))
+                .count()
+                .get_result(conn)?;
+            Some(u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1))
+        }
+        _ => None,
+    };
+    Ok(Waiting {
+        entry,
+        position,
+        is_new: false,
+    })
+}
+
+/// Moves an entry on, if it is still in this state; says whether it was. One statement.
+fn move_on(
+    tx: &mut Tx,
+    entry: &Entry,
+    from: EntryState,
+    to: EntryState,
+    reservation_id: Option<Id>,
+) -> Result<bool, DbError> {
+    let still = waitlist_entries::table
+        .find(entry.seq)
+        .filter(waitlist_entries::state.eq(from));
+    let moved = diesel::update(still)
+        .set((
+            waitlist_entries::state.eq(to),
+            waitlist_entries::reservation_id.eq(reservation_id.or(entry.reservation_id)),
+        ))
+        .execute(tx)?;
+    Ok(moved == 1)
+}
+
+/// The date is locked.
+fn count(tx: &mut Tx, schedule_id: Uuid, more: i32) -> Result<(), DbError> {
+    sql_query("UPDATE schedules SET waiting = waiting + ? WHERE id = ?")
+        .bind::<diesel::sql_types::Integer, _>(more)
+        .bind::<Binary, _>(Id(schedule_id))
+        .execute(tx)?;
+    Ok(())
+}
+
+fn free_seats(
+    tx: &mut Tx,
+    schedule_id: Uuid,
+    grade: Option<&str>,
+    now: chassis::time::Timestamp,
+) -> Result<i64, DbError> {
+    let free = seats::table
+        .filter(seats::schedule_id.eq(Id(schedule_id)))
+        .filter(seat::is_free(now))
+        .into_boxed();
+    let free = match grade {
+        Some(grade) => free.filter(seats::grade.eq(grade.to_owned())),
+        None => free,
+    };
+    Ok(free.count().get_result(tx)?)
+}
+
+/// Seats that those want who wait already and whom seats of this grade would serve.
+fn claimed_seats(tx: &mut Tx, schedule_id: Uuid, grade: Option<&str>) -> Result<i64, DbError> {
+    #[derive(QueryableByName)]
+    struct Sum {
+        #[diesel(sql_type = BigInt)]
+        seats: i64,
+    }
+    let sum: Sum = sql_query(
+        "SELECT CAST(COALESCE(SUM(seat_count), 0) AS SIGNED) AS seats FROM waitlist_entries \
+         WHERE schedule_id = ? AND state = 'waiting' AND (grade IS NULL OR ? IS NULL OR grade = ?)",
+    )
+    .bind::<Binary, _>(Id(schedule_id))
+    .bind::<Nullable<Text>, _>(grade)
+    .bind::<Nullable<Text>, _>(grade)
+    .get_result(tx)?;
+    Ok(sum.seats)
+}
+
+/// Whether somebody else in the list could be served now with seats that this user wants. One statement, asked only where
+/// somebody waits at all.
+pub(crate) fn comes_first(
+    conn: &mut Conn,
+    schedule_id: Uuid,
+    user_id: Uuid,
+    grades: &[String],
+    now: chassis::time::Timestamp,
+) -> Result<bool, DbError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Nullable<Text>)]
+        grade: Option<String>,
+    }
+    let served: Vec<Row> = sql_query(
+        "SELECT e.grade FROM waitlist_entries e \
+         WHERE e.schedule_id = ? AND e.state = 'waiting' AND e.user_id <> ? AND e.seat_count <= \
+            (SELECT COUNT(*) FROM seats s WHERE s.schedule_id = e.schedule_id \
+                AND (s.state = 'available' OR (s.state = 'held' AND s.hold_expires_at <= ?)) \
+                AND (e.grade IS NULL OR s.grade = e.grade))",
+    )
+    .bind::<Binary, _>(Id(schedule_id))
+    .bind::<Binary, _>(Id(user_id))
+    .bind::<Datetime, _>(At(now))
+    .load(conn)?;
+    // Who names no seats and no grade may get any, so everybody in the list comes first.
+    let concerns = |row: &Row| match &row.grade {
+        Some(grade) => grades.is_empty() || grades.contains(grade),
+        None => true,
+    };
+    Ok(served.iter().any(concerns))
+}

@@ -1,0 +1,212 @@
+//! The steps of the list: seats that came back are offered, and what became of an offer is followed up.
+//!
+//! A step takes one date, whose lock another instance may have: then it is that one's. An offer that fails on the way is
+//! undone to where it began, and the next in the list is looked at.
+
+use chassis::time::{Clock, rfc3339};
+use chrono::TimeDelta;
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Entry, EntryState, WaitlistError, count, free_seats, locked, move_on};
+use crate::concert::{Grade, QueueName};
+use crate::crash;
+use crate::db::{DbError, Id, Tx, new_id};
+use crate::outbox::{self, EventType};
+use crate::reservation::{
+    self, Best, Limits, Reservation, ReservationState, Reserve, ReserveError, Wanted,
+};
+use crate::schema::{reservations, schedules, waitlist_entries};
+
+/// Entries that one step looks at, from the first on.
+const LOOKED_AT: i64 = 200;
+/// Offers of one step.
+const OFFERS: usize = 20;
+/// Offers whose end is followed up in one step.
+const FOLLOWED_UP: i64 = 100;
+
+/// What one step did.
+#[derive(Debug, Default)]
+pub struct Offered {
+    /// What is held now.
+    pub reservations: Vec<Reservation>,
+    /// Entries that ended because sales did, or because their user may have no more.
+    pub expired: usize,
+}
+
+/// Dates for which somebody waits. One statement.
+pub fn waited_for(conn: &mut Tx) -> Result<Vec<Uuid>, DbError> {
+    let ids: Vec<Id> = schedules::table
+        .filter(schedules::waiting.gt(0))
+        .select(schedules::id)
+        .load(conn)?;
+    Ok(ids.into_iter().map(Uuid::from).collect())
+}
+
+/// Offers free seats of a date to those who wait for them, in order.
+pub fn offer(
+    tx: &mut Tx,
+    schedule_id: Uuid,
+    limits: &Limits,
+    offer_hold: TimeDelta,
+    clock: &Clock,
+) -> Result<Offered, DbError> {
+    let date = match locked(tx, schedule_id) {
+        Ok(date) => date,
+        Err(WaitlistError::Db(cause)) => return Err(cause),
+        // A hidden date offers nothing until it is shown again.
+        Err(_) => return Ok(Offered::default()),
+    };
+    let now = clock.now();
+    let waiting: Vec<Entry> = waitlist_entries::table
+        .filter(waitlist_entries::schedule_id.eq(Id(schedule_id)))
+        .filter(waitlist_entries::state.eq(EntryState::Waiting))
+        .order(waitlist_entries::seq)
+        .limit(LOOKED_AT)
+        .select(Entry::as_select())
+        .load(tx)?;
+    let mut offered = Offered::default();
+    if date.cancelled_at.is_some() || date.closes_at.0 <= now {
+        for entry in &waiting {
+            end(tx, entry, clock)?;
+            offered.expired += 1;
+        }
+        return Ok(offered);
+    }
+    let Ok(queue) = QueueName::try_from(date.queue) else {
+        return Err(DbError::Unexpected("a queue has no name"));
+    };
+    let limits = Limits {
+        hold: offer_hold,
+        ..*limits
+    };
+    for entry in &waiting {
+        let free = free_seats(tx, schedule_id, entry.grade.as_deref(), now)?;
+        if free < i64::from(entry.seat_count) {
+            continue;
+        }
+        match hold(tx, entry, &queue, &limits, clock)? {
+            Try::Held(held) => offered.reservations.push(held),
+            Try::Over => offered.expired += 1,
+            Try::NotNow => {}
+        }
+        if offered.reservations.len() + offered.expired == OFFERS {
+            break;
+        }
+    }
+    Ok(offered)
+}
+
+/// What came of an offer.
+enum Try {
+    Held(Reservation),
+    /// The user may have no more seats of this date.
+    Over,
+    /// A buyer who asked before the entry was made was faster.
+    NotNow,
+}
+
+fn hold(
+    tx: &mut Tx,
+    entry: &Entry,
+    queue: &QueueName,
+    limits: &Limits,
+    clock: &Clock,
+) -> Result<Try, DbError> {
+    let grade = entry.grade.clone().map(Grade::try_from).transpose();
+    let best = grade
+        .ok()
+        .and_then(|grade| Best::parse(entry.seat_count.into(), grade, entry.seat_count).ok());
+    let best = best.ok_or(DbError::Unexpected("an entry of the waiting list is odd"))?;
+    let wish = Reserve {
+        id: new_id(clock.now()),
+        user_id: entry.user_id,
+        schedule_id: entry.schedule_id,
+        seats: Wanted::Best(best.patiently()),
+        queue: queue.clone(),
+    };
+    tx.batch_execute("SAVEPOINT offering")?;
+    match reservation::reserve_offer(tx, &wish, limits, clock) {
+        Ok(held) => {
+            let reservation_id = Some(Id(held.id));
+            move_on(
+                tx,
+                entry,
+                EntryState::Waiting,
+                EntryState::Offered,
+                reservation_id,
+            )?;
+            count(tx, entry.schedule_id, -1)?;
+            crash::point("waitlist.offered");
+            let more = json!({
+                "reservationId": held.id, "seatNumbers": held.seat_numbers(),
+                "holdExpiresAt": rfc3339(held.hold_expires_at),
+            });
+            let event = entry.event(EventType::WaitlistOffered, more);
+            outbox::record(tx, &[event], clock.now())?;
+            Ok(Try::Held(held))
+        }
+        Err(ReserveError::Db(cause)) => Err(cause),
+        Err(ReserveError::TooManySeats { .. } | ReserveError::TooManyHolds { .. }) => {
+            tx.batch_execute("ROLLBACK TO SAVEPOINT offering")?;
+            end(tx, entry, clock)?;
+            Ok(Try::Over)
+        }
+        Err(
+            ReserveError::SeatTaken(_)
+            | ReserveError::SeatUnknown(_)
+            | ReserveError::SoldOut { .. }
+            | ReserveError::GradeUnknown(_)
+            | ReserveError::Crowded
+            | ReserveError::SalesClosed { .. }
+            | ReserveError::WaitlistFirst
+            | ReserveError::ScheduleNotFound
+            | ReserveError::QueueMismatch,
+        ) => {
+            tx.batch_execute("ROLLBACK TO SAVEPOINT offering")?;
+            Ok(Try::NotNow)
+        }
+    }
+}
+
+fn end(tx: &mut Tx, entry: &Entry, clock: &Clock) -> Result<(), DbError> {
+    if move_on(tx, entry, EntryState::Waiting, EntryState::Expired, None)? {
+        count(tx, entry.schedule_id, -1)?;
+        let event = entry.event(EventType::WaitlistExpired, json!({}));
+        outbox::record(tx, &[event], clock.now())?;
+    }
+    Ok(())
+}
+
+/// Writes down what became of offers, and says how many ended unpaid. Two statements, and two for each.
+pub fn follow_up(tx: &mut Tx, clock: &Clock) -> Result<usize, DbError> {
+    let over: Vec<(Entry, ReservationState)> = waitlist_entries::table
+        .inner_join(
+            reservations::table
+                .on(waitlist_entries::reservation_id.eq(reservations::id.nullable())),
+        )
+        .filter(waitlist_entries::state.eq(EntryState::Offered))
+        .filter(reservations::state.ne(ReservationState::Held))
+        .order(waitlist_entries::seq)
+        .limit(FOLLOWED_UP)
+        .select((Entry::as_select(), reservations::state))
+        .load(tx)?;
+    let mut lapsed = 0;
+    for (entry, state) in over {
+        let to = match state {
+            ReservationState::Confirmed | ReservationState::Refunded => EntryState::Taken,
+            ReservationState::Held | ReservationState::Cancelled | ReservationState::Expired => {
+                EntryState::Lapsed
+            }
+        };
+        if move_on(tx, &entry, EntryState::Offered, to, None)? && to == EntryState::Lapsed {
+            lapsed += 1;
+            let more = json!({ "reservationId": entry.reservation_id.map(Uuid::from) });
+            let event = entry.event(EventType::WaitlistExpired, more);
+            outbox::record(tx, &[event], clock.now())?;
+        }
+    }
+    Ok(lapsed)
+}
