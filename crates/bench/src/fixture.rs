@@ -42,7 +42,7 @@ pub struct Fixture {
     /// The concert that all dates belong to.
     concert: String,
     signing: EncodingKey,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 /// Somebody with a place, or inside.
@@ -94,11 +94,16 @@ impl Fixture {
             plan,
             concert: String::new(),
             signing: EncodingKey::from_secret(&secret),
-            _scratch: scratch,
+            scratch,
         };
         let concert = json!({ "title": "A sold-out night", "queue": QUEUE });
         fixture.concert = fixture.make("/api/v1/admin/concerts", &concert)?;
         Ok(fixture)
+    }
+
+    /// Where the processes keep their files.
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
     }
 
     /// The gateway.

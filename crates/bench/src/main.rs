@@ -10,7 +10,6 @@ mod limit;
 mod line;
 mod machine;
 mod plan;
-mod process;
 mod report;
 mod turns;
 
@@ -20,47 +19,75 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use lexopt::{Arg, Parser, ValueExt as _};
+use clap::builder::PossibleValuesParser;
+use clap::{Parser, Subcommand};
 
 use bench::{ALL, Bench};
 use fixture::Fixture;
 use plan::Plan;
 
-/// Seconds of a turn unless said.
-const SECONDS: f64 = 4.0;
+/// Measures what the services do, as a share of what the machine can do
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask bench", after_help = list(), args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// Which benchmarks; all of them unless named
+    #[arg(value_name = "NAMES", value_parser = PossibleValuesParser::new(ALL.map(|it| it.name)), hide_possible_values = true)]
+    names: Vec<String>,
+    /// How long each turn of limit and subject is
+    #[arg(long, value_name = "N", default_value_t = 4.0, value_parser = seconds)]
+    seconds: f64,
+    /// How often they take turns, 3 unless said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: Option<u16>,
+    /// Write every figure there, for programs
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Next to nothing of everything: shows only that it runs
+    #[arg(long)]
+    small: bool,
+    #[command(subcommand)]
+    limit: Option<Limit>,
+}
 
-/// What the command line asks for.
-enum Command {
-    Help,
+/// What the benchmarks start of themselves.
+#[derive(Debug, Subcommand)]
+enum Limit {
+    /// The smallest server of the same kind
+    #[command(hide = true)]
     Limit {
         port: u16,
         redis: String,
         workers: usize,
     },
-    Measure {
-        benches: Vec<&'static Bench>,
-        plan: Plan,
-        json: Option<PathBuf>,
-    },
 }
 
 fn main() -> ExitCode {
-    let outcome = match read(Parser::from_env()) {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
         Err(error) => {
-            eprintln!("error: {error}\n`cargo xtask bench --help` lists what there is.");
-            return ExitCode::from(64);
+            // Nobody reading any more is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
         }
-        Ok(Command::Help) => say(&help()),
-        Ok(Command::Limit {
+    };
+    let outcome = match arguments.limit {
+        Some(Limit::Limit {
             port,
             redis,
             workers,
         }) => limit::serve(port, &redis, workers),
-        Ok(Command::Measure {
-            benches,
-            plan,
-            json,
-        }) => measure(&benches, plan, json),
+        None => {
+            let is_wanted = |name: &str| {
+                arguments.names.is_empty() || arguments.names.iter().any(|it| it == name)
+            };
+            let benches: Vec<_> = ALL.iter().filter(|it| is_wanted(it.name)).collect();
+            let mut plan = match arguments.small {
+                true => Plan::small(),
+                false => Plan::full(arguments.seconds),
+            };
+            plan.rounds = arguments.rounds.map_or(plan.rounds, usize::from);
+            measure(&benches, plan, arguments.json)
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,74 +98,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn read(mut parser: Parser) -> Result<Command, lexopt::Error> {
-    let (mut benches, mut json, mut seconds, mut rounds, mut small) =
-        (Vec::new(), None, SECONDS, None, false);
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
-            Arg::Long("json") => json = Some(PathBuf::from(parser.value()?)),
-            Arg::Long("seconds") => {
-                seconds = parser.value()?.parse()?;
-                if !(0.1..=600.0).contains(&seconds) {
-                    return Err("--seconds takes a number from 0.1 to 600".into());
-                }
-            }
-            Arg::Long("rounds") => {
-                let many: usize = parser.value()?.parse()?;
-                if !(1..=100).contains(&many) {
-                    return Err("--rounds takes a whole number from 1 to 100".into());
-                }
-                rounds = Some(many);
-            }
-            Arg::Long("small") => small = true,
-            Arg::Value(name) if name == "limit" && benches.is_empty() => {
-                return Ok(Command::Limit {
-                    port: parser.value()?.parse()?,
-                    redis: parser.value()?.string()?,
-                    workers: parser.value()?.parse()?,
-                });
-            }
-            Arg::Value(name) => {
-                let found = ALL.iter().find(|bench| name == bench.name);
-                benches.push(found.ok_or_else(|| {
-                    lexopt::Error::from(format!("there is no benchmark `{}`", name.display()))
-                })?);
-            }
-            other => return Err(other.unexpected()),
-        }
-    }
-    if benches.is_empty() {
-        benches = ALL.iter().collect();
-    }
-    let mut plan = if small {
-        Plan::small()
-    } else {
-        Plan::full(seconds)
-    };
-    plan.rounds = rounds.unwrap_or(plan.rounds);
-    Ok(Command::Measure {
-        benches,
-        plan,
-        json,
-    })
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|it| (0.1..=600.0).contains(it));
+    number.ok_or_else(|| "a number from 0.1 to 600".to_owned())
 }
 
-fn help() -> String {
-    let mut text = format!(
-        "Measures what the services do, as a share of what the machine can do.\n\n  \
-         cargo xtask bench [NAMES…] [--seconds N] [--rounds N] [--json FILE]\n\n  \
-         --seconds N   how long each turn of limit and subject is, {SECONDS} unless said\n  \
-         --rounds N    how often they take turns, 3 unless said\n  \
-         --json FILE   writes every figure there, for programs\n  \
-         --small       next to nothing of everything: shows only that it runs\n\n\
-         Benchmarks, all of them unless named:\n\n"
-    );
-    for bench in &ALL {
-        text += &format!("  {:<13} {}\n", bench.name, bench.about);
-    }
-    text + "\n  indexes       each statement of a hot path with and without its index; see\n                \
-            cargo xtask bench indexes --help"
+fn list() -> String {
+    let line = |bench: &Bench| format!("  {:<13} {}\n", bench.name, bench.about);
+    format!("Benchmarks:\n{}", ALL.iter().map(line).collect::<String>())
 }
 
 fn measure(benches: &[&Bench], plan: Plan, json: Option<PathBuf>) -> io::Result<()> {

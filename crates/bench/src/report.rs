@@ -97,6 +97,15 @@ impl Row {
         self
     }
 
+    /// With the goal of at least this share of the limit, in percent; none where there is no limit.
+    #[must_use]
+    pub fn share_of_limit(self, percent: f64) -> Self {
+        match self.ratio {
+            Some(ratio) => self.goal(Goal::share(&ratio, percent)),
+            None => self,
+        }
+    }
+
     /// With a remark.
     #[must_use]
     pub fn note(mut self, words: impl Into<String>) -> Self {

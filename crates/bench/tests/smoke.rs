@@ -63,11 +63,6 @@ fn every_benchmark_runs_and_reports_and_nothing_fails_on_the_way() {
             !rate || row["measured"]["median"].as_f64() > Some(0.0),
             "{row}"
         );
-        // The limit of the sale is one only while it sends what booking sends.
-        assert!(
-            !row["notes"].to_string().contains("other statements"),
-            "{row}"
-        );
     }
     let table = String::from_utf8(output.stdout).unwrap();
     let lines = table.lines().filter(|line| line.starts_with("| "));
@@ -100,19 +95,19 @@ fn the_command_knows_every_benchmark_by_its_name() {
     let known: Vec<_> = list.split('"').skip(1).step_by(2).collect();
     let output = bench(&["--help"]);
     let told = String::from_utf8(output.stdout).unwrap();
-    let (_, told) = told.split_once("unless named:").unwrap();
+    let (_, told) = told.split_once("Benchmarks:").unwrap();
     let told: Vec<_> = told
         .lines()
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(known, told[..told.len() - 2]);
+    assert_eq!(known, told);
 }
 
 #[test]
 fn help_names_every_benchmark() {
     let output = bench(&["--help"]);
     let told = String::from_utf8(output.stdout).unwrap();
-    for name in ["poll", "one-seat", "memory", "indexes", "--json FILE"] {
+    for name in ["poll", "one-seat", "memory", "--json <FILE>"] {
         assert!(told.contains(name), "{name}: {told}");
     }
 }

@@ -1,43 +1,36 @@
-//! Owns what a report says about where it was made: machine, system and commit.
+//! Owns what is known of this machine: facts for reports, and what the kernel counts of a process.
 
-use std::fs;
+use std::io;
 use std::process::Command;
-use std::thread::available_parallelism;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::thread::{self, available_parallelism};
+use std::time::{Duration, Instant};
 
-/// Names and values; what cannot be found out is left away.
+use chrono::Utc;
+use procfs::Current as _;
+
+/// Names and values of machine, system and commit; what cannot be found out is left away.
 pub fn facts() -> Vec<(&'static str, String)> {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    };
-    let memory = || {
-        let kib: f64 = field(&read("/proc/meminfo"), "MemTotal")?
-            .split(' ')
-            .next()?
-            .parse()
-            .ok()?;
-        Some(format!("{:.1} GiB", kib / 1024.0 / 1024.0))
-    };
+    let cores = available_parallelism().ok().map(|count| count.to_string());
+    let processor = procfs::CpuInfo::current().ok();
+    let memory = procfs::Meminfo::current().ok();
+    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / 1024.0 / 1024.0 / 1024.0);
+    let kernel = procfs::sys::kernel::Version::current().ok();
+    let version =
+        |it: procfs::sys::kernel::Version| format!("{}.{}.{}", it.major, it.minor, it.patch);
     let found = [
+        ("cores", cores),
         (
-            "cores",
-            available_parallelism().ok().map(|count| count.to_string()),
+            "processor",
+            processor.and_then(|it| it.model_name(0).map(str::to_owned)),
         ),
-        ("processor", field(&read("/proc/cpuinfo"), "model name")),
-        ("memory", memory()),
-        (
-            "kernel",
-            Some(read("/proc/sys/kernel/osrelease").trim().to_owned()),
-        ),
+        ("memory", memory.map(|it| gib(it.mem_total))),
+        ("kernel", kernel.map(version)),
         ("commit", commit()),
     ];
-    let known = |value: &String| !value.is_empty();
-    found
+    let known = found
         .into_iter()
-        .filter_map(|(name, value)| Some((name, value.filter(known)?)))
-        .collect()
+        .filter_map(|(name, value)| Some((name, value?)));
+    known.collect()
 }
 
 /// The short name of the commit, and whether files differ from it.
@@ -58,30 +51,68 @@ fn commit() -> Option<String> {
 
 /// Now, for names of files and headings: `2026-05-01` and `10-00-00`, UTC.
 pub fn now() -> (String, String) {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    date_and_time(since.unwrap_or(Duration::ZERO).as_secs())
+    let now = Utc::now();
+    let told = |form: &str| now.format(form).to_string();
+    (told("%Y-%m-%d"), told("%H-%M-%S"))
 }
 
-fn date_and_time(unix_s: u64) -> (String, String) {
-    let (days, second) = (unix_s / 86_400, unix_s % 86_400);
-    // Days since 1 March of the year 0, in eras of 400 years; see Howard Hinnant, "chrono-compatible date algorithms".
-    let from_march = days + 719_468;
-    let (era, day) = (from_march / 146_097, from_march % 146_097);
-    let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    (
-        format!("{year}-{month:02}-{day_of_month:02}"),
-        format!("{hour:02}-{minute:02}-{second:02}"),
-    )
+/// A process that is being watched.
+#[derive(Debug, Clone, Copy)]
+pub struct Process {
+    pid: i32,
+}
+
+impl Process {
+    /// The process of this id.
+    pub fn of(pid: u32) -> Self {
+        Self {
+            pid: i32::try_from(pid).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// Seconds that it has spent on cores since its start.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn cpu_s(self) -> io::Result<f64> {
+        let stat = self.stat()?;
+        Ok((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
+    }
+
+    /// Its memory in RAM, in bytes.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn memory(self) -> io::Result<u64> {
+        Ok(self.stat()?.rss * procfs::page_size())
+    }
+
+    /// The share of one core that it uses over this time.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn share_of_core(self, time: Duration) -> io::Result<f64> {
+        let (began, before) = (Instant::now(), self.cpu_s()?);
+        thread::sleep(time);
+        Ok((self.cpu_s()? - before) / began.elapsed().as_secs_f64())
+    }
+
+    fn stat(self) -> io::Result<procfs::process::Stat> {
+        let process = procfs::process::Process::new(self.pid).map_err(io::Error::other)?;
+        process.stat().map_err(io::Error::other)
+    }
+}
+
+/// How many files this process may have open; children have the same limit.
+pub fn open_files() -> usize {
+    use procfs::process::{LimitValue, Process};
+    const USUAL: usize = 1024;
+    let limits = Process::myself().and_then(|own| own.limits());
+    match limits.map(|limits| limits.max_open_files.soft_limit) {
+        Ok(LimitValue::Value(most)) => usize::try_from(most).unwrap_or(USUAL),
+        Ok(LimitValue::Unlimited) => usize::MAX,
+        Err(_) => USUAL,
+    }
 }
 
 #[cfg(test)]
@@ -89,22 +120,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_written_as_a_date() {
-        let check = |unix_s, date: &str, time: &str| {
-            assert_eq!(date_and_time(unix_s), (date.to_owned(), time.to_owned()));
-        };
-        check(0, "1970-01-01", "00-00-00");
-        check(951_827_696, "2000-02-29", "12-34-56");
-        check(1_767_225_599, "2025-12-31", "23-59-59");
-        check(4_107_542_400, "2100-03-01", "00-00-00");
+    fn the_machine_has_cores_and_memory() {
+        let facts = facts();
+        for name in ["cores", "memory", "kernel"] {
+            assert!(
+                facts
+                    .iter()
+                    .any(|(it, value)| *it == name && !value.is_empty()),
+                "{name}"
+            );
+        }
     }
 
     #[test]
-    fn the_machine_has_cores() {
-        assert!(
-            facts()
-                .iter()
-                .any(|(name, value)| *name == "cores" && value != "0")
-        );
+    fn the_own_process_can_be_watched() {
+        let own = Process::of(std::process::id());
+        assert!(own.memory().is_ok_and(|bytes| bytes > 0));
+        assert!(own.cpu_s().is_ok());
+        assert!(open_files() > 0);
     }
 }

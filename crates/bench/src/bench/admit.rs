@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
-use crate::process::Process;
 use crate::report::{Goal, Row, Spread, count, ratios};
+use loadtest::machine::Process;
 
 const FEW: &str = "admit-few";
 const MANY: &str = "admit-many";

@@ -33,10 +33,9 @@ pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
     let what = format!("new visitors, {CONNECTIONS} connections");
     let row = turns::row("join", &what, (&rounds[1], 201), Some((&rounds[0], 201)));
     let p99 = row.p99_ms.unwrap_or(f64::INFINITY);
-    let share = row.ratio.map(|ratio| Goal::share(&ratio, 60.0));
-    let row = share.into_iter().fold(row, Row::goal);
     Ok(vec![
-        row.goal(Goal::below("p99", p99, 7.5, "ms"))
+        row.share_of_limit(60.0)
+            .goal(Goal::below("p99", p99, 7.5, "ms"))
             .note(format!("{joined} waited at the end")),
     ])
 }

@@ -69,18 +69,14 @@ pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
     Ok(vec![
         with_goals(few),
         with_goals(many),
-        with_share(against, 90.0),
+        against.share_of_limit(90.0),
     ])
 }
 
 fn with_goals(row: Row) -> Row {
     let p99 = row.p99_ms.unwrap_or(f64::INFINITY);
-    with_share(row, 70.0).goal(Goal::below("p99", p99, 6.0, "ms"))
-}
-
-fn with_share(row: Row, percent: f64) -> Row {
-    let goal = row.ratio.map(|ratio| Goal::share(&ratio, percent));
-    goal.into_iter().fold(row, Row::goal)
+    row.share_of_limit(70.0)
+        .goal(Goal::below("p99", p99, 6.0, "ms"))
 }
 
 /// A line of true visitors behind one who stays inside.

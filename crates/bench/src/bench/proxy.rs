@@ -56,9 +56,8 @@ pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
         ],
     )?;
     let crowd_row = row("a small answer", CONNECTIONS, &crowd);
-    let share = crowd_row.ratio.map(|ratio| Goal::share(&ratio, 40.0));
     Ok(vec![
-        share.into_iter().fold(crowd_row, Row::goal),
+        crowd_row.share_of_limit(40.0),
         added(&calm),
         row("booking's list of reservations", CONNECTIONS, &own),
     ])

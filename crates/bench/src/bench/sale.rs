@@ -3,133 +3,103 @@
 //! Limit and subject have connections of the same number, the same isolation and the same server. Each acts on dates
 //! and wallets of its own that are alike.
 
-mod bare;
-mod statements;
+mod capture;
+mod log;
+mod replay;
 mod venue;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use diesel::result::QueryResult;
 use loadtest::{Fault, Measured};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, Minter};
 use crate::plan::Plan;
-use crate::report::{Goal, Row};
+use crate::report::Row;
 use crate::turns;
-use bare::Bare;
-use statements::Verb;
-use venue::{Held, Venue};
+use capture::{Captured, Verb};
+use replay::{Bare, Recipe, Subject};
+use venue::Venue;
 
 const CONNECTIONS: usize = 32;
 /// Whose wallets are charged.
 const WALLETS: usize = 10_000;
 
+/// Whom each transaction is for, one after the other, on whatever thread asks.
+type Subjects = Arc<dyn Fn() -> Option<Subject> + Send + Sync>;
+
 /// Charges of wallets that exist, each with a key of its own.
 pub fn charge(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
-    let sent = statements::check(fixture, Verb::Charge)?;
-    let (plan, booking) = (fixture.plan.clone(), fixture.booking());
     let wallets = Arc::new(venue::wallets(fixture, WALLETS)?);
-    let url = fixture.stack.mysql_url().to_owned();
-    let rounds = turns::take(
-        plan.rounds,
-        &mut [
-            &mut || {
-                bare(&plan, &url, |number| {
-                    let mut next = begin(number, wallets.len());
-                    let wallets = Arc::clone(&wallets);
-                    move |bare: &mut Bare| bare.charge(wallets[next(CONNECTIONS)])
-                })
-            },
-            &mut || {
-                turns::closed(&plan, CONNECTIONS).run(&booking, |number| {
-                    let mut next = begin(number, wallets.len());
-                    let (wallets, minter) = (Arc::clone(&wallets), fixture.minter());
-                    let booking = booking.clone();
-                    move |buffer: &mut Vec<u8>| {
-                        let user = wallets[next(CONNECTIONS)];
-                        let path = format!("/api/v1/users/{user}/balance/charges");
-                        let body = json!({ "amount": 1 });
-                        post(&booking, buffer, &minter, user, (&path, &body));
-                    }
-                })
-            },
-        ],
-    )?;
-    Ok(vec![row("charge", &rounds, sent)])
+    measure(fixture, Verb::Charge, &mut |_, _| {
+        let (wallets, next) = (Arc::clone(&wallets), AtomicUsize::new(0));
+        Ok(Arc::new(move || {
+            let next = next.fetch_add(1, Ordering::Relaxed);
+            Some(subject(wallets[next % wallets.len()]))
+        }))
+    })
 }
 
 /// A seat of its own for each new user.
 pub fn reserve(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
-    let sent = statements::check(fixture, Verb::Reserve)?;
-    let (plan, booking) = (fixture.plan.clone(), fixture.booking());
-    let url = fixture.stack.mysql_url().to_owned();
-    let mut venues = [Venue::default(), Venue::default()];
-    let mut rounds = vec![Vec::new(), Vec::new()];
-    for round in 0..plan.rounds {
-        for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-            let venue = Arc::new(venues[side].provide(fixture)?);
-            let measured = if side == 0 {
-                bare(&plan, &url, |_| {
-                    let venue = Arc::clone(&venue);
-                    move |bare: &mut Bare| match venue.next() {
-                        Some((date, seat)) => bare.reserve(date, seat),
-                        None => Err(diesel::NotFound),
-                    }
-                })?
-            } else {
-                turns::closed(&plan, CONNECTIONS).run(&booking, |_| {
-                    let (venue, minter) = (Arc::clone(&venue), fixture.minter());
-                    let booking = booking.clone();
-                    move |buffer: &mut Vec<u8>| {
-                        // When all are gone this is refused, and told as an error.
-                        let (date, seat) = venue.next().unwrap_or((Uuid::nil(), 1));
-                        let body = json!({ "scheduleId": date, "seatNumbers": [seat] });
-                        let target = ("/api/v1/reservations", &body);
-                        post(&booking, buffer, &minter, Uuid::new_v4(), target);
-                    }
-                })?
-            };
-            venues[side].learn(turns::rate(&measured, 201));
-            rounds[side].push(measured);
-        }
-    }
-    Ok(vec![row("reserve", &rounds, sent)])
+    measure(fixture, Verb::Reserve, &mut |fixture, venue| {
+        let seats = venue.provide(fixture)?;
+        Ok(Arc::new(move || {
+            let (date, seat) = seats.next()?;
+            let user = subject(Uuid::new_v4());
+            Some(Subject { date, seat, ..user })
+        }))
+    })
 }
 
 /// A reservation of its own for each user, who has the money.
 pub fn pay(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
-    let sent = statements::check(fixture, Verb::Pay)?;
+    measure(fixture, Verb::Pay, &mut |fixture, venue| {
+        let held = venue.provide_held(fixture)?;
+        Ok(Arc::new(move || held.next()))
+    })
+}
+
+/// Somebody with a new key.
+fn subject(user: Uuid) -> Subject {
+    Subject {
+        user,
+        date: Uuid::nil(),
+        seat: 0,
+        reservation: Uuid::nil(),
+        key: Uuid::new_v4().to_string(),
+    }
+}
+
+/// Limit and subject in turns, each with subjects of its own.
+fn measure(
+    fixture: &mut Fixture,
+    verb: Verb,
+    provide: &mut dyn FnMut(&Fixture, &Venue) -> io::Result<Subjects>,
+) -> io::Result<Vec<Row>> {
+    let Captured { recipe, note } = capture::capture(fixture, verb)?;
     let (plan, booking) = (fixture.plan.clone(), fixture.booking());
     let url = fixture.stack.mysql_url().to_owned();
     let mut venues = [Venue::default(), Venue::default()];
     let mut rounds = vec![Vec::new(), Vec::new()];
     for round in 0..plan.rounds {
         for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-            let held = Arc::new(venues[side].provide_held(fixture)?);
+            let subjects = provide(fixture, &venues[side])?;
             let measured = if side == 0 {
-                bare(&plan, &url, |_| {
-                    let held = Arc::clone(&held);
-                    move |bare: &mut Bare| match held.next() {
-                        Some(held) => bare.pay(held),
-                        None => Err(diesel::NotFound),
-                    }
-                })?
+                bare(&plan, &url, &recipe, &subjects)?
             } else {
                 turns::closed(&plan, CONNECTIONS).run(&booking, |_| {
-                    let (held, minter) = (Arc::clone(&held), fixture.minter());
+                    let (subjects, minter) = (Arc::clone(&subjects), fixture.minter());
                     let booking = booking.clone();
                     move |buffer: &mut Vec<u8>| {
-                        let nothing = Held::default();
-                        let Held {
-                            reservation, user, ..
-                        } = held.next().unwrap_or(nothing);
-                        let body = json!({ "reservationId": reservation });
-                        post(&booking, buffer, &minter, user, ("/api/v1/payments", &body));
+                        // When all are gone this is refused, and told as an error.
+                        let subject = subjects().unwrap_or_else(|| subject(Uuid::nil()));
+                        post(&booking, buffer, &minter, verb, &subject);
                     }
                 })?
             };
@@ -137,77 +107,65 @@ pub fn pay(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
             rounds[side].push(measured);
         }
     }
-    Ok(vec![row("pay", &rounds, sent)])
+    let what = format!("direct to booking, {CONNECTIONS} connections");
+    let (limit, subject) = ((&rounds[0][..], 201), (&rounds[1][..], 201));
+    let row = turns::row(verb.name(), &what, subject, Some(limit)).share_of_limit(60.0);
+    let [p50, p99] = [50.0, 99.0].map(|percent| turns::percentile_ms(&rounds[0], percent));
+    let own = format!("bare client: p50 {p50:.2} ms, p99 {p99:.2} ms");
+    Ok(vec![row.note(note).note(own)])
 }
 
-/// Goes round, each connection from another place.
-fn begin(number: usize, count: usize) -> impl FnMut(usize) -> usize + 'static {
-    let mut next = number;
-    move |step| {
-        let now = next % count;
-        next += step;
-        now
-    }
-}
-
+/// A request of the verb for a subject, as it goes over the wire.
 fn post(
     booking: &loadtest::Target,
     buffer: &mut Vec<u8>,
     minter: &Minter,
-    user: Uuid,
-    (path, body): (&str, &serde_json::Value),
+    verb: Verb,
+    subject: &Subject,
 ) {
-    let (pass, key) = (minter.pass(user), Uuid::new_v4().to_string());
-    let mut headers = vec![("X-Usher-Pass", pass.as_str())];
-    // A reservation needs none.
-    if path != "/api/v1/reservations" {
-        headers.push(("Idempotency-Key", &key));
-    }
-    booking.request(buffer, "POST", path, &headers, body.to_string().as_bytes());
-}
-
-fn row(verb: &'static str, rounds: &[Vec<Measured>], sent: Vec<String>) -> Row {
-    let what = format!("direct to booking, {CONNECTIONS} connections");
-    let mut row = turns::row(verb, &what, (&rounds[1], 201), Some((&rounds[0], 201)));
-    row.notes = sent;
-    row.notes.push(format!(
-        "bare client: p50 {:.2} ms, p99 {:.2} ms",
-        turns::percentile_ms(&rounds[0], 50.0),
-        turns::percentile_ms(&rounds[0], 99.0)
-    ));
-    let share = row.ratio.map(|ratio| Goal::share(&ratio, 60.0));
-    share.into_iter().fold(row, Row::goal)
+    let pass = minter.pass(subject.user);
+    let headers = [
+        ("X-Usher-Pass", pass.as_str()),
+        ("Idempotency-Key", subject.key.as_str()),
+    ];
+    let (path, body) = verb.request(subject);
+    // A reservation needs no key.
+    let headers = match verb {
+        Verb::Reserve => &headers[..1],
+        Verb::Charge | Verb::Pay => &headers,
+    };
+    booking.request(buffer, "POST", &path, headers, body.to_string().as_bytes());
 }
 
 /// A thread and a connection for each; a transaction that fails counts as 500, one that is done as 201.
-fn bare<W>(plan: &Plan, url: &str, make: impl Fn(usize) -> W) -> io::Result<Measured>
-where
-    W: FnMut(&mut Bare) -> QueryResult<()> + Send,
-{
+fn bare(plan: &Plan, url: &str, recipe: &Recipe, subjects: &Subjects) -> io::Result<Measured> {
     let clients = (0..CONNECTIONS)
-        .map(|number| Ok((Bare::open(url)?, make(number))))
+        .map(|_| Bare::open(url))
         .collect::<io::Result<Vec<_>>>()?;
     let start = Instant::now() + plan.warm_up;
     let end = start + plan.turn;
+    let act = |mut bare: Bare| {
+        let mut measured = Measured::default();
+        let mut now = Instant::now();
+        while now < end {
+            let sent = now;
+            let done: QueryResult<()> = match subjects() {
+                Some(subject) => bare.send(recipe, &subject),
+                None => Err(diesel::NotFound),
+            };
+            now = Instant::now();
+            if now >= start && now <= end {
+                let status = done.map_or(500, |()| 201);
+                measured.record(Ok::<_, Fault>(status), now - sent);
+            }
+        }
+        measured
+    };
     let mut all = Measured::default();
     thread::scope(|scope| {
         let running: Vec<_> = clients
             .into_iter()
-            .map(|(mut bare, mut act)| {
-                scope.spawn(move || {
-                    let mut measured = Measured::default();
-                    let mut now = Instant::now();
-                    while now < end {
-                        let sent = now;
-                        let outcome = act(&mut bare).map_or(500, |()| 201);
-                        now = Instant::now();
-                        if now >= start && now <= end {
-                            measured.record(Ok::<_, Fault>(outcome), now - sent);
-                        }
-                    }
-                    measured
-                })
-            })
+            .map(|bare| scope.spawn(|| act(bare)))
             .collect();
         for thread in running {
             let measured = thread.join();

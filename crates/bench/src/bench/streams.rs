@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::poll::full;
 use crate::fixture::{Fixture, Visitor};
-use crate::process::{Process, open_files};
 use crate::report::{Goal, Row};
+use loadtest::machine::{Process, open_files};
 
 const QUEUE: &str = "streams";
 /// What client and gateway need beside the streams.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use uuid::Uuid;
 
+use super::{Subject, subject};
 use crate::fixture::Fixture;
 
 /// Seats a second that nobody sells here, before anything is known.
@@ -36,19 +37,6 @@ pub struct Reservations {
     dates: Vec<(Uuid, u32)>,
     each: usize,
     next: AtomicUsize,
-}
-
-/// A reservation that can be paid.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Held {
-    /// Its id.
-    pub reservation: Uuid,
-    /// Who pays.
-    pub user: Uuid,
-    /// Of which date.
-    pub date: Uuid,
-    /// Which seat.
-    pub seat: u16,
 }
 
 impl Venue {
@@ -97,15 +85,15 @@ impl Seats {
 
 impl Reservations {
     /// The next that nobody has paid.
-    pub fn next(&self) -> Option<Held> {
+    pub fn next(&self) -> Option<Subject> {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         let (date, batch) = *self.dates.get(next / self.each)?;
         let seat = u16::try_from(next % self.each + 1).ok()?;
-        Some(Held {
-            reservation: id('r', batch, seat.into()),
-            user: id('u', batch, seat.into()),
+        Some(Subject {
             date,
             seat,
+            reservation: id('r', batch, seat.into()),
+            ..subject(id('u', batch, seat.into()))
         })
     }
 }

@@ -1,0 +1,193 @@
+//! Owns reading what the database server wrote down of one connection: the longest transaction, with its values.
+
+use std::collections::BTreeMap;
+
+/// A value as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Literal {
+    /// A text, or bytes, or an instant.
+    Bytes(Vec<u8>),
+    /// A whole number.
+    Number(i64),
+    /// None.
+    Null,
+}
+
+/// A statement as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sent {
+    /// As text.
+    Plain(String),
+    /// Prepared, and executed with these values.
+    Prepared(String, Vec<Literal>),
+}
+
+/// A transaction that was written down.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Transaction {
+    /// From BEGIN to COMMIT.
+    pub sent: Vec<Sent>,
+    /// How many statements were closed again, and are prepared anew each time.
+    pub closed: usize,
+}
+
+/// The longest transaction of a general log in its file's form. Steps in the background send shorter ones.
+///
+/// # Errors
+/// A statement whose values cannot be read.
+pub fn longest_transaction(log: &[u8]) -> Result<Transaction, String> {
+    let mut prepared: Vec<&[u8]> = Vec::new();
+    let mut running: BTreeMap<&[u8], (usize, Vec<Entry<'_>>)> = BTreeMap::new();
+    let mut longest: (usize, Vec<Entry<'_>>) = (0, Vec::new());
+    for entry in log.split(|byte| *byte == b'\n').filter_map(entry) {
+        match entry.command {
+            b"Prepare" => prepared.push(entry.argument),
+            b"Query" if entry.argument == b"BEGIN" => {
+                running.insert(entry.thread, (0, vec![entry]));
+            }
+            b"Close stmt" => {
+                if let Some((closed, _)) = running.get_mut(entry.thread) {
+                    *closed += 1;
+                }
+            }
+            b"Query" | b"Execute" => {
+                let Some((_, sent)) = running.get_mut(entry.thread) else {
+                    continue;
+                };
+                sent.push(entry);
+                if entry.argument == b"COMMIT"
+                    && let Some(done) = running.remove(entry.thread)
+                    && done.1.len() > longest.1.len()
+                {
+                    longest = done;
+                }
+            }
+            _ => {}
+        }
+    }
+    let sent = longest.1.into_iter().map(|entry| sent(entry, &prepared));
+    Ok(Transaction {
+        sent: sent.collect::<Result<_, _>>()?,
+        closed: longest.0,
+    })
+}
+
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    thread: &'a [u8],
+    command: &'a [u8],
+    argument: &'a [u8],
+}
+
+/// A line: the time or nothing, the thread and the command, the argument, with tabs between.
+fn entry(line: &[u8]) -> Option<Entry<'_>> {
+    let mut parts = line.splitn(4, |byte| *byte == b'\t');
+    let (first, second) = (parts.next()?, parts.next()?);
+    // Without a time there are two tabs.
+    let (head, argument) = if first.is_empty() && second.is_empty() {
+        (parts.next()?, parts.next()?)
+    } else {
+        (second, parts.next()?)
+    };
+    let head = head.trim_ascii_start();
+    let space = head.iter().position(|byte| *byte == b' ')?;
+    Some(Entry {
+        thread: &head[..space],
+        command: &head[space + 1..],
+        argument,
+    })
+}
+
+fn sent(entry: Entry<'_>, prepared: &[&[u8]]) -> Result<Sent, String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if entry.command == b"Query" {
+        return Ok(Sent::Plain(text(entry.argument)));
+    }
+    let found = prepared
+        .iter()
+        .find_map(|it| Some((it, values(it, entry.argument)?)));
+    let (statement, values) = found.ok_or_else(|| format!("not read: {}", text(entry.argument)))?;
+    Ok(Sent::Prepared(text(statement), values))
+}
+
+/// The values that stand where the prepared statement has its question marks; none when it is another statement.
+fn values(prepared: &[u8], executed: &[u8]) -> Option<Vec<Literal>> {
+    let mut parts = prepared.split(|byte| *byte == b'?');
+    let mut rest = executed.strip_prefix(parts.next()?)?;
+    let mut values = Vec::new();
+    for part in parts {
+        let (value, after) = literal(rest)?;
+        values.push(value);
+        rest = after.strip_prefix(part)?;
+    }
+    rest.is_empty().then_some(values)
+}
+
+/// The value at the front, and what follows.
+fn literal(text: &[u8]) -> Option<(Literal, &[u8])> {
+    if let Some(rest) = text.strip_prefix(b"NULL") {
+        return Some((Literal::Null, rest));
+    }
+    let Some(mut rest) = text.strip_prefix(b"'") else {
+        let is_digit = |byte: &u8| byte.is_ascii_digit() || *byte == b'-';
+        let end = text.iter().take_while(|byte| is_digit(byte)).count();
+        let number = std::str::from_utf8(&text[..end]).ok()?.parse().ok()?;
+        return Some((Literal::Number(number), &text[end..]));
+    };
+    let mut bytes = Vec::new();
+    loop {
+        match rest {
+            [b'\'', after @ ..] => return Some((Literal::Bytes(bytes), after)),
+            [b'\\', escaped, after @ ..] => {
+                bytes.push(match escaped {
+                    b'0' => 0,
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b'Z' => 0x1a,
+                    other => *other,
+                });
+                rest = after;
+            }
+            [byte, after @ ..] => {
+                bytes.push(*byte);
+                rest = after;
+            }
+            [] => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &[u8] = b"/usr/sbin/mariadbd, Version: 10.11\nTime\t\t    Id Command\tArgument\n\
+        261126 10:00:00\t    12 Query\tBEGIN\n\t\t    13 Query\tBEGIN\n\
+        \t\t    12 Prepare\tUPDATE `a` SET `b` = ? WHERE `c` = ? AND `d` = ?\n\
+        \t\t    12 Execute\tUPDATE `a` SET `b` = 'it\\'s\\0\\n\\\\' WHERE `c` = -7 AND `d` = NULL\n\
+        \t\t    12 Close stmt\t\n\t\t    13 Query\tCOMMIT\n\t\t    12 Query\tCOMMIT\n";
+
+    #[test]
+    fn the_longest_transaction_is_read_with_its_values() {
+        let read = longest_transaction(LOG).expect("a transaction");
+        let statement = "UPDATE `a` SET `b` = ? WHERE `c` = ? AND `d` = ?".to_owned();
+        let values = vec![
+            Literal::Bytes(b"it's\0\n\\".to_vec()),
+            Literal::Number(-7),
+            Literal::Null,
+        ];
+        let wanted = [
+            Sent::Plain("BEGIN".into()),
+            Sent::Prepared(statement, values),
+            Sent::Plain("COMMIT".into()),
+        ];
+        assert_eq!((read.sent.as_slice(), read.closed), (&wanted[..], 1));
+    }
+
+    #[test]
+    fn another_statement_is_not_taken_for_it() {
+        assert_eq!(values(b"A = ?", b"A = 1 AND B = 2"), None);
+        assert_eq!(values(b"A = ?", b"A = 'open"), None);
+        assert_eq!(values(b"A", b"A"), Some(Vec::new()));
+    }
+}
