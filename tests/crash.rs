@@ -68,7 +68,7 @@ impl Fixture {
         let environment = [
             ("BOOKING_LISTEN", format!("127.0.0.1:{port}")),
             ("BOOKING_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
-            ("BOOKING_MYSQL_URL", stack.mysql_url().to_owned()),
+            ("BOOKING_MYSQL_URL", stack.mysql_url()),
             ("BOOKING_REDIS_URL", stack.redis_url()),
             ("BOOKING_PASS_KEY", stack.pass_key().to_owned()),
             ("BOOKING_CRASH_AT", point.to_owned()),

@@ -143,6 +143,7 @@ fn a_store_that_is_not_there_is_told_with_exit_code_69() {
             ("GATEWAY_TOKEN_KEYS", &format!("k:{SECRET}")),
             ("GATEWAY_PASS_KEY", SECRET),
             ("GATEWAY_REDIS_URL", &redis),
+            ("GATEWAY_IDENTITY", "open"),
             ("GATEWAY_START_WAIT_S", "0"),
         ],
     );

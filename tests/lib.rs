@@ -3,7 +3,7 @@
 //! A visitor does what a careful client does: it repeats what may not have arrived, with the same
 //! `Idempotency-Key`, and joins again when its visit is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -59,10 +59,18 @@ impl Sale {
 
     /// The same, with events that are published to these brokers.
     pub async fn with(gateways: u16, seats: u16, brokers: Brokers) -> Self {
+        Self::on(seats, |options| {
+            options.gateways = gateways;
+            options.brokers = brokers;
+        })
+        .await
+    }
+
+    /// The same, on a stack of any shape.
+    pub async fn on(seats: u16, shape: impl FnOnce(&mut StackOptions)) -> Self {
         let scratch = Scratch::new().expect("a folder");
         let mut options = StackOptions::new(scratch.path());
-        options.brokers = brokers;
-        options.gateways = gateways;
+        shape(&mut options);
         let stack = Stack::start(options).expect("the whole stack");
         let mut sale = Self {
             client: Client::new(),
@@ -236,6 +244,22 @@ impl Visitor {
         ask(self.paying(reservation, key)).await
     }
 
+    /// Charges, holds and pays one seat; the reservation.
+    ///
+    /// # Panics
+    /// When any of it is refused.
+    pub async fn buy(&mut self, seat: u16) -> String {
+        self.enter().await;
+        let charged = self.persist(|it| it.charging(5_000, "charge")).await;
+        assert_eq!(charged.status, 201, "{charged:?}");
+        let held = self.persist(|it| it.reserving(&[seat], "hold")).await;
+        assert_eq!(held.status, 201, "{held:?}");
+        let reservation = held.body["id"].as_str().expect("an id").to_owned();
+        let paid = self.persist(|it| it.paying(&reservation, "pay")).await;
+        assert_eq!(paid.status, 201, "{paid:?}");
+        reservation
+    }
+
     /// Joins, again where needed, until inside.
     ///
     /// # Panics
@@ -283,6 +307,64 @@ impl Visitor {
             }
         };
         within(PATIENCE, "a final answer", answered).await
+    }
+}
+
+/// An event as the receiver has printed it.
+#[derive(Debug)]
+pub struct Received {
+    /// Such as `payment.captured`.
+    pub event_type: String,
+    /// Of what, such as `reservation/ID`.
+    pub subject: String,
+    /// Of the event.
+    pub id: String,
+}
+
+impl Sale {
+    /// Every event that has arrived, in the order in which it did.
+    ///
+    /// # Panics
+    /// When there is no receiver.
+    pub fn received(&self) -> Vec<Received> {
+        let events = self.stack.events.as_ref().expect("the way of events");
+        let text = std::fs::read_to_string(events.receiver.log()).expect("a log");
+        let event = |line: &str| {
+            let mut words = line.split(' ').skip(1).map(str::to_owned);
+            Some(Received {
+                event_type: words.next()?,
+                subject: words.next()?,
+                id: words.next()?,
+            })
+        };
+        text.lines().filter_map(event).collect()
+    }
+
+    /// Waits until so many have arrived.
+    ///
+    /// # Panics
+    /// When that takes longer than any test's patience.
+    pub async fn until_received(&self, count: usize) -> Vec<Received> {
+        eventually(PATIENCE, "events to arrive", async || {
+            let received = self.received();
+            (received.len() >= count).then_some(received)
+        })
+        .await
+    }
+
+    /// Every event arrived once, and those of a sale in their order.
+    ///
+    /// # Panics
+    /// When they did not.
+    pub fn assert_told(received: &[Received], reservations: &[String]) {
+        let ids: BTreeSet<_> = received.iter().map(|it| &it.id).collect();
+        assert_eq!(ids.len(), received.len(), "an event arrived twice");
+        for reservation in reservations {
+            let subject = format!("reservation/{reservation}");
+            let types = received.iter().filter(|it| it.subject == subject);
+            let types: Vec<_> = types.map(|it| it.event_type.as_str()).collect();
+            assert_eq!(types, ["reservation.held", "payment.captured"], "{subject}");
+        }
     }
 }
 

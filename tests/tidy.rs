@@ -156,7 +156,7 @@ fn every_file_of_docker_is_named_by_another_one() {
         .collect();
     let unnamed = checkout(&folder).into_iter().filter(|path| {
         let own = path.strip_prefix(&folder).unwrap();
-        // Whoever names a folder names what is in it.
+        // A folder that is named names what is in it.
         let folders = own.ancestors().skip(1).filter(|it| *it != Path::new(""));
         let mut names: Vec<_> = folders.map(|it| format!("{}/", it.display())).collect();
         names.push(own.display().to_string());

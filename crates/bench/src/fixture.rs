@@ -305,6 +305,7 @@ fn start_front(stack: &Stack, limit: &Program, folder: &Path) -> io::Result<Prog
                 variable("GATEWAY_LISTEN", format!("127.0.0.1:{port}")),
                 variable("GATEWAY_ADMIN_LISTEN", format!("127.0.0.1:{admin}")),
                 variable("GATEWAY_REDIS_URL", stack.redis_url()),
+                variable("GATEWAY_IDENTITY", "open".to_owned()),
                 variable("GATEWAY_UPSTREAM", limit.url()),
                 variable("GATEWAY_TOKEN_KEYS", format!("dev:{}", stack.token_key())),
                 variable("GATEWAY_PASS_KEY", stack.pass_key().to_owned()),

@@ -1,7 +1,7 @@
 //! Owns what a benchmark says: rows with figures, a limit and goals, as a table and as JSON.
 //!
 //! A figure is the median of several rounds, with the least and the most. A missed goal is told and is no failure:
-//! whoever reads the table decides. It measures nothing.
+//! the reader of the table decides. It measures nothing.
 
 mod spread;
 

@@ -1,7 +1,7 @@
 //! Puts load on a server of this machine and measures what it answers.
 //!
 //! Owns the client, the two ways to drive it, the figures that they give, and the scenarios of a sale. It speaks
-//! HTTP, knows no other crate of this workspace, and sends to nobody but this machine.
+//! HTTP, knows no other crate of this workspace, and sends to this machine only.
 //!
 //! The core, which benchmarks use too:
 //! * [`Target`]: where to send; [`Target::request`] writes a request into a buffer.

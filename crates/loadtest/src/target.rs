@@ -50,7 +50,7 @@ impl Target {
         if name.is_empty() || name.contains(['/', '@', '?', '#']) {
             return Err(TargetError::Form);
         }
-        // No name is looked up: whoever answers for it could send the load elsewhere.
+        // No name is looked up: its server could send the load elsewhere.
         let ip = match name {
             "127.0.0.1" | "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
             "[::1]" => IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -39,7 +39,7 @@ impl Profile {
     }
 }
 
-/// What a server shows to whoever connects over TLS; files in PEM form.
+/// What a server shows to clients that connect over TLS; files in PEM form.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
     /// Its certificate.

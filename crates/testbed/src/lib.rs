@@ -22,7 +22,7 @@ pub use browser::ChromeDriver;
 pub use files::{Profile, Scratch, TlsFiles, binary, find_program, is_root};
 pub use kafka::{Kafka, KafkaLogin, KafkaOptions};
 pub use keys::Keys;
-pub use mariadb::{DatabaseServer, MariaDb, MariaDbOptions};
+pub use mariadb::{DatabaseServer, GaleraCluster, MariaDb, MariaDbOptions};
 pub use port::{free_port, is_free};
 pub use program::{Program, ProgramOptions};
 pub use redis::{Redis, RedisCluster, RedisOptions, RedisSentinels};

@@ -1,5 +1,6 @@
 //! A private mariadbd, reached over TCP with a password that only its folder knows.
 
+mod galera;
 mod server;
 
 use std::fs::{self, File};
@@ -14,6 +15,8 @@ use crate::files::{find_program, is_root};
 use crate::keys::random_hex;
 use crate::port;
 use crate::supervised::{Ending, Launch, Supervised, supervised_controls};
+pub use galera::GaleraCluster;
+pub(crate) use galera::logs as galera_logs;
 pub use server::DatabaseServer;
 
 /// A slow disk and the repair after a kill are included.

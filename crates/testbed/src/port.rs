@@ -21,7 +21,7 @@ static TAKEN: AtomicU32 = AtomicU32::new(0);
 
 /// A port that nothing listens on now, never the same one twice in a row.
 ///
-/// Another process may still take it first: whoever starts a server on it must be ready to try another.
+/// Another process may still take it first, so a server that fails to start is tried on another one.
 ///
 /// # Panics
 /// When no port at all is free.
@@ -58,7 +58,7 @@ pub(crate) fn start_on<T>(
                 fs::write(folder.join("port"), port.to_string())?;
                 return Ok(server);
             }
-            // The server that failed is gone by now, so whoever listens there is not ours.
+            // The server that failed is gone by now, so a listener there is not ours.
             Err(error) if fixed.is_none() && tries_left > 0 && was_taken(port, &error) => {}
             Err(error) => return Err(error),
         }

@@ -19,6 +19,7 @@ use crate::wait::wait_for;
 const SYNC_AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 
 pub use cluster::RedisCluster;
+pub(crate) use cluster::logs as cluster_logs;
 pub use sentinel::RedisSentinels;
 
 const READY: Duration = Duration::from_secs(30);

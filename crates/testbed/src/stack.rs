@@ -3,7 +3,7 @@
 //! Or a part of it: Redis and gateways before a service of somebody else.
 
 mod events;
-mod service;
+mod start;
 mod stores;
 
 use std::io;
@@ -11,15 +11,15 @@ use std::path::PathBuf;
 
 use crate::files::{Profile, binary};
 use crate::keys::Keys;
-use crate::mariadb::MariaDb;
+use crate::mariadb::{GaleraCluster, MariaDb};
 use crate::port::is_free;
 use crate::program::Program;
-use crate::redis::Redis;
+use crate::redis::{Redis, RedisCluster};
 use crate::supervised::{self, Supervised};
 use events::Broker;
 pub use events::{Brokers, Events};
-use service::{ADMIN_OFFSET, Service, local};
-use stores::Stores;
+use start::{ADMIN_OFFSET, Service, local};
+use stores::{Database, Line, Stores};
 
 /// How far the second booking's port is above the first gateway's, past the most gateways that there may be and the way
 /// of events.
@@ -35,6 +35,8 @@ pub struct StackOptions<'a> {
     pub bookings: u16,
     /// How many forwarders of events, at least one where there are brokers.
     pub forwarders: u16,
+    /// Three Galera nodes and a Redis Cluster of three masters with replicas, in place of one server each.
+    pub cluster: bool,
     /// The service behind the gateways in place of booking. There is neither a database nor the way of events then.
     pub upstream: Option<String>,
     /// The first gateway's port; the first booking has the next, further gateways those after it, then come the way of
@@ -64,6 +66,7 @@ impl StackOptions<'_> {
             gateways: 1,
             bookings: 1,
             forwarders: 1,
+            cluster: false,
             upstream: None,
             first_port: None,
             brokers: Brokers::None,
@@ -188,7 +191,7 @@ impl Stack {
             None => start_bookings(&options, &stores, broker.as_ref(), &keys)?,
         };
         let events = match broker {
-            Some(broker) => Some(Events::start(broker, &options, stores.mysql_url(), &keys)?),
+            Some(broker) => Some(Events::start(broker, &options, &stores, &keys)?),
             None => None,
         };
         let urls: Vec<_> = bookings.iter().map(Program::url).collect();
@@ -209,6 +212,7 @@ impl Stack {
                     ("GATEWAY_LISTEN", local(port)),
                     ("GATEWAY_ADMIN_LISTEN", local(admin_port)),
                     ("GATEWAY_REDIS_URL", stores.redis_url()),
+                    ("GATEWAY_IDENTITY", "open".to_owned()),
                     ("GATEWAY_UPSTREAM", upstream.clone()),
                     ("GATEWAY_TOKEN_KEYS", format!("dev:{}", keys.token)),
                     ("GATEWAY_PASS_KEY", keys.pass.clone()),
@@ -262,34 +266,63 @@ impl Stack {
     }
 
     /// The server of the line's store.
+    ///
+    /// # Panics
+    /// When it is a cluster.
     pub fn redis(&self) -> &Redis {
-        &self.stores.redis
+        match &self.stores.line {
+            Line::Single(redis) => redis,
+            Line::Cluster(..) => panic!("the line is in a cluster"),
+        }
     }
 
-    /// The same, to end or restart it.
-    pub fn redis_mut(&mut self) -> &mut Redis {
-        &mut self.stores.redis
+    /// The masters of the line's cluster and their replicas.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn redis_cluster(&mut self) -> (&mut RedisCluster, &mut Vec<Redis>) {
+        match &mut self.stores.line {
+            Line::Cluster(cluster, replicas) => (cluster, replicas),
+            Line::Single(_) => panic!("the line is in one server"),
+        }
     }
 
     /// The database of booking; empty where nothing is sold.
-    pub fn mysql_url(&self) -> &str {
-        self.stores.mysql_url()
+    pub fn mysql_url(&self) -> String {
+        self.stores.mysql_url(0)
     }
 
     /// The server of the database.
     ///
     /// # Panics
-    /// When there is none.
+    /// When there is none, or several.
     pub fn mariadb(&self) -> &MariaDb {
-        self.stores.mariadb.as_ref().expect("a database")
+        match &self.stores.database {
+            Database::Single(mariadb) => mariadb,
+            Database::None | Database::Cluster(_) => panic!("there is not one database server"),
+        }
     }
 
     /// The same, to end or restart it.
     ///
     /// # Panics
-    /// When there is none.
+    /// When there is none, or several.
     pub fn mariadb_mut(&mut self) -> &mut MariaDb {
-        self.stores.mariadb.as_mut().expect("a database")
+        match &mut self.stores.database {
+            Database::Single(mariadb) => mariadb,
+            Database::None | Database::Cluster(_) => panic!("there is not one database server"),
+        }
+    }
+
+    /// The nodes of the database.
+    ///
+    /// # Panics
+    /// When it is no cluster.
+    pub fn galera(&mut self) -> &mut GaleraCluster {
+        match &mut self.stores.database {
+            Database::Cluster(galera) => galera,
+            Database::None | Database::Single(_) => panic!("the database is no cluster"),
+        }
     }
 
     /// What `Authorization: Bearer` takes on operator routes.
@@ -334,8 +367,8 @@ impl Stack {
 
     /// Stops everything in order: gateways, bookings, the way of events, then the servers. The first error, after all were stopped.
     pub fn stop(&mut self) -> io::Result<()> {
-        let mut outcomes = service::stop(&mut self.gateways);
-        outcomes.extend(service::stop(&mut self.bookings));
+        let mut outcomes = start::stop(&mut self.gateways);
+        outcomes.extend(start::stop(&mut self.bookings));
         outcomes.extend(self.events.as_mut().map(Events::stop));
         outcomes.push(self.stores.stop());
         outcomes.into_iter().collect()
@@ -363,7 +396,10 @@ fn start_bookings(
             let mut own = vec![
                 ("BOOKING_LISTEN", local(port)),
                 ("BOOKING_ADMIN_LISTEN", local(admin_port)),
-                ("BOOKING_MYSQL_URL", stores.mysql_url().to_owned()),
+                (
+                    "BOOKING_MYSQL_URL",
+                    stores.mysql_url(usize::from(number - 1)),
+                ),
                 ("BOOKING_REDIS_URL", stores.redis_url()),
                 ("BOOKING_PASS_KEY", keys.pass.clone()),
             ];

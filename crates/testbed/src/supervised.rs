@@ -186,6 +186,12 @@ impl Supervised {
         self.launch.environment.push(changed);
     }
 
+    /// Leaves out at the next start the arguments that begin like this.
+    pub fn forget_arguments(&mut self, start: &str) {
+        let arguments = &mut self.launch.arguments;
+        arguments.retain(|argument| !argument.to_string_lossy().starts_with(start));
+    }
+
     /// The process id of the program itself.
     pub fn pid(&self) -> u32 {
         self.pid

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use testbed::{
-    Kafka, KafkaLogin, KafkaOptions, MariaDb, MariaDbOptions, Program, ProgramOptions, Redis,
-    RedisOptions, Scratch,
+    GaleraCluster, Kafka, KafkaLogin, KafkaOptions, MariaDb, MariaDbOptions, Program,
+    ProgramOptions, Redis, RedisOptions, Scratch,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -223,6 +223,34 @@ fn a_real_kafka_that_asks_for_a_login_starts_too() {
     };
     let kafka = Kafka::start(scratch.path(), &options).unwrap();
     assert_eq!(ask_kafka(&kafka).unwrap(), 7, "before the login");
+}
+
+#[test]
+fn a_galera_cluster_takes_writes_without_a_node_and_the_node_has_them_when_it_is_back() {
+    let scratch = Scratch::new().unwrap();
+    let mut galera = GaleraCluster::start(scratch.path(), &MariaDbOptions::default()).unwrap();
+    galera.nodes[0]
+        .execute("CREATE DATABASE sale; CREATE TABLE sale.seat (number INT PRIMARY KEY)")
+        .unwrap();
+    galera.nodes[0].kill();
+    // Until the others have noticed, a write waits or is refused.
+    testbed::wait_for("a majority", SOON, || {
+        galera.nodes[2]
+            .execute("INSERT INTO sale.seat VALUES (7)")
+            .ok()
+    })
+    .unwrap();
+    galera.restart(0).unwrap();
+    let told = galera.nodes[0]
+        .execute("SELECT number FROM sale.seat")
+        .unwrap();
+    assert_eq!(told, "7\n");
+    let url = galera.url(1, "sale");
+    assert_eq!(url.matches("127.0.0.1:").count(), 3, "{url}");
+    assert!(
+        url.ends_with(&format!(",127.0.0.1:{}/sale", galera.nodes[0].port())),
+        "{url}"
+    );
 }
 
 #[test]

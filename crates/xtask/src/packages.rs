@@ -10,89 +10,100 @@ use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use testbed::{find_program, is_root};
+use testbed::{GaleraCluster, find_program, is_root};
 
 use crate::failure::Failure;
 use crate::{Consent, say};
 
-/// A Debian package, how to see that what it gives is there, and what other systems call it.
+/// A Debian package, what other systems call it (Fedora, Arch, Homebrew), and how to see that what it gives is there.
 struct Need {
     package: &'static str,
-    /// Fedora, Arch, Homebrew.
     elsewhere: [&'static str; 3],
-    programs: &'static [&'static str],
-    library: Option<&'static str>,
+    proof: Proof,
+}
+
+enum Proof {
+    Programs(&'static [&'static str]),
+    /// As pkg-config knows it.
+    Library(&'static str),
+    Galera,
+}
+
+const fn need(package: &'static str, elsewhere: [&'static str; 3], proof: Proof) -> Need {
+    Need {
+        package,
+        elsewhere,
+        proof,
+    }
 }
 
 /// What builds and runs the stack.
 const FOR_UP: [Need; 7] = [
-    Need {
-        package: "build-essential",
-        elsewhere: ["gcc-c++ make", "base-devel", "make"],
-        programs: &["cc", "c++", "make"],
-        library: None,
-    },
-    Need {
-        package: "pkg-config",
-        elsewhere: ["pkgconf-pkg-config", "pkgconf", "pkgconf"],
-        programs: &["pkg-config"],
-        library: None,
-    },
-    Need {
-        package: "libmariadb-dev",
-        elsewhere: [
+    need(
+        "build-essential",
+        ["gcc-c++ make", "base-devel", "make"],
+        Proof::Programs(&["cc", "c++", "make"]),
+    ),
+    need(
+        "pkg-config",
+        ["pkgconf-pkg-config", "pkgconf", "pkgconf"],
+        Proof::Programs(&["pkg-config"]),
+    ),
+    need(
+        "libmariadb-dev",
+        [
             "mariadb-connector-c-devel",
             "mariadb-libs",
             "mariadb-connector-c",
         ],
-        programs: &[],
-        library: Some("libmariadb"),
-    },
-    Need {
-        package: "zlib1g-dev",
-        elsewhere: ["zlib-devel", "zlib", "zlib"],
-        programs: &[],
-        library: Some("zlib"),
-    },
-    Need {
-        package: "libssl-dev",
-        elsewhere: ["openssl-devel", "openssl", "openssl@3"],
-        programs: &[],
-        library: Some("openssl"),
-    },
-    Need {
-        package: "redis-server",
-        elsewhere: ["redis", "redis", "redis"],
-        programs: &["redis-server"],
-        library: None,
-    },
-    Need {
-        package: "mariadb-server",
-        elsewhere: ["mariadb-server", "mariadb", "mariadb"],
-        programs: &["mariadbd", "mariadb-install-db", "mariadb"],
-        library: None,
-    },
+        Proof::Library("libmariadb"),
+    ),
+    need(
+        "zlib1g-dev",
+        ["zlib-devel", "zlib", "zlib"],
+        Proof::Library("zlib"),
+    ),
+    need(
+        "libssl-dev",
+        ["openssl-devel", "openssl", "openssl@3"],
+        Proof::Library("openssl"),
+    ),
+    need(
+        "redis-server",
+        ["redis", "redis", "redis"],
+        Proof::Programs(&["redis-server"]),
+    ),
+    need(
+        "mariadb-server",
+        ["mariadb-server", "mariadb", "mariadb"],
+        Proof::Programs(&["mariadbd", "mariadb-install-db", "mariadb"]),
+    ),
 ];
 
 /// What a real Kafka needs: a Java machine, and Maven, which fetches the jars.
 const FOR_KAFKA: [Need; 2] = [
-    Need {
-        package: "openjdk-17-jre-headless",
-        elsewhere: [
+    need(
+        "openjdk-17-jre-headless",
+        [
             "java-17-openjdk-headless",
             "jre17-openjdk-headless",
             "openjdk@17",
         ],
-        programs: &["java"],
-        library: None,
-    },
-    Need {
-        package: "maven",
-        elsewhere: ["maven", "maven", "maven"],
-        programs: &["mvn"],
-        library: None,
-    },
+        Proof::Programs(&["java"]),
+    ),
+    need(
+        "maven",
+        ["maven", "maven", "maven"],
+        Proof::Programs(&["mvn"]),
+    ),
 ];
+
+/// What a Galera cluster needs: the library of MariaDB's replication.
+const FOR_CLUSTER: [Need; 1] = [need(
+    "galera-4",
+    ["galera", "galera", "galera"],
+    Proof::Galera,
+)];
 
 /// What a command needs beside the compiler and the two stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +112,8 @@ pub enum Purpose {
     Stack,
     /// The stack with a real Kafka.
     Kafka,
+    /// Clusters of the stores, with any Kafka.
+    Cluster,
     /// Every test.
     Tests,
 }
@@ -109,9 +122,13 @@ impl Purpose {
     fn needs(self) -> impl Iterator<Item = &'static Need> {
         let kafka: &[Need] = match self {
             Purpose::Stack => &[],
-            Purpose::Kafka | Purpose::Tests => &FOR_KAFKA,
+            Purpose::Kafka | Purpose::Cluster | Purpose::Tests => &FOR_KAFKA,
         };
-        FOR_UP.iter().chain(kafka)
+        let cluster: &[Need] = match self {
+            Purpose::Stack | Purpose::Kafka => &[],
+            Purpose::Cluster | Purpose::Tests => &FOR_CLUSTER,
+        };
+        FOR_UP.iter().chain(kafka).chain(cluster)
     }
 }
 
@@ -166,16 +183,15 @@ fn by_hand(missing: &[&Need]) -> String {
 }
 
 fn is_met(need: &Need) -> bool {
-    let has_library = |name| {
-        let mut asked = Command::new("pkg-config");
-        asked
+    match need.proof {
+        Proof::Programs(programs) => programs.iter().all(|it| find_program(it).is_ok()),
+        Proof::Library(name) => Command::new("pkg-config")
             .args(["--exists", name])
             .stderr(Stdio::null())
             .status()
-            .is_ok_and(|status| status.success())
-    };
-    let mut programs = need.programs.iter();
-    programs.all(|program| find_program(program).is_ok()) && need.library.is_none_or(has_library)
+            .is_ok_and(|status| status.success()),
+        Proof::Galera => GaleraCluster::is_installed(),
+    }
 }
 
 fn confirmed(line: &str) -> Result<bool, Failure> {
@@ -273,8 +289,10 @@ mod tests {
 
     #[test]
     fn only_tests_and_a_real_kafka_need_java() {
-        let needs_java = |purpose: Purpose| purpose.needs().any(|it| it.programs == ["java"]);
-        assert!(!needs_java(Purpose::Stack));
-        assert!(needs_java(Purpose::Kafka) && needs_java(Purpose::Tests));
+        let needs = |purpose: Purpose, name| purpose.needs().any(|it| it.package == name);
+        let java = "openjdk-17-jre-headless";
+        assert!(!needs(Purpose::Stack, java) && !needs(Purpose::Kafka, "galera-4"));
+        assert!(needs(Purpose::Kafka, java) && needs(Purpose::Tests, java));
+        assert!(needs(Purpose::Cluster, "galera-4") && needs(Purpose::Tests, "galera-4"));
     }
 }

@@ -42,7 +42,7 @@ impl Sheet<'_> {
         }
         line("Redis", &stack.redis_url());
         if stack.sells() {
-            line("MariaDB", stack.mysql_url());
+            line("MariaDB", &stack.mysql_url());
         }
         if let Some(events) = &stack.events {
             for service in &events.forwarders {

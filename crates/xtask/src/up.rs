@@ -30,6 +30,11 @@ LOG_CONFIG that are set reach the services, except those that up itself sets. Wh
 itself is started again, with the same port and data. Ctrl-C stops everything.
 ";
 
+const IDENTITY: &str = "
+Identity is open: a visitor is the user that they name, which is for demonstrations. With
+GATEWAY_IDENTITY=jwt (and GATEWAY_JWKS or GATEWAY_IDENTITY_SECRET), or anonymous,
+before the command it is otherwise.";
+
 /// How many gateways there may be.
 pub const GATEWAYS: RangeInclusive<i64> = 1..=50;
 /// How many bookings, and how many forwarders.
@@ -67,15 +72,15 @@ const WIRED: [&str; 17] = [
 pub struct Up {
     #[command(flatten)]
     consent: Consent,
-    /// How many gateways
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(GATEWAYS))]
-    gateways: u16,
-    /// How many bookings
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(SERVICES))]
-    bookings: u16,
-    /// How many forwarders of events
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(SERVICES))]
-    forwarders: u16,
+    /// How many gateways, 1 unless said
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(GATEWAYS))]
+    gateways: Option<u16>,
+    /// How many bookings, 1 unless said
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(SERVICES))]
+    bookings: Option<u16>,
+    /// How many forwarders of events, 1 unless said
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(SERVICES))]
+    forwarders: Option<u16>,
     /// The first gateway's port; the first booking has P+1, further gateways P+2 and so on, the forwarder P+51, the
     /// receiver P+52, further bookings P+53 and so on, further forwarders P+73 and so on; metrics and health are 1000
     /// above each
@@ -93,6 +98,10 @@ pub struct Up {
     /// The same as --kafka none
     #[arg(long, conflicts_with = "kafka")]
     no_kafka: bool,
+    /// The shape of a venue that has outgrown one machine: three Galera nodes, a Redis Cluster of three masters with
+    /// replicas, and two of each service unless said
+    #[arg(long, conflicts_with = "upstream")]
+    cluster: bool,
     /// Gateways before a service of your own, with Redis alone: no MariaDB, no booking, no events
     #[arg(long, value_name = "URL", conflicts_with_all = ["bookings", "forwarders", "kafka", "no_kafka"])]
     upstream: Option<String>,
@@ -124,6 +133,7 @@ impl Up {
         progress("looking for what must be installed")?;
         let options = self.stack_options(&folder, &progress);
         let purpose = match options.brokers {
+            _ if self.cluster => Purpose::Cluster,
             Brokers::Real => Purpose::Kafka,
             _ => Purpose::Stack,
         };
@@ -147,6 +157,9 @@ impl Up {
             false => None,
         };
         progress("everything is ready")?;
+        if env::var_os("GATEWAY_IDENTITY").is_none() {
+            say(IDENTITY);
+        }
         let sheet = Sheet {
             stack: &stack,
             demo: demo.as_ref(),
@@ -168,11 +181,13 @@ impl Up {
         folder: &Path,
         progress: &'a dyn Fn(&str) -> io::Result<()>,
     ) -> StackOptions<'a> {
+        let usual = if self.cluster { 2 } else { 1 };
         StackOptions {
             folder: folder.to_owned(),
-            gateways: self.gateways,
-            bookings: self.bookings,
-            forwarders: self.forwarders,
+            gateways: self.gateways.unwrap_or(usual),
+            bookings: self.bookings.unwrap_or(usual),
+            forwarders: self.forwarders.unwrap_or(usual),
+            cluster: self.cluster,
             upstream: self.upstream.clone(),
             first_port: Some(self.port),
             brokers: self.brokers(),

@@ -84,7 +84,7 @@ fn measure(
 ) -> io::Result<Vec<Row>> {
     let Captured { recipe, note } = capture::capture(fixture, verb)?;
     let (plan, booking) = (fixture.plan.clone(), fixture.booking());
-    let url = fixture.stack.mysql_url().to_owned();
+    let url = fixture.stack.mysql_url();
     let mut venues = [Venue::default(), Venue::default()];
     let mut rounds = vec![Vec::new(), Vec::new()];
     for round in 0..plan.rounds {

@@ -1,15 +1,10 @@
 //! What the process itself costs, asked of the kernel when the metrics are read.
 
-use std::fs;
-
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, Gauge, GaugeVec, Opts, Registry};
 
 use crate::time::Clock;
-
-/// In which `/proc` counts CPU time, on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Which build runs, since when, and what it uses.
 pub struct ProcessMetrics {
@@ -27,6 +22,7 @@ struct Usage {
     cpu_s: f64,
     memory_bytes: f64,
     threads: f64,
+    files: f64,
 }
 
 impl ProcessMetrics {
@@ -71,14 +67,11 @@ impl Collector for ProcessMetrics {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        // Where there is no such file nothing is known, and nothing is what is shown.
-        let usage = Usage::read(&stat, &status).unwrap_or_default();
-        let files = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        // Where the kernel says nothing, nothing is what is shown.
+        let usage = Usage::read().unwrap_or_default();
         self.memory.set(usage.memory_bytes);
         self.threads.set(usage.threads);
-        self.files.set(files as f64);
+        self.files.set(usage.files);
         let gauges = [&self.started, &self.memory, &self.files, &self.threads];
         let mut all = self.build.collect();
         all.extend(gauges.into_iter().flat_map(Collector::collect));
@@ -88,21 +81,21 @@ impl Collector for ProcessMetrics {
 }
 
 impl Usage {
-    /// From `/proc/self/stat` and `/proc/self/status`, as proc(5) describes them.
-    fn read(stat: &str, status: &str) -> Option<Self> {
-        // The name may hold anything, so fields are counted from its closing bracket: the third is next.
-        let (_, fields) = stat.rsplit_once(')')?;
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
-        let resident = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let resident_kib: f64 = resident.trim().strip_suffix(" kB")?.parse().ok()?;
+    #[cfg(target_os = "linux")]
+    fn read() -> Option<Self> {
+        let process = procfs::process::Process::myself().ok()?;
+        let stat = process.stat().ok()?;
         Some(Self {
-            cpu_s: (field(14)? + field(15)?) / TICKS_PER_SECOND,
-            memory_bytes: resident_kib * 1024.0,
-            threads: field(20)?,
+            cpu_s: (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64,
+            memory_bytes: (stat.rss * procfs::page_size()) as f64,
+            threads: stat.num_threads as f64,
+            files: process.fd_count().ok()? as f64,
         })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn read() -> Option<Self> {
+        None
     }
 }
 
@@ -124,22 +117,7 @@ fn cpu(seconds: f64) -> Counter {
 mod tests {
     use prometheus::{Registry, TextEncoder};
 
-    use super::{ProcessMetrics, Usage};
-
-    #[test]
-    fn the_fields_are_found_also_behind_an_odd_name() {
-        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 9 0 5000 1000 20";
-        let status = "Name:\ta\nVmPeak:\t  9000 kB\nVmRSS:\t     2048 kB\nThreads:\t9\n";
-        let usage = Usage::read(stat, status).expect("complete");
-        let expected = Usage {
-            cpu_s: 3.0,
-            memory_bytes: 2_097_152.0,
-            threads: 9.0,
-        };
-        assert_eq!(usage, expected);
-        assert_eq!(Usage::read("", status), None);
-        assert_eq!(Usage::read(stat, ""), None);
-    }
+    use super::ProcessMetrics;
 
     #[test]
     fn a_process_shows_its_build_and_what_it_uses() {

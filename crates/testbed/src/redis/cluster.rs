@@ -1,9 +1,10 @@
 //! A private Redis Cluster of three masters, to which a replica can be added.
 
+use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{READY, Redis, RedisOptions, SYNC_AT_ONCE};
+use super::{LOG, READY, Redis, RedisOptions, SYNC_AT_ONCE};
 use crate::wait::wait_for;
 
 const SLOTS: usize = 16_384;
@@ -17,8 +18,9 @@ const SETTINGS: [&str; 8] = [
     "--cluster-require-full-coverage",
     "no",
     "--cluster-config-file",
-    "nodes.conf",
+    NODES_FILE,
 ];
+const NODES_FILE: &str = "nodes.conf";
 
 /// Three masters on 127.0.0.1, a third of the slots each.
 #[derive(Debug)]
@@ -34,8 +36,14 @@ impl RedisCluster {
         if options.tls.is_some() {
             settings.extend(["--tls-cluster", "yes"]);
         }
-        let start =
-            |number| Redis::start_with(&folder.join(format!("{number}")), options, &settings);
+        let start = |number| {
+            let home = folder.join(format!("{number}"));
+            // Each has the slots of this number again, also when another one had them at the end.
+            match fs::remove_file(home.join(NODES_FILE)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => Redis::start_with(&home, options, &settings),
+            }
+        };
         let masters = (0..MASTERS).map(start).collect::<io::Result<Vec<_>>>()?;
         for (number, master) in masters.iter().enumerate() {
             // Each an own epoch, so that they have nothing to settle when they meet.
@@ -99,6 +107,8 @@ impl RedisCluster {
     /// Starts a replica of a master, of a cluster without a password and without TLS, and waits until it has
     /// everything and all others know it.
     pub fn replica_of(&self, number: usize, folder: &Path) -> io::Result<Redis> {
+        // It knows another cluster no more.
+        let _ = fs::remove_file(folder.join(NODES_FILE));
         let replica = Redis::start_with(folder, &RedisOptions::default(), &SETTINGS)?;
         self.masters[0].ask(&format!("CLUSTER MEET 127.0.0.1 {}", replica.port()))?;
         let master = id_of(&self.masters[number])?;
@@ -136,4 +146,11 @@ impl RedisCluster {
 fn id_of(node: &Redis) -> io::Result<String> {
     let said = node.ask("CLUSTER MYID")?;
     Ok(said.lines().nth(1).unwrap_or_default().to_owned())
+}
+
+/// What the masters write to, below the folder of the cluster.
+pub(crate) fn logs() -> Vec<PathBuf> {
+    (0..MASTERS)
+        .map(|number| PathBuf::from(number.to_string()).join(LOG))
+        .collect()
 }

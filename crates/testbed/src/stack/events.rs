@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::service::{self, Service, local};
+use super::start::{self, Service, local};
+use super::stores::Stores;
 use super::{Ended, StackOptions};
 use crate::files::binary;
 use crate::kafka::{self, Kafka, KafkaOptions};
@@ -97,7 +98,7 @@ impl Events {
     pub(super) fn start(
         broker: Broker,
         options: &StackOptions,
-        mysql_url: &str,
+        stores: &Stores,
         keys: &Keys,
     ) -> io::Result<Events> {
         let booking = binary("booking", options.profile)?;
@@ -129,7 +130,10 @@ impl Events {
             service.start(options, |port, _| {
                 vec![
                     ("BOOKING_FORWARD_LISTEN", local(port)),
-                    ("BOOKING_MYSQL_URL", mysql_url.to_owned()),
+                    (
+                        "BOOKING_MYSQL_URL",
+                        stores.mysql_url(usize::from(number - 1)),
+                    ),
                     ("BOOKING_WEBHOOK_URL", url.clone()),
                     (SECRET, keys.webhook.clone()),
                     broker.environment(),
@@ -145,7 +149,7 @@ impl Events {
         })
     }
 
-    /// Starts a part again that ended by itself. The stand-in comes back on another port, so whoever uses it must too.
+    /// Starts a part again that ended by itself. The stand-in comes back on another port, so its clients restart too.
     pub(super) fn revive(&mut self, bookings: &mut [Program]) -> io::Result<Option<Ended>> {
         if let Some(kafka) = &mut self.kafka
             && let Some(ended) = Ended::of(kafka.supervised())
@@ -172,8 +176,8 @@ impl Events {
 
     /// Stops the forwarders in order, then the receiver, then the broker.
     pub(super) fn stop(&mut self) -> io::Result<()> {
-        let mut outcomes = service::stop(&mut self.forwarders);
-        outcomes.extend(service::stop(std::slice::from_mut(&mut self.receiver)));
+        let mut outcomes = start::stop(&mut self.forwarders);
+        outcomes.extend(start::stop(std::slice::from_mut(&mut self.receiver)));
         outcomes.extend(self.kafka.as_mut().map(Kafka::stop));
         outcomes.into_iter().collect()
     }

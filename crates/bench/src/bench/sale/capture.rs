@@ -62,12 +62,13 @@ impl Verb {
 
 /// Runs a verb once and reads what it was.
 pub fn capture(fixture: &mut Fixture, verb: Verb) -> io::Result<Captured> {
-    // With new connections, every statement is prepared once while the log is on.
-    fixture.stack.bookings[0].restart()?;
-    let log = fixture.folder().join("general.log");
-    let run = |statements: &str| fixture.stack.mariadb().execute(statements);
     let mut act = Act::new(fixture)?;
     act.prepare(verb)?;
+    // With new connections every statement is prepared while the log is on: only then are its values written down.
+    fixture.stack.bookings[0].restart()?;
+    act.caller = Caller::of(fixture.booking())?;
+    let log = fixture.folder().join("general.log");
+    let run = |statements: &str| fixture.stack.mariadb().execute(statements);
     run(&format!(
         "SET GLOBAL general_log_file = '{}', log_output = 'FILE', general_log = 1",
         log.display()

@@ -128,6 +128,8 @@ fn literal(text: &[u8]) -> Option<(Literal, &[u8])> {
     if let Some(rest) = text.strip_prefix(b"NULL") {
         return Some((Literal::Null, rest));
     }
+    // An instant is told with its type.
+    let text = text.strip_prefix(b"TIMESTAMP").unwrap_or(text);
     let Some(mut rest) = text.strip_prefix(b"'") else {
         let is_digit = |byte: &u8| byte.is_ascii_digit() || *byte == b'-';
         let end = text.iter().take_while(|byte| is_digit(byte)).count();
@@ -163,18 +165,19 @@ mod tests {
 
     const LOG: &[u8] = b"/usr/sbin/mariadbd, Version: 10.11\nTime\t\t    Id Command\tArgument\n\
         261126 10:00:00\t    12 Query\tBEGIN\n\t\t    13 Query\tBEGIN\n\
-        \t\t    12 Prepare\tUPDATE `a` SET `b` = ? WHERE `c` = ? AND `d` = ?\n\
-        \t\t    12 Execute\tUPDATE `a` SET `b` = 'it\\'s\\0\\n\\\\' WHERE `c` = -7 AND `d` = NULL\n\
+        \t\t    12 Prepare\tUPDATE `a` SET `b` = ? WHERE `c` = ? AND `d` = ? AND `e` = ?\n\
+        \t\t    12 Execute\tUPDATE `a` SET `b` = 'it\\'s\\0\\n\\\\' WHERE `c` = -7 AND `d` = NULL AND `e` = TIMESTAMP'2026-11-26 11:08:00.5'\n\
         \t\t    12 Close stmt\t\n\t\t    13 Query\tCOMMIT\n\t\t    12 Query\tCOMMIT\n";
 
     #[test]
     fn the_longest_transaction_is_read_with_its_values() {
         let read = longest_transaction(LOG).expect("a transaction");
-        let statement = "UPDATE `a` SET `b` = ? WHERE `c` = ? AND `d` = ?".to_owned();
+        let statement = "UPDATE `a` SET `b` = ? WHERE `c` = ? AND `d` = ? AND `e` = ?".to_owned();
         let values = vec![
             Literal::Bytes(b"it's\0\n\\".to_vec()),
             Literal::Number(-7),
             Literal::Null,
+            Literal::Bytes(b"2026-11-26 11:08:00.5".to_vec()),
         ];
         let wanted = [
             Sent::Plain("BEGIN".into()),

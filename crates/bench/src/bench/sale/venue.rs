@@ -141,12 +141,8 @@ fn held_date(fixture: &Fixture, seats: usize) -> io::Result<(Uuid, u32)> {
 }
 
 fn run(fixture: &Fixture, statements: &str) -> io::Result<()> {
-    let database = fixture
-        .stack
-        .mysql_url()
-        .rsplit('/')
-        .next()
-        .unwrap_or_default();
+    let url = fixture.stack.mysql_url();
+    let database = url.rsplit('/').next().unwrap_or_default();
     let script = format!("USE {database}; START TRANSACTION; {statements}; COMMIT");
     fixture.stack.mariadb().execute(&script).map(|_| ())
 }
