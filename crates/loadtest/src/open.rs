@@ -118,7 +118,7 @@ impl Open {
 
 /// Sends each arrival when it is due, until no receiver is left. A thread of its own sleeps to about 0.1 ms; the timer
 /// of an async runtime only to a millisecond, which would be seen in the figures.
-pub(crate) fn send_when_due(start: Instant, arrivals: Arrivals, to: &[UnboundedSender<Duration>]) {
+fn send_when_due(start: Instant, arrivals: Arrivals, to: &[UnboundedSender<Duration>]) {
     for (number, due) in arrivals.enumerate() {
         let wait = due.saturating_sub(start.elapsed());
         if !wait.is_zero() {

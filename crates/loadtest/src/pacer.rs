@@ -9,10 +9,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::Arrivals;
 use crate::chance::Chance;
+use crate::{Arrivals, Class, Fault, Recorder, Step};
 
 /// A call that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +22,43 @@ pub(crate) struct Call {
     pub due: Duration,
     /// Whose it is.
     pub who: usize,
+}
+
+/// Calls that are due, for connections that take one after the other.
+pub(crate) struct Due {
+    pub start: Instant,
+    /// What is due and not sent by then is given up.
+    give_up: Instant,
+    calls: Mutex<UnboundedReceiver<Call>>,
+}
+
+impl Due {
+    /// Those of a run of this length, each with so much time.
+    pub fn new(
+        start: Instant,
+        (length, limit): (Duration, Duration),
+        calls: UnboundedReceiver<Call>,
+    ) -> Self {
+        Self {
+            start,
+            give_up: start + length + limit,
+            calls: Mutex::new(calls),
+        }
+    }
+
+    /// The next one that is not given up: whose it is, and when it was due. None when the run is over.
+    pub async fn next(&self, recorder: &Recorder, step: Step) -> Option<(usize, Instant)> {
+        loop {
+            // The lock is fair: the connection that has been free for longest takes what is due next.
+            let call = self.calls.lock().await.recv().await?;
+            let (due, now) = (self.start + call.due, Instant::now());
+            recorder.late(step, now.duration_since(due));
+            if now <= self.give_up {
+                return Some((call.who, due));
+            }
+            recorder.record(step, Class::Error, Err(Fault::Unsent), due);
+        }
+    }
 }
 
 /// Sends a call at each arrival, for any one of so many pollers.

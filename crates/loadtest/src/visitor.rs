@@ -60,9 +60,10 @@ impl Said {
         self.class == Some(Class::Success)
     }
 
-    /// The body, if it is of this form.
+    /// The body of what was hoped for, if it is of this form.
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_slice(&self.body).ok()
+        let body = self.is_success().then_some(&self.body)?;
+        serde_json::from_slice(body).ok()
     }
 }
 
@@ -133,7 +134,7 @@ impl Visitor {
         let said = self
             .ask(Step::Join, ("POST", &path), None, &body, due)
             .await;
-        let place: Place = said.is_success().then(|| said.read())??;
+        let place: Place = said.read()?;
         place
             .token
             .as_deref()
@@ -166,7 +167,7 @@ impl Visitor {
                 if said.class == Some(Class::Refusal) {
                     self.token.clear();
                 }
-                said.is_success().then(|| said.read()).flatten()
+                said.read()
             };
         }
     }
@@ -187,7 +188,7 @@ impl Visitor {
         let said = self
             .ask(Step::Dates, ("GET", &path), None, "", Instant::now())
             .await;
-        let dates: Dates = said.is_success().then(|| said.read())??;
+        let dates: Dates = said.read()?;
         Some(dates.items.into_iter().map(|date| date.id).collect())
     }
 
@@ -197,7 +198,7 @@ impl Visitor {
         let said = self
             .ask(Step::Seats, ("GET", &path), None, "", Instant::now())
             .await;
-        let seats: Seats = said.is_success().then(|| said.read())??;
+        let seats: Seats = said.read()?;
         Some(seats.items.into_iter().map(|seat| seat.number).collect())
     }
 
@@ -220,7 +221,7 @@ impl Visitor {
                 due,
             )
             .await;
-        let held = said.is_success().then(|| said.read::<Held>()).flatten();
+        let held: Option<Held> = said.read();
         let held = held.map(|held| Held {
             seats: seats.len() as u64,
             ..held
@@ -303,8 +304,23 @@ impl Visitor {
             &headers[..count],
             body.as_bytes(),
         );
-        let recorder = &self.stage.recorder;
-        match self.connection.send(&self.request).await {
+        self.stage
+            .send(&mut self.connection, &self.request, step, due)
+            .await
+    }
+}
+
+impl Stage {
+    /// Sends a request that was due at `due`, and keeps its figures.
+    pub async fn send(
+        &self,
+        connection: &mut Connection,
+        request: &[u8],
+        step: Step,
+        due: Instant,
+    ) -> Said {
+        let recorder = &self.recorder;
+        match connection.send(request).await {
             Ok(answer) => {
                 let class = Class::of(answer.status);
                 recorder.record(step, class, Ok(answer.status), due);

@@ -3,15 +3,13 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use crate::Arrivals;
-use crate::open::send_when_due;
+use crate::pacer;
 use crate::visitor::{Ending, Stage};
 
 /// How visits ended.
@@ -74,16 +72,14 @@ pub async fn run<V>(
 where
     V: Future<Output = Ending> + 'static,
 {
-    let (sender, mut due) = unbounded_channel();
     let (start, mut visitors, mut endings) = (Instant::now(), JoinSet::new(), Endings::default());
-    // Ends by itself when the last is due; a receiver that is gone is no matter to it.
-    thread::spawn(move || send_when_due(start, arrivals, &[sender]));
+    let mut due = pacer::at_rate(start, arrivals, 1, stage.seed);
     let mut number = 0;
-    while let Some(offset) = due.recv().await {
+    while let Some(call) = due.recv().await {
         if stop.get() {
             break;
         }
-        visitors.spawn_local(live(number, start + offset));
+        visitors.spawn_local(live(number, start + call.due));
         number += 1;
         while let Some(ended) = visitors.try_join_next() {
             endings.add(ended.unwrap_or(Ending::Failed));

@@ -3,25 +3,22 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::Mutex;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::check::{self, Check, Kind};
-use crate::open::send_when_due;
+use crate::pacer::{self, Due};
 use crate::progress::Progress;
 use crate::recorder::Step;
 use crate::run::Findings;
 use crate::settings::Settings;
 use crate::shop::{Shop, Trouble};
 use crate::visitor::Stage;
-use crate::{Class, Connection, Fault, Profile};
+use crate::{Connection, Profile};
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// The public status is up to a second old.
@@ -44,9 +41,7 @@ struct Place {
 
 /// What the connections share.
 struct Shared {
-    start: Instant,
-    give_up: Instant,
-    due: Mutex<UnboundedReceiver<Duration>>,
+    due: Due,
     joined: RefCell<Vec<Joined>>,
 }
 
@@ -58,16 +53,13 @@ pub(crate) async fn run(
 ) -> Result<Findings, Trouble> {
     let stage = Stage::new(settings, shop);
     let follow = tokio::task::spawn_local(progress.follow(Rc::clone(&stage)));
-    let (sender, due) = unbounded_channel();
     let start = Instant::now();
+    let arrivals = Profile::burst(settings.users, settings.duration).even();
+    let calls = pacer::at_rate(start, arrivals, 1, settings.seed);
     let shared = Rc::new(Shared {
-        start,
-        give_up: start + settings.duration + LIMIT,
-        due: Mutex::new(due),
+        due: Due::new(start, (settings.duration, LIMIT), calls),
         joined: RefCell::default(),
     });
-    let arrivals = Profile::burst(settings.users, settings.duration).even();
-    thread::spawn(move || send_when_due(start, arrivals, &[sender]));
     let mut connections = JoinSet::new();
     for number in 0..settings.connections {
         connections.spawn_local(join_what_is_due(
@@ -126,47 +118,18 @@ async fn join_what_is_due(stage: Rc<Stage>, number: usize, shared: Rc<Shared>) {
     let path = format!("/api/v1/queues/{}/tokens", stage.shop.queue);
     let mut connection = Connection::new(target.clone(), LIMIT);
     let mut request = Vec::new();
-    loop {
-        let Some(due) = shared.due.lock().await.recv().await else {
-            return;
-        };
-        let (due, asked) = (shared.start + due, Instant::now());
-        stage.recorder.late(Step::Join, asked.duration_since(due));
-        if asked > shared.give_up {
-            stage
-                .recorder
-                .record(Step::Join, Class::Error, Err(Fault::Unsent), due);
-            continue;
-        }
+    while let Some((_, due)) = shared.due.next(&stage.recorder, Step::Join).await {
+        let asked = Instant::now();
         request.clear();
         let body = json!({ "userId": Uuid::new_v4() }).to_string();
         target.request(&mut request, "POST", &path, &[], body.as_bytes());
-        match connection.send(&request).await {
-            Ok(answer) => {
-                let class = Class::of(answer.status);
-                stage
-                    .recorder
-                    .record(Step::Join, class, Ok(answer.status), due);
-                match serde_json::from_slice::<Place>(answer.body) {
-                    Ok(place) if class == Class::Success => {
-                        shared.joined.borrow_mut().push(Joined {
-                            asked,
-                            answered: Instant::now(),
-                            ticket: place.ticket_number,
-                        })
-                    }
-                    _ => stage
-                        .recorder
-                        .error(|| String::from_utf8_lossy(answer.body).into_owned()),
-                }
-            }
-            Err(fault) => {
-                stage
-                    .recorder
-                    .record(Step::Join, Class::Error, Err(fault), due);
-                stage.recorder.error(|| format!("join: {fault}"));
-            }
-        }
+        let said = stage.send(&mut connection, &request, Step::Join, due).await;
+        let joined = said.read::<Place>().map(|place| Joined {
+            asked,
+            answered: Instant::now(),
+            ticket: place.ticket_number,
+        });
+        shared.joined.borrow_mut().extend(joined);
     }
 }
 

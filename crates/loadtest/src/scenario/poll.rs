@@ -10,20 +10,18 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::Mutex;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::check::{self, Check, Kind};
-use crate::pacer::{self, Call};
+use crate::pacer::{self, Call, Due};
 use crate::progress::Progress;
 use crate::recorder::Step;
 use crate::run::Findings;
 use crate::settings::Settings;
 use crate::shop::{Shop, Trouble};
 use crate::visitor::Stage;
-use crate::{Class, Connection, Fault, Profile};
+use crate::{Connection, Profile};
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// Tokens that are kept, 400 bytes each; of a longer line every n-th visitor polls.
@@ -50,11 +48,9 @@ struct Poller {
 /// What the connections share.
 struct Shared {
     pollers: RefCell<Vec<Poller>>,
-    due: Mutex<UnboundedReceiver<Call>>,
+    due: Due,
     /// Where the next call of a poller is told; none at a fixed rate.
     next: Option<Sender<Call>>,
-    start: Instant,
-    give_up: Instant,
     went_up: Cell<u64>,
 }
 
@@ -180,52 +176,23 @@ async fn poll_what_is_due(stage: Rc<Stage>, number: usize, shared: Rc<Shared>) {
     let target = gateways[number % gateways.len()].clone();
     let path = format!("/api/v1/queues/{}/tokens/me", stage.shop.queue);
     let (mut connection, mut request) = (Connection::new(target.clone(), LIMIT), Vec::new());
-    loop {
-        let Some(call) = shared.due.lock().await.recv().await else {
-            return;
-        };
-        let (due, asked) = (shared.start + call.due, Instant::now());
-        stage.recorder.late(Step::Poll, asked.duration_since(due));
-        if asked > shared.give_up {
-            stage
-                .recorder
-                .record(Step::Poll, Class::Error, Err(Fault::Unsent), due);
-            continue;
-        }
+    while let Some((who, due)) = shared.due.next(&stage.recorder, Step::Poll).await {
         request.clear();
         {
             let pollers = shared.pollers.borrow();
-            let headers = [("Authorization", pollers[call.who].bearer.as_str())];
+            let headers = [("Authorization", pollers[who].bearer.as_str())];
             target.request(&mut request, "GET", &path, &headers, b"");
         }
+        let said = stage.send(&mut connection, &request, Step::Poll, due).await;
         let mut pause = Duration::from_secs(1);
-        match connection.send(&request).await {
-            Ok(answer) => {
-                let class = Class::of(answer.status);
-                stage
-                    .recorder
-                    .record(Step::Poll, class, Ok(answer.status), due);
-                match serde_json::from_slice::<Place>(answer.body) {
-                    Ok(place) if class == Class::Success => {
-                        pause = Duration::from_millis(place.poll_after_ms);
-                        shared.heard(call.who, place.position);
-                    }
-                    _ => stage
-                        .recorder
-                        .error(|| String::from_utf8_lossy(answer.body).into_owned()),
-                }
-            }
-            Err(fault) => {
-                stage
-                    .recorder
-                    .record(Step::Poll, Class::Error, Err(fault), due);
-                stage.recorder.error(|| format!("poll: {fault}"));
-            }
+        if let Some(place) = said.read::<Place>() {
+            pause = Duration::from_millis(place.poll_after_ms);
+            shared.heard(who, place.position);
         }
         if let Some(next) = &shared.next {
-            let due = shared.start.elapsed() + pause;
+            let due = shared.due.start.elapsed() + pause;
             // The pacer is gone when the time is over.
-            let _ = next.send(Call { due, who: call.who });
+            let _ = next.send(Call { due, who });
         }
     }
 }
@@ -245,10 +212,8 @@ impl Shared {
         };
         Rc::new(Self {
             pollers: RefCell::new(pollers),
-            due: Mutex::new(due),
+            due: Due::new(start, (length, LIMIT), due),
             next,
-            start,
-            give_up: start + length + LIMIT,
             went_up: Cell::new(0),
         })
     }
