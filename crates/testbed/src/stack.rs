@@ -276,6 +276,17 @@ impl Stack {
         }
     }
 
+    /// The same, to end or restart it.
+    ///
+    /// # Panics
+    /// When it is a cluster.
+    pub fn redis_mut(&mut self) -> &mut Redis {
+        match &mut self.stores.line {
+            Line::Single(redis) => redis,
+            Line::Cluster(..) => panic!("the line is in a cluster"),
+        }
+    }
+
     /// The masters of the line's cluster and their replicas.
     ///
     /// # Panics
