@@ -168,7 +168,8 @@ pub struct Visitor {
 }
 
 impl Visitor {
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    /// A request of this visitor to the gateway.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}{path}", self.gateways[0]);
         self.client.request(method, url).bearer_auth(&self.token)
     }

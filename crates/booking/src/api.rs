@@ -13,6 +13,7 @@ mod edition;
 mod encoded;
 mod errors;
 mod lists;
+mod no_body;
 mod operator;
 mod outbox;
 mod paging;

@@ -71,6 +71,8 @@ pub struct Schedule {
     pub seats_total: u32,
     /// Seats that are free at the instant that was asked for.
     pub seats_available: u32,
+    /// Whether it does not take place.
+    pub is_cancelled: bool,
 }
 
 /// A date to add.
@@ -122,7 +124,7 @@ impl SalesWindow {
     }
 }
 
-type ScheduleRow = (Id, Id, At, At, At, u32);
+type ScheduleRow = (Id, Id, At, At, At, u32, Option<At>);
 
 /// Concerts that are not hidden, newest first. One statement.
 pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<Concert>, DbError> {
@@ -230,6 +232,7 @@ pub fn schedules(
             schedules::sales_open_at,
             schedules::sales_close_at,
             schedules::seats_total,
+            schedules::cancelled_at,
         ))
         .load(conn)?;
     if rows.is_empty() && find(conn, concert_id)?.is_none() {
@@ -244,6 +247,7 @@ pub fn schedules(
         sales_close_at: row.4.0,
         seats_total: row.5,
         seats_available: free.get(&row.0.0).copied().unwrap_or(0),
+        is_cancelled: row.6.is_some(),
     });
     Ok(all
         .filter(|schedule| !available || schedule.is_bookable(now))
@@ -253,7 +257,8 @@ pub fn schedules(
 impl Schedule {
     /// Whether a seat can be reserved at `now`.
     pub fn is_bookable(&self, now: Timestamp) -> bool {
-        self.seats_available > 0 && self.sales_open_at <= now && now < self.sales_close_at
+        let is_open = self.sales_open_at <= now && now < self.sales_close_at;
+        is_open && !self.is_cancelled && self.seats_available > 0
     }
 }
 
@@ -336,6 +341,7 @@ fn planned(concert_id: Uuid, new: &NewSchedule, now: Timestamp) -> Result<Schedu
         sales_close_at,
         seats_total: new.layout.seats_total(),
         seats_available: new.layout.seats_total(),
+        is_cancelled: false,
     })
 }
 

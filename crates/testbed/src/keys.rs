@@ -18,6 +18,8 @@ pub struct Keys {
     pub operator: String,
     /// Signs events for a receiver; `whsec_` and what is base64 too.
     pub webhook: String,
+    /// The same between booking and a payment provider.
+    pub provider: String,
 }
 
 impl Keys {
@@ -49,6 +51,7 @@ impl Keys {
             pass: key("PASS_KEY")?,
             operator: key("OPERATOR_KEY")?,
             webhook: format!("whsec_{}", key("WEBHOOK_KEY")?),
+            provider: format!("whsec_{}", key("PROVIDER_KEY")?),
         })
     }
 }

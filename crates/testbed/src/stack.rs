@@ -3,6 +3,7 @@
 //! Or a part of it: Redis and gateways before a service of somebody else.
 
 mod events;
+mod sandbox;
 mod start;
 mod stores;
 
@@ -44,6 +45,8 @@ pub struct StackOptions<'a> {
     pub first_port: Option<u16>,
     /// Where booking publishes events. With brokers there are a forwarder and a receiver too.
     pub brokers: Brokers,
+    /// Whether a payment provider of a sandbox collects the money of charges, in place of booking them at once.
+    pub sandbox: bool,
     /// Throws away what Redis and MariaDB hold in the folder.
     pub fresh: bool,
     /// Whether that must survive a loss of power, or is only for a test.
@@ -70,6 +73,7 @@ impl StackOptions<'_> {
             upstream: None,
             first_port: None,
             brokers: Brokers::None,
+            sandbox: false,
             fresh: false,
             durable: false,
             profile: Profile::Debug,
@@ -112,6 +116,7 @@ impl StackOptions<'_> {
         let mut all: Vec<_> = (1..=self.gateways.max(1)).map(gateway).collect();
         if self.upstream.is_none() {
             all.extend((1..=self.bookings.max(1)).map(booking));
+            all.extend(self.sandbox.then(sandbox::service));
             if self.brokers != Brokers::None {
                 all.push(events::receiver());
                 all.extend((1..=self.forwarders.max(1)).map(events::forwarder));
@@ -142,6 +147,8 @@ pub struct Stack {
     pub gateways: Vec<Program>,
     /// The seat booking behind them; none before a service of somebody else.
     pub bookings: Vec<Program>,
+    /// Who collects the money of charges, if that is not booking itself.
+    pub sandbox: Option<Program>,
     /// Where events go, if there are brokers.
     pub events: Option<Events>,
     stores: Stores,
@@ -186,10 +193,13 @@ impl Stack {
         let keys = Keys::load_or_make(&folder.join("keys.env"))?;
         let stores = Stores::start(&options)?;
         let broker = Broker::start(&options)?;
+        let sandbox_port = sandbox::port(&options).filter(|_| options.upstream.is_none());
         let bookings = match options.upstream {
             Some(_) => Vec::new(),
-            None => start_bookings(&options, &stores, broker.as_ref(), &keys)?,
+            None => start_bookings(&options, &stores, broker.as_ref(), sandbox_port, &keys)?,
         };
+        let start = |port| sandbox::start(&options, port, &bookings[0].url(), &keys);
+        let sandbox = sandbox_port.map(start).transpose()?;
         let events = match broker {
             Some(broker) => Some(Events::start(broker, &options, &stores, &keys)?),
             None => None,
@@ -223,6 +233,7 @@ impl Stack {
         Ok(Stack {
             gateways,
             bookings,
+            sandbox,
             events,
             stores,
             keys,
@@ -364,7 +375,8 @@ impl Stack {
         if let Some(ended) = self.stores.revive()? {
             return Ok(Some(ended));
         }
-        for program in self.bookings.iter_mut().chain(&mut self.gateways) {
+        let services = self.bookings.iter_mut().chain(&mut self.sandbox);
+        for program in services.chain(&mut self.gateways) {
             if let Some(ended) = Ended::of(program.supervised()) {
                 program.restart()?;
                 return Ok(Some(ended));
@@ -380,6 +392,7 @@ impl Stack {
     pub fn stop(&mut self) -> io::Result<()> {
         let mut outcomes = start::stop(&mut self.gateways);
         outcomes.extend(start::stop(&mut self.bookings));
+        outcomes.extend(start::stop(self.sandbox.as_mut_slice()));
         outcomes.extend(self.events.as_mut().map(Events::stop));
         outcomes.push(self.stores.stop());
         outcomes.into_iter().collect()
@@ -390,6 +403,7 @@ fn start_bookings(
     options: &StackOptions,
     stores: &Stores,
     broker: Option<&Broker>,
+    sandbox_port: Option<u16>,
     keys: &Keys,
 ) -> io::Result<Vec<Program>> {
     let binary = binary("booking", options.profile)?;
@@ -415,6 +429,8 @@ fn start_bookings(
                 ("BOOKING_PASS_KEY", keys.pass.clone()),
             ];
             own.extend(broker.map(Broker::environment));
+            let sandbox = sandbox_port.map(|port| sandbox::environment(port, keys));
+            own.extend(sandbox.into_iter().flatten());
             own
         })
     };

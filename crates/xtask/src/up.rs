@@ -82,8 +82,8 @@ pub struct Up {
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(SERVICES))]
     forwarders: Option<u16>,
     /// The first gateway's port; the first booking has P+1, further gateways P+2 and so on, the forwarder P+51, the
-    /// receiver P+52, further bookings P+53 and so on, further forwarders P+73 and so on; metrics and health are 1000
-    /// above each
+    /// receiver P+52, further bookings P+53 and so on, further forwarders P+73 and so on, the sandbox P+93; metrics and
+    /// health are 1000 above each
     #[arg(long, value_name = "P", default_value_t = 8080, value_parser = value_parser!(u16).range(PORTS))]
     port: u16,
     /// Build and run with optimisation
@@ -102,9 +102,19 @@ pub struct Up {
     /// replicas, and two of each service unless said
     #[arg(long, conflicts_with = "upstream")]
     cluster: bool,
+    /// How wallets are charged: at once, or by a payment provider of a sandbox, which moves no money
+    #[arg(long, value_enum, default_value_t = Charges::Direct)]
+    charges: Charges,
     /// Gateways before a service of your own, with Redis alone: no MariaDB, no booking, no events
     #[arg(long, value_name = "URL", conflicts_with_all = ["bookings", "forwarders", "kafka", "no_kafka"])]
     upstream: Option<String>,
+}
+
+/// Who collects the money of charges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Charges {
+    Direct,
+    Provider,
 }
 
 /// Which broker is started.
@@ -191,6 +201,7 @@ impl Up {
             upstream: self.upstream.clone(),
             first_port: Some(self.port),
             brokers: self.brokers(),
+            sandbox: self.charges == Charges::Provider,
             fresh: self.fresh,
             durable: true,
             profile: if self.release {

@@ -93,6 +93,8 @@ pub struct Schedule {
     /// Free at this moment.
     #[schema(example = 12)]
     seats_available: u32,
+    /// Whether it does not take place; who paid gets the money back.
+    cancelled: bool,
 }
 
 impl From<concert::Schedule> for Schedule {
@@ -104,6 +106,7 @@ impl From<concert::Schedule> for Schedule {
             sales_close_at: schedule.sales_close_at,
             seats_total: schedule.seats_total,
             seats_available: schedule.seats_available,
+            cancelled: schedule.is_cancelled,
         }
     }
 }

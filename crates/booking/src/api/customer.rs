@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::no_body::NoBody;
 use super::operator::{Operator, right};
 use super::payments::{Refund, refunded};
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
@@ -116,12 +117,14 @@ pub async fn reservations(
     params(("paymentId" = Uuid, Path), RequiredKeyHeader),
     responses((status = 201, description = "The money is in the customer's wallet.", body = Refund,
         headers(("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
-    extensions(("x-access" = json!("operator")), ("x-codes" = json!(["PAYMENT_NOT_FOUND", "ALREADY_REFUNDED"]))))]
+    extensions(("x-access" = json!("operator")), ("x-codes" = json!(["PAYMENT_NOT_FOUND", "ALREADY_REFUNDED",
+        "BODY_MALFORMED", "BODY_INVALID", "BODY_TOO_LARGE"]))))]
 pub async fn refund(
     app: Data<Booking>,
     operator: Operator<right::Desk>,
     key: RequiredKey,
     id: Path<Uuid>,
+    _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let id = *id;
     let look = move |conn: &mut _| payment::any(conn, id);

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::admin::storable;
 use super::edition::{IfMatch, IfMatchHeader, given};
+use super::no_body::NoBody;
 use super::operator::{Operator, right};
 use super::{answer, paging};
 use crate::Booking;
@@ -394,7 +395,8 @@ pub async fn edit_date(
 #[utoipa::path(delete, path = "/api/v1/admin/schedules/{scheduleId}", operation_id = "removeSchedule", tag = "admin",
     params(("scheduleId" = Uuid, Path), IfMatchHeader),
     responses((status = 204, description = "It is gone.")),
-    extensions(("x-access" = json!("operator")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND", "SEATS_SOLD"]))))]
+    extensions(("x-access" = json!("operator")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND", "SEATS_SOLD",
+        "SCHEDULE_CANCELLED"]))))]
 pub async fn remove_date(
     app: Data<Booking>,
     operator: Operator<right::Sale>,
@@ -414,11 +416,13 @@ pub async fn remove_date(
     params(("scheduleId" = Uuid, Path)),
     responses((status = 200, description = "The date as it is now.", body = AdminSchedule,
         headers(("ETag" = String, description = "Strong.")))),
-    extensions(("x-access" = json!("operator")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND"]))))]
+    extensions(("x-access" = json!("operator")),
+        ("x-codes" = json!(["SCHEDULE_NOT_FOUND", "BODY_MALFORMED", "BODY_INVALID", "BODY_TOO_LARGE"]))))]
 pub async fn close(
     app: Data<Booking>,
     operator: Operator<right::Sale>,
     id: Path<Uuid>,
+    _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let (id, now, name) = (*id, app.clock.now(), operator.name);
     let close = move |tx: &mut Tx| programme::close(tx, id, Actor::Operator(&name), now);

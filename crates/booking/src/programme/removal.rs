@@ -11,10 +11,11 @@ use super::{Expected, ProgrammeError, is_anybodys, locked_concert, locked_date};
 use crate::audit::{Action, Actor, Entity};
 use crate::db::{At, DbError, Id, Tx};
 use crate::reservation::ReservationState;
-use crate::schema::{buyers, concerts, reservations, schedules, seats};
+use crate::schema::{buyers, concerts, reservations, schedules, seats, waitlist_entries};
 use crate::seat::SeatState;
 
-/// Removes a date with its seats, of which nobody holds or ever bought one. Seven statements.
+/// Removes a date with its seats, of which nobody holds or ever bought one; nor a cancelled one. Eight
+/// statements.
 ///
 /// Its seats are locked before they are looked at: a buyer who was faster is seen, and one who comes later finds none.
 pub fn remove_date(
@@ -27,6 +28,10 @@ pub fn remove_date(
     let date = locked_date(tx, id)?;
     if !expected.allows(date.version) {
         return Err(ProgrammeError::VersionMismatch(date.version));
+    }
+    // What was cancelled stays on record.
+    if date.cancelled_at.is_some() {
+        return Err(ProgrammeError::Cancelled);
     }
     diesel::delete(buyers::table.filter(buyers::schedule_id.eq(Id(id)))).execute(tx)?;
     let states: Vec<(SeatState, Option<At>)> = seats::table
@@ -41,6 +46,8 @@ pub fn remove_date(
     if taken || was_sold(tx, id)? {
         return Err(ProgrammeError::Sold);
     }
+    let waiting = waitlist_entries::table.filter(waitlist_entries::schedule_id.eq(Id(id)));
+    diesel::delete(waiting).execute(tx)?;
     diesel::delete(seats::table.filter(seats::schedule_id.eq(Id(id)))).execute(tx)?;
     diesel::delete(schedules::table.find(Id(id))).execute(tx)?;
     let detail = Map::from_iter([("concertId".to_owned(), json!(date.concert_id))]);

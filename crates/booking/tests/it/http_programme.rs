@@ -1,10 +1,14 @@
 //! Concerts and dates that operators change while they are on sale.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::test_app::{Answer, Caller, TestApp, answer};
+
+const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn patch(caller: &Caller<'_>, path: &str, tag: Option<&str>, body: &Value) -> Answer {
     let mut request = caller.request(Method::PATCH, path).json(body);
@@ -285,7 +289,7 @@ async fn the_gateway_is_told_how_many_seats_are_left_behind_a_queue() {
     assert_eq!(left().await.as_deref(), Some("48"));
     visitor.hold(&[3]).await;
     assert_eq!(left().await.as_deref(), Some("48"), "for a moment");
-    app.clock.advance(std::time::Duration::from_secs(6));
+    app.clock.advance(Duration::from_secs(6));
     assert_eq!(left().await.as_deref(), Some("47"));
 }
 
@@ -313,4 +317,59 @@ async fn a_date_may_allow_a_visitor_more_seats_or_fewer_than_the_service_does() 
         let refused = patch(&operator, &path, None, &json!({ "maxSeatsPerUser": odd })).await;
         assert_eq!(refused.refusal(), (422, "BODY_INVALID"), "{odd}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_date_is_shown_as_such_with_its_progress_and_stays_on_record() {
+    let app = TestApp::open().await;
+    let (operator, visitor) = (app.operator(), app.visitor());
+    visitor.buy(&[1, 2]).await;
+    let path = format!("{}/cancellation", date_path(&app));
+    assert_eq!(
+        operator.get(&path).await.refusal(),
+        (404, "CANCELLATION_NOT_FOUND")
+    );
+    let storm = json!({ "reason": "Storm" });
+    let cancelled = operator.post(&path, &storm).await;
+    assert_eq!(
+        (cancelled.status, &cancelled.body["state"]),
+        (202, &json!("running")),
+        "{cancelled:?}"
+    );
+    let progress = testbed::eventually(DEADLINE, "the money", async || {
+        let progress = operator.get(&path).await.body;
+        (progress["state"] == "done").then_some(progress)
+    })
+    .await;
+    assert_eq!(
+        (
+            &progress["done"]["paymentsRefunded"],
+            &progress["done"]["amountRefunded"]
+        ),
+        (&json!(1), &json!(300_000))
+    );
+    assert_eq!(progress["left"], json!({ "holds": 0, "payments": 0 }));
+    assert_eq!(progress["requestedBy"], "operator:tests");
+    assert_eq!(operator.post(&path, &storm).await.body["state"], "done");
+    assert_eq!(visitor.balance().await, 1_000_000);
+    let dates = visitor.get(&dates_path(&app)).await.body;
+    assert_eq!(
+        (
+            &dates["items"][0]["cancelled"],
+            &dates["items"][0]["seatsAvailable"]
+        ),
+        (&json!(true), &json!(0))
+    );
+    assert_eq!(
+        app.visitor().reserve(&[9]).await.refusal(),
+        (409, "SALES_CLOSED")
+    );
+    assert_eq!(
+        operator.delete(&date_path(&app)).await.refusal(),
+        (409, "SCHEDULE_CANCELLED")
+    );
+    let closing = format!("{}/closing", date_path(&app));
+    let odd = operator.post(&closing, &json!({ "now": true })).await;
+    assert_eq!(odd.refusal(), (422, "BODY_INVALID"));
+    app.fixture.reconciled().await;
 }

@@ -1,0 +1,111 @@
+//! The waiting list with two instances that offer at the same moment, and users who join and leave meanwhile.
+
+use booking::waitlist::{self, Join, WaitlistError};
+use chassis::time::Clock;
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use crate::fixture::{Fixture, all_at_once, queue};
+
+const HOLD: TimeDelta = TimeDelta::minutes(10);
+
+async fn join(fixture: &Fixture, turn: usize, user_id: Uuid) -> Result<Uuid, WaitlistError> {
+    let wish = Join {
+        user_id,
+        schedule_id: fixture.schedule_id,
+        count: 1,
+        grade: None,
+        queue: queue("main"),
+    };
+    let (limits, clock) = (fixture.limits, Clock::stopped_at(fixture.now));
+    let joined = fixture
+        .db(turn)
+        .transaction(move |tx| waitlist::join(tx, &wish, &limits, &clock));
+    joined.await.map(|waiting| waiting.entry.id)
+}
+
+/// One step; whom it offered seats.
+async fn offer(fixture: &Fixture, turn: usize) -> Vec<Uuid> {
+    let (id, limits) = (fixture.schedule_id, fixture.limits);
+    let clock = Clock::stopped_at(fixture.now);
+    let offered = fixture
+        .db(turn)
+        .transaction(move |tx| waitlist::offer(tx, id, &limits, HOLD, &clock))
+        .await
+        .expect("a step ends well");
+    let held = offered.reservations.into_iter();
+    held.map(|reservation| reservation.user_id).collect()
+}
+
+/// A house whose fifty seats are sold, two by two. Returns the payments.
+async fn sold_out(fixture: &Fixture) -> Vec<booking::payment::Payment> {
+    let mut payments = Vec::new();
+    for seat in (1..=50).step_by(2) {
+        payments.push(fixture.paid(&[seat, seat + 1]).await.1);
+    }
+    payments
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn steps_of_two_instances_offer_each_seat_once_and_to_the_first_who_wait() {
+    let fixture = Fixture::open().await;
+    let payments = sold_out(&fixture).await;
+    let mut waiting = Vec::new();
+    for turn in 0..10 {
+        let user = Uuid::new_v4();
+        join(&fixture, turn, user).await.expect("a place");
+        waiting.push(user);
+    }
+    let acts = (0..16).map(|turn| {
+        let (fixture, payment) = (fixture.clone(), payments.get(turn / 4).cloned());
+        async move {
+            if let (0, Some(payment)) = (turn % 4, payment) {
+                fixture
+                    .refund(turn, &payment, fixture.now)
+                    .await
+                    .expect("a refund");
+            }
+            let stranger = fixture.wish(Uuid::new_v4(), &[(turn % 8) as i64 + 1]);
+            let past = fixture.try_reserve(turn, stranger, fixture.now).await;
+            assert!(past.is_err(), "somebody bought past the list");
+            offer(&fixture, turn).await
+        }
+    });
+    let mut served: Vec<Uuid> = all_at_once(acts).await.into_iter().flatten().collect();
+    served.extend(offer(&fixture, 0).await);
+    let (mut served, mut first) = (served, waiting[..8].to_vec());
+    served.sort_unstable();
+    first.sort_unstable();
+    assert_eq!(
+        served, first,
+        "eight seats came back, so the first eight have one each"
+    );
+    assert_eq!(fixture.number("SELECT waiting FROM schedules").await, 2);
+    fixture.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_twenty_equal_wishes_of_a_user_one_place_comes_and_leaving_twice_is_one() {
+    let fixture = Fixture::open().await;
+    sold_out(&fixture).await;
+    let user = Uuid::new_v4();
+    let joins = (0..20).map(|turn| {
+        let fixture = fixture.clone();
+        async move { join(&fixture, turn, user).await.expect("a place") }
+    });
+    let places = all_at_once(joins).await;
+    assert!(places.iter().all(|id| *id == places[0]), "{places:?}");
+    assert_eq!(fixture.number("SELECT waiting FROM schedules").await, 1);
+    let leaves = (0..10).map(|turn| {
+        let (fixture, id) = (fixture.clone(), places[0]);
+        async move {
+            let leave = move |tx: &mut _| waitlist::leave(tx, user, id);
+            fixture.db(turn).transaction(leave).await
+        }
+    });
+    for left in all_at_once(leaves).await {
+        left.expect("leaving is always fine");
+    }
+    assert_eq!(fixture.number("SELECT waiting FROM schedules").await, 0);
+    fixture.reconciled().await;
+}
