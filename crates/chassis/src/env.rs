@@ -94,16 +94,38 @@ impl<'a> Env<'a> {
         self.parse(name, &text, false)
     }
 
+    /// A value that must be set. `None` means that a mistake was noted.
+    pub fn required<T>(&mut self, name: &'static str, help: &'static str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        self.required_value(name, help, true)
+    }
+
     /// A secret that must be set. `None` means that a mistake was noted.
     pub fn secret<T>(&mut self, name: &'static str, help: &'static str) -> Option<T>
     where
         T: FromStr,
         T::Err: Display,
     {
+        self.required_value(name, help, false)
+    }
+
+    fn required_value<T>(&mut self, name: &'static str, help: &'static str, show: bool) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
         self.declare(name, None, true, help);
         let mistakes = self.mistakes.len();
-        match self.secret_value(name) {
-            Some(text) => self.parse(name, &text, false),
+        let value = if show {
+            self.value(name)
+        } else {
+            self.secret_value(name)
+        };
+        match value {
+            Some(text) => self.parse(name, &text, show),
             None => {
                 if self.mistakes.len() == mistakes {
                     self.mistakes.push(format!("{name} must be set. {help}"));

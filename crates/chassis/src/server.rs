@@ -74,8 +74,9 @@ pub fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, Star
 /// A client who takes nothing of what was sent to them for so long is gone, or as good as gone.
 const UNREAD_AT_MOST: Duration = Duration::from_secs(30);
 
-/// Longest head of a request, in bytes: as usual servers have it.
-const LONGEST_HEAD: usize = 16 * 1024;
+/// Longest head of a request, in bytes: twice what usual servers have, so that a browser may carry fifty
+/// signed cookies.
+const LONGEST_HEAD: usize = 32 * 1024;
 /// `: ` and the line's end.
 const FIELD_ENDS: usize = 4;
 
@@ -354,7 +355,7 @@ mod tests {
                 .default_service(web::to(async || "here")),
         )
         .await;
-        for (length, status) in [(15_000, 200), (17_000, 431)] {
+        for (length, status) in [(31_000, 200), (33_000, 431)] {
             let long = "x".repeat(length);
             let header = test::TestRequest::get().insert_header(("x-long", long.clone()));
             let path = test::TestRequest::with_uri(&format!("/?{long}"));
