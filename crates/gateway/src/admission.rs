@@ -9,21 +9,23 @@ use std::sync::Arc;
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, web};
 use chassis::logging::RoutePattern;
 use chassis::problem::{self, Problem};
+use chassis::time::rfc3339;
 
-use crate::Gateway;
 use crate::access::{Level, PathInvalid, Readings};
 use crate::api::place::Place;
 use crate::api::{navigation, waiting};
 use crate::credential::{self, Shown};
-use crate::proxy::upstream::Upstream;
-use crate::queue::{Queue, QueueError, Standing, Ticket, UserId};
+use crate::operator::{self, Right};
+use crate::proxy::{self, upstream::Upstream};
+use crate::queue::{Queue, QueueError, QueueId, Standing, Ticket, UserId};
 use crate::token::{self, VisitState};
+use crate::{FreshToken, Gateway};
 
 /// What the proxy needs to know of a request that may pass.
 #[derive(Clone)]
@@ -36,13 +38,49 @@ pub struct Passage {
     pub is_bearer_spent: bool,
     /// The visit that an answer may end.
     pub visit: Option<(Queue, Ticket)>,
+    /// A token in place of the one whose visit is over.
+    renewed: Option<FreshToken>,
 }
+
+/// A token in place of the one that was shown, and until when it is good.
+const RENEWED: HeaderName = HeaderName::from_static("x-usher-token");
+const RENEWED_UNTIL: HeaderName = HeaderName::from_static("x-usher-token-expires");
 
 /// Whose request it is, as was proven.
 struct Proven {
     pass: String,
+    renewed: Option<FreshToken>,
     by_bearer: bool,
     visit: Option<(Queue, Ticket)>,
+}
+
+/// Middleware around everything: takes back the cookies that are of no use any more, with the refusal
+/// that shows it. A visit that is over is no reason: its token still proves who one is.
+pub async fn clear_dead_cookies<B: MessageBody + 'static>(
+    app: web::Data<Gateway>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let mut answer = next.call(request).await?;
+    if !answer.status().is_client_error() {
+        return Ok(answer);
+    }
+    for (queue, token) in credential::cookies(answer.request()) {
+        if is_dead(&app, &queue, &token).await {
+            let removal = credential::no_cookie(&queue, app.cookie);
+            answer.headers_mut().append(header::SET_COOKIE, removal);
+        }
+    }
+    Ok(answer)
+}
+
+/// Whether a cookie proves nothing: its token is forged or past its time, or its queue is gone.
+async fn is_dead(app: &Gateway, queue: &QueueId, token: &str) -> bool {
+    let is_good = |claims: token::Claims| claims.queue == *queue;
+    if !app.tokens.verify(token, app.clock.now()).is_ok_and(is_good) {
+        return true;
+    }
+    matches!(app.queues.open(queue).await, Err(QueueError::Unknown))
 }
 
 /// Middleware around the proxy: lets a request pass or refuses it.
@@ -59,8 +97,12 @@ pub async fn gate<B: MessageBody + 'static>(
     };
     match decided {
         Ok(passage) => {
+            let renewed = passage.renewed.clone();
             request.extensions_mut().insert(passage);
             let mut answer = next.call(request).await?;
+            if let Some(renewed) = renewed {
+                renew(answer.headers_mut(), renewed);
+            }
             for cookie in cookies {
                 answer.headers_mut().append(header::SET_COOKIE, cookie);
             }
@@ -68,6 +110,18 @@ pub async fn gate<B: MessageBody + 'static>(
         }
         Err(refusal) => Ok(Box::pin(refuse(&app, request, refusal, &cookies)).await),
     }
+}
+
+/// Gives a token in place of the one that was shown: as a header, for whoever sends bearers, and as the
+/// cookie.
+fn renew(headers: &mut HeaderMap, token: FreshToken) {
+    let until = rfc3339(token.expires_at);
+    for (name, value) in [(RENEWED, token.text), (RENEWED_UNTIL, until)] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    headers.append(header::SET_COOKIE, token.cookie);
 }
 
 /// A browser that has no place gets one; with room inside it passes at once, as that visitor.
@@ -129,12 +183,15 @@ async fn decide(app: &Gateway, request: &HttpRequest) -> Result<Passage, Problem
     };
     let by_bearer = proven.as_ref().is_some_and(|it| it.by_bearer);
     let is_ours = || credential::bearer(request).is_some_and(|bearer| app.knows(bearer));
-    let (pass, visit) = proven.map_or((None, None), |it| (Some(it.pass), it.visit));
+    let (pass, visit, renewed) = proven.map_or((None, None, None), |it| {
+        (Some(it.pass), it.visit, it.renewed)
+    });
     Ok(Passage {
         upstream: Arc::clone(&app.upstream),
         pass,
         is_bearer_spent: by_bearer || is_ours(),
         visit,
+        renewed,
     })
 }
 
@@ -146,8 +203,19 @@ fn method_refused() -> Problem {
     )
 }
 
-/// The name of the operator who asks; a handler that takes it is for operators alone.
-pub struct Operator(pub String);
+/// The operator who asks; a handler that takes it is for operators alone.
+pub struct Operator(operator::Operator);
+
+impl Operator {
+    /// The operator's name, if the key is good for this. A refusal is told in the log, by name.
+    pub fn with(&self, right: Right) -> Result<&str, Problem> {
+        let name = self.0.name.as_str();
+        self.0.allowed(right).inspect_err(|refusal| {
+            log::warn!("operator {name} was refused: {refusal}: {right:?}");
+        })?;
+        Ok(name)
+    }
+}
 
 impl FromRequest for Operator {
     type Error = Problem;
@@ -156,33 +224,49 @@ impl FromRequest for Operator {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let app = request.app_data::<web::Data<Gateway>>();
         ready(match app {
-            Some(app) => operator(app, request).map(|name| Self(name.to_owned())),
+            Some(app) => operator(app, request).map(|operator| Self(operator.clone())),
             None => Err(Problem::internal("the application has no state")),
         })
     }
 }
 
-fn operator<'a>(app: &'a Gateway, request: &HttpRequest) -> Result<&'a str, Problem> {
-    credential::bearer(request)
-        .and_then(|key| app.operators.name_of(key))
-        .ok_or_else(|| {
-            Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "OPERATOR_KEY_INVALID",
-                "This route needs an operator's key as Authorization: Bearer.",
-            )
-        })
+/// The operator whose key was shown. A source that showed many wrong ones is not listened to for a
+/// while, right or wrong, so nobody finds a key by trying.
+fn operator<'a>(
+    app: &'a Gateway,
+    request: &HttpRequest,
+) -> Result<&'a operator::Operator, Problem> {
+    let Some(key) = credential::bearer(request) else {
+        return Err(no_operator_key());
+    };
+    let (source, now) = (proxy::source(request, app.trusted_hops), app.clock.now());
+    if let Some(source) = source {
+        app.limits.wrong_keys.check(&source, now)?;
+    }
+    if let Some(operator) = app.operators.find(key) {
+        return Ok(operator);
+    }
+    app.trust_metrics.wrong_keys.inc();
+    log::warn!("a wrong operator key came from {source:?}");
+    if let Some(source) = source {
+        app.limits.wrong_keys.take(source, now)?;
+    }
+    Err(no_operator_key())
+}
+
+fn no_operator_key() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "OPERATOR_KEY_INVALID",
+        "This route needs an operator's key as Authorization: Bearer.",
+    )
 }
 
 fn operator_passes(app: &Gateway, request: &HttpRequest) -> Result<Proven, Problem> {
-    let name = operator(app, request)?;
+    let operator = operator(app, request)?;
     Ok(Proven {
-        pass: app.pass(
-            &format!("operator:{name}"),
-            "",
-            token::Level::Operator,
-            None,
-        ),
+        pass: app.passes.mint_operator(operator, app.clock.now()),
+        renewed: None,
         by_bearer: true,
         visit: None,
     })
@@ -211,8 +295,15 @@ fn worse(before: Option<Problem>, now: Problem) -> Problem {
 }
 
 async fn visit_inside(app: &Gateway, shown: &Shown) -> Result<Proven, Problem> {
-    let claims = app.tokens.verify(&shown.token, app.clock.now())?;
+    let now = app.clock.now();
+    let claims = app.tokens.verify(&shown.token, now)?;
+    if claims.over {
+        return Err(QueueError::Over.into());
+    }
     let ticket = claims.ticket();
+    app.limits
+        .requests
+        .take((ticket.user, ticket.number), now)?;
     let queue = app.queue(&claims.queue).await?;
     let visit = app.visits.pass(&queue, ticket, true).await?;
     match visit.standing {
@@ -223,6 +314,7 @@ async fn visit_inside(app: &Gateway, shown: &Shown) -> Result<Proven, Problem> {
                 token::Level::Active,
                 Some(VisitState::Active),
             ),
+            renewed: None,
             by_bearer: shown.is_bearer,
             visit: Some((queue, ticket)),
         }),
@@ -263,6 +355,7 @@ async fn owner(app: &Gateway, shown: &Shown) -> Result<Proven, Problem> {
     let level = token::Level::Token;
     Ok(Proven {
         pass: app.pass(&ticket.user.to_string(), queue, level, Some(state)),
+        renewed: (state == VisitState::Over).then(|| app.renewed(&claims)),
         by_bearer: shown.is_bearer,
         visit,
     })
@@ -274,6 +367,9 @@ async fn state_of(
     app: &Gateway,
     claims: &token::Claims,
 ) -> Result<(VisitState, Option<(Queue, Ticket)>), QueueError> {
+    if claims.over {
+        return Ok((VisitState::Over, None));
+    }
     let ticket = claims.ticket();
     let queue = match app.queue(&claims.queue).await {
         Ok(queue) => queue,
@@ -301,6 +397,7 @@ fn known_elsewhere(app: &Gateway, user: UserId) -> Result<Proven, Problem> {
     let (sub, level) = (user.to_string(), token::Level::Token);
     Ok(Proven {
         pass: app.pass(&sub, "", level, Some(VisitState::Over)),
+        renewed: None,
         by_bearer: true,
         visit: None,
     })

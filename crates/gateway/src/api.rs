@@ -2,12 +2,14 @@
 
 mod errors;
 mod events;
+mod fairness;
+mod join_checks;
 mod lottery;
 pub mod navigation;
-mod newcomer;
 mod origin;
 mod pages;
 pub mod place;
+mod policy;
 mod queues;
 mod tokens;
 pub mod waiting;
@@ -54,11 +56,13 @@ pub fn routes(app: &mut ServiceConfig) {
                 .service(
                     at("")
                         .get(queues::status)
-                        .put(queues::change)
-                        .delete(queues::remove)
+                        .put(policy::change)
+                        .delete(policy::remove)
                         .done(),
                 )
-                .service(at("/audit").get(queues::audit).done())
+                .service(at("/audit").get(policy::audit).done())
+                .service(at("/policy").get(policy::policy).done())
+                .service(at("/fairness").get(fairness::fairness).done())
                 .service(at("/lottery").get(lottery::drawn).done())
                 .service(at("/tokens").post(tokens::issue).done())
                 .service(
@@ -90,7 +94,8 @@ pub fn routes(app: &mut ServiceConfig) {
     ),
     paths(
         tokens::issue, tokens::poll, tokens::leave, pages::leave, events::watch,
-        queues::list, queues::status, lottery::drawn, queues::change, queues::remove, queues::audit,
+        queues::list, queues::status, fairness::fairness, lottery::drawn,
+        policy::policy, policy::change, policy::remove, policy::audit,
     ),
     tags(
         (name = "visitor", description = "Join the line, look at one's place, leave."),

@@ -1,6 +1,7 @@
 //! Owns the configuration of the gateway: every `GATEWAY_` variable, its unit, range and default.
 
-mod newcomer;
+mod join_checks;
+mod limits;
 mod pages;
 mod proxy;
 mod queue_file;
@@ -18,7 +19,8 @@ use crate::credential::{CookieRules, SameSite};
 use crate::operator::Operators;
 use crate::token::{KeyRing, PassKey};
 
-pub use newcomer::Newcomer;
+pub use join_checks::{Identification, JoinChecks};
+pub use limits::VisitLimits;
 pub use pages::{LoginUrl, Pages, QueueingStatus};
 pub use proxy::Proxy;
 pub use queue_file::{QueueFile, QueueFileInvalid};
@@ -53,7 +55,9 @@ pub struct Config {
     /// `GATEWAY_RECOVERY_S`: how long nobody is admitted after the store was lost.
     pub recovery: Duration,
     /// What is asked of those who join.
-    pub newcomer: Newcomer,
+    pub join_checks: JoinChecks,
+    /// How often one visit may ask.
+    pub visit_limits: VisitLimits,
     /// What browsers see.
     pub pages: Pages,
     /// Who is believed, and how.
@@ -114,7 +118,8 @@ impl Config {
             .unwrap_or_default();
         let recovery = seconds(env, "GATEWAY_RECOVERY_S", "30", RECOVERY_HELP);
         let streams = count(env, "GATEWAY_STREAMS", "20000", STREAMS_HELP);
-        let newcomer = Newcomer::read(env);
+        let join_checks = JoinChecks::read(env);
+        let visit_limits = VisitLimits::read(env);
         let pages = Pages::read(env);
         let trust = Trust::read(env);
         let proxy = Proxy::read(env);
@@ -127,9 +132,10 @@ impl Config {
             queues,
             streams,
             recovery,
-            newcomer,
+            visit_limits,
             pages,
             // Only here, so that every variable is declared even when a key is missing.
+            join_checks: join_checks?,
             trust: trust?,
             proxy,
             process,
@@ -156,10 +162,7 @@ impl Trust {
             "must be from 1 to 172800",
         );
         let operators = env
-            .optional_secret(
-                "GATEWAY_OPERATOR_KEYS",
-                "Who may steer: name:key or name:sha256=HASH of the key, apart by commas. Without it nobody may.",
-            )
+            .optional_secret("GATEWAY_OPERATOR_KEYS", OPERATORS_HELP)
             .unwrap_or_default();
         let cors_origins = env.or(
             "GATEWAY_CORS_ORIGINS",
@@ -227,6 +230,9 @@ impl Process {
 const LONGEST_TOKEN_S: u64 = 172_800;
 const TOKEN_KEYS_HELP: &str = "Keys of visitors' tokens: id:secret[,id:secret], secrets in base64url of at least\n\
      32 bytes (`openssl rand -base64 32 | tr '+/' '-_'`). The first signs, all verify.";
+const OPERATORS_HELP: &str = "Who may steer: name:key or name:sha256=HASH of the key, apart by commas. Without it\n\
+     nobody may. Behind it stand the rights of the key, as in name:key:read+queue, out of read,\n\
+     queue, sale, desk and money; without them it has all.";
 const QUEUES_HELP: &str = "A TOML file with a table for each queue that exists from the start, its fields those\n\
      of PUT /api/v1/queues/{queue}. Without it there is one queue, main. What an operator\n\
      changed later stays changed.";
@@ -323,6 +329,7 @@ mod tests {
             _ if asked == name => Some(value.to_owned()),
             "GATEWAY_TOKEN_KEYS" => Some(keys.clone()),
             "GATEWAY_PASS_KEY" => Some(KEY.to_owned()),
+            "GATEWAY_IDENTITY" => Some("open".to_owned()),
             _ => None,
         };
         let mut env = Env::new(&lookup);
@@ -331,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn with_its_two_secrets_alone_the_gateway_can_start() {
+    fn with_its_two_secrets_and_an_identity_the_gateway_can_start() {
         assert_eq!(told("GATEWAY_LISTEN", "127.0.0.1:0"), None);
     }
 
@@ -373,7 +380,14 @@ mod tests {
             ("GATEWAY_JWKS", "/nowhere/jwks.json"),
             ("GATEWAY_JWKS", "https://"),
             ("GATEWAY_ISSUE_PER_MINUTE", "-1"),
-            ("GATEWAY_POW_BITS", "25"),
+            ("GATEWAY_POW_BITS", "22"),
+            ("GATEWAY_CHALLENGE_VERIFY_URL", "somewhere"),
+            ("GATEWAY_CHALLENGE_VERIFY_URL", "ftp://verifier"),
+            ("GATEWAY_CHALLENGE_VERIFY_URL", "https://verifier"),
+            ("GATEWAY_CHALLENGE_UNREACHABLE", "ajar"),
+            ("GATEWAY_CHALLENGE_TIMEOUT_MS", "0"),
+            ("GATEWAY_VISIT_POLLS_PER_S", "-1"),
+            ("GATEWAY_VISIT_REQUESTS_PER_S", "x"),
             ("GATEWAY_START_WAIT_S", "x"),
             ("GATEWAY_WORKERS", "x"),
             ("GATEWAY_DRAIN_S", "x"),
@@ -382,6 +396,21 @@ mod tests {
         ] {
             let told = told(name, value).unwrap_or_default();
             assert!(told.contains(name), "{name}={value}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn without_an_identity_the_gateway_does_not_start_and_says_which_there_are() {
+        let lookup = |asked: &str| match asked {
+            "GATEWAY_TOKEN_KEYS" => Some(format!("k1:{KEY}")),
+            "GATEWAY_PASS_KEY" => Some(KEY.to_owned()),
+            _ => None,
+        };
+        let mut env = Env::new(&lookup);
+        assert!(Config::read(&mut env).is_none());
+        let told = env.finish().expect_err("it must be set").to_string();
+        for word in ["GATEWAY_IDENTITY", "jwt", "anonymous", "open"] {
+            assert!(told.contains(word), "{told}");
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::cookie::Cookie;
@@ -146,9 +147,16 @@ fn tokens(request: &HttpRequest) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// `Set-Cookie` with a token of `queue`.
-pub fn cookie(queue: &QueueId, token: &str, rules: CookieRules) -> HeaderValue {
-    set_cookie(&format!("{COOKIE}{queue}"), token, rules, "; HttpOnly")
+/// The queues that a request shows cookies of, with their tokens. What is no name of a queue is left out.
+pub fn cookies(request: &HttpRequest) -> Vec<(QueueId, String)> {
+    let named = |(queue, token): (&str, &str)| Some((queue.parse().ok()?, token.to_owned()));
+    tokens(request).filter_map(named).collect()
+}
+
+/// `Set-Cookie` with a token of `queue`, kept for as long as the token is good.
+pub fn cookie(queue: &QueueId, token: &str, ttl: Duration, rules: CookieRules) -> HeaderValue {
+    let more = format!("; HttpOnly; Max-Age={}", ttl.as_secs());
+    set_cookie(&format!("{COOKIE}{queue}"), token, rules, &more)
 }
 
 /// `Set-Cookie` that takes it back.
@@ -184,6 +192,8 @@ fn set_cookie(name: &str, value: &str, rules: CookieRules, more: &str) -> Header
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
+
+    use std::time::Duration;
 
     use super::{CookieRules, SameSite, all, bearer, cookie, for_queue, no_cookie, without_tokens};
 
@@ -237,19 +247,20 @@ mod tests {
     #[test]
     fn a_script_cannot_read_the_cookie() {
         let queue = "main".parse().expect("a name");
+        let minute = Duration::from_secs(60);
         let mut rules = CookieRules {
             is_secure: false,
             same_site: SameSite::Lax,
         };
         assert_eq!(
-            cookie(&queue, "t", rules),
-            "usher_token_main=t; Path=/; SameSite=Lax; HttpOnly"
+            cookie(&queue, "t", minute, rules),
+            "usher_token_main=t; Path=/; SameSite=Lax; HttpOnly; Max-Age=60"
         );
         rules.is_secure = true;
         rules.same_site = SameSite::None;
         assert_eq!(
-            cookie(&queue, "t", rules),
-            "usher_token_main=t; Path=/; SameSite=None; Partitioned; Secure; HttpOnly"
+            cookie(&queue, "t", minute, rules),
+            "usher_token_main=t; Path=/; SameSite=None; Partitioned; Secure; HttpOnly; Max-Age=60"
         );
         let gone = no_cookie(&queue, rules);
         assert!(gone.to_str().expect("ASCII").contains("Max-Age=0"));

@@ -1,4 +1,5 @@
-//! Owns who joins: anybody who names a user id, or whoever an identity provider vouches for.
+//! Owns who is who: users of an identity provider, visitors to whom the gateway gives an id, or, for
+//! demonstrations, anybody who names a user id.
 //!
 //! With a provider, `sub` of its token is the user: a UUID as it is, any other text by
 //! [`user_of`]. So one person has one place, whatever they claim. Which algorithm verifies a token
@@ -11,12 +12,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chassis::time::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey, crypto};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::queue::UserId;
@@ -34,8 +34,10 @@ const LEEWAY: Duration = Duration::from_secs(30);
 
 /// How it is known who joins.
 pub enum Identity {
-    /// Whoever names a user id is that user. For demonstrations.
+    /// Whoever names a user id is that user, until the user has a place. For demonstrations.
     Open,
+    /// The gateway makes the id; its token is the only proof.
+    Anonymous,
     /// Whoever shows a token of the provider is its user.
     Jwt(Box<Provider>),
 }
@@ -53,9 +55,9 @@ pub struct Rules {
     pub audience: Option<String>,
 }
 
-/// A secret that is shared with the provider.
+/// A secret that is shared with the provider, and its digest.
 #[derive(Clone)]
-pub struct IdentitySecret(DecodingKey);
+pub struct IdentitySecret(DecodingKey, [u8; 32]);
 
 /// The identity provider.
 pub struct Provider {
@@ -83,13 +85,6 @@ pub enum IdentityError {
 }
 
 #[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    crit: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
 struct Claims {
     sub: String,
     exp: f64,
@@ -106,18 +101,10 @@ enum Audience {
 }
 
 impl Identity {
-    /// As the variable names it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Jwt(_) => "jwt",
-        }
-    }
-
-    /// Who joins, by what was asked for and by the token that was shown.
+    /// The user whom the provider vouches for, where there is one.
     ///
     /// # Errors
-    /// `None` where the provider has no say: then the user must be named.
+    /// `OtherUser` where another one is `named`; `None` where there is no provider.
     pub async fn user(
         &self,
         named: Option<UserId>,
@@ -125,7 +112,7 @@ impl Identity {
         now: Timestamp,
     ) -> Result<Option<UserId>, IdentityError> {
         let Self::Jwt(provider) = self else {
-            return Ok(named);
+            return Ok(None);
         };
         let user = provider.user(token.ok_or(IdentityError::Missing)?, now);
         let user = user.await?;
@@ -133,6 +120,15 @@ impl Identity {
             return Err(IdentityError::OtherUser);
         }
         Ok(Some(user))
+    }
+
+    /// As `GATEWAY_IDENTITY` names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Anonymous => "anonymous",
+            Self::Jwt(_) => "jwt",
+        }
     }
 
     /// Step: reads the provider's keys again when they are old.
@@ -146,6 +142,17 @@ impl Identity {
             jwks.refresh(now).await?;
         }
         Ok(())
+    }
+}
+
+impl Rules {
+    /// The rules, for comparing two gateways. The secret is there as its digest.
+    pub fn described(&self) -> String {
+        let secret = self.secret.as_ref().map(|it| it.1);
+        format!(
+            "{secret:?} {:?} {:?} {:?}",
+            self.jwks, self.issuer, self.audience
+        )
     }
 }
 
@@ -164,51 +171,48 @@ impl Provider {
         if token.len() > LONGEST_TOKEN {
             return Err(IdentityError::Invalid("too long"));
         }
-        let malformed = IdentityError::Invalid("not a JWT");
-        let Some((message, signature)) = token.rsplit_once('.') else {
-            return Err(malformed);
-        };
-        let Some((header, claims)) = message.split_once('.') else {
-            return Err(malformed);
-        };
-        let header: Header = decoded(header)?;
+        let header = decode_header(token).map_err(|_| IdentityError::Invalid("not a JWT"))?;
+        // RFC 7515, section 4.1.11: an extension that must be known and is not.
         if header.crit.is_some() {
             return Err(IdentityError::Invalid("an extension that must be known"));
         }
-        if !self.signed(&header, message, signature, now).await? {
-            return Err(IdentityError::Invalid("the signature"));
+        let keys = self.keys(&header, now).await?;
+        let mut validation = Validation::new(header.alg);
+        // Time is an argument, and the claims are checked below.
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        let signed = |key: &DecodingKey| decode::<Claims>(token, key, &validation);
+        let mut refusal = IdentityError::Invalid("the signature");
+        for decoded in keys.iter().map(signed) {
+            match decoded {
+                Ok(decoded) => {
+                    self.check(&decoded.claims, now)?;
+                    return Ok(user_of(&decoded.claims.sub));
+                }
+                Err(cause) if matches!(cause.kind(), ErrorKind::Json(_)) => {
+                    refusal = IdentityError::Invalid("the claims");
+                }
+                Err(_) => {}
+            }
         }
-        let claims: Claims = decoded(claims)?;
-        self.check(&claims, now)?;
-        Ok(user_of(&claims.sub))
+        Err(refusal)
     }
 
-    /// Whether a key that is meant for this algorithm made the signature.
-    async fn signed(
+    /// The keys that are meant for the algorithm that a header names.
+    async fn keys(
         &self,
         header: &Header,
-        message: &str,
-        signature: &str,
         now: Timestamp,
-    ) -> Result<bool, IdentityError> {
-        let made_by = |key: &DecodingKey, algorithm| {
-            // An error means a signature of another form.
-            crypto::verify(signature, message.as_bytes(), key, algorithm).unwrap_or(false)
-        };
-        let algorithm = match header.alg.as_str() {
-            "HS256" => {
-                let secret = self.secret.as_ref();
-                return Ok(secret.is_some_and(|secret| made_by(&secret.0, Algorithm::HS256)));
+    ) -> Result<Vec<DecodingKey>, IdentityError> {
+        match (header.alg, &self.secret, &self.jwks) {
+            (Algorithm::HS256, Some(secret), _) => Ok(vec![secret.0.clone()]),
+            (Algorithm::HS256, None, _) => Err(IdentityError::Invalid("the signature")),
+            (Algorithm::RS256 | Algorithm::ES256, _, Some(jwks)) => {
+                jwks.keys(header.kid.as_deref(), header.alg, now).await
             }
-            "RS256" => Algorithm::RS256,
-            "ES256" => Algorithm::ES256,
-            _ => return Err(IdentityError::Invalid("the algorithm")),
-        };
-        let Some(jwks) = &self.jwks else {
-            return Err(IdentityError::Invalid("the algorithm"));
-        };
-        let keys = jwks.keys(header.kid.as_deref(), algorithm, now).await?;
-        Ok(keys.iter().any(|key| made_by(key, algorithm)))
+            _ => Err(IdentityError::Invalid("the algorithm")),
+        }
     }
 
     fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), IdentityError> {
@@ -247,20 +251,13 @@ pub fn user_of(sub: &str) -> UserId {
     UserId(own.unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_OID, sub.as_bytes())))
 }
 
-fn decoded<T: DeserializeOwned>(part: &str) -> Result<T, IdentityError> {
-    let malformed = IdentityError::Invalid("not a JWT");
-    let Ok(json) = BASE64_URL_SAFE_NO_PAD.decode(part) else {
-        return Err(malformed);
-    };
-    serde_json::from_slice(&json).map_err(|_| malformed)
-}
-
 impl FromStr for IdentitySecret {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let bytes = secret_bytes(text)?;
-        Ok(Self(DecodingKey::from_secret(&bytes)))
+        let digest = Sha256::digest(&bytes).into();
+        Ok(Self(DecodingKey::from_secret(&bytes), digest))
     }
 }
 

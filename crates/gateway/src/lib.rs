@@ -7,22 +7,25 @@ pub mod access;
 pub mod admission;
 pub mod admitted_cache;
 pub mod api;
+pub mod challenge;
 pub mod config;
 pub mod credential;
+mod fairness;
 pub mod identity;
 pub mod limit;
 mod metrics;
 pub mod operator;
 pub mod pages;
+pub mod proof_of_work;
 pub mod proxy;
 pub mod queue;
 pub mod recount;
 mod scheduler;
+mod settings;
 mod source;
 pub mod stream;
 pub mod token;
 mod visits;
-pub mod work;
 
 use std::io;
 use std::net::TcpListener;
@@ -31,30 +34,34 @@ use std::time::Duration;
 
 use actix_cors::Cors;
 use actix_web::dev::Server;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, web};
 use chassis::health::Health;
 use chassis::metrics::HttpMetrics;
 use chassis::server::{self, Listeners, Running, StartError};
 use chassis::store::{Needed, Unusable};
-use chassis::time::Clock;
+use chassis::time::{Clock, Timestamp};
 use chassis::{logging, problem, request_id, trace};
+use chrono::{SubsecRound as _, TimeDelta};
 use prometheus::Registry;
 
 use crate::access::AccessTable;
-use crate::config::{Config, LoginUrl, Origins, QueueingStatus};
+use crate::challenge::Challenge;
+use crate::config::{Config, Identification, LoginUrl, Origins, QueueingStatus};
+use crate::fairness::Fairness;
 use crate::identity::{Identity, JwksSource, Provider};
-use crate::limit::{SourceLimit, VisitLimit};
-use crate::metrics::UpstreamMetrics;
+use crate::limit::{Limits, VisitLimit};
+use crate::metrics::{TrustMetrics, UpstreamMetrics};
 use crate::operator::Operators;
 use crate::pages::Pages;
+use crate::proof_of_work::ProofOfWork;
 use crate::proxy::upstream::Upstream;
 use crate::queue::{Queue, QueueError, QueueId, Queues, Ticket};
+use crate::settings::Settings;
 use crate::stream::Streams;
 use crate::token::{Claims, KeyRing, PassKey, VisitState};
 use crate::visits::Visits;
-use crate::work::Work;
 
 /// A visitor who sends a request's head slower than this is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,8 +76,12 @@ pub struct Gateway {
     visits: Visits,
     streams: Streams,
     identity: Identity,
-    issue_limit: SourceLimit,
-    work: Work,
+    limits: Limits,
+    proof_of_work: ProofOfWork,
+    challenge: Option<Challenge>,
+    trust_metrics: TrustMetrics,
+    settings: Settings,
+    fairness: Fairness,
     tokens: KeyRing,
     token_ttl: Duration,
     passes: PassKey,
@@ -99,23 +110,43 @@ impl Gateway {
     }
 
     /// A fresh token for a place.
-    fn token(&self, queue: &QueueId, ticket: &Ticket) -> String {
-        let now = self.clock.now().timestamp();
-        let ttl = i64::try_from(self.token_ttl.as_secs()).unwrap_or(i64::MAX);
-        self.tokens.mint(&Claims {
+    fn token(&self, queue: &QueueId, ticket: &Ticket) -> FreshToken {
+        self.fresh(Claims {
             sub: ticket.user,
             queue: queue.clone(),
             ticket: ticket.number,
             epoch: ticket.epoch,
-            iat: now,
-            exp: now.saturating_add(ttl),
+            iat: 0,
+            exp: 0,
+            over: false,
         })
+    }
+
+    /// A token in place of one whose visit is over: it proves who one is for as long again.
+    fn renewed(&self, claims: &Claims) -> FreshToken {
+        let mut claims = claims.clone();
+        claims.over = true;
+        self.fresh(claims)
+    }
+
+    fn fresh(&self, mut claims: Claims) -> FreshToken {
+        let now = self.clock.now();
+        let ttl = TimeDelta::from_std(self.token_ttl).unwrap_or(TimeDelta::zero());
+        let expires_at = now + ttl;
+        (claims.iat, claims.exp) = (now.timestamp(), expires_at.timestamp());
+        let text = self.tokens.mint(&claims);
+        let cookie = credential::cookie(&claims.queue, &text, self.token_ttl, self.cookie);
+        FreshToken {
+            text,
+            cookie,
+            expires_at: expires_at.trunc_subsecs(0),
+        }
     }
 
     /// Whether a bearer is a token of ours, also one past its time, or an operator's key.
     fn knows(&self, bearer: &str) -> bool {
         let token = self.tokens.verify(bearer, self.clock.now());
-        token != Err(token::TokenError::Invalid) || self.operators.name_of(bearer).is_some()
+        token != Err(token::TokenError::Invalid) || self.operators.find(bearer).is_some()
     }
 
     /// What the upstream hears of the one who asks.
@@ -130,6 +161,16 @@ impl Gateway {
     }
 }
 
+/// A token that was minted now.
+#[derive(Clone)]
+pub(crate) struct FreshToken {
+    text: String,
+    /// Carries it.
+    cookie: HeaderValue,
+    /// It is good before this instant.
+    expires_at: Timestamp,
+}
+
 /// Binds, reaches Redis, defines the queues of the configuration, and serves.
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let listeners = Listeners::bind(config.listen, config.admin_listen)?;
@@ -139,14 +180,23 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let queues = Queues::new(hot.clone(), pool.clone(), clock.clone(), config.recovery);
     define(&queues, &config).await?;
     let identity = identity(&config, &clock).await?;
+    let trust_metrics = TrustMetrics::new();
+    let challenge = config.join_checks.challenge.clone();
     let app = web::Data::new(Gateway {
         queues,
         store: hot.clone(),
         visits: Visits::new(clock.clone()),
         streams: Streams::new(config.streams),
         identity,
-        issue_limit: SourceLimit::per_minute(config.newcomer.per_minute),
-        work: Work::new(config.newcomer.work_bits, config.trust.token_keys.clone()),
+        limits: Limits::new(config.join_checks.per_minute, config.visit_limits),
+        proof_of_work: ProofOfWork::new(
+            config.join_checks.proof_of_work_bits,
+            config.trust.token_keys.clone(),
+        ),
+        challenge: challenge.map(|rules| Challenge::new(rules, trust_metrics.clone())),
+        trust_metrics,
+        settings: Settings::of(&config),
+        fairness: Fairness::default(),
         tokens: config.trust.token_keys.clone(),
         token_ttl: config.trust.token_ttl,
         passes: config.trust.pass_key.clone(),
@@ -202,8 +252,10 @@ async fn define_all(queues: &Queues, config: &Config) -> Result<(), QueueError> 
 
 /// A key set in a file must be good from the start; one at an address may come later.
 async fn identity(config: &Config, clock: &Clock) -> Result<Identity, StartError> {
-    let Some(rules) = config.newcomer.identity.clone() else {
-        return Ok(Identity::Open);
+    let rules = match config.join_checks.identity.clone() {
+        Identification::Open => return Ok(Identity::Open),
+        Identification::Anonymous => return Ok(Identity::Anonymous),
+        Identification::Jwt(rules) => rules,
     };
     let in_file = matches!(rules.jwks, Some(JwksSource::File(_)));
     let identity = Identity::Jwt(Box::new(Provider::new(rules)));
@@ -251,6 +303,7 @@ fn serve(
             .wrap(from_fn(server::limit_head))
             .wrap(from_fn(api::from_known_pages))
             .wrap(from_fn(problem::edge))
+            .wrap(from_fn(admission::clear_dead_cookies))
             .wrap(Condition::new(
                 !config.trust.cors_origins.0.is_empty(),
                 cors(&config.trust.cors_origins),
@@ -285,6 +338,7 @@ fn cors(origins: &Origins) -> Cors {
             "authorization",
             "content-type",
             "idempotency-key",
+            "if-match",
             "if-none-match",
             "last-event-id",
             "x-request-id",
@@ -296,6 +350,8 @@ fn cors(origins: &Origins) -> Cors {
             header::RETRY_AFTER.as_str(),
             "idempotent-replayed",
             "x-request-id",
+            "x-usher-token",
+            "x-usher-token-expires",
         ])
         .supports_credentials()
         .max_age(3600);

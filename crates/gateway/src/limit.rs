@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chassis::time::Timestamp;
 
+use crate::config::VisitLimits;
 use crate::queue::UserId;
 
 /// About 5 MB.
@@ -27,6 +28,34 @@ pub type SourceLimit = Limit<IpAddr>;
 
 /// A bucket of each visit, by user and ticket number.
 pub type VisitLimit = Limit<(UserId, u64)>;
+
+/// What visitors and sources may do, and how often.
+pub struct Limits {
+    /// Places that one source asks for.
+    pub joins: SourceLimit,
+    /// Wrong operator keys of one source.
+    pub wrong_keys: SourceLimit,
+    /// Polls of one token.
+    pub polls: VisitLimit,
+    /// Requests of a visitor who is inside that are passed on.
+    pub requests: VisitLimit,
+}
+
+/// Wrong operator keys of one source in a minute: more than a person mistypes.
+const WRONG_KEYS_PER_MINUTE: u32 = 20;
+
+impl Limits {
+    /// By the configuration.
+    pub fn new(joins_per_minute: u32, visit: VisitLimits) -> Self {
+        let twice = |per_s: u32| VisitLimit::per_second(per_s, per_s.saturating_mul(2));
+        Self {
+            joins: SourceLimit::per_minute(joins_per_minute),
+            wrong_keys: SourceLimit::per_minute(WRONG_KEYS_PER_MINUTE),
+            polls: twice(visit.polls_per_s),
+            requests: twice(visit.requests_per_s),
+        }
+    }
+}
 
 /// A bucket for each key.
 pub struct Limit<K> {
@@ -73,6 +102,29 @@ impl<K: Eq + Hash> Limit<K> {
         }
     }
 
+    /// Whether the bucket of `key` holds one. Takes nothing.
+    ///
+    /// # Errors
+    /// It is empty.
+    pub fn check(&self, key: &K, now: Timestamp) -> Result<(), TooMany> {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        match memory.full_at.get(key) {
+            Some(full_at) => self.next(*full_at, now.timestamp_micros()).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// When the bucket will be full after one more was taken from it.
+    fn next(&self, full_at: i64, now_us: i64) -> Result<i64, TooMany> {
+        let next = full_at.max(now_us) + self.each_us;
+        let late_us = next - now_us - self.each_us * self.burst;
+        if late_us <= 0 {
+            return Ok(next);
+        }
+        let retry_after = Duration::from_micros(u64::try_from(late_us).unwrap_or(0));
+        Err(TooMany { retry_after })
+    }
+
     /// Takes one from the bucket of `key`.
     ///
     /// # Errors
@@ -81,7 +133,6 @@ impl<K: Eq + Hash> Limit<K> {
         if self.each_us == 0 {
             return Ok(());
         }
-        let each_us = self.each_us;
         let now_us = now.timestamp_micros();
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let Memory { full_at, sweep_at } = &mut *memory;
@@ -97,13 +148,7 @@ impl<K: Eq + Hash> Limit<K> {
             }
         }
         let at = full_at.entry(key).or_insert(now_us);
-        let next = (*at).max(now_us) + each_us;
-        let late_us = next - now_us - each_us * self.burst;
-        if late_us > 0 {
-            let retry_after = Duration::from_micros(u64::try_from(late_us).unwrap_or(0));
-            return Err(TooMany { retry_after });
-        }
-        *at = next;
+        *at = self.next(*at, now_us)?;
         Ok(())
     }
 }

@@ -38,6 +38,17 @@ chassis::catalogue! {
     failures: IntCounterVec = "usher_upstream_failures_total" by "reason" ["busy", "unreachable", "invalid", "late", "upload"],
 }
 
+chassis::catalogue! {
+    /// Whom this gateway believed, and whom not.
+    TrustMetrics;
+    /// Answers to challenges by others: taken by the verifier (passed), not taken (refused), not verified (unreachable)
+    challenges: IntCounterVec = "usher_challenges_total" by "outcome" ["passed", "refused", "unreachable"],
+    /// Operator keys that are nobody's
+    wrong_keys: IntCounter = "usher_operator_keys_refused_total",
+    /// Other gateways at this Redis whose keys, queue files or identity settings differ from this one's. Anything but 0 is a mistake
+    settings_differ: IntGauge = "usher_settings_differ",
+}
+
 impl StoreMetrics {
     /// Of one queue, from now on.
     pub fn admission_wait(&self, queue: &QueueId) -> Histogram {
@@ -174,6 +185,7 @@ pub fn register(registry: &Registry, app: &Arc<Gateway>, pool: Pool) {
     let store = app.queues.metrics();
     store.begin();
     store.enrol(registry);
+    app.trust_metrics.enrol(registry);
     app.upstream_metrics.enrol(registry);
     registry
         .register(Box::new(Looked::new(Arc::clone(app))))

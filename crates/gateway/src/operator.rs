@@ -1,8 +1,12 @@
-//! Owns who may steer: operator keys by name, kept as hashes, compared in constant time.
+//! Owns who may steer, and what: operator keys by name, kept as hashes, compared in constant time.
+//!
+//! A key has all rights, or those alone that stand behind it. The gateway asks for `read` and `queue`
+//! itself; the others are for the services behind, which are told of them in the pass.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -16,18 +20,44 @@ const HASHED: &str = "sha256=";
 #[derive(Clone, Default)]
 pub struct Operators(Vec<Operator>);
 
-#[derive(Clone)]
-struct Operator {
-    name: String,
+/// One operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// As the record of changes names them.
+    pub name: String,
+    /// What they may do; `None` is everything.
+    pub rights: Option<BTreeSet<Right>>,
     hash: [u8; 32],
 }
+
+/// What an operator's key may be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Right {
+    /// Look at what operators see.
+    Read,
+    /// Steer queues.
+    Queue,
+    /// Change what is sold.
+    Sale,
+    /// Serve customers.
+    Desk,
+    /// Move money.
+    Money,
+}
+
+/// The key is good, and not for this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the key lacks a right")]
+pub struct RightMissing(pub Right);
 
 /// Operator keys that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OperatorsInvalid {
     /// Not `name:key` pairs.
     #[error(
-        "must read name:key or name:sha256=HASH, apart by commas, names of letters, digits, '-' and '_'"
+        "must read name:key or name:sha256=HASH, each with :RIGHT+RIGHT behind it or not, apart by commas, \
+         names of letters, digits, '-' and '_'"
     )]
     Form,
     /// A key that could be guessed.
@@ -42,16 +72,65 @@ pub enum OperatorsInvalid {
 }
 
 impl Operators {
-    /// The name behind a key. Every hash is compared, so time does not tell how near a guess is.
-    pub fn name_of(&self, key: &str) -> Option<&str> {
+    /// Who has this key. Every hash is compared, so time does not tell how near a guess is.
+    pub fn find(&self, key: &str) -> Option<&Operator> {
         let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
         let mut found = None;
         for operator in &self.0 {
             if bool::from(operator.hash.ct_eq(&hash)) {
-                found = Some(operator.name.as_str());
+                found = Some(operator);
             }
         }
         found
+    }
+
+    /// Names, rights and hashes of all keys, for comparing two gateways.
+    pub fn described(&self) -> String {
+        format!("{:?}", self.0)
+    }
+}
+
+impl Operator {
+    /// Whether this operator may do that.
+    ///
+    /// # Errors
+    /// The right that is missing.
+    pub fn allowed(&self, right: Right) -> Result<(), RightMissing> {
+        match &self.rights {
+            Some(rights) if !rights.contains(&right) => Err(RightMissing(right)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Right {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Queue => "queue",
+            Self::Sale => "sale",
+            Self::Desk => "desk",
+            Self::Money => "money",
+        }
+    }
+
+    fn of(word: &str) -> Option<Self> {
+        let all = [Self::Read, Self::Queue, Self::Sale, Self::Desk, Self::Money];
+        all.into_iter().find(|right| right.as_str() == word)
+    }
+}
+
+/// A key without its rights, and the rights. The last part is rights only if all its words are, so that
+/// a key may hold colons.
+fn with_rights(text: &str) -> (&str, Option<BTreeSet<Right>>) {
+    let Some((key, words)) = text.rsplit_once(':') else {
+        return (text, None);
+    };
+    let rights: Option<BTreeSet<_>> = words.split('+').map(Right::of).collect();
+    match rights {
+        Some(rights) => (key, Some(rights)),
+        None => (text, None),
     }
 }
 
@@ -65,6 +144,7 @@ impl FromStr for Operators {
             if name.is_empty() || !name.bytes().all(letter) {
                 return Err(OperatorsInvalid::Form);
             }
+            let (key, rights) = with_rights(key);
             let hash = match key.strip_prefix(HASHED) {
                 Some(hash) => hash_of_hex(hash).ok_or(OperatorsInvalid::Hash)?,
                 None if key.len() < SHORTEST_KEY => return Err(OperatorsInvalid::Short),
@@ -72,6 +152,7 @@ impl FromStr for Operators {
             };
             Ok(Operator {
                 name: name.to_owned(),
+                rights,
                 hash,
             })
         };
@@ -96,17 +177,21 @@ fn hash_of_hex(hex: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Operators, OperatorsInvalid};
+    use super::{Operators, OperatorsInvalid, Right, RightMissing};
+
+    fn name(operators: &Operators, key: &str) -> Option<String> {
+        operators.find(key).map(|it| it.name.clone())
+    }
 
     #[test]
     fn a_key_names_its_operator_and_any_other_nobody() {
         let operators: Operators = "ann:0123456789abcdef,bob:fedcba9876543210"
             .parse()
             .expect("two operators");
-        assert_eq!(operators.name_of("fedcba9876543210"), Some("bob"));
-        assert_eq!(operators.name_of("fedcba987654321"), None);
-        assert_eq!(operators.name_of(""), None);
-        assert_eq!(Operators::default().name_of(""), None);
+        assert_eq!(name(&operators, "fedcba9876543210"), Some("bob".to_owned()));
+        assert_eq!(name(&operators, "fedcba987654321"), None);
+        assert_eq!(name(&operators, ""), None);
+        assert_eq!(name(&Operators::default(), ""), None);
     }
 
     #[test]
@@ -116,10 +201,10 @@ mod tests {
         let operators: Operators = format!("ann:0123456789abcdef,bob:sha256={hash}")
             .parse()
             .expect("two operators");
-        assert_eq!(operators.name_of("fedcba9876543210"), Some("bob"));
-        assert_eq!(operators.name_of("0123456789abcdef"), Some("ann"));
-        assert_eq!(operators.name_of(hash), None, "a hash is no key");
-        assert_eq!(operators.name_of(&format!("sha256={hash}")), None);
+        assert_eq!(name(&operators, "fedcba9876543210"), Some("bob".to_owned()));
+        assert_eq!(name(&operators, "0123456789abcdef"), Some("ann".to_owned()));
+        assert_eq!(name(&operators, hash), None, "a hash is no key");
+        assert_eq!(name(&operators, &format!("sha256={hash}")), None);
         for odd in ["", "ab", &hash[1..], &format!("+{}", &hash[1..])] {
             let refused = format!("bob:sha256={odd}").parse::<Operators>().err();
             assert_eq!(refused, Some(OperatorsInvalid::Hash), "{odd}");
@@ -137,5 +222,21 @@ mod tests {
         assert_eq!(refused("ann:short"), Some(OperatorsInvalid::Short));
         let twice = "ann:0123456789abcdef,ann:fedcba9876543210";
         assert_eq!(refused(twice), Some(OperatorsInvalid::Twice));
+    }
+
+    #[test]
+    fn a_key_may_be_narrowed_to_some_rights() {
+        let text = "all:0123456789abcdef,few:fedcba9876543210:read+queue,odd:0123456789:read+all";
+        let operators: Operators = text.parse().expect("three operators");
+        let allowed = |key, right| operators.find(key).map(|it| it.allowed(right));
+        assert_eq!(allowed("0123456789abcdef", Right::Money), Some(Ok(())));
+        assert_eq!(allowed("fedcba9876543210", Right::Queue), Some(Ok(())));
+        assert_eq!(
+            allowed("fedcba9876543210", Right::Money),
+            Some(Err(RightMissing(Right::Money)))
+        );
+        assert_eq!(allowed("fedcba9876543210:read+queue", Right::Read), None);
+        let whole = allowed("0123456789:read+all", Right::Sale);
+        assert_eq!(whole, Some(Ok(())), "not all are rights, so it is the key");
     }
 }

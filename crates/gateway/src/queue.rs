@@ -7,15 +7,18 @@
 
 mod draw;
 pub mod eta;
+mod gateways;
 mod id;
 mod keys;
 mod operator;
 pub mod policy;
 mod present;
+mod promises;
 mod queues;
 mod ranks;
 mod reply;
 mod script;
+mod secret;
 mod snapshot;
 
 use std::sync::Arc;
@@ -27,7 +30,7 @@ use chassis::time::Timestamp;
 pub use draw::{Drawn, DrawnPage, DrawnPlace, Lottery, Seed, SeedInvalid};
 pub use eta::Forecast;
 pub use id::{QueueId, QueueIdInvalid, Ticket, UserId};
-pub use operator::{AuditEntry, AuditPage, Changed, Defined};
+pub use operator::{AuditEntry, AuditPage, Changed, Defined, IfMatch, Rules};
 use policy::{PolicyError, State};
 use queues::QueueEntry;
 pub use queues::Queues;
@@ -35,6 +38,7 @@ pub(crate) use queues::each;
 use reply::Reply;
 use script::{Priority, Store, Verb};
 pub use script::{StoreError, VERBS};
+pub use secret::{JoinSecret, JoinSecretInvalid};
 pub use snapshot::Snapshot;
 
 /// One queue, as this gateway sees it. Cheap to clone.
@@ -122,6 +126,12 @@ pub enum QueueError {
     /// The visit is over: the lease ended, or the visitor left. They may join again.
     #[error("the visit is over")]
     Over,
+    /// The rules are not the ones that the operator saw.
+    #[error("the rules were changed meanwhile")]
+    Changed,
+    /// Others change the rules again and again; nothing was changed by this.
+    #[error("the rules are changed by others all the time")]
+    Contended,
     /// A rule is out of its range.
     #[error(transparent)]
     Refused(#[from] PolicyError),

@@ -18,12 +18,21 @@ const MOST_BATCHES: usize = 20;
 pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<RunningSchedule, StartError> {
     let identifying = app.clone();
     let (admitting, settling, telling) = (app.clone(), app.clone(), app.clone());
+    let (comparing, promising) = (app.clone(), app.clone());
     let schedule = Schedule::new(registry)
         .await?
         .trigger("admit", "* * * * * *", move || admit(admitting.clone()))
         .await?
         .trigger("identity", "30 * * * * *", move || {
             identity(identifying.clone())
+        })
+        .await?
+        .trigger("promises", "*/2 * * * * *", move || {
+            share_promises(promising.clone())
+        })
+        .await?
+        .trigger("settings", "*/3 * * * * *", move || {
+            compare_settings(comparing.clone())
         })
         .await?
         .trigger("settle", "* * * * * *", move || settle(settling.clone()))
@@ -33,6 +42,29 @@ pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<RunningSche
         .trigger("refresh", "* * * * * *", move || refresh(app.clone()))
         .await?;
     Ok(schedule.start().await?)
+}
+
+/// Step: compares this gateway's settings with those of the others.
+pub async fn compare_settings(app: Arc<Gateway>) -> Result<(), QueueError> {
+    let settings = &app.settings;
+    let others = app
+        .queues
+        .exchange_settings(settings.gateway(), settings.seals())
+        .await?;
+    let differing = settings.compare(&others);
+    let gauge = &app.trust_metrics.settings_differ;
+    gauge.set(i64::try_from(differing).unwrap_or(i64::MAX));
+    Ok(())
+}
+
+/// Step: adds up with the other gateways how often the time that visitors were told was kept.
+pub async fn share_promises(app: Arc<Gateway>) -> Result<(), QueueError> {
+    for queue in app.queues.list() {
+        let counted = app.fairness.unshared(queue.id());
+        let all = queue.share_promises(counted).await?;
+        app.fairness.share(queue.id(), all);
+    }
+    Ok(())
 }
 
 /// Step: fills the free places of every queue.
@@ -74,5 +106,11 @@ pub async fn refresh(app: Arc<Gateway>) -> Result<(), QueueError> {
         // Also where no visitor asks, it is found out that Redis is back.
         let _ = crate::ping(app.store.clone()).await;
     }
-    app.queues.refresh().await
+    app.queues.refresh().await?;
+    let queues = app.queues.list();
+    for queue in &queues {
+        app.fairness.observe(queue.id(), &queue.snapshot());
+    }
+    app.fairness.retain(&queues);
+    Ok(())
 }

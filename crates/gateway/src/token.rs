@@ -4,6 +4,7 @@
 //! Both are JWTs with HS256 and nothing else. Tokens are not stored: the signature is the proof.
 //! Time is an argument. No secret is ever shown, not in `Debug` and not in an error.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,6 +15,7 @@ use chassis::time::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 use serde::{Deserialize, Serialize};
 
+use crate::operator::{Operator, Right};
 use crate::queue::{QueueId, Ticket, UserId};
 
 /// Least bytes of a secret: as many as the digest has.
@@ -55,6 +57,9 @@ pub struct Claims {
     pub iat: i64,
     /// Good before this second since 1970.
     pub exp: i64,
+    /// Whether the visit was over when the token was minted: it proves who one is, and no place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over: bool,
 }
 
 /// What a pass allows.
@@ -136,6 +141,8 @@ struct PassClaims<'a> {
     level: Level,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<VisitState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rights: Option<&'a BTreeSet<Right>>,
     exp: i64,
 }
 
@@ -173,6 +180,13 @@ impl KeyRing {
     pub fn seal(&self, text: &str) -> String {
         debug_assert!(text.contains(':'));
         self.0[0].signature(text)
+    }
+
+    /// A seal over `text` with each of the keys in turn.
+    pub fn seal_of_all(&self, text: &str) -> String {
+        let seals = self.0.iter().map(|key| key.signature(text));
+        let seals: String = seals.collect();
+        self.0[0].signature(&format!("{text}:{seals}"))
     }
 
     /// Whether `seal` was made over `text` with one of these keys.
@@ -241,8 +255,27 @@ impl PassKey {
             queue,
             level,
             state,
+            rights: None,
             exp: now.timestamp() + PASS_SECONDS,
         })
+    }
+
+    /// A pass for an operator, with the rights of the key; without any where it has all.
+    pub fn mint_operator(&self, operator: &Operator, now: Timestamp) -> String {
+        self.0.mint(&PassClaims {
+            sub: &format!("operator:{}", operator.name),
+            queue: "",
+            level: Level::Operator,
+            state: None,
+            rights: operator.rights.as_ref(),
+            exp: now.timestamp() + PASS_SECONDS,
+        })
+    }
+
+    /// A seal over `text`, as [`KeyRing::seal`].
+    pub fn seal(&self, text: &str) -> String {
+        debug_assert!(text.contains(':'));
+        self.0.signature(text)
     }
 }
 

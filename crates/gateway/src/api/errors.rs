@@ -4,12 +4,14 @@ use actix_web::http::StatusCode;
 use chassis::json;
 use chassis::problem::Problem;
 
-use super::newcomer;
+use super::join_checks::ProofOfWork;
+use crate::challenge::ChallengeError;
 use crate::identity::IdentityError;
 use crate::limit::TooMany;
+use crate::operator::RightMissing;
+use crate::proof_of_work::ProofError;
 use crate::queue::QueueError;
 use crate::stream::WatchError;
-use crate::work::WorkError;
 
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
@@ -35,6 +37,17 @@ impl From<QueueError> for Problem {
                 "TOKEN_EXPIRED",
                 "This visit is over. Join the queue again.",
             ),
+            QueueError::Changed => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "POLICY_CHANGED",
+                "Somebody changed these rules since. Look at them again.",
+            ),
+            QueueError::Contended => Self::new(
+                StatusCode::CONFLICT,
+                "POLICY_CONTENDED",
+                "Others change these rules all the time. Try again.",
+            )
+            .retryable(),
             QueueError::Refused(cause) => json::unacceptable(format!("{cause}.")),
             QueueError::StoreUnavailable(cause) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -113,22 +126,61 @@ impl From<IdentityError> for Problem {
     }
 }
 
-impl From<WorkError> for Problem {
-    fn from(error: WorkError) -> Self {
+impl From<RightMissing> for Problem {
+    fn from(RightMissing(right): RightMissing) -> Self {
+        let right = right.as_str();
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "RIGHT_MISSING",
+            format!("This operator key lacks the right {right:?}."),
+        )
+        .with("right", right)
+    }
+}
+
+impl From<ChallengeError> for Problem {
+    fn from(error: ChallengeError) -> Self {
+        let (code, detail, site_key) = match error {
+            ChallengeError::Missing { site_key } => (
+                "CHALLENGE_REQUIRED",
+                "Solve the challenge of this site key and send its answer as `challenge`.",
+                site_key,
+            ),
+            ChallengeError::Refused { site_key } => (
+                "CHALLENGE_INVALID",
+                "The verifier does not take this answer to the challenge. Solve another one.",
+                site_key,
+            ),
+            ChallengeError::Unavailable(cause) => {
+                return Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "CHALLENGE_UNAVAILABLE",
+                    "The answer to the challenge cannot be verified right now.",
+                )
+                .retry_after(5)
+                .cause(cause);
+            }
+        };
+        Self::new(StatusCode::UNAUTHORIZED, code, detail).with("siteKey", site_key)
+    }
+}
+
+impl From<ProofError> for Problem {
+    fn from(error: ProofError) -> Self {
         let (code, detail, challenge) = match &error {
-            WorkError::Missing(challenge) => (
+            ProofError::Missing(challenge) => (
                 "PROOF_REQUIRED",
                 "A place costs some work. Solve the challenge and send it as `proof`.",
                 challenge,
             ),
-            WorkError::Invalid(challenge) => (
+            ProofError::Invalid(challenge) => (
                 "PROOF_INVALID",
                 "This is no proof of work for this user and queue, or it was used. Here is \
                  another challenge.",
                 challenge,
             ),
         };
-        Self::new(StatusCode::UNAUTHORIZED, code, detail)
-            .with("proofOfWork", newcomer::shown(challenge))
+        let challenge = serde_json::json!(ProofOfWork::of(challenge));
+        Self::new(StatusCode::UNAUTHORIZED, code, detail).with("proofOfWork", challenge)
     }
 }

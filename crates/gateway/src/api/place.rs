@@ -16,6 +16,10 @@ pub struct Place {
     /// Proves this place in every later call. Only in the answer of issue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// Until when the token can be used. Only in the answer of issue.
+    #[serde(with = "wire_option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    pub token_expires_at: Option<Timestamp>,
     /// The queue.
     #[schema(example = "main")]
     pub queue: String,
@@ -91,6 +95,7 @@ impl Place {
         let jitter = rand::rng().random_range(0.0..1.0);
         Self {
             token: None,
+            token_expires_at: None,
             queue: visit.queue.id().to_string(),
             user_id: visit.ticket.user.0,
             state,

@@ -6,16 +6,19 @@ use actix_web::{HttpRequest, HttpResponse};
 use chassis::json::Body;
 use chassis::problem::Problem;
 
-use super::newcomer::{self, Join};
-use super::place::Place;
+use super::join_checks::{self, Join};
+use super::place::{Place, PlaceState};
 use super::{ProblemBody, QueueName};
-use crate::queue::{Queue, QueueId, Ticket};
+use crate::queue::{Queue, QueueError, QueueId, Ticket};
 use crate::token::TokenError;
-use crate::{Gateway, admission, credential};
+use crate::visits::Visit;
+use crate::{FreshToken, Gateway, admission, credential};
 
 /// Join the line, or get a fresh token for the place that one already has.
 ///
-/// Where an identity provider says who joins, its token is the bearer.
+/// Where an identity provider says who joins, its token is the bearer. Where the gateway makes the
+/// ids, the token of an earlier visit, also one that is over, joins as the same user; without one it
+/// is somebody new.
 ///
 /// A refusal with `proofOfWork` asks for work first. Its members are `challenge`, `bits`,
 /// `algorithm` (`SHA-256`) and `expiresAt`. Find a `nonce` such that the SHA-256 of the UTF-8 text
@@ -29,14 +32,17 @@ use crate::{Gateway, admission, credential};
         (status = 200, description = "The place that the user already has, with a fresh token.", body = Place),
         (status = 400, description = "`BODY_MALFORMED`, `PATH_INVALID`", body = ProblemBody),
         (status = 401, description = "`IDENTITY_MISSING`, `IDENTITY_INVALID`; `PROOF_REQUIRED`, \
-            `PROOF_INVALID` with a challenge in `proofOfWork`", body = ProblemBody),
+            `PROOF_INVALID` with a challenge in `proofOfWork`; `CHALLENGE_REQUIRED`, \
+            `CHALLENGE_INVALID` with the `siteKey` of a challenge by others", body = ProblemBody),
         (status = 403, description = "`QUEUE_CLOSED`; `IDENTITY_MISMATCH`: `userId` is another user", body = ProblemBody),
         (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
+        (status = 409, description = "`PLACE_TAKEN`: this user has a place; show its token or the \
+            `secret` of its join", body = ProblemBody),
         (status = 413, description = "`BODY_TOO_LARGE`", body = ProblemBody),
         (status = 415, description = "`CONTENT_TYPE_UNSUPPORTED`", body = ProblemBody),
         (status = 422, description = "`BODY_INVALID`", body = ProblemBody),
         (status = 429, description = "`RATE_LIMITED`: too many from this source", body = ProblemBody),
-        (status = 503, description = "`QUEUE_FULL`, `STORE_UNAVAILABLE`, `IDENTITY_UNAVAILABLE`", body = ProblemBody),
+        (status = 503, description = "`QUEUE_FULL`, `STORE_UNAVAILABLE`, `IDENTITY_UNAVAILABLE`, `CHALLENGE_UNAVAILABLE`", body = ProblemBody),
     )
 )]
 pub async fn issue(
@@ -46,23 +52,28 @@ pub async fn issue(
     join: Body<Join>,
 ) -> Result<HttpResponse, Problem> {
     let queue = app.queue(&queue).await?;
-    let user = newcomer::check(&app, &request, &queue, &join).await?;
-    let joined = app.visits.join(&queue, user).await?;
+    let joining = join_checks::check(&app, &request, &queue, &join).await?;
+    let joined = app.visits.join(&queue, joining.user).await?;
+    join_checks::prove_place(&joined, &joining, join.secret()).await?;
     let token = app.token(queue.id(), &joined.visit.ticket);
-    let mut place = Place::of(&joined.visit, app.clock.now());
-    let mut answer = if joined.created {
+    let place = app.place(&joined.visit);
+    Ok(issued(&queue, joined.created, place, token))
+}
+
+fn issued(queue: &Queue, is_new: bool, mut place: Place, token: FreshToken) -> HttpResponse {
+    let mut answer = if is_new {
         HttpResponse::Created()
     } else {
         HttpResponse::Ok()
     };
-    if joined.created {
+    if is_new {
         let own = format!("/api/v1/queues/{}/tokens/me", queue.id());
         answer.insert_header((header::LOCATION, own));
     }
-    let cookie = credential::cookie(queue.id(), &token, app.cookie);
-    answer.append_header((header::SET_COOKIE, cookie));
-    place.token = Some(token);
-    Ok(answer.place(&place))
+    answer.append_header((header::SET_COOKIE, token.cookie));
+    place.token = Some(token.text);
+    place.token_expires_at = Some(token.expires_at);
+    answer.place(&place)
 }
 
 /// Look at one's own place. Changes nothing in the order.
@@ -74,6 +85,7 @@ pub async fn issue(
         (status = 401, description = "`TOKEN_MISSING`, `TOKEN_INVALID`", body = ProblemBody),
         (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
         (status = 410, description = "`TOKEN_EXPIRED`: the visit is over; join again.", body = ProblemBody),
+        (status = 429, description = "`RATE_LIMITED`: far too many polls of this token", body = ProblemBody),
         (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
     )
 )]
@@ -83,8 +95,10 @@ pub async fn poll(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (queue, ticket) = visit(&app, &queue, &request).await?;
+    let key = (ticket.user, ticket.number);
+    app.limits.polls.take(key, app.clock.now())?;
     let visit = app.visits.poll(&queue, ticket).await?;
-    let place = Place::of(&visit, app.clock.now());
+    let place = app.place(&visit);
     Ok(HttpResponse::Ok().place(&place))
 }
 
@@ -138,7 +152,27 @@ pub(super) async fn visit(
     if claims.queue != *queue.id() {
         return Err(TokenError::Invalid.into());
     }
+    if claims.over {
+        return Err(QueueError::Over.into());
+    }
     Ok((queue, claims.ticket()))
+}
+
+impl Gateway {
+    /// What the visitor sees. Whether what it says about time comes true is followed.
+    fn place(&self, visit: &Visit) -> Place {
+        let now = self.clock.now();
+        let (place, queue) = (Place::of(visit, now), visit.queue.id());
+        match (place.state, place.eta_seconds) {
+            (PlaceState::Waiting, Some(eta)) => {
+                let promise = (u64::from(eta.max), place.retry_after_s());
+                self.fairness.promised(queue, &visit.ticket, promise, now);
+            }
+            (PlaceState::Active, _) => self.fairness.arrived(queue, &visit.ticket, now),
+            _ => {}
+        }
+        place
+    }
 }
 
 /// How a place is answered everywhere.

@@ -8,8 +8,8 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use chassis::problem::Problem;
 use flate2::Compression;
-use uuid::Uuid;
 
+use super::join_checks;
 use super::navigation::{self, header_text};
 use super::place::{self, PlaceState};
 use crate::identity::Identity;
@@ -58,7 +58,8 @@ pub async fn join(
 
 /// Whether a place costs neither work nor an identity.
 pub fn is_free(app: &Gateway) -> bool {
-    matches!(app.identity, Identity::Open) && !app.work.is_needed()
+    let is_known_elsewhere = matches!(app.identity, Identity::Jwt(_));
+    !is_known_elsewhere && !app.proof_of_work.is_needed() && app.challenge.is_none()
 }
 
 /// A place for `user`, or for somebody new.
@@ -71,13 +72,14 @@ pub async fn take_place(
     let now = app.clock.now();
     let queue = app.queue(queue).await?;
     if let Some(source) = proxy::source(request, app.trusted_hops) {
-        app.issue_limit.take(source, now)?;
+        app.limits.joins.take(source, now)?;
     }
-    let user = user.unwrap_or_else(|| UserId(Uuid::new_v4()));
-    let joined = app.visits.join(&queue, user).await?;
+    let joining = join_checks::known_or_new(app, request, &queue, user);
+    let joined = app.visits.join(&queue, joining.user).await?;
+    join_checks::prove_place(&joined, &joining, None).await?;
     let place = place::Place::of(&joined.visit, now);
     let token = app.token(queue.id(), &joined.visit.ticket);
-    let mut cookies = vec![credential::cookie(queue.id(), &token, app.cookie)];
+    let mut cookies = vec![token.cookie];
     if let Some(ahead) = place.ahead.filter(|_| joined.created) {
         let name = format!("{START}{}", queue.id());
         cookies.push(credential::own_cookie(
@@ -87,7 +89,7 @@ pub async fn take_place(
         ));
     }
     Ok(Joined {
-        token,
+        token: token.text,
         is_inside: place.state == PlaceState::Active,
         refusal: admission::not_admitted(&place),
         cookies,
@@ -138,7 +140,7 @@ fn state_of(app: &Gateway, refusal: &Problem) -> Option<State> {
         "TOKEN_EXPIRED" => Some(State::Expired),
         "TOKEN_MISSING" | "TOKEN_INVALID" | "QUEUE_MISMATCH" => Some(match is_named {
             true => State::Login,
-            false if app.work.is_needed() => State::Work,
+            false if app.proof_of_work.is_needed() => State::Work,
             false => State::Join,
         }),
         "QUEUE_FULL" => Some(State::Full),

@@ -1,18 +1,21 @@
 //! Owns the provider's key set: where it is, how old it may be, and when it is read again.
 //!
 //! It is read again when it is five minutes old, and at once when a token names a key that is not
-//! in it, but then at most once a minute: whoever invents names does not make us ask. A set that
-//! cannot be read again is used until it is an hour old.
+//! in it, but then at most once a second, and once a minute for a name that was looked for before:
+//! an invented name makes us ask once, and does not delay the name of a new key. A set that cannot
+//! be read again is used until it is an hour old.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use chassis::time::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::{Client, Url, redirect};
+use sha2::{Digest as _, Sha256};
 
 use super::IdentityError;
 use super::keys::{self, PublicKey};
@@ -20,7 +23,11 @@ use super::keys::{self, PublicKey};
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(300);
 const USED_AT_MOST: Duration = Duration::from_secs(3_600);
 /// Between two reads for names that are not known.
-const ASK_AT_MOST: Duration = Duration::from_secs(60);
+const ASK_AT_MOST: Duration = Duration::from_secs(1);
+/// Between two reads for the same name that is not known.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// Names that are remembered as not known.
+const MOST_UNKNOWN: usize = 1_000;
 /// Between two reads while there is nothing that can be used.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// A visitor may be waiting for it.
@@ -72,6 +79,8 @@ pub(super) struct Jwks {
     known: RwLock<Known>,
     /// When it was last tried to read the set. Held while reading, so that one reads for all.
     tried_at: tokio::sync::Mutex<Option<Timestamp>>,
+    /// Digests of names that were not in the set, and when they were looked for.
+    unknown: Mutex<HashMap<[u8; 32], Timestamp>>,
 }
 
 #[derive(Clone, Default)]
@@ -105,6 +114,7 @@ impl Jwks {
                 .unwrap_or_default(),
             known: RwLock::default(),
             tried_at: tokio::sync::Mutex::default(),
+            unknown: Mutex::default(),
         }
     }
 
@@ -127,8 +137,14 @@ impl Jwks {
             if !found.is_empty() {
                 return Ok(found);
             }
-            if let Err(cause) = self.read_unless_tried(ASK_AT_MOST, now).await {
-                log::warn!("{cause}");
+            if self.is_worth_a_read(kid, now) {
+                match self.read_unless_tried(ASK_AT_MOST, now).await {
+                    Ok(true) if self.known().find(kid, algorithm).is_empty() => {
+                        self.remember_unknown(kid, now);
+                    }
+                    Ok(_) => {}
+                    Err(cause) => log::warn!("{cause}"),
+                }
             }
         }
         let known = self.known();
@@ -139,6 +155,21 @@ impl Jwks {
         Ok(known.find(kid, algorithm))
     }
 
+    /// Whether the set may hold this name now: it did not a moment ago.
+    fn is_worth_a_read(&self, kid: Option<&str>, now: Timestamp) -> bool {
+        let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let looked_for = unknown.get(&digest(kid));
+        looked_for.is_none_or(|at| now - *at >= delta(ASK_AGAIN_AFTER))
+    }
+
+    fn remember_unknown(&self, kid: Option<&str>, now: Timestamp) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.len() >= MOST_UNKNOWN {
+            unknown.clear();
+        }
+        unknown.insert(digest(kid), now);
+    }
+
     /// Reads the set again if it is old.
     pub async fn refresh(&self, now: Timestamp) -> Result<(), IdentityError> {
         if self.known().is_older_than(READ_AGAIN_AFTER, now) {
@@ -147,14 +178,15 @@ impl Jwks {
         Ok(())
     }
 
+    /// Whether the set was read by this.
     async fn read_unless_tried(
         &self,
         pause: Duration,
         now: Timestamp,
-    ) -> Result<(), IdentityError> {
+    ) -> Result<bool, IdentityError> {
         let mut tried_at = self.tried_at.lock().await;
         if tried_at.is_some_and(|at| now - at < delta(pause)) {
-            return Ok(());
+            return Ok(false);
         }
         *tried_at = Some(now);
         let text = self.text().await.map_err(IdentityError::Unavailable)?;
@@ -164,7 +196,7 @@ impl Jwks {
             keys: keys.into(),
             read_at: Some(now),
         };
-        Ok(())
+        Ok(true)
     }
 
     async fn text(&self) -> Result<String, String> {
@@ -193,6 +225,11 @@ impl Jwks {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.clone()
     }
+}
+
+/// Whatever its length, a name is remembered in 32 bytes.
+fn digest(kid: Option<&str>) -> [u8; 32] {
+    Sha256::digest(kid.unwrap_or_default()).into()
 }
 
 fn delta(of: Duration) -> chrono::TimeDelta {

@@ -5,10 +5,13 @@
 
 use redis::{RedisWrite, ToRedisArgs};
 
-use super::QueueId;
+use super::{QueueId, UserId};
 
 /// The names of all queues: a set.
 pub(super) const NAMES: &str = "usher:queues";
+
+/// What each gateway says of its settings: a hash.
+pub(super) const GATEWAYS: &str = "usher:gateways";
 
 /// What one queue keeps, in the order in which scripts take the keys.
 const PARTS: [&str; 13] = [
@@ -59,12 +62,15 @@ pub(super) struct Keys {
     pub tickets: String,
     /// For reading the list.
     pub audit: String,
+    /// What all keys begin with.
+    prefix: String,
 }
 
 impl Keys {
     /// The keys of `queue`.
     pub fn of(queue: &QueueId) -> Self {
-        let key = |part| format!("q:{{{queue}}}:{part}");
+        let prefix = format!("q:{{{queue}}}:");
+        let key = |part| format!("{prefix}{part}");
         Self {
             all: PARTS.map(key),
             waiting: key(WAITING),
@@ -72,7 +78,20 @@ impl Keys {
             unclaimed: key(UNCLAIMED),
             tickets: key(TICKETS),
             audit: key(AUDIT),
+            prefix: prefix.clone(),
         }
+    }
+}
+
+impl Keys {
+    /// The digest of the secret that a user joined with; no script takes it.
+    pub fn secret(&self, user: &UserId) -> String {
+        format!("{}secret:{user}", self.prefix)
+    }
+
+    /// Promises of one life of the queue: a hash; no script takes it.
+    pub fn promises(&self, epoch: u64) -> String {
+        format!("{}promises:{epoch}", self.prefix)
     }
 }
 

@@ -13,10 +13,11 @@ use super::queues::Queues;
 use super::reply::Reply;
 use super::script::{self, Priority};
 use super::snapshot::{self, QueueLookup};
-use super::{Queue, QueueError, QueueId, StoreError};
+use super::{Queue, QueueError, QueueId, Snapshot, StoreError};
 
-/// How often a change is made again because somebody else was faster.
-const TRIES: usize = 16;
+/// How often a change is made again because a gateway elsewhere was faster: here they are made one after
+/// the other, so each try that is lost is a change that somebody else made.
+const TRIES: usize = 100;
 
 /// The outcome of [`Queues::define`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,26 @@ pub struct Changed {
     pub queue: Queue,
     /// Whether the queue is new.
     pub created: bool,
+    /// The rules after it.
+    pub rules: Rules,
+}
+
+/// The rules of a queue as they are in Redis, and which they are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// The rules.
+    pub policy: Policy,
+    epoch: u64,
+    version: u64,
+}
+
+/// Which rules an operator saw, as `If-Match` says it (RFC 9110, section 13.1.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfMatch {
+    /// Any, but there must be some.
+    Any,
+    /// Those with one of these tags.
+    Tags(Vec<String>),
 }
 
 /// Which part of the record is asked for.
@@ -99,7 +120,7 @@ impl Queues {
                 return Ok(Defined::Created);
             }
         }
-        Err(contended())
+        Err(QueueError::Contended)
     }
 
     /// Changes the rules, or makes the queue from the defaults with this change.
@@ -108,28 +129,64 @@ impl Queues {
     /// from this instant on.
     ///
     /// # Errors
-    /// `Refused`, `StoreUnavailable`.
+    /// `Refused`, `Contended`, `StoreUnavailable`.
     pub async fn change(
         &self,
         id: &QueueId,
         change: &PolicyChange,
         by: &str,
     ) -> Result<Changed, QueueError> {
+        self.change_seen(id, change, by, None).await
+    }
+
+    /// As [`Queues::change`], if the rules are still those that the operator saw. The version that is
+    /// compared here is the one that is written over, so nobody can come between.
+    ///
+    /// # Errors
+    /// As [`Queues::change`]; `Changed` when they are not.
+    pub async fn change_seen(
+        &self,
+        id: &QueueId,
+        change: &PolicyChange,
+        by: &str,
+        if_match: Option<&IfMatch>,
+    ) -> Result<Changed, QueueError> {
+        let _alone = self.changing().lock().await;
         for _ in 0..TRIES {
             let (before, version) = match self.lookup_or_revive(id).await? {
-                QueueLookup::Present(seen) => (Some(seen.policy), seen.version),
+                QueueLookup::Present(seen) => (Some(Rules::of(&seen)), seen.version),
                 QueueLookup::Removed(version) => (None, version),
                 QueueLookup::Gone => (None, 0),
             };
+            if if_match.is_some_and(|seen| !seen.holds(before.as_ref())) {
+                return Err(QueueError::Changed);
+            }
+            let before = before.map(|it| it.policy);
             let after = before.clone().unwrap_or_default().changed(change)?;
             let is_same = before.as_ref() == Some(&after);
             if is_same || self.write(id, version, by, before.as_ref(), &after).await? {
                 let queue = self.announce(id).await?;
+                let rules = Rules::of(&queue.snapshot());
                 let created = before.is_none();
-                return Ok(Changed { queue, created });
+                return Ok(Changed {
+                    queue,
+                    created,
+                    rules,
+                });
             }
         }
-        Err(contended())
+        Err(QueueError::Contended)
+    }
+
+    /// The rules as they are in Redis now.
+    ///
+    /// # Errors
+    /// `Unknown`, `StoreUnavailable`.
+    pub async fn rules(&self, id: &QueueId) -> Result<Rules, QueueError> {
+        match self.lookup_or_revive(id).await? {
+            QueueLookup::Present(seen) => Ok(Rules::of(&seen)),
+            QueueLookup::Removed(_) | QueueLookup::Gone => Err(QueueError::Unknown),
+        }
     }
 
     /// Ends the queue and every visit in it. What was changed and by whom is kept.
@@ -153,7 +210,7 @@ impl Queues {
                 return Ok(());
             }
         }
-        Err(contended())
+        Err(QueueError::Contended)
     }
 
     /// The changes of the rules, newest first; also of a queue that was removed.
@@ -218,6 +275,39 @@ impl Queues {
     }
 }
 
+impl Rules {
+    fn of(seen: &Snapshot) -> Self {
+        Self {
+            policy: seen.policy.clone(),
+            epoch: seen.epoch,
+            version: seen.version,
+        }
+    }
+
+    /// A strong entity tag: other rules, or the same in another life of the queue, have another.
+    pub fn tag(&self) -> String {
+        format!("\"{:x}.{}\"", self.epoch, self.version)
+    }
+}
+
+impl IfMatch {
+    /// From the value of the header. Weak tags match nothing.
+    pub fn of(value: &str) -> Self {
+        match value.trim() {
+            "*" => Self::Any,
+            tags => Self::Tags(tags.split(',').map(|tag| tag.trim().to_owned()).collect()),
+        }
+    }
+
+    fn holds(&self, rules: Option<&Rules>) -> bool {
+        match (self, rules) {
+            (_, None) => false,
+            (Self::Any, Some(_)) => true,
+            (Self::Tags(tags), Some(rules)) => tags.contains(&rules.tag()),
+        }
+    }
+}
+
 impl AuditEntry {
     fn read(entry: &str) -> Result<Self, QueueError> {
         let entry: Entry = serde_json::from_str(entry)
@@ -239,8 +329,4 @@ fn json(policy: &Policy) -> Result<String, StoreError> {
 
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-fn contended() -> QueueError {
-    StoreError::Odd("a policy that others change all the time").into()
 }

@@ -182,8 +182,10 @@ pub struct Policy {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PolicyChange {
     /// Whether visitors may join and enter. `open` without `opensAt` opens at once.
+    #[serde(deserialize_with = "present")]
     pub state: Option<State>,
     /// In which order visitors enter. `lottery` draws among those who came before `opensAt`.
+    #[serde(deserialize_with = "present")]
     pub order: Option<Order>,
     /// When the queue opens; `null` takes it back.
     #[serde(deserialize_with = "named")]
@@ -191,15 +193,19 @@ pub struct PolicyChange {
     pub opens_at: Option<Option<Timestamp>>,
     /// Most visitors inside at once, 1 to 1,000,000. Lowering it throws nobody out.
     #[schema(minimum = 1, maximum = 1_000_000)]
+    #[serde(deserialize_with = "present")]
     pub max_active: Option<i64>,
     /// Most visitors let in per second, 0.001 to 100,000; kept to three decimals.
     #[schema(minimum = 0.001, maximum = 100_000)]
+    #[serde(deserialize_with = "present")]
     pub admit_per_second: Option<f64>,
     /// How long a visitor who showed up may stay, 1 to 86,400.
     #[schema(minimum = 1, maximum = 86_400)]
+    #[serde(deserialize_with = "present")]
     pub lease_seconds: Option<i64>,
     /// How long a visitor who was let in has to show up, 1 to 3,600.
     #[schema(minimum = 1, maximum = 3_600)]
+    #[serde(deserialize_with = "present")]
     pub claim_seconds: Option<i64>,
     /// A visit without a request for so long is over, 5 to 86,400; `null`, the default, lets it last
     /// as long as its lease.
@@ -208,6 +214,7 @@ pub struct PolicyChange {
     pub idle_seconds: Option<Option<i64>>,
     /// Longest line, 1 to 10,000,000.
     #[schema(minimum = 1, maximum = 10_000_000)]
+    #[serde(deserialize_with = "present")]
     pub max_waiting: Option<i64>,
     /// A word to those who wait, at most 500 characters; `null` takes it back.
     #[serde(deserialize_with = "named")]
@@ -393,6 +400,15 @@ impl<'de> Deserialize<'de> for PolicyChange {
 
         from.deserialize_map(ByName)
     }
+}
+
+/// A field that is always there has no `null`.
+fn present<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(from).map(Some)
 }
 
 /// Tells a field that is `null` from one that is not there.

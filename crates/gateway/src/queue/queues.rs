@@ -39,6 +39,8 @@ struct Inner {
     entries: RwLock<HashMap<QueueId, Arc<QueueEntry>>>,
     missing: Mutex<HashSet<QueueId>>,
     lookup: tokio::sync::Mutex<()>,
+    /// Changes of rules by this gateway, one after the other.
+    changing: tokio::sync::Mutex<()>,
     /// When visitors were told to ask again.
     next_polls: PollTimes,
     /// Until when it is known that visitors are recorded.
@@ -91,6 +93,7 @@ impl Queues {
             entries: RwLock::default(),
             missing: Mutex::default(),
             lookup: tokio::sync::Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
             next_polls: PollTimes::default(),
             recorded: PollTimes::default(),
         }))
@@ -155,6 +158,10 @@ impl Queues {
     /// What is counted and timed here.
     pub fn metrics(&self) -> &StoreMetrics {
         &self.0.metrics
+    }
+
+    pub(super) fn changing(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.changing
     }
 
     pub(super) fn store(&self) -> &Store {

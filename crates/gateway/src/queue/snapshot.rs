@@ -90,6 +90,11 @@ pub(super) enum QueueLookup {
 }
 
 impl Snapshot {
+    /// When this life of the queue began.
+    pub fn begin(&self) -> Timestamp {
+        instant(self.epoch)
+    }
+
     /// Whether nobody is let in although visitors wait: their ETA is not known.
     pub fn paused(&self) -> bool {
         matches!(self.state, State::Paused | State::Closed)

@@ -55,7 +55,8 @@ async fn joining_again_gives_the_same_place_and_a_fresh_token() {
     let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
     assert!(cookie.starts_with("usher_token_main=") && cookie.contains("HttpOnly"));
     let first: Value = answer.json().await.unwrap();
-    let (status, again) = said(app.post(TOKENS).json(&body)).await;
+    let again = app.post(TOKENS).bearer_auth(token(&first)).json(&body);
+    let (status, again) = said(again).await;
     assert_eq!(status, 200);
     assert_eq!(first["ticketNumber"], again["ticketNumber"]);
     let (status, _) = app.poll(&again).await;
@@ -113,6 +114,7 @@ fn forged(place: &Value, secret: &str, change: impl Fn(&mut Claims)) -> String {
         epoch: 0,
         iat: now,
         exp: now + 600,
+        over: false,
     };
     change(&mut claims);
     let keys: KeyRing = secret.parse().unwrap();

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chassis::env::Env;
 use chassis::server::Running;
 use chassis::time::Clock;
@@ -76,6 +78,7 @@ impl TestApp {
             ("GATEWAY_TOKEN_KEYS", format!("k1:{SECRET},k0:{OLD_SECRET}")),
             ("GATEWAY_PASS_KEY", PASS_SECRET.to_owned()),
             ("GATEWAY_OPERATOR_KEYS", format!("ann:{OPERATOR_KEY}")),
+            ("GATEWAY_IDENTITY", "open".to_owned()),
             ("GATEWAY_WORKERS", "2".to_owned()),
             ("GATEWAY_GRACE_S", "1".to_owned()),
         ]);
@@ -99,10 +102,12 @@ impl TestApp {
         TestGateway::open(&self.environment, self.clock.clone()).await
     }
 
-    /// What the operator's listener shows.
-    pub async fn metrics(&self) -> String {
-        let answer = self.client.get(format!("{}/metrics", self.admin_url));
-        answer.send().await.unwrap().text().await.unwrap()
+    /// Another gateway at the same Redis with other variables.
+    pub async fn twin_with(&self, variables: &[(&'static str, &str)]) -> TestGateway {
+        let own = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
+        let mut environment = self.environment.clone();
+        environment.extend(variables.iter().map(own));
+        TestGateway::open(&environment, self.clock.clone()).await
     }
 
     /// How often Redis was given a command, also by scripts.
@@ -138,6 +143,19 @@ impl TestGateway {
             client: Client::new(),
             running,
         }
+    }
+
+    /// What the operator's listener shows.
+    pub async fn metrics(&self) -> String {
+        let answer = self.client.get(format!("{}/metrics", self.admin_url));
+        answer.send().await.unwrap().text().await.unwrap()
+    }
+
+    /// The value of one metric, named with its labels.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = self.metrics().await;
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        metrics.lines().find_map(value)
     }
 
     pub fn get(&self, path: &str) -> RequestBuilder {
@@ -219,6 +237,13 @@ pub async fn said(request: RequestBuilder) -> Said {
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     };
     (status, value)
+}
+
+/// What a JWT says; its signature is not looked at.
+pub fn payload(jwt: &str) -> Value {
+    let payload = jwt.split('.').nth(1).unwrap();
+    let json = BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap();
+    serde_json::from_slice(&json).unwrap()
 }
 
 /// Asks again until the answer is yes.

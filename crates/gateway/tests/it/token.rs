@@ -27,6 +27,7 @@ fn claims() -> Claims {
         epoch: 1_764_000_000_123_456,
         iat: 1_000,
         exp: 2_000,
+        over: false,
     }
 }
 

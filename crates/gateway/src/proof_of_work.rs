@@ -4,7 +4,8 @@
 //! A challenge is text of ours: bits, end, a number used once, and a seal over these with queue
 //! and user, so it is good at every gateway and for nobody else. The client looks for a `nonce`
 //! such that SHA-256 of `challenge + ":" + nonce` begins with so many zero bits. Each gateway
-//! takes a challenge once. The more ask at a gateway, the more bits it asks for.
+//! takes a challenge once. The more places are paid for at a gateway, the more bits it asks for: who
+//! only asks raises no price. Where the gateway makes user ids, the challenge names the id to come.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chassis::time::Timestamp;
 use chrono::TimeDelta;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use crate::queue::{QueueId, UserId};
 use crate::token::KeyRing;
@@ -22,11 +24,12 @@ use crate::token::KeyRing;
 const LIFE: TimeDelta = TimeDelta::seconds(120);
 /// Longest `nonce`, in bytes.
 const LONGEST_NONCE: usize = 64;
-/// Requests per second of one gateway up to which nothing is added.
+/// Accepted proofs per second of one gateway up to which nothing is added.
 const USUAL_PER_SECOND: u64 = 100;
-/// Most bits that a crowd adds: 256 times the work.
-const MOST_ADDED: u32 = 8;
-/// Over how long requests are counted.
+/// Most bits that are ever asked for, with what a crowd adds: 2 million hashes on average, which a
+/// telephone does within the life of a challenge.
+pub const MOST_BITS: u32 = 21;
+/// Over how long proofs are counted.
 const WINDOW_S: i64 = 10;
 /// Challenges that are remembered as used. Each cost somebody the work.
 const MOST_SPENT: usize = 100_000;
@@ -34,7 +37,7 @@ const MOST_SPENT: usize = 100_000;
 const SERIAL_BYTES: usize = 12;
 
 /// What a place costs at this gateway.
-pub struct Work {
+pub struct ProofOfWork {
     bits: u32,
     keys: KeyRing,
     memory: Mutex<Memory>,
@@ -47,8 +50,8 @@ struct Memory {
     spent_before: HashSet<String>,
     turned_at: i64,
     window: i64,
-    asked: u64,
-    asked_before: u64,
+    accepted: u64,
+    accepted_before: u64,
 }
 
 /// What a client has to solve.
@@ -73,7 +76,7 @@ pub struct Solution<'a> {
 
 /// Why a place is not given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WorkError {
+pub enum ProofError {
     /// Nothing was shown.
     #[error("a proof of work is needed")]
     Missing(Challenge),
@@ -82,7 +85,7 @@ pub enum WorkError {
     Invalid(Challenge),
 }
 
-impl Work {
+impl ProofOfWork {
     /// `bits` of work for each place, 0 for none; challenges are sealed with `keys`.
     pub fn new(bits: u32, keys: KeyRing) -> Self {
         Self {
@@ -107,25 +110,28 @@ impl Work {
         user: &UserId,
         solution: Option<Solution<'_>>,
         now: Timestamp,
-    ) -> Result<(), WorkError> {
+    ) -> Result<(), ProofError> {
         if self.bits == 0 {
             return Ok(());
         }
-        let added = self.memory().added_bits(now);
-        let challenge = || self.challenge(queue, user, self.bits + added, now);
+        let challenge = || {
+            let added = self.memory().added_bits(now);
+            let bits = (self.bits + added).min(MOST_BITS);
+            self.challenge(queue, user, bits, now)
+        };
         let Some(solution) = solution else {
-            return Err(WorkError::Missing(challenge()));
+            return Err(ProofError::Missing(challenge()));
         };
         match self.serial_of(queue, user, solution, now) {
             Some(serial) if self.memory().spend(serial, now) => Ok(()),
-            _ => Err(WorkError::Invalid(challenge())),
+            _ => Err(ProofError::Invalid(challenge())),
         }
     }
 
     fn challenge(&self, queue: &QueueId, user: &UserId, bits: u32, now: Timestamp) -> Challenge {
         let expires_at = now + LIFE;
         let serial = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; SERIAL_BYTES]>());
-        let head = format!("{bits}.{}.{serial}", expires_at.timestamp());
+        let head = format!("{bits}.{}.{serial}.{user}", expires_at.timestamp());
         let seal = self.keys.seal(&sealed(&head, queue, user));
         Challenge {
             text: format!("{head}.{seal}"),
@@ -159,27 +165,45 @@ impl Work {
     }
 }
 
+impl Solution<'_> {
+    /// The user whom the challenge names. Only [`ProofOfWork::take`] says whether it is one of ours.
+    pub fn user(&self) -> Option<UserId> {
+        let named = self.challenge.split('.').nth(3)?;
+        Uuid::parse_str(named).ok().map(UserId)
+    }
+}
+
 impl Memory {
-    /// Counts one request, and says what the crowd adds: a bit for each doubling of the usual rate.
+    /// What the crowd adds: a bit for each doubling of the usual rate of accepted proofs.
     fn added_bits(&mut self, now: Timestamp) -> u32 {
-        let window = now.timestamp() / WINDOW_S;
-        if window != self.window {
-            self.asked_before = if window == self.window + 1 {
-                self.asked
-            } else {
-                0
-            };
-            (self.window, self.asked) = (window, 0);
-        }
-        self.asked += 1;
-        let per_second = self.asked.max(self.asked_before) / WINDOW_S.unsigned_abs();
+        self.turn_window(now);
+        let per_second = self.accepted.max(self.accepted_before) / WINDOW_S.unsigned_abs();
         let times = per_second / USUAL_PER_SECOND;
-        times.checked_ilog2().map_or(0, |it| it + 1).min(MOST_ADDED)
+        times.checked_ilog2().map_or(0, |it| it + 1)
     }
 
-    /// Whether this serial was not used before; from now on it is.
+    fn turn_window(&mut self, now: Timestamp) {
+        let window = now.timestamp() / WINDOW_S;
+        if window == self.window {
+            return;
+        }
+        self.accepted_before = if window == self.window + 1 {
+            self.accepted
+        } else {
+            0
+        };
+        (self.window, self.accepted) = (window, 0);
+    }
+
+    /// Whether this serial was not used before; from now on it is, and counts.
     fn spend(&mut self, serial: &str, now: Timestamp) -> bool {
-        let now = now.timestamp();
+        self.turn_window(now);
+        let is_new = self.remember(serial, now.timestamp());
+        self.accepted += u64::from(is_new);
+        is_new
+    }
+
+    fn remember(&mut self, serial: &str, now: i64) -> bool {
         if now - self.turned_at >= LIFE.num_seconds() || self.spent.len() >= MOST_SPENT {
             self.spent_before = std::mem::take(&mut self.spent);
             self.turned_at = now;
@@ -211,7 +235,7 @@ mod tests {
     use chrono::TimeDelta;
     use uuid::Uuid;
 
-    use super::{Challenge, LIFE, Memory, Solution, Work, WorkError, zero_bits};
+    use super::{Challenge, LIFE, Memory, ProofError, ProofOfWork, Solution, zero_bits};
     use crate::queue::{QueueId, UserId};
 
     const KEYS: &str = "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
@@ -220,13 +244,13 @@ mod tests {
         "main".parse().expect("a name")
     }
 
-    fn work(bits: u32) -> Work {
-        Work::new(bits, KEYS.parse().expect("a key"))
+    fn work(bits: u32) -> ProofOfWork {
+        ProofOfWork::new(bits, KEYS.parse().expect("a key"))
     }
 
-    fn asked(work: &Work, user: &UserId, now: Timestamp) -> Challenge {
+    fn asked(work: &ProofOfWork, user: &UserId, now: Timestamp) -> Challenge {
         match work.take(&queue(), user, None, now) {
-            Err(WorkError::Missing(challenge)) => challenge,
+            Err(ProofError::Missing(challenge)) => challenge,
             other => panic!("{other:?}"),
         }
     }
@@ -266,32 +290,75 @@ mod tests {
 
     #[test]
     fn a_challenge_that_was_made_easier_is_not_ours() {
-        let work = work(30);
+        let work = work(20);
         let user = UserId(Uuid::from_u128(1));
         let now = Timestamp::default();
         let challenge = asked(&work, &user, now).text;
-        let easier = challenge.replacen("30.", "0.", 1);
+        let easier = challenge.replacen("20.", "0.", 1);
         for challenge in [challenge.as_str(), &easier, "", "0.9999999999.x.y", "...."] {
             let solution = Some(Solution {
                 challenge,
                 nonce: "0",
             });
             let refused = work.take(&queue(), &user, solution, now);
-            assert!(matches!(refused, Err(WorkError::Invalid(_))), "{challenge}");
+            assert!(
+                matches!(refused, Err(ProofError::Invalid(_))),
+                "{challenge}"
+            );
         }
     }
 
     #[test]
-    fn a_crowd_makes_it_harder_and_its_end_easier() {
+    fn proofs_that_are_accepted_make_it_harder_and_questions_do_not() {
         let mut memory = Memory::default();
         let now = Timestamp::default();
-        let mut after = |requests: usize, now| (0..requests).map(|_| memory.added_bits(now)).max();
-        assert_eq!(after(999, now), Some(0));
-        assert_eq!(after(1, now), Some(1), "as many as usual, and more to come");
-        assert_eq!(after(3_000, now), Some(3));
-        assert_eq!(after(1, now + TimeDelta::seconds(10)), Some(3));
-        assert_eq!(after(1, now + TimeDelta::seconds(30)), Some(0));
-        assert_eq!(after(1_000_000, now + TimeDelta::seconds(40)), Some(8));
+        let mut number = 0;
+        let mut after = |proofs: usize, now| {
+            for _ in 0..proofs {
+                number += 1;
+                assert!(memory.spend(&number.to_string(), now));
+                assert!(!memory.spend(&number.to_string(), now), "counts once");
+            }
+            memory.added_bits(now)
+        };
+        assert_eq!(after(999, now), 0);
+        assert_eq!(after(1, now), 1, "as many as usual, and more to come");
+        assert_eq!(after(3_000, now), 3);
+        assert_eq!(after(0, now + TimeDelta::seconds(10)), 3);
+        assert_eq!(after(0, now + TimeDelta::seconds(30)), 0);
+        let work = work(20);
+        let user = UserId(Uuid::from_u128(1));
+        for _ in 0..10_000 {
+            assert_eq!(
+                asked(&work, &user, now).bits,
+                20,
+                "who only asks pays nothing"
+            );
+        }
+    }
+
+    #[test]
+    fn no_crowd_makes_it_harder_than_a_telephone_can() {
+        let work = work(20);
+        let user = UserId(Uuid::from_u128(1));
+        let now = Timestamp::default();
+        for number in 0..50_000 {
+            assert!(work.memory().spend(&number.to_string(), now));
+        }
+        assert_eq!(asked(&work, &user, now).bits, 21);
+    }
+
+    #[test]
+    fn a_challenge_names_the_user_whom_it_is_for() {
+        let user = UserId(Uuid::from_u128(7));
+        let challenge = asked(&work(1), &user, Timestamp::default());
+        let named = |challenge| {
+            let nonce = "0";
+            Solution { challenge, nonce }.user()
+        };
+        assert_eq!(named(&challenge.text), Some(user));
+        assert_eq!(named("1.2.3"), None);
+        assert_eq!(named("1.2.3.x.y"), None);
     }
 
     #[test]

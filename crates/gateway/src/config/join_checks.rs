@@ -1,0 +1,163 @@
+//! Owns what is asked of those who join: who they are, and how often and how easily they may.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chassis::env::Env;
+use reqwest::Url;
+
+use crate::challenge::{ChallengeRules, ChallengeSecret, Unreachable};
+use crate::identity::Rules;
+use crate::proof_of_work::MOST_BITS;
+
+/// What is asked of those who join.
+#[derive(Clone)]
+pub struct JoinChecks {
+    /// `GATEWAY_IDENTITY` and its companions.
+    pub identity: Identification,
+    /// `GATEWAY_ISSUE_PER_MINUTE`: how often one source may ask for a place; 0 is no limit.
+    pub per_minute: u32,
+    /// `GATEWAY_POW_BITS`: what a place costs; 0 is nothing.
+    pub proof_of_work_bits: u32,
+    /// `GATEWAY_CHALLENGE_VERIFY_URL` and its companions.
+    pub challenge: Option<ChallengeRules>,
+}
+
+/// How it is known who is who.
+#[derive(Clone)]
+pub enum Identification {
+    /// Whoever names a user id is that user.
+    Open,
+    /// The gateway makes the id.
+    Anonymous,
+    /// An identity provider says it.
+    Jwt(Rules),
+}
+
+impl JoinChecks {
+    /// `None` means that `env` noted a mistake.
+    pub(super) fn read(env: &mut Env<'_>) -> Option<Self> {
+        let kind = env.required("GATEWAY_IDENTITY", IDENTITY_HELP);
+        let rules = Rules {
+            secret: env.optional_secret("GATEWAY_IDENTITY_SECRET", SECRET_HELP),
+            jwks: env.optional("GATEWAY_JWKS", JWKS_HELP),
+            issuer: env.optional("GATEWAY_IDENTITY_ISSUER", "What `iss` must be."),
+            audience: env.optional("GATEWAY_IDENTITY_AUDIENCE", "What `aud` must be or hold."),
+        };
+        let per_minute = env.or("GATEWAY_ISSUE_PER_MINUTE", "0", PER_MINUTE_HELP);
+        let proof_of_work_bits = env.or("GATEWAY_POW_BITS", "0", BITS_HELP);
+        env.check(
+            "GATEWAY_POW_BITS",
+            proof_of_work_bits <= MOST_BITS,
+            "must be at most 21",
+        );
+        let challenge = challenge(env);
+        let identity = match kind? {
+            Kind::Open => Identification::Open,
+            Kind::Anonymous => Identification::Anonymous,
+            Kind::Jwt => {
+                env.check(
+                    "GATEWAY_IDENTITY",
+                    rules.secret.is_some() || rules.jwks.is_some(),
+                    "is jwt, which needs GATEWAY_JWKS or GATEWAY_IDENTITY_SECRET",
+                );
+                Identification::Jwt(rules)
+            }
+        };
+        Some(Self {
+            identity,
+            per_minute,
+            proof_of_work_bits,
+            challenge,
+        })
+    }
+}
+
+fn challenge(env: &mut Env<'_>) -> Option<ChallengeRules> {
+    let verify_url: Option<Url> = env.optional("GATEWAY_CHALLENGE_VERIFY_URL", VERIFY_HELP);
+    let secret: Option<ChallengeSecret> = env.optional_secret(
+        "GATEWAY_CHALLENGE_SECRET",
+        "The secret that the verifier gave for this site.",
+    );
+    let site_key: Option<String> = env.optional(
+        "GATEWAY_CHALLENGE_SITE_KEY",
+        "The public key of this site, which pages need to show the challenge.",
+    );
+    let unreachable: Unreachable = env.or("GATEWAY_CHALLENGE_UNREACHABLE", "closed", AWAY_HELP);
+    let timeout_ms: u64 = env.or(
+        "GATEWAY_CHALLENGE_TIMEOUT_MS",
+        "2000",
+        "Milliseconds that the verifier may take, 1 to 10000.",
+    );
+    env.check(
+        "GATEWAY_CHALLENGE_TIMEOUT_MS",
+        (1..=10_000).contains(&timeout_ms),
+        "must be from 1 to 10000",
+    );
+    let verify_url = verify_url?;
+    env.check(
+        "GATEWAY_CHALLENGE_VERIFY_URL",
+        matches!(verify_url.scheme(), "http" | "https"),
+        "must begin with https:// (http:// inside your own network)",
+    );
+    env.check(
+        "GATEWAY_CHALLENGE_VERIFY_URL",
+        secret.is_some() && site_key.is_some(),
+        "needs GATEWAY_CHALLENGE_SECRET and GATEWAY_CHALLENGE_SITE_KEY",
+    );
+    Some(ChallengeRules {
+        verify_url,
+        secret: secret?,
+        site_key: site_key?,
+        unreachable,
+        timeout: Duration::from_millis(timeout_ms),
+    })
+}
+
+enum Kind {
+    Open,
+    Anonymous,
+    Jwt,
+}
+
+/// Not a kind of identity.
+struct KindInvalid;
+
+impl fmt::Display for KindInvalid {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("must be jwt, anonymous or open")
+    }
+}
+
+impl FromStr for Kind {
+    type Err = KindInvalid;
+
+    fn from_str(text: &str) -> Result<Self, KindInvalid> {
+        match text {
+            "open" => Ok(Self::Open),
+            "anonymous" => Ok(Self::Anonymous),
+            "jwt" => Ok(Self::Jwt),
+            _ => Err(KindInvalid),
+        }
+    }
+}
+
+const IDENTITY_HELP: &str = "Who is who: jwt, anonymous or open.\n\
+     jwt: whoever shows a token of an identity provider, whose `sub` is the user.\n\
+     anonymous: the gateway makes the user's id, and its token is the only proof.\n\
+     open: whoever names a user id that has no place is that user, for demonstrations.";
+const SECRET_HELP: &str =
+    "Secret of tokens with HS256 of the identity provider, base64url of at least 32 bytes.";
+const JWKS_HELP: &str = "Public keys of the identity provider for RS256 and ES256: a file, or https://…\n\
+     (http:// inside your own network). Read again when it is five minutes old.";
+const PER_MINUTE_HELP: &str = "Places that one source may ask for in a minute at one gateway; 0 is no limit.\n\
+     A source is an IPv4 address or an IPv6 network of 64 bits.";
+const BITS_HELP: &str = "Zero bits of the proof of work that a place costs, 0 to 21; 0 is nothing.\n\
+     18 are 262,144 hashes on average, each more doubles them. A crowd of bots adds some, up to 21\n\
+     in all, which a telephone does within the life of a challenge.";
+const VERIFY_HELP: &str = "Where the answer to a challenge by others is verified, in the form that Turnstile,\n\
+     hCaptcha and reCAPTCHA share: POST of secret, response and remoteip, JSON with success.\n\
+     Without it no such challenge is asked for.";
+const AWAY_HELP: &str = "What happens to those who join while the verifier does not answer in time:\n\
+     closed refuses them, open lets them pass.";

@@ -1,0 +1,99 @@
+//! Owns the secret with which a place is given again to whoever joined with it, where a user is only
+//! named and not known.
+//!
+//! It is kept for the one ticket that it came with, as a digest, under a key of its own that ends by
+//! itself. Who sends none costs nothing. A loss of the store loses it; the token still proves the place.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Queue, QueueError, Ticket};
+
+/// Fewer bytes could be guessed by asking; more than these are no secret but a document.
+const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
+/// As long as a token can be used at most, in seconds.
+const KEPT_S: u64 = 172_800;
+
+/// A visitor's secret, as its digest.
+#[derive(Clone, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct JoinSecret([u8; 32]);
+
+/// Too short or too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a secret has 8 to 128 bytes")]
+pub struct JoinSecretInvalid;
+
+impl TryFrom<String> for JoinSecret {
+    type Error = JoinSecretInvalid;
+
+    fn try_from(text: String) -> Result<Self, JoinSecretInvalid> {
+        if LENGTH.contains(&text.len()) {
+            Ok(Self(Sha256::digest(text).into()))
+        } else {
+            Err(JoinSecretInvalid)
+        }
+    }
+}
+
+impl fmt::Debug for JoinSecret {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("JoinSecret")
+    }
+}
+
+impl JoinSecret {
+    /// What is kept: the same secret of two tickets looks different.
+    fn digest(&self, ticket: &Ticket) -> String {
+        let mut digest = Sha256::new_with_prefix(ticket.number.to_be_bytes());
+        digest.update(self.0);
+        let bytes = digest.finalize();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Queue {
+    /// Keeps the secret of a place that is new.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`.
+    pub async fn keep_secret(
+        &self,
+        ticket: &Ticket,
+        secret: &JoinSecret,
+    ) -> Result<(), QueueError> {
+        let mut set = redis::cmd("SET");
+        set.arg(self.entry.keys.secret(&ticket.user));
+        set.arg(secret.digest(ticket)).arg("EX").arg(KEPT_S);
+        Ok(self.store().command(&set).await?)
+    }
+
+    /// Whether the place was joined with this secret.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`.
+    pub async fn is_secret(
+        &self,
+        ticket: &Ticket,
+        secret: &JoinSecret,
+    ) -> Result<bool, QueueError> {
+        let mut get = redis::cmd("GET");
+        get.arg(self.entry.keys.secret(&ticket.user));
+        let kept: Option<String> = self.store().command(&get).await?;
+        Ok(kept.is_some_and(|kept| kept == secret.digest(ticket)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::JoinSecret;
+
+    #[test]
+    fn a_secret_is_neither_short_nor_long_nor_shown() {
+        let secret = |length: usize| JoinSecret::try_from("s".repeat(length));
+        assert!(secret(7).is_err() && secret(129).is_err());
+        assert!(secret(8).is_ok() && secret(128).is_ok());
+        assert_eq!(format!("{:?}", secret(8)), "Ok(JoinSecret)");
+    }
+}
