@@ -120,7 +120,15 @@ const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
 fn a_bad_configuration_is_told_by_name_with_exit_code_64() {
     let (code, said) = run("gateway", &[("GATEWAY_LISTEN", "nowhere")]);
     assert_eq!(code, Some(64));
-    for name in ["GATEWAY_LISTEN", "GATEWAY_TOKEN_KEYS", "GATEWAY_PASS_KEY"] {
+    for name in [
+        "GATEWAY_LISTEN",
+        "GATEWAY_TOKEN_KEYS",
+        "GATEWAY_PASS_KEY",
+        "GATEWAY_IDENTITY must be set",
+        "jwt",
+        "anonymous",
+        "open",
+    ] {
         assert!(said.contains(name), "{said}");
     }
     let (code, said) = run("booking", &[("BOOKING_HOLD_S", "soon")]);
@@ -142,6 +150,7 @@ fn a_store_that_is_not_there_is_told_with_exit_code_69() {
             ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0"),
             ("GATEWAY_TOKEN_KEYS", &format!("k:{SECRET}")),
             ("GATEWAY_PASS_KEY", SECRET),
+            ("GATEWAY_IDENTITY", "open"),
             ("GATEWAY_REDIS_URL", &redis),
             ("GATEWAY_IDENTITY", "open"),
             ("GATEWAY_START_WAIT_S", "0"),

@@ -13,6 +13,18 @@ use crate::demo::Demo;
 const FILE: &str = "up.env";
 /// Who the printed lines join as.
 const VISITOR: &str = "0197a000-0000-7000-8000-000000000001";
+/// With it the lines can be pasted again.
+const SECRET: &str = "for-the-demo-alone";
+
+/// Who is who, in words; `GATEWAY_IDENTITY` in the environment of `up` wins.
+fn identity() -> String {
+    match std::env::var("GATEWAY_IDENTITY") {
+        Ok(kind) if kind != "open" => kind,
+        _ => "open: whoever names a userId is that user, for demonstrations alone \
+              (GATEWAY_IDENTITY=jwt or anonymous changes it)"
+            .to_owned(),
+    }
+}
 
 /// The addresses and keys of a running stack.
 pub struct Sheet<'a> {
@@ -37,6 +49,7 @@ impl Sheet<'_> {
         }
         line("Swagger UI", &format!("{}/docs/", stack.gateways[0].url()));
         line("operator key", stack.operator_key());
+        line("identity", &identity());
         if let Some(demo) = self.demo {
             line("demo concert", &demo.concert);
         }
@@ -64,7 +77,7 @@ impl Sheet<'_> {
         let mut text = format!(
             "\nJoin the line, look at your place:\n\n  \
              TOKEN=$(curl -s {gateway}/api/v1/queues/main/tokens -H 'Content-Type: application/json' \
-             -d '{{\"userId\":\"{VISITOR}\"}}' | sed 's/.*\"token\" *: *\"\\([^\"]*\\)\".*/\\1/')\n  \
+             -d '{{\"userId\":\"{VISITOR}\",\"secret\":\"{SECRET}\"}}' | sed 's/.*\"token\" *: *\"\\([^\"]*\\)\".*/\\1/')\n  \
              curl -s {gateway}/api/v1/queues/main/tokens/me -H \"Authorization: Bearer $TOKEN\"\n"
         );
         if let Some(demo) = self.demo {
