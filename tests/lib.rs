@@ -181,7 +181,8 @@ impl Visitor {
 
     /// Joins the line; keeps the token.
     pub async fn join(&mut self) -> Said {
-        let body = json!({ "userId": self.user });
+        // With a secret the place is given again when the first answer was lost.
+        let body = json!({ "userId": self.user, "secret": self.user });
         let said = ask(self
             .request(Method::POST, "/api/v1/queues/main/tokens")
             .json(&body))

@@ -79,6 +79,8 @@ impl Fixture {
         };
         // Nothing that a benchmark holds ends while it runs; the sweeper has nothing to do.
         options.booking_environment = vec![("BOOKING_HOLD_S".into(), "3600".into())];
+        // A few tokens are polled as fast as the gateway answers.
+        options.gateway_environment = vec![("GATEWAY_VISIT_POLLS_PER_S".into(), "0".into())];
         let stack = Stack::start(options)?;
         let line = Line::open(&stack.redis_url())?;
         let limit = start_limit(&stack, scratch.path())?;
@@ -310,6 +312,7 @@ fn start_front(stack: &Stack, limit: &Program, folder: &Path) -> io::Result<Prog
                 variable("GATEWAY_TOKEN_KEYS", format!("dev:{}", stack.token_key())),
                 variable("GATEWAY_PASS_KEY", stack.pass_key().to_owned()),
                 variable("GATEWAY_IDENTITY", "open".to_owned()),
+                variable("GATEWAY_VISIT_POLLS_PER_S", "0".to_owned()),
             ],
             port,
             log: folder.join("front.log"),

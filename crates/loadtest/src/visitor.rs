@@ -130,7 +130,8 @@ impl Visitor {
     /// Joins the line; `due` is when they wanted to.
     pub async fn join(&mut self, due: Instant) -> Option<Place> {
         let path = format!("/api/v1/queues/{}/tokens", self.stage.shop.queue);
-        let body = json!({ "userId": self.user }).to_string();
+        // With a secret the place is given again when the first answer was lost.
+        let body = json!({ "userId": self.user, "secret": self.user }).to_string();
         let said = self
             .ask(Step::Join, ("POST", &path), None, &body, due)
             .await;

@@ -291,7 +291,9 @@ async fn visits_that_ended_while_two_masters_hung_are_told_to_the_one_that_is_ba
 async fn a_gateway_on_a_cluster_lets_in_while_one_master_hangs() {
     let scratch = Scratch::new().unwrap();
     let cluster = RedisCluster::start(scratch.path(), &RedisOptions::default()).unwrap();
-    let app = TestApp::with(&[("GATEWAY_REDIS_URL", &cluster.url())]).await;
+    let url = cluster.url();
+    let unlimited = ("GATEWAY_VISIT_POLLS_PER_S", "0");
+    let app = TestApp::with(&[("GATEWAY_REDIS_URL", &url), unlimited]).await;
     let names = names(&cluster, "sale");
     let hanging = (cluster.master_of(NAMES).unwrap() + 1) % 3;
     let going = (hanging + 1) % 3;
