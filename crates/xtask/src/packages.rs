@@ -26,6 +26,8 @@ enum Proof {
     Programs(&'static [&'static str]),
     /// As pkg-config knows it.
     Library(&'static str),
+    /// A file where Debian puts it; elsewhere it is taken to be there.
+    File(&'static str),
     Galera,
 }
 
@@ -105,6 +107,34 @@ const FOR_CLUSTER: [Need; 1] = [need(
     Proof::Galera,
 )];
 
+/// What the tests alone need: a browser with its driver, and letters for the languages that pages speak.
+const FOR_TESTS: [Need; 4] = [
+    need(
+        "chromium",
+        ["chromium", "chromium", "chromium"],
+        Proof::Programs(&["chromium"]),
+    ),
+    need(
+        "chromium-driver",
+        ["chromedriver", "chromium", "chromedriver"],
+        Proof::Programs(&["chromedriver"]),
+    ),
+    need(
+        "fonts-noto-core",
+        ["google-noto-sans-fonts", "noto-fonts", "font-noto-sans"],
+        Proof::File("/usr/share/fonts/truetype/noto/NotoSans-Regular.ttf"),
+    ),
+    need(
+        "fonts-noto-cjk",
+        [
+            "google-noto-sans-cjk-fonts",
+            "noto-fonts-cjk",
+            "font-noto-sans-cjk",
+        ],
+        Proof::File("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
+    ),
+];
+
 /// What a command needs beside the compiler and the two stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -128,7 +158,11 @@ impl Purpose {
             Purpose::Stack | Purpose::Kafka => &[],
             Purpose::Cluster | Purpose::Tests => &FOR_CLUSTER,
         };
-        FOR_UP.iter().chain(kafka).chain(cluster)
+        let tests: &[Need] = match self {
+            Purpose::Tests => &FOR_TESTS,
+            _ => &[],
+        };
+        FOR_UP.iter().chain(kafka).chain(cluster).chain(tests)
     }
 }
 
@@ -190,6 +224,7 @@ fn is_met(need: &Need) -> bool {
             .stderr(Stdio::null())
             .status()
             .is_ok_and(|status| status.success()),
+        Proof::File(path) => find_program("dpkg").is_err() || Path::new(path).exists(),
         Proof::Galera => GaleraCluster::is_installed(),
     }
 }
