@@ -1,6 +1,4 @@
-//! Guards the rules of `docs/ARCHITECTURE.md` that a program can check.
-//!
-//! A rule that is in the way is changed there first, with its reason, and then here.
+//! Guards the rules that a program can check. One that is in the way is changed in `docs/` first, with its reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -453,6 +451,25 @@ fn tests_wait_for_conditions_and_never_sleep() {
         (is_test && sleeps).then_some(path)
     });
     none(&sleeping.collect::<Vec<_>>(), "tests that sleep");
+}
+
+#[test]
+fn tests_assert_and_do_not_print() {
+    // A report that a page of the docs is made from, and a process that talks to the test that started it.
+    const PRINT: [&str; 2] = [
+        "crates/booking/tests/it/locks.rs",
+        "crates/testbed/tests/servers.rs",
+    ];
+    let printing = rust().into_iter().filter_map(|(path, text)| {
+        let is_test = path.contains("/tests/") || path.starts_with("tests/");
+        let text = text.replace("eprintln!(", "");
+        let prints = text.contains("println!(") && !path.ends_with("tidy.rs");
+        (is_test && prints && !PRINT.contains(&path.as_str())).then_some(path)
+    });
+    none(
+        &printing.collect::<Vec<_>>(),
+        "tests that print in place of an assertion",
+    );
 }
 
 #[test]

@@ -161,10 +161,6 @@ async fn none_of_160_bookers_at_once_is_refused_and_all_sit_side_by_side() {
         assert!(numbers.iter().all(|number| *number <= 4_000), "the dearest");
     }
     assert_eq!(booked.len(), 800);
-    let highest = seats.last().copied().unwrap();
-    println!("{} seats, the highest number is {highest}", seats.len());
-    let deadlocks: u64 = fixture.instances.iter().map(|db| db.deadlocks()).sum();
-    println!("deadlocks that were run again: {deadlocks}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

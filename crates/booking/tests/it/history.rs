@@ -115,18 +115,6 @@ async fn whatever_64_clients_do_each_seat_has_one_owner_and_each_balance_is_the_
     owners::every_refusal_had_a_reason(&bought, &refusals);
     owners::the_audit_log_agrees(&world, &bought).await;
     world.fixture.reconciled().await;
-    let deadlocks: u64 = world
-        .fixture
-        .instances
-        .iter()
-        .map(|db| db.deadlocks())
-        .sum();
     let paid = bought.iter().filter(|mine| mine.paid.is_some()).count();
-    println!(
-        "{} acts: {} reservations, {paid} paid, {} refusals of seats, {deadlocks} deadlocks run again",
-        rounds * CLIENTS,
-        bought.len(),
-        refusals.len()
-    );
     assert!(paid > 0 && !refusals.is_empty(), "a history worth checking");
 }

@@ -8,7 +8,6 @@ use flate2::read::GzDecoder;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::fixture::OPERATOR;
@@ -200,7 +199,6 @@ async fn a_venue_of_1350_seats_is_read_by_many_at_once() {
         format!("{}{}", app.base, app.seats_path()),
     );
     let read = async |_: usize| {
-        let began = Instant::now();
         let request = app.client.get(&url).header("X-Usher-Pass", &pass);
         let sent = request
             .header("Accept-Encoding", "gzip")
@@ -209,21 +207,12 @@ async fn a_venue_of_1350_seats_is_read_by_many_at_once() {
             .unwrap();
         let status = sent.status().as_u16();
         sent.bytes().await.unwrap();
-        (status, began.elapsed())
+        status
     };
-    let mut took = Vec::new();
     for _ in 0..40 {
-        took.extend(join_all((0..32).map(read)).await);
+        let all = join_all((0..32).map(read)).await;
+        assert!(all.iter().all(|status| *status == 200), "{all:?}");
     }
-    assert!(took.iter().all(|(status, _)| *status == 200));
-    took.sort_unstable_by_key(|(_, took)| *took);
-    let percentile = |percent: usize| took[took.len() * percent / 100].1;
-    println!(
-        "1,350 seats read by 32 at once: p50 {:?}, p95 {:?}, p99 {:?}",
-        percentile(50),
-        percentile(95),
-        percentile(99)
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -99,9 +99,6 @@ async fn of_five_hundred_payments_at_the_end_of_their_hold_each_is_paid_and_sold
     );
     let totals = first.reconciled().await.totals;
     assert_eq!(totals.seats_sold, paid as i64);
-    for db in &first.instances {
-        println!("deadlocks that were run again: {}", db.deadlocks());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,7 +74,6 @@ impl Tally {
     }
 
     fn assert_sure(&self) {
-        println!("model: {self:?}");
         let few = self.sequences / 10;
         assert!(self.stalled + self.unsure <= few, "{self:?}");
     }

@@ -208,16 +208,7 @@ async fn in_a_churn_over_three_gateways_nothing_is_out_of_order_twice_or_too_muc
     let different: HashSet<_> = numbers.iter().collect();
     let duplicates = numbers.len() - different.len() + record.entered_while_inside;
     let (over_rate, windows) = record.over_the_rate();
-    println!(
-        "churn: {seconds} s, 3 gateways, {} commands of scripts, {visits} visits, {} admitted in {} \
-         admissions, {windows} windows; order inversions {inversions}, tickets out of order \
-         {disorder}, duplicates {duplicates}, most inside {} of {MAX_ACTIVE}, most over the rate \
-         {over_rate:.3}, positions that grew {grew}",
-        record.commands,
-        numbers.len(),
-        record.admissions.len(),
-        record.most_inside,
-    );
+    assert!(windows > 0, "no window in which somebody was let in");
     assert_eq!((inversions, disorder, duplicates, grew), (0, 0, 0, 0));
     assert_eq!(
         record.most_inside, MAX_ACTIVE,

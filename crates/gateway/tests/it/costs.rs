@@ -51,7 +51,6 @@ impl Meter {
         let asked = asked.arg("commandstats").query_async(&mut self.redis);
         let stats: String = asked.await.unwrap();
         let calls: BTreeMap<_, u64> = stats.lines().filter_map(calls).collect();
-        println!("costs: {verb}: {} {calls:?}", calls.values().sum::<u64>());
         (calls.values().sum(), done)
     }
 }
@@ -127,7 +126,6 @@ async fn a_verb_costs_as_many_commands_as_the_page_says() {
     let counted = [
         near, poll, touch, join, second, leave, idle, swap, snapshot, many, ranks,
     ];
-    println!("costs: {counted:?}");
     assert_eq!(
         [near, poll, touch, join, second, leave],
         [10, 7, 4, 11, 7, 5]

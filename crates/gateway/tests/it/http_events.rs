@@ -203,15 +203,12 @@ async fn a_thousand_listeners_each_hear_their_own_place_from_a_few_reads_a_secon
         let place = listener.expect("place").await;
         assert_eq!(place.data["position"], position);
     }
-    let before = app.commands("zrank").await;
     leave(&app, &inside).await;
     listeners[0].expect("active").await;
     for (listener, position) in listeners[1..].iter_mut().zip(1..) {
         let nearer = listener.until(|it| it.name == "place").await;
         assert_eq!(nearer.data["position"], position);
     }
-    let looks = app.commands("zrank").await - before;
-    println!("{CROWD} streams: {looks} lookups until everybody had heard of one step");
     let shown = format!("usher_streams_open{{queue=\"main\"}} {CROWD}");
     until(async || app.metrics().await.contains(&shown)).await;
     let silent = listeners.pop().expect("the last one");

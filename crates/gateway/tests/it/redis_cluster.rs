@@ -244,12 +244,7 @@ async fn the_replica_that_takes_over_from_a_dead_master_is_found_with_all_places
     let tickets = crowd(&queue, 3).await;
     cluster.masters[0].wait_replicated(&replica).unwrap();
     cluster.masters[0].kill();
-    let died = Instant::now();
     let place = until_answered(|| queue.rank(&tickets[2])).await;
-    println!(
-        "cluster: a place is told again {:?} after the master died",
-        died.elapsed()
-    );
     assert_eq!(place, Standing::Waiting { ahead: 1 });
     assert!(queue.leave(&tickets[0]).await.unwrap().freed);
     assert!(is_active(&queue.rank(&tickets[1]).await));

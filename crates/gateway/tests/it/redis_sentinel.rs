@@ -54,16 +54,11 @@ async fn after_a_failover_everybody_stands_where_they_stood_also_whom_the_new_ma
     line.push(app.join().await);
     line.push(twin.join().await);
     store.master.kill();
-    let died = Instant::now();
 
     let gateways: [&TestGateway; 2] = [&app, &twin];
     for gateway in gateways {
         assert_eq!(stands(gateway, &line[0]).await, ("waiting".to_owned(), 1));
     }
-    println!(
-        "sentinel: a place is told again {:?} after the master died",
-        died.elapsed()
-    );
     let role = store.replica.ask("ROLE").unwrap();
     assert!(role.contains("master"), "{role}");
     for (index, place) in line.iter().enumerate() {
@@ -93,12 +88,7 @@ async fn a_master_that_hangs_is_left_for_the_replica_that_took_its_place() {
     let tickets = crowd(&queue, 3).await;
     store.wait_replicated().unwrap();
     store.master.freeze();
-    let silent = Instant::now();
     let place = until_answered(|| queue.rank(&tickets[2])).await;
-    println!(
-        "sentinel: a place is told again {:?} after the master hung",
-        silent.elapsed()
-    );
     assert_eq!(place, Standing::Waiting { ahead: 1 });
     let end = Instant::now() + PATIENCE;
     while let Err(cause) = fixture.queues.refresh().await {
