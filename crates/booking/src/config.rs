@@ -17,6 +17,7 @@ use chassis::redis::RedisUrl;
 use chrono::TimeDelta;
 use log::LevelFilter;
 
+use crate::db::check_url;
 use crate::kafka::Cluster;
 use crate::pass::PassKeys;
 pub use forwarding::{Forwarding, Receiving};
@@ -167,7 +168,9 @@ fn page_of<T>(read: impl FnOnce(&mut Env) -> Option<T>) -> String {
 const LISTEN: &str =
     "Address and port of the API. It is private: clients come through the gateway.";
 const ADMIN_LISTEN: &str = "Address and port of /live, /ready and /metrics.";
-const MYSQL_URL: &str = "The database, as mysql://user:password@host:port/database.";
+const MYSQL_URL: &str = "The database, as mysql://user:password@host:port/database; for a cluster host:port,host:port.\n\
+    The first that takes writes is used, and another when it dies. ?ssl_mode=verify_identity&ssl_ca=FILE is TLS with\n\
+    the server's certificate and name checked; without either there is none.";
 const REDIS_URL: &str = "The Redis of the seat locks. Booking serves without it, with more work for MySQL.\n\
     redis://[user:password@]host:6379[/db], redis+cluster://[user:password@]host:6379,host:6379,\n\
     redis+sentinel://[user:password@]host:26379,host:26379/master[/db]; rediss is over TLS.";
@@ -179,8 +182,7 @@ const MAX_SEATS: &str =
     "Most seats of one visitor in one schedule, 1 to 50. It keeps resellers small.";
 const MAX_UNPAID_HOLDS: &str = "Holds of one schedule that a visitor may make in a row without paying one, in 24 hours, 1 to 10000.\n\
     Holding the same seats again and again keeps them from others; 12 is an hour of holds.";
-const DB_POOL: &str =
-    "Connections to MySQL, 1 to 500. More requests than this wait shortly, then get 503.";
+const DB_POOL: &str = "Connections to MySQL, 1 to 500; up to twice as many while some hang. More requests than this wait shortly, then get 503.";
 const WORKERS: &str = "Worker threads that serve HTTP, 0 to 256; 0 is one per core.";
 const DRAIN_S: &str = "How long a stop goes on answering, not ready, in seconds, 0 to 300.\n\
     So long gateways and balancers may take to notice.";
@@ -238,16 +240,7 @@ impl FromStr for MysqlUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const SHAPE: &str = "it must look like mysql://user:password@host:port/database";
-        let rest = text.strip_prefix("mysql://").ok_or(SHAPE)?;
-        let (user, place) = rest.rsplit_once('@').ok_or(SHAPE)?;
-        let (host, database) = place.split_once('/').ok_or(SHAPE)?;
-        let with_port = host.rsplit_once(':').filter(|_| !host.ends_with(']'));
-        let (host, port) = with_port.unwrap_or((host, "3306"));
-        let complete = !user.is_empty() && !host.is_empty() && !database.is_empty();
-        if !complete || port.parse::<u16>().is_err() {
-            return Err(SHAPE);
-        }
+        check_url(text).map_err(|invalid| invalid.0)?;
         Ok(Self(text.to_owned()))
     }
 }
@@ -325,7 +318,8 @@ mod tests {
             "mysql://root@localhost/usher",
             "mysql://root:a%40b@db.example:3307/usher",
             "mysql://root:x@[::1]/usher",
-            "mysql://root:x@[::1]:3306/usher?ssl_ca=/etc/ca.pem",
+            "mysql://root:x@db.example:3306/usher?ssl_ca=/etc/ca.pem",
+            "mysql://root:x@db-1,db-2:3307,10.0.0.3/usher",
         ] {
             assert!(read("BOOKING_MYSQL_URL", url).is_ok(), "{url}");
         }

@@ -5,6 +5,7 @@
 //! A connection is not pinged before use: one that died is noticed by its first statement, dropped and replaced.
 //! Must not know what is sold here, nor any HTTP.
 
+mod address;
 mod columns;
 mod error;
 mod metrics;
@@ -13,7 +14,7 @@ mod prepared;
 mod session;
 
 use std::panic::resume_unwind;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chassis::metrics::IntGauge;
@@ -26,6 +27,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+pub use address::check as check_url;
 pub(crate) use columns::stored_as_text;
 pub use columns::{At, Id, Page, new_id};
 pub(crate) use error::fails_with_db;
@@ -39,10 +41,12 @@ pub type Tx = MysqlConnection;
 /// A connection that only reads, statement by statement.
 pub type Conn = MysqlConnection;
 
-/// How often a transaction that lost to a deadlock is run again.
-const DEADLOCK_RETRIES: u32 = 3;
-/// The longest pause before the first of these retries, in milliseconds; it grows with each.
+/// How often a transaction that lost to another is run again. In a cluster it may lose as late as its COMMIT, to each of
+/// those who want the same row.
+const DEADLOCK_RETRIES: u32 = 10;
+/// The longest pause before the first of these retries, in milliseconds; it doubles with each, up to the longest.
 const DEADLOCK_PAUSE_MS: u64 = 10;
+const DEADLOCK_PAUSE_MOST_MS: u64 = 200;
 
 /// How a [`Db`] behaves when there is too much to do or the server is away.
 #[derive(Debug, Clone)]
@@ -54,8 +58,8 @@ pub struct DbOptions {
     pub wait: Duration,
     /// How long a new connection may take. Default 1.5 s.
     pub connect: Duration,
-    /// How long a whole transaction or read may take; a server that hangs is then unreachable. Default 8 s: before the
-    /// gateway gives up, which waits for 10.
+    /// How long a whole transaction or read may take, waiting and retries included; a server that hangs is then
+    /// unreachable. Default 2.9 s: nobody waits for an answer for longer than 3 s.
     pub deadline: Duration,
 }
 
@@ -65,7 +69,7 @@ impl Default for DbOptions {
             pool_size: 16,
             wait: Duration::from_millis(2_500),
             connect: Duration::from_millis(1_500),
-            deadline: Duration::from_secs(8),
+            deadline: Duration::from_millis(2_900),
         }
     }
 }
@@ -76,30 +80,38 @@ const FOR_READS: usize = 4;
 /// The door to MySQL. Clones share the pool.
 #[derive(Clone)]
 pub struct Db {
-    url: Arc<str>,
     pool: Pool<Sessions>,
+    hosts: usize,
     permits: Arc<Semaphore>,
     /// Of these, those that transactions may have.
     writing: Arc<Semaphore>,
+    /// Connections that were made before this instant are not to be trusted: one of them did not answer.
+    trusted_since: Arc<Mutex<Instant>>,
     options: DbOptions,
     metrics: Arc<DbMetrics>,
 }
 
 impl Db {
-    /// A door to `mysql://user:password@host:port/database`. Connections are made in the background, so this succeeds
-    /// while the server is away; [`Db::ping`] tells.
+    /// A door to `mysql://user:password@host:port/database`, or to several hosts of which the first that takes writes is
+    /// used. Connections are made when they are needed, so this succeeds while the server is away; [`Db::ping`] tells.
+    ///
+    /// The pool has room for twice as many: those that hang are given up and others take their place.
     pub fn connect(url: &str, options: DbOptions) -> Result<Self, UrlInvalid> {
         let sessions = Sessions::new(url)?;
+        let hosts = sessions.hosts();
+        let size = options.pool_size.max(1);
         let pool = Pool::builder()
-            .max_size(options.pool_size.max(1))
+            .max_size(2 * size)
+            .min_idle(Some(0))
             .connection_timeout(options.connect)
             .test_on_check_out(false)
             // The caller who waits gets the cause; logging each background attempt would flood the log.
             .error_handler(Box::new(NopErrorHandler))
             .build_unchecked(sessions);
-        let size = pool.max_size() as usize;
+        let size = size as usize;
         Ok(Self {
-            url: url.into(),
+            trusted_since: Arc::new(Mutex::new(Instant::now())),
+            hosts,
             permits: Arc::new(Semaphore::new(size)),
             writing: Arc::new(Semaphore::new(size - size / FOR_READS)),
             pool,
@@ -108,15 +120,17 @@ impl Db {
         })
     }
 
-    /// Runs the migrations that are missing. Several instances may do so at once: a named lock lines them up.
-    pub async fn migrate(&self) -> Result<(), DbError> {
-        let url = Arc::clone(&self.url);
-        joined(spawn_blocking(move || migration::run(&url)).await)?
+    /// Runs the migrations that are missing, on a connection of its own. Several instances may do so at once: a lock lines
+    /// them up.
+    pub async fn migrate(url: &str) -> Result<(), DbError> {
+        let sessions = Sessions::new(url).map_err(|cause| DbError::Migration(cause.to_string()))?;
+        joined(spawn_blocking(move || migration::run(&sessions)).await)?
     }
 
     /// Runs `act` inside one transaction: committed when it returns `Ok`, rolled back otherwise.
     ///
-    /// A transaction that loses to a deadlock runs again as a whole, at most three times; so `act` must do nothing but
+    /// A transaction that loses to another, also at its COMMIT, runs again as a whole, up to ten times while there is time
+    /// left; so `act` must do nothing but
     /// talk to the database. A connection that is lost before the transaction began costs nothing; one that is lost
     /// later is [`DbError::Unreachable`], and only then it is unknown whether the transaction was committed.
     pub async fn transaction<T, E, F>(&self, act: F) -> Result<T, E>
@@ -126,21 +140,29 @@ impl Db {
         F: Fn(&mut Tx) -> Result<T, E> + Send + Sync + 'static,
     {
         let act = Arc::new(act);
+        let until = Instant::now() + self.options.deadline;
         let mut retries = 0;
         loop {
             let act = Arc::clone(&act);
-            let outcome = self.on_session(Use::Transaction, move |session| begin(session, &*act));
+            let outcome = self.on_session(Use::Transaction, until, move |session| {
+                begin(session, &*act)
+            });
             match outcome.await.map_err(Failure::into_db) {
                 Ok(done) => return Ok(done),
                 Err(Err(refusal)) => return Err(refusal),
-                Err(Ok(DbError::Deadlock)) if retries < DEADLOCK_RETRIES => retries += 1,
+                Err(Ok(DbError::Deadlock))
+                    if retries < DEADLOCK_RETRIES && Instant::now() < until =>
+                {
+                    retries += 1;
+                }
                 Err(Ok(cause)) => {
                     self.metrics.failed(&cause);
                     return Err(cause.into());
                 }
             }
             self.metrics.deadlocks.inc();
-            let pause_ms = rand::rng().random_range(1..=DEADLOCK_PAUSE_MS * u64::from(retries));
+            let most_ms = (DEADLOCK_PAUSE_MS << (retries - 1)).min(DEADLOCK_PAUSE_MOST_MS);
+            let pause_ms = rand::rng().random_range(1..=most_ms);
             sleep(Duration::from_millis(pause_ms)).await;
         }
     }
@@ -152,9 +174,12 @@ impl Db {
         E: Failure + Send + 'static,
         F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
     {
-        let seen = self.on_session(Use::Read, move |session| match look(&mut session.mysql) {
-            Ok(seen) => Attempt::Done(Ok(seen)),
-            Err(error) => Attempt::of(error, false),
+        let until = Instant::now() + self.options.deadline;
+        let seen = self.on_session(Use::Read, until, move |session| {
+            match look(&mut session.mysql) {
+                Ok(seen) => Attempt::Done(Ok(seen)),
+                Err(error) => Attempt::of(error, false),
+            }
         });
         seen.await.map_err(|error: E| match error.into_db() {
             Ok(cause) => {
@@ -182,7 +207,7 @@ impl Db {
 
     /// Connections that are in use at this moment, of [`DbOptions::pool_size`].
     pub fn in_use(&self) -> u32 {
-        self.pool.max_size() - self.permits.available_permits() as u32
+        self.most() - self.permits.available_permits() as u32
     }
 
     /// Connections that there are, in use or idle.
@@ -190,9 +215,9 @@ impl Db {
         self.pool.state().connections
     }
 
-    /// Connections that there may be.
+    /// Connections that may be in use.
     pub fn most(&self) -> u32 {
-        self.pool.max_size()
+        self.options.pool_size.max(1)
     }
 
     /// Permits for a connection, once one is free. A part of them is for reads alone: transactions that wait for rows,
@@ -205,53 +230,92 @@ impl Db {
         Ok((writing, Arc::clone(&self.permits).acquire_owned().await?))
     }
 
-    /// Runs `act` on a connection of the pool, on another one when the first turns out to have died while idle.
-    async fn on_session<T, E, F>(&self, wanted: Use, act: F) -> Result<T, E>
+    /// Runs `act` on a connection of the pool, on another one when the first turns out to have died while idle, or its
+    /// server takes no writes.
+    async fn on_session<T, E, F>(&self, wanted: Use, until: Instant, act: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: Failure + Send + 'static,
         F: Fn(&mut Session) -> Attempt<T, E> + Send + 'static,
     {
-        let free = timeout(self.options.wait, self.permits_for(wanted));
-        let (asked, waiter) = (Instant::now(), Waiter::of(&self.metrics.waiting));
-        let free = free.await;
+        let asked = Instant::now();
+        let wait = self
+            .options
+            .wait
+            .min(until.saturating_duration_since(asked));
+        let waiter = Waiter::of(&self.metrics.waiting);
+        let free = timeout(wait, self.permits_for(wanted)).await;
         drop(waiter);
         let begun = Instant::now();
         self.metrics.wait.observe((begun - asked).as_secs_f64());
-        let Ok(Ok(permit)) = free else {
+        let Ok(Ok(permits)) = free else {
             return Err(DbError::Busy.into());
         };
-        let pool = self.pool.clone();
-        let trace = trace::current();
+        // The thread gives them back when it is done, or this does when it is given up.
+        let permits = Arc::new(Mutex::new(Some(permits)));
+        let (pool, held) = (self.pool.clone(), Arc::clone(&permits));
+        let (trace, trusted_since, hosts) = (trace::current(), self.trusted_since(), self.hosts);
         let on_pool = move || {
             // Declared first, so it goes back last: after the connection.
-            let _permit = permit;
-            // After a restart of the server every idle connection may be dead, but never more than all.
-            for _ in 0..=pool.max_size() {
-                let mut session = pool
-                    .get()
-                    .map_err(|cause| DbError::Unreachable(cause.to_string()))?;
-                match act(&mut session) {
-                    Attempt::Done(outcome) => return outcome,
-                    Attempt::Lost(error) => {
-                        session.lost = true;
-                        return Err(error);
-                    }
-                    Attempt::Stale => session.lost = true,
-                }
-            }
-            Err(DbError::Unreachable("every connection was lost".into()).into())
+            let _held = held;
+            on_pool(&pool, (trusted_since, hosts), act)
         };
         let work = spawn_blocking(move || trace::within(trace, on_pool));
-        let done = timeout(self.options.deadline, work).await;
+        let done = timeout(until.saturating_duration_since(begun), work).await;
         let duration = self.metrics.duration.with_label_values(&[wanted.label()]);
         duration.observe(begun.elapsed().as_secs_f64());
         match done {
             Ok(outcome) => joined(outcome)?,
-            // The thread keeps its permit until the server answers or the connection breaks.
-            Err(_) => Err(DbError::Unreachable("no answer before the deadline".into()).into()),
+            Err(_) => {
+                // The connection hangs, and with a cut network so do all others: others are made from here on.
+                *self.lock(&self.trusted_since) = Instant::now();
+                self.lock(&permits).take();
+                Err(DbError::Unreachable("no answer before the deadline".into()).into())
+            }
         }
     }
+
+    fn trusted_since(&self) -> Instant {
+        *self.lock(&self.trusted_since)
+    }
+
+    fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn on_pool<T, E: Failure>(
+    pool: &Pool<Sessions>,
+    (trusted_since, hosts): (Instant, usize),
+    act: impl Fn(&mut Session) -> Attempt<T, E>,
+) -> Result<T, E> {
+    let mut refusals = 0;
+    // After a restart of the server every idle connection may be dead, but never more than all.
+    for _ in 0..=pool.max_size() {
+        let mut session = pool
+            .get()
+            .map_err(|cause| DbError::Unreachable(cause.to_string()))?;
+        if session.born < trusted_since {
+            session.lost = true;
+            continue;
+        }
+        match act(&mut session) {
+            Attempt::Done(outcome) => return outcome,
+            Attempt::Lost(error) => {
+                session.lost = true;
+                return Err(error);
+            }
+            Attempt::Stale => session.lost = true,
+            Attempt::Refused(error) => {
+                session.lost = true;
+                refusals += 1;
+                if refusals > hosts {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Err(DbError::Unreachable("every connection was lost".into()).into())
 }
 
 /// What a connection is wanted for.
@@ -297,6 +361,8 @@ enum Attempt<T, E> {
     Lost(E),
     /// The connection was broken before anything happened.
     Stale,
+    /// The server takes no writes. Nothing was written, also in a transaction: it ends with the connection.
+    Refused(E),
 }
 
 impl<T, E: Failure> Attempt<T, E> {
@@ -304,6 +370,7 @@ impl<T, E: Failure> Attempt<T, E> {
         match error.into_db() {
             Ok(cause @ DbError::Unreachable(_)) if begun => Self::Lost(cause.into()),
             Ok(DbError::Unreachable(_)) => Self::Stale,
+            Ok(cause @ DbError::Unwritable(_)) => Self::Refused(cause.into()),
             Ok(cause) => Self::Done(Err(cause.into())),
             Err(refusal) => Self::Done(Err(refusal)),
         }

@@ -114,7 +114,8 @@ pub struct Booking {
 
 /// Brings the database up to date and serves until it is stopped.
 pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
-    let db = migrate(&config.mysql_url, config.db_pool, config.start_wait).await?;
+    migrate(&config.mysql_url, config.start_wait).await?;
+    let db = connect(&config.mysql_url, config.db_pool)?;
     let redis = chassis::redis::connection(&config.redis_url);
     let redis = redis.map_err(|cause| StartError::Store(cause.to_string()))?;
     let registry = Registry::new();
@@ -201,7 +202,8 @@ pub async fn forward<T>(
     clock: Clock,
     stop: impl Future<Output = T>,
 ) -> Result<T, StartError> {
-    let db = migrate(&config.mysql_url, FORWARDER_POOL, config.start_wait).await?;
+    migrate(&config.mysql_url, config.start_wait).await?;
+    let db = connect(&config.mysql_url, FORWARDER_POOL)?;
     let registry = Registry::new();
     let metrics = ForwardMetrics::of_forwarder(&registry, &db);
     let forwarder = forwarder::open(&config, db.clone(), clock.clone(), metrics)
@@ -231,31 +233,29 @@ pub async fn forward<T>(
     Ok(stopped)
 }
 
-/// Waits for MySQL for at most `wait`, then brings the database up to date.
-pub async fn migrate(url: &MysqlUrl, pool_size: u32, wait: Duration) -> Result<Db, StartError> {
-    let options = DbOptions {
-        pool_size,
-        ..DbOptions::default()
-    };
-    let db = Db::connect(url.as_str(), options);
-    let db = db.map_err(|cause| StartError::Store(cause.to_string()))?;
+/// Waits for MySQL for at most `wait`, then brings the database up to date. There is no pool yet: nothing logs in any more
+/// when this returns.
+pub async fn migrate(url: &MysqlUrl, wait: Duration) -> Result<(), StartError> {
     let mysql = Needed {
         store: "MySQL",
         variable: "BOOKING_MYSQL_URL",
         within: wait,
     };
-    let up_to_date = async || {
-        // The first question has a time limit of its own, which a migration has not.
-        db.ping().await.map_err(unusable)?;
-        db.migrate().await.map_err(unusable)
+    let up_to_date = async || Db::migrate(url.as_str()).await.map_err(unusable);
+    mysql.wait(up_to_date).await
+}
+
+fn connect(url: &MysqlUrl, pool_size: u32) -> Result<Db, StartError> {
+    let options = DbOptions {
+        pool_size,
+        ..DbOptions::default()
     };
-    mysql.wait(up_to_date).await?;
-    Ok(db)
+    Db::connect(url.as_str(), options).map_err(|cause| StartError::Store(cause.to_string()))
 }
 
 fn unusable(cause: DbError) -> Unusable {
     match cause {
-        DbError::Unreachable(cause) => Unusable::Away(cause),
+        DbError::Unreachable(cause) | DbError::Unwritable(cause) => Unusable::Away(cause),
         other => Unusable::Odd(format!("MySQL cannot be used: {other}")),
     }
 }

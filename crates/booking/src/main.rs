@@ -147,7 +147,7 @@ async fn sandbox_pay(config: Sandbox) -> Result<ExitCode, StartError> {
 }
 
 async fn migrate(config: Config) -> Result<ExitCode, StartError> {
-    booking::migrate(&config.mysql_url, config.db_pool, config.start_wait).await?;
+    booking::migrate(&config.mysql_url, config.start_wait).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -35,6 +35,8 @@ pub struct MariaDbOptions {
     pub port: Option<u16>,
     /// Whether committed transactions survive a loss of power. Without it they survive a kill of the server.
     pub durable: bool,
+    /// Further arguments of the server, such as its certificate.
+    pub arguments: Vec<String>,
 }
 
 /// A mariadbd on 127.0.0.1 with no configuration file and no unix socket. It is a [`DatabaseServer`] too.
@@ -63,7 +65,7 @@ impl MariaDb {
         let password = fs::read_to_string(folder.join("password"))?;
         port::start_on(&folder, options.port, |port| {
             let mut mariadb = MariaDb {
-                supervised: Supervised::start(launch(&folder, port, options.durable)?)?,
+                supervised: Supervised::start(launch(&folder, port, &options)?)?,
                 server: DatabaseServer::new("127.0.0.1", port, USER, &password)?,
             };
             mariadb.wait_ready()?;
@@ -160,7 +162,8 @@ fn write_secrets(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn launch(folder: &Path, port: u16, durable: bool) -> io::Result<Launch> {
+fn launch(folder: &Path, port: u16, options: &MariaDbOptions) -> io::Result<Launch> {
+    let durable = options.durable;
     let mut arguments = vec![
         "--no-defaults".to_owned(),
         format!("--datadir={}", folder.join(HELD).display()),
@@ -173,6 +176,7 @@ fn launch(folder: &Path, port: u16, durable: bool) -> io::Result<Launch> {
     if !durable {
         arguments.extend(RELAXED.map(str::to_owned));
     }
+    arguments.extend(options.arguments.iter().cloned());
     if is_root()? {
         arguments.push("--user=root".to_owned());
     }

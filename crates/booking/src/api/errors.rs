@@ -37,7 +37,7 @@ impl From<DbError> for Problem {
             DbError::LockWait | DbError::Deadlock => DATABASE_BUSY
                 .because("Too many want the same thing; try again soon.")
                 .cause(error),
-            DbError::Unreachable(_) => DATABASE_BUSY
+            DbError::Unreachable(_) | DbError::Unwritable(_) => DATABASE_BUSY
                 .because("The database does not answer; try again soon.")
                 .cause(error),
             DbError::Check(_)

@@ -17,6 +17,10 @@ pub enum DbError {
     /// No connection, or it broke: whether an open transaction was committed is unknown.
     #[error("unreachable: {0}")]
     Unreachable(String),
+    /// The server takes no writes, or nothing at all, at the moment: a replica, or a node without a majority. Another
+    /// one may; nothing was written.
+    #[error("not written: {0}")]
+    Unwritable(String),
     /// A CHECK constraint of this name said no.
     #[error("check constraint {0}")]
     Check(String),
@@ -36,8 +40,8 @@ pub enum DbError {
 
 /// The address of a database that cannot be understood. It is not shown: it may hold a password.
 #[derive(Debug, thiserror::Error)]
-#[error("not a MySQL URL; it looks like mysql://user:password@127.0.0.1:3306/database")]
-pub struct UrlInvalid;
+#[error("not a MySQL URL: {0}")]
+pub struct UrlInvalid(pub &'static str);
 
 /// An error that a transaction may end with: a refusal of the domain, or a [`DbError`] inside.
 pub trait Failure: From<DbError> + From<Error> {
@@ -98,16 +102,40 @@ impl From<Error> for DbError {
 
 /// Diesel shows no error numbers, so this goes by the server's words; the session asks for English ones.
 fn read(kind: &DatabaseErrorKind, message: &str) -> Option<DbError> {
-    const LOST: [&str; 6] = [
+    const LOST: [&str; 9] = [
         "Lost connection",
         "gone away",
         "Can't connect",
         "Connection was killed",
         "Server shutdown in progress",
         "Commands out of sync",
+        // 4031: it was idle for longer than the server likes.
+        "disconnected by the server because of inactivity",
+        // 1180: a node of Galera left its cluster while it committed, so nobody knows.
+        "during COMMIT",
+        "during commit",
     ];
-    if matches!(kind, DatabaseErrorKind::SerializationFailure) || message.starts_with("Deadlock") {
+    const UNWRITABLE: [&str; 7] = [
+        // 1290, in the words of both servers; 1836.
+        "running with the --read-only option",
+        "running with the --super-read-only option",
+        "running with the --innodb-read-only option",
+        "Running in read-only mode",
+        // 1047: a node of Galera without a majority, and one that is still catching up.
+        "WSREP has not yet prepared node",
+        "Not connected to Primary Component",
+        // 3100: group replication without a majority.
+        "while running replication hook",
+    ];
+    // 3101: group replication certified another transaction first.
+    const LOST_TO_ANOTHER: &str = "Plugin instructed the server to rollback";
+    if matches!(kind, DatabaseErrorKind::SerializationFailure)
+        || message.starts_with("Deadlock")
+        || message.contains(LOST_TO_ANOTHER)
+    {
         Some(DbError::Deadlock)
+    } else if UNWRITABLE.iter().any(|words| message.contains(words)) {
+        Some(DbError::Unwritable(message.to_owned()))
     } else if message.starts_with("Lock wait timeout exceeded") {
         Some(DbError::LockWait)
     } else if matches!(kind, DatabaseErrorKind::UniqueViolation) {
@@ -154,6 +182,37 @@ mod tests {
         ] {
             assert!(
                 matches!(read(&unique, message), Some(DbError::Duplicate(name)) if name == "payments_once")
+            );
+        }
+    }
+
+    #[test]
+    fn a_server_that_takes_no_writes_is_told_from_one_that_is_gone_and_from_a_conflict() {
+        let unknown = DatabaseErrorKind::Unknown;
+        for message in [
+            "The MySQL server is running with the --super-read-only option so it cannot execute this statement",
+            "The MariaDB server is running with the --read-only option so it cannot execute this statement",
+            "WSREP has not yet prepared node for application use",
+            "Not connected to Primary Component",
+        ] {
+            let told = read(&unknown, message);
+            assert!(matches!(told, Some(DbError::Unwritable(_))), "{message}");
+        }
+        for message in [
+            "The client was disconnected by the server because of inactivity. See wait_timeout and interactive_timeout \
+             for configuring this behavior.",
+            "Got error 6 \"No such device or address\" during COMMIT",
+        ] {
+            let told = read(&unknown, message);
+            assert!(matches!(told, Some(DbError::Unreachable(_))), "{message}");
+        }
+        for message in [
+            "Plugin instructed the server to rollback the current transaction.",
+            "Deadlock: wsrep aborted transaction",
+        ] {
+            assert!(
+                matches!(read(&unknown, message), Some(DbError::Deadlock)),
+                "{message}"
             );
         }
     }

@@ -16,7 +16,7 @@ chassis::catalogue! {
     /// Transactions that ran again after a deadlock
     deadlocks: IntCounter = "booking_db_deadlocks_total",
     /// Reads and transactions that MySQL, or the lack of a connection, made fail
-    failures: IntCounterVec = "booking_db_failures_total" by "reason" ["busy", "lock_wait", "deadlock", "unreachable", "other"],
+    failures: IntCounterVec = "booking_db_failures_total" by "reason" ["busy", "lock_wait", "deadlock", "unreachable", "unwritable", "other"],
 }
 
 impl DbMetrics {
@@ -27,6 +27,7 @@ impl DbMetrics {
             DbError::LockWait => "lock_wait",
             DbError::Deadlock => "deadlock",
             DbError::Unreachable(_) => "unreachable",
+            DbError::Unwritable(_) => "unwritable",
             DbError::Migration(_) | DbError::Unexpected(_) | DbError::Query(_) => "other",
             DbError::Check(_) | DbError::Duplicate(_) => return,
         };

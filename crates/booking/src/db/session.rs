@@ -1,10 +1,17 @@
 //! One connection and how each new one is set up.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
 use diesel::connection::{Connection, SimpleConnection};
+use diesel::dsl::sql;
 use diesel::mysql::MysqlConnection;
 use diesel::r2d2::{Error, ManageConnection, R2D2Connection};
+use diesel::result::Error::NotFound;
+use diesel::sql_types::BigInt;
+use diesel::{RunQueryDsl as _, select, sql_query};
 
-use super::{Conn, DbError, UrlInvalid};
+use super::{Conn, DbError, UrlInvalid, address};
 
 /// READ COMMITTED: no gap locks, and after waiting for a row a statement sees what is in it now.
 /// The strict mode refuses what does not fit instead of cutting it. English words, because errors are told apart by
@@ -16,38 +23,64 @@ const SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
 /// A connection of the pool.
 pub(super) struct Session {
     pub(super) mysql: MysqlConnection,
+    /// When it was made.
+    pub(super) born: Instant,
     /// Set when the connection turned out to be dead: the pool drops it instead of taking it back.
     pub(super) lost: bool,
 }
 
-/// Makes connections for the pool.
+/// Makes connections for the pool: to the host that took writes the last time, else to the first that does.
 pub(super) struct Sessions {
-    url: String,
+    hosts: Vec<String>,
+    preferred: AtomicUsize,
 }
 
 impl Sessions {
     pub(super) fn new(url: &str) -> Result<Self, UrlInvalid> {
-        let rest = url.strip_prefix("mysql://").ok_or(UrlInvalid)?;
-        let (_, database) = rest.split_once('/').ok_or(UrlInvalid)?;
-        if database.is_empty() || database.starts_with('?') {
-            return Err(UrlInvalid);
-        }
         Ok(Self {
-            url: url.to_owned(),
+            hosts: address::hosts(url)?,
+            preferred: AtomicUsize::new(0),
         })
+    }
+
+    /// Hosts that there are.
+    pub(super) fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// A connection to a host that takes writes; when none does, to one that can be read.
+    pub(super) fn open(&self) -> Result<MysqlConnection, Error> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let (mut readable, mut failure) = (None, None);
+        for step in 0..self.hosts.len() {
+            let host = (first + step) % self.hosts.len();
+            match open(&self.hosts[host]) {
+                Ok((mysql, true)) => {
+                    self.preferred.store(host, Ordering::Relaxed);
+                    return Ok(mysql);
+                }
+                Ok((mysql, false)) => readable = readable.or(Some(mysql)),
+                Err(cause) => failure = Some(cause),
+            }
+        }
+        readable.ok_or_else(|| failure.unwrap_or(Error::QueryError(NotFound)))
     }
 }
 
-/// A new connection, set up.
-pub(super) fn open(url: &str) -> Result<MysqlConnection, Error> {
+/// A new connection, set up, and whether its server takes writes. A node without a majority fails here.
+fn open(url: &str) -> Result<(MysqlConnection, bool), Error> {
     let mut mysql = MysqlConnection::establish(url).map_err(Error::ConnectionError)?;
     mysql.batch_execute(SETUP).map_err(Error::QueryError)?;
-    Ok(mysql)
+    let read_only: i64 = select(sql::<BigInt>("CAST(@@global.read_only AS SIGNED)"))
+        .get_result(&mut mysql)
+        .map_err(Error::QueryError)?;
+    Ok((mysql, read_only == 0))
 }
 
-/// Whether the server answers.
+/// Whether the server answers a query: a node of a cluster without a majority answers a ping and nothing else.
 pub(super) fn ping(conn: &mut Conn) -> Result<(), DbError> {
-    Ok(R2D2Connection::ping(conn)?)
+    sql_query("SELECT 1").execute(conn)?;
+    Ok(())
 }
 
 impl ManageConnection for Sessions {
@@ -55,8 +88,11 @@ impl ManageConnection for Sessions {
     type Error = Error;
 
     fn connect(&self) -> Result<Session, Error> {
-        let mysql = open(&self.url)?;
-        Ok(Session { mysql, lost: false })
+        Ok(Session {
+            mysql: self.open()?,
+            born: Instant::now(),
+            lost: false,
+        })
     }
 
     fn is_valid(&self, session: &mut Session) -> Result<(), Error> {

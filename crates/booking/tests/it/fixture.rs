@@ -34,6 +34,7 @@ pub fn options() -> DbOptions {
     DbOptions {
         pool_size: 8,
         wait: Duration::from_secs(30),
+        deadline: Duration::from_secs(40),
         ..DbOptions::default()
     }
 }
@@ -65,7 +66,7 @@ impl Fixture {
     pub async fn at(url: String, layout: Layout) -> Self {
         let instances = [0, 1].map(|_| Db::connect(&url, options()).expect("a URL"));
         let now = Clock::system().now();
-        instances[0].migrate().await.expect("a schema");
+        Db::migrate(&url).await.expect("a schema");
         let concert = NewConcert {
             title: title("Nights"),
             venue: Some(title("Hall")),

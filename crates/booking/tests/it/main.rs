@@ -11,6 +11,7 @@ mod charge;
 mod constraints;
 mod constraints_venue;
 mod database;
+mod database_hosts;
 mod date_cancellation;
 mod date_cancellation_kill;
 mod expire;

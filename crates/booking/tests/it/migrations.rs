@@ -7,15 +7,15 @@ use crate::fixture::{Fixture, all_at_once, options};
 async fn four_instances_that_start_at_once_on_an_empty_database_all_find_the_schema() {
     let url = testbed::mariadb().create_database();
     let started = all_at_once((0..4).map(|_| {
-        let db = Db::connect(&url, options()).unwrap();
-        async move { db.migrate().await }
+        let url = url.clone();
+        async move { Db::migrate(&url).await }
     }))
     .await;
     for outcome in started {
         outcome.expect("a schema");
     }
     let db = Db::connect(&url, options()).unwrap();
-    db.migrate().await.expect("again is fine");
+    Db::migrate(&url).await.expect("again is fine");
     let concerts = db
         .read(|conn| {
             booking::concert::list(

@@ -188,7 +188,11 @@ impl Shared {
             group,
             transfer,
         } = &self.ports[number];
-        let mut launch = launch(home, *client, self.durable)?;
+        let options = MariaDbOptions {
+            durable: self.durable,
+            ..MariaDbOptions::default()
+        };
+        let mut launch = launch(home, *client, &options)?;
         let all: Vec<_> = self
             .ports
             .iter()

@@ -40,8 +40,8 @@ impl Stores {
             ..RedisOptions::default()
         };
         let mariadb = MariaDbOptions {
-            port: None,
             durable,
+            ..MariaDbOptions::default()
         };
         if options.cluster {
             (options.progress)("starting a Redis Cluster of three masters with replicas")?;
