@@ -2,10 +2,10 @@
 
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
-use testbed::{ChromeDriver, Scratch, Stack, StackOptions};
+use testbed::{ChromeDriver, Scratch, Stack, StackOptions, eventually};
 use uuid::Uuid;
 
-use crate::driver::Browser;
+use crate::driver::{Browser, PATIENCE};
 
 /// True in what only those who are inside see.
 pub const INSIDE: &str = "document.body.innerText.includes('\"items\"')";
@@ -89,6 +89,17 @@ impl Site {
         let stream = request.bearer_auth(token).send().await.unwrap();
         assert_eq!(stream.status(), 200);
         stream
+    }
+
+    /// Waits until so many are in line, as everybody sees it.
+    pub async fn has_waiting(&self, count: u64) {
+        let what = format!("{count} in line");
+        eventually(PATIENCE, &what, async || {
+            let request = self.client.get(self.at("/api/v1/queues/main"));
+            let status: Value = request.send().await.ok()?.json().await.ok()?;
+            (status["waiting"] == count).then_some(())
+        })
+        .await;
     }
 
     /// Somebody without a browser joins; their token.

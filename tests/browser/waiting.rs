@@ -80,11 +80,7 @@ async fn all_tabs_of_a_visitor_share_one_stream_and_one_place() {
     let locks = format!("return (async () => {{ {locks} }})()");
     let share = async || (visitor.run(&locks).await == 2).then_some(());
     eventually(PATIENCE, "two tabs to listen to the first", share).await;
-    let status = "const it = await fetch('/api/v1/queues/main'); return (await it.json()).waiting";
-    let waiting = visitor
-        .run(&format!("return (async () => {{ {status} }})()"))
-        .await;
-    assert_eq!(waiting, 1, "three tabs are one visitor");
+    site.has_waiting(1).await;
     site.leave(&inside).await;
     visitor.sees(INSIDE).await;
     visitor.end().await;
@@ -92,9 +88,11 @@ async fn all_tabs_of_a_visitor_share_one_stream_and_one_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_store_is_told_and_the_place_is_found_again() {
-    let mut site = Site::with(&[("GATEWAY_RECOVERY_S", "2")]).await;
+    // The only stream is taken, so the place is polled and the loss is noticed with the next poll.
+    let mut site = Site::with(&[("GATEWAY_RECOVERY_S", "2"), ("GATEWAY_STREAMS", "1")]).await;
     site.rule(json!({ "maxActive": 1 })).await;
     let inside = site.join().await;
+    let only = site.stream(&inside).await;
     let visitor = site.visitor().await;
     visitor.waits_as("line").await;
     let ticket = visitor.text("[data-usher=ticket]").await;
@@ -110,7 +108,7 @@ async fn a_lost_store_is_told_and_the_place_is_found_again() {
         ticket,
         "the own ticket"
     );
-    drop(inside);
+    drop(only);
     visitor.end().await;
 }
 

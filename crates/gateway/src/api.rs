@@ -5,6 +5,7 @@ mod events;
 mod fairness;
 mod join_checks;
 mod lottery;
+mod minutes;
 pub mod navigation;
 mod origin;
 mod pages;
@@ -63,6 +64,7 @@ pub fn routes(app: &mut ServiceConfig) {
                 .service(at("/audit").get(policy::audit).done())
                 .service(at("/policy").get(policy::policy).done())
                 .service(at("/fairness").get(fairness::fairness).done())
+                .service(at("/minutes").get(minutes::minutes).done())
                 .service(at("/lottery").get(lottery::drawn).done())
                 .service(at("/tokens").post(tokens::issue).done())
                 .service(
@@ -96,6 +98,7 @@ pub fn routes(app: &mut ServiceConfig) {
         tokens::issue, tokens::poll, tokens::leave, pages::leave, events::watch,
         queues::list, queues::status, fairness::fairness, lottery::drawn,
         policy::policy, policy::change, policy::remove, policy::audit,
+        minutes::minutes,
     ),
     tags(
         (name = "visitor", description = "Join the line, look at one's place, leave."),

@@ -5,9 +5,11 @@
 //! of what any client may know: a place, as it is answered everywhere. Knows no request and no store.
 
 pub mod accent;
+pub mod address;
 pub mod asset;
 pub mod folder;
 pub mod language;
+pub mod state;
 pub mod template;
 pub mod view;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chassis::schedule::{RunningSchedule, Schedule};
 use chassis::server::StartError;
+use chassis::time::Timestamp;
 
 use prometheus::Registry;
 
@@ -16,7 +17,7 @@ const MOST_BATCHES: usize = 20;
 
 /// Starts the schedule.
 pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<RunningSchedule, StartError> {
-    let identifying = app.clone();
+    let (identifying, keeping) = (app.clone(), app.clone());
     let (admitting, settling, telling) = (app.clone(), app.clone(), app.clone());
     let (comparing, promising) = (app.clone(), app.clone());
     let schedule = Schedule::new(registry)
@@ -38,6 +39,8 @@ pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<RunningSche
         .trigger("settle", "* * * * * *", move || settle(settling.clone()))
         .await?
         .trigger("tell", "* * * * * *", move || tell(telling.clone()))
+        .await?
+        .trigger("minutes", "5 * * * * *", move || minutes(keeping.clone()))
         .await?
         .trigger("refresh", "* * * * * *", move || refresh(app.clone()))
         .await?;
@@ -113,4 +116,15 @@ pub async fn refresh(app: Arc<Gateway>) -> Result<(), QueueError> {
     }
     app.fairness.retain(&queues);
     Ok(())
+}
+
+/// Step: keeps the minute of every queue.
+pub async fn minutes(app: Arc<Gateway>) -> Result<(), QueueError> {
+    let now = app.clock.now();
+    let queues = app.queues.list();
+    each(queues.iter().map(|queue| keep(queue, now)).collect()).await
+}
+
+async fn keep(queue: &Queue, now: Timestamp) -> Result<(), QueueError> {
+    queue.keep_minute(now).await.map(|_| ())
 }

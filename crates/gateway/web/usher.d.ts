@@ -24,7 +24,7 @@ export type News =
   | { type: "place" | "active"; place: Place }
   | { type: "paused"; paused: boolean }
   | { type: "message"; message: string | null }
-  | { type: "store"; away?: boolean; code?: string }
+  | { type: "store"; available: boolean; code?: string }
   | { type: "gone"; code: string; detail: string };
 
 /** RFC 9457. */
@@ -78,7 +78,7 @@ interface Events {
   active: CustomEvent<{ place: Place }>;
   paused: CustomEvent<{ paused: boolean }>;
   message: CustomEvent<{ message: string | null }>;
-  store: CustomEvent<{ away?: boolean; code?: string }>;
+  store: CustomEvent<{ available: boolean; code?: string }>;
   gone: CustomEvent<{ code: string; detail: string }>;
   /** How much of the proof of work is done, 0 to 1. */
   work: CustomEvent<{ done: number }>;

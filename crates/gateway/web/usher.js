@@ -204,7 +204,7 @@ export class Usher extends EventTarget {
         if (refusal.isStream) streamAt = this.now() + STREAM_AGAIN_MS;
         else {
           failures += 1;
-          tell({ type: "store", away: true, code: refusal.code });
+          tell({ type: "store", available: false, code: refusal.code });
           pauseMs = Math.max(refusal.retryAfterMs ?? 0, backoff(failures));
         }
       }

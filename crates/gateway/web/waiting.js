@@ -197,8 +197,7 @@ function hear(news) {
   if (isEntering) return;
   if (news.type === "gone") return paint(news.code === "QUEUE_UNKNOWN" ? "closed" : "expired");
   if (news.type === "store") {
-    if (news.away !== false) paint(navigator.onLine ? "away" : "offline");
-    return;
+    if (!news.available) return paint(navigator.onLine ? "away" : "offline");
   }
   if (news.type === "message" && place) place.message = news.message;
   if (news.type === "paused" && place) {

@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap};
 
-use crate::pages::view::is_local;
+use crate::pages::address::is_local;
 
 /// Whether a browser wants to show the answer as a page.
 ///

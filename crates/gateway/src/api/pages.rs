@@ -10,8 +10,8 @@ use super::navigation::header_text;
 use super::waiting::{self, LANGUAGE, takes_gzip};
 use super::{ProblemBody, QueueName, tokens};
 use crate::pages::accent::Accent;
+use crate::pages::address::{encoded, is_local};
 use crate::pages::asset::Asset;
-use crate::pages::view::{encoded, is_local};
 use crate::queue::{QueueId, UserId};
 use crate::{Gateway, admission, credential};
 

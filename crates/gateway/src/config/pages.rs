@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use chassis::env::Env;
 
+use crate::pages::address::encoded;
 use crate::pages::folder::Look;
-use crate::pages::view::encoded;
 use crate::queue::QueueId;
 
 /// The waiting page, and the cookie that it sets.

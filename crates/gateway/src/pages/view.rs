@@ -2,9 +2,10 @@
 //! the template. The script of the page goes on from there, by the same rules.
 
 use chassis::time::{Timestamp, rfc3339};
-use serde::Deserialize;
 
+use super::address::encoded;
 use super::language::{Language, Languages};
+use super::state::{Eta, Place, State};
 use super::template::{Value, Values};
 
 /// The names that a template may use.
@@ -70,123 +71,6 @@ pub const NAMES: [&str; 60] = [
     "wait_label",
     "waiting",
 ];
-
-/// What a visitor is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// In line, and the line moves.
-    Line,
-    /// In line, and nobody enters.
-    Paused,
-    /// In the line of a queue that has not opened.
-    Scheduled,
-    /// The same, and places will be drawn.
-    Draw,
-    /// In line, and nothing is left.
-    SoldOut,
-    /// Inside: on the way there.
-    Turn,
-    /// Not in line yet; the page loads itself again, or its script joins.
-    Join,
-    /// Not in line yet; a place costs a proof of work.
-    Work,
-    /// Not in line yet; somebody must say who this is.
-    Login,
-    /// The visit is over.
-    Expired,
-    /// The line takes nobody at the moment.
-    Full,
-    /// The line takes nobody any more.
-    Closed,
-    /// The store does not answer.
-    Away,
-    /// Too many from one source.
-    Limited,
-    /// The visitor went.
-    Left,
-}
-
-impl State {
-    /// Its name in texts, styles and scripts.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Line => "line",
-            Self::Paused => "paused",
-            Self::Scheduled => "scheduled",
-            Self::Draw => "draw",
-            Self::SoldOut => "soldout",
-            Self::Turn => "turn",
-            Self::Join => "join",
-            Self::Work => "work",
-            Self::Login => "login",
-            Self::Expired => "expired",
-            Self::Full => "full",
-            Self::Closed => "closed",
-            Self::Away => "away",
-            Self::Limited => "limited",
-            Self::Left => "left",
-        }
-    }
-
-    /// Of somebody who has a place.
-    pub fn of(place: &Place) -> Self {
-        match (place.state.as_str(), place.outlook.as_deref()) {
-            ("active", _) => Self::Turn,
-            ("scheduled", _) if place.ahead.is_none() => Self::Draw,
-            ("scheduled", _) => Self::Scheduled,
-            (_, Some("sold_out")) => Self::SoldOut,
-            _ if place.paused => Self::Paused,
-            _ => Self::Line,
-        }
-    }
-
-    fn icon(self) -> &'static str {
-        match self {
-            Self::Turn => "turn",
-            Self::Paused | Self::Away | Self::Limited | Self::Full => "paused",
-            Self::Closed | Self::SoldOut | Self::Expired | Self::Left => "over",
-            Self::Line | Self::Scheduled | Self::Draw | Self::Join | Self::Work | Self::Login => {
-                "line"
-            }
-        }
-    }
-
-    /// Whether there is a place that can be given up.
-    fn can_leave(self) -> bool {
-        matches!(
-            self,
-            Self::Line | Self::Paused | Self::Scheduled | Self::Draw | Self::SoldOut | Self::Turn
-        )
-    }
-}
-
-/// A place as every client gets it, as far as it is shown.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Place {
-    state: String,
-    ticket_number: u64,
-    position: Option<u64>,
-    ahead: Option<u64>,
-    waiting: u64,
-    eta_seconds: Option<Eta>,
-    paused: bool,
-    message: Option<String>,
-    outlook: Option<String>,
-}
-
-impl Place {
-    /// Visitors who enter before, where that is known.
-    pub fn ahead(&self) -> Option<u64> {
-        self.ahead
-    }
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct Eta {
-    min: u64,
-    max: u64,
-}
 
 /// How an organiser looks.
 #[derive(Debug, Clone, Default)]
@@ -447,57 +331,11 @@ fn wait_text(language: &Language, eta: Option<Eta>) -> String {
     text.replace("{from}", &language.number(from))
 }
 
-/// Text as it may stand in the query of an address.
-pub fn encoded(text: &str) -> String {
-    let mut all = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            all.push(char::from(byte));
-        } else {
-            all.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    all
-}
-
-/// An address of this very site, which a redirect may lead to.
-pub fn is_local(address: &str) -> bool {
-    address.starts_with('/')
-        && !address.starts_with("//")
-        && !address.contains('\\')
-        && !address.chars().any(char::is_control)
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::language::Languages;
-    use super::{Brand, Eta, Place, Scene, State, encoded, is_local, wait_text};
-
-    fn place(change: serde_json::Value) -> Place {
-        let mut all = json!({
-            "state": "waiting", "ticketNumber": 7, "position": 42, "ahead": 41, "waiting": 1300,
-            "etaSeconds": { "min": 40, "max": 75 }, "paused": false, "message": null,
-        });
-        let members = all.as_object_mut().expect("an object");
-        members.extend(change.as_object().expect("an object").clone());
-        serde_json::from_value(all).expect("a place")
-    }
-
-    #[test]
-    fn a_place_is_told_as_what_it_is() {
-        for (change, state) in [
-            (json!({}), State::Line),
-            (json!({ "paused": true }), State::Paused),
-            (json!({ "outlook": "sold_out" }), State::SoldOut),
-            (json!({ "state": "scheduled" }), State::Scheduled),
-            (json!({ "state": "scheduled", "ahead": null }), State::Draw),
-            (json!({ "state": "active" }), State::Turn),
-        ] {
-            assert_eq!(State::of(&place(change.clone())), state, "{change}");
-        }
-    }
+    use super::super::state::{Eta, State};
+    use super::{Brand, Scene, wait_text};
 
     #[test]
     fn a_wait_is_told_in_words_that_promise_no_more_than_is_known() {
@@ -556,21 +394,5 @@ mod tests {
                 assert!(values.contains_key("lead"), "{state:?}");
             }
         }
-    }
-
-    #[test]
-    fn only_an_address_of_this_site_is_one_to_go_back_to() {
-        assert!(is_local("/a?b=c%20d"));
-        for odd in [
-            "",
-            "a",
-            "//evil.example",
-            "/\\evil.example",
-            "https://e.example",
-            "/a\nb",
-        ] {
-            assert!(!is_local(odd), "{odd:?}");
-        }
-        assert_eq!(encoded("/a?b=c&d=é"), "/a%3Fb%3Dc%26d%3D%C3%A9");
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Keys {
     pub tickets: String,
     /// For reading the list.
     pub audit: String,
+    /// Hash: what is kept of each minute, by its number since 1970. No script takes it.
+    pub minutes: String,
     /// What all keys begin with.
     prefix: String,
 }
@@ -78,6 +80,7 @@ impl Keys {
             unclaimed: key(UNCLAIMED),
             tickets: key(TICKETS),
             audit: key(AUDIT),
+            minutes: key("minutes"),
             prefix: prefix.clone(),
         }
     }

@@ -28,6 +28,7 @@ mod listener;
 mod loss;
 mod lottery;
 mod metrics;
+mod minutes;
 mod model;
 mod older;
 mod operator;

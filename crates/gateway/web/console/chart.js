@@ -15,6 +15,11 @@ export function follow(canvas) {
       points = points.filter((it) => it.at > Date.now() - HOUR_MS).slice(-MOST);
       draw();
     },
+    /** These points and no others, of whatever time. */
+    show(all) {
+      points = all;
+      draw();
+    },
     clear() {
       points = [];
       draw();

@@ -155,7 +155,11 @@ function showFigures(status) {
     ...(status.remaining === undefined || status.remaining === null ? [] : [["Left to sell", status.remaining]]),
     ["Line since", new Intl.DateTimeFormat("en", { timeStyle: "medium" }).format(new Date(status.epoch / 1_000))],
   ];
-  find("figures").replaceChildren(...figures.map(([name, value, isOdd]) => {
+  showList("figures", figures);
+}
+
+function showList(place, figures) {
+  find(place).replaceChildren(...figures.map(([name, value, isOdd]) => {
     const figure = element("div", undefined, isOdd ? { class: "odd" } : {});
     figure.append(element("span", name, { class: "soft" }), element("b", typeof value === "number" ? numbers.format(value) : value));
     return figure;
@@ -254,12 +258,14 @@ async function audit() {
   const [page, fair] = await Promise.all([key ? maybe("GET", `queues/${chosen}/audit?limit=30`) : null, maybe("GET", `queues/${chosen}/fairness`)]);
   fairness = fair;
   const entries = page?.items ?? [];
-  find("audit").replaceChildren(...entries.map((entry) => {
-    const line = element("li");
-    line.append(element("b", entry.by), ` ${deed(entry)} `, element("time", moments.format(new Date(entry.at)), { datetime: entry.at }));
-    return line;
-  }));
+  find("audit").replaceChildren(...entries.map(auditLine));
   if (!entries.length) find("audit").append(element("li", key ? "Nothing yet." : "Shown with an operator's key.", { class: "soft" }));
+}
+
+function auditLine(entry) {
+  const line = element("li");
+  line.append(element("b", entry.by), ` ${deed(entry)} `, element("time", moments.format(new Date(entry.at)), { datetime: entry.at }));
+  return line;
 }
 
 function deed({ before, after }) {
@@ -313,9 +319,9 @@ function forget(words) {
 for (const button of document.querySelectorAll("[data-part]")) {
   button.onclick = async () => {
     for (const other of document.querySelectorAll("[data-part]")) other.toggleAttribute("aria-current", other === button);
-    find("line").hidden = button.dataset.part !== "line";
-    find("sale").hidden = button.dataset.part !== "sale";
+    for (const part of ["line", "sale", "report"]) find(part).hidden = button.dataset.part !== part;
     if (button.dataset.part === "sale") await sale();
+    if (button.dataset.part === "report") await report();
   };
 }
 
@@ -386,6 +392,55 @@ find("concert").onsubmit = async (submit) => {
     tell(refusal.message, { isBad: true });
   }
 };
+
+// ---- afterwards
+
+let minutes = [];
+const charted = { waiting: follow(find("report-waiting")), active: follow(find("report-active")), admitted: follow(find("report-admitted")) };
+
+/** One day of one queue, from what is kept of each minute. */
+async function report() {
+  const chosenBefore = find("report-queue").value || chosen;
+  find("report-queue").replaceChildren(...known.map((it) => element("option", it.queue)));
+  if (chosenBefore) find("report-queue").value = chosenBefore;
+  if (!find("report-day").value) find("report-day").value = local(new Date()).slice(0, 10);
+  const queue = find("report-queue").value;
+  const from = new Date(`${find("report-day").value}T00:00:00`);
+  const [page, changes] = await Promise.all([
+    maybe("GET", `queues/${queue}/minutes?from=${from.toISOString()}&count=1440`),
+    key ? maybe("GET", `queues/${queue}/audit?limit=200`) : null,
+  ]);
+  minutes = (page?.items ?? []).map((it, at, all) => {
+    const before = all[at - 1]?.epoch === it.epoch ? all[at - 1] : { joined: 0, admitted: 0, noShows: 0 };
+    const since = at === 0 ? { joined: it.joined, admitted: it.admitted, noShows: it.noShows } : before;
+    return { ...it, came: it.joined - since.joined, entered: it.admitted - since.admitted, stayedAway: it.noShows - since.noShows };
+  });
+  find("report-about").textContent = page ? `${queue}, ${find("report-day").value}, ${minutes.length} minutes` : "Shown with an operator's key.";
+  const sum = (name) => minutes.reduce((all, it) => all + it[name], 0);
+  const most = (name) => Math.max(0, ...minutes.map((it) => it[name]));
+  showList("report-figures", [["Came", sum("came")], ["Let in", sum("entered")], ["Did not show up", sum("stayedAway")], ["Longest line", most("waiting")], ["Most inside", most("active")], ["Most let in by minute", most("entered")]]);
+  for (const [name, value] of [["waiting", "waiting"], ["active", "active"], ["admitted", "entered"]]) charted[name].show(minutes.map((it) => ({ at: Date.parse(it.at), value: it[value], limit: null })));
+  const day = (changes?.items ?? []).filter((it) => Math.abs(new Date(it.at) - from - 43_200_000) <= 43_200_000);
+  find("report-audit").replaceChildren(...day.map(auditLine));
+}
+
+function save(name, type, text) {
+  const link = element("a", undefined, { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+const fileName = (ending) => `${find("report-queue").value}-${find("report-day").value}.${ending}`;
+find("report-form").onsubmit = (submit) => {
+  submit.preventDefault();
+  report();
+};
+find("report-json").onclick = () => save(fileName("json"), "application/json", JSON.stringify(minutes, null, 1));
+find("report-csv").onclick = () => {
+  const names = ["at", "epoch", "waiting", "active", "parked", "joined", "admitted", "noShows"];
+  save(fileName("csv"), "text/csv", [names, ...minutes.map((it) => names.map((name) => it[name]))].map((line) => line.join(",")).join("\r\n"));
+};
+find("report-print").onclick = () => print();
 
 // ---- for as long as it is open
 
