@@ -122,10 +122,30 @@ impl Browser {
         .await;
     }
 
-    /// Presses what a selector finds, as a person does.
+    /// Presses what a selector finds, as a person does. A page that loads itself again between the look
+    /// and the press is looked at again.
     pub async fn press(&self, selector: &str) {
-        let element = self.find(selector).await;
-        self.ask(&format!("{element}/click"), &json!({})).await;
+        let what = format!("{selector} to be pressed");
+        eventually(PATIENCE, &what, async || {
+            let element = self.find(selector).await;
+            let request = self.client.post(format!("{}{element}/click", self.session));
+            let answer: Value = request
+                .json(&json!({}))
+                .send()
+                .await
+                .ok()?
+                .json()
+                .await
+                .ok()?;
+            let error = answer["value"]["error"].as_str().unwrap_or_default();
+            assert!(
+                error.is_empty() || error.starts_with("stale"),
+                "{selector}: {}",
+                answer["value"]
+            );
+            error.is_empty().then_some(())
+        })
+        .await;
     }
 
     /// Writes into the field that a selector finds, in place of what is there.
