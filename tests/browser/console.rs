@@ -42,7 +42,7 @@ async fn one_press_holds_everybody_and_one_more_takes_it_back() {
     visitor.waits_as("line").await;
     site.leave(&inside).await;
     visitor.sees(INSIDE).await;
-    operator.end().await;
+    operator.close().await;
     visitor.end().await;
 }
 
@@ -63,6 +63,10 @@ async fn rules_are_steered_with_an_undo_and_the_sale_is_seen() {
     operator
         .sees("document.querySelector('#now-active').innerText === '0 / 100'")
         .await;
+    operator.press("[data-part=report]").await;
+    operator
+        .sees("document.querySelector('#report-audit').innerText.includes('maxActive')")
+        .await;
     operator.press("[data-part=sale]").await;
     operator
         .sees("document.querySelector('#books').innerText.includes('yes')")
@@ -71,5 +75,22 @@ async fn rules_are_steered_with_an_undo_and_the_sale_is_seen() {
         .sees("document.querySelector('#concerts').innerText.includes('A night at the tests')")
         .await;
     operator.screen("console-sale").await;
+    operator.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_operators_at_once_the_second_is_shown_what_the_first_did() {
+    let site = Site::open().await;
+    let operator = operator(&site).await;
+    operator.write("[name=maxActive]", "5").await;
+    site.rule(json!({ "maxActive": 9 })).await;
+    operator.press("#save").await;
+    operator
+        .sees("document.querySelector('#toast').innerText.includes('Somebody else')")
+        .await;
+    operator
+        .sees("document.querySelector('[name=maxActive]').value === '9'")
+        .await;
+    // The refusal is on the console, as every answer of 412 is.
     operator.end().await;
 }

@@ -15,6 +15,7 @@ use super::navigation::header_text;
 use super::{ProblemBody, QueueName};
 use crate::Gateway;
 use crate::admission::Operator;
+use crate::operator::Right;
 use crate::queue::{MOST_MINUTES, Minute, QueueId, last_minutes};
 
 /// Which minutes.
@@ -77,17 +78,19 @@ impl QueueMinute {
         (status = 200, description = "The minutes that were kept, oldest first; as `text/csv` for whoever accepts that.", body = Page<QueueMinute>),
         (status = 400, description = "`QUERY_INVALID`", body = ProblemBody),
         (status = 401, description = "`OPERATOR_KEY_INVALID`", body = ProblemBody),
+        (status = 403, description = "`RIGHT_MISSING`", body = ProblemBody),
         (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
         (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
     )
 )]
 pub async fn minutes(
-    _operator: Operator,
+    operator: Operator,
     app: Data<Gateway>,
     queue: Path<QueueId>,
     request: HttpRequest,
     asked: Query<MinutesQuery>,
 ) -> Result<HttpResponse, Problem> {
+    operator.with(Right::Read)?;
     let count = asked.count.unwrap_or(MOST_MINUTES);
     let from = asked
         .from
