@@ -51,6 +51,7 @@ impl Meter {
         let asked = asked.arg("commandstats").query_async(&mut self.redis);
         let stats: String = asked.await.unwrap();
         let calls: BTreeMap<_, u64> = stats.lines().filter_map(calls).collect();
+        assert!(!calls.is_empty(), "{verb}: Redis was asked for nothing");
         (calls.values().sum(), done)
     }
 }
@@ -126,6 +127,7 @@ async fn a_verb_costs_as_many_commands_as_the_page_says() {
     let counted = [
         near, poll, touch, join, second, leave, idle, swap, snapshot, many, ranks,
     ];
+    assert!(counted.iter().all(|it| *it > 0), "{counted:?}");
     assert_eq!(
         [near, poll, touch, join, second, leave],
         [10, 7, 4, 11, 7, 5]

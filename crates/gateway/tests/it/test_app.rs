@@ -110,17 +110,6 @@ impl TestApp {
         TestGateway::open(&environment, self.clock.clone()).await
     }
 
-    /// How often Redis was given a command, also by scripts.
-    pub async fn commands(&self, name: &str) -> u64 {
-        let mut redis = crate::fixture::plain(&self.redis.url()).await;
-        let mut asked = redis::cmd("INFO");
-        let asked = asked.arg("commandstats").query_async(&mut redis);
-        let stats: String = asked.await.unwrap();
-        let line = format!("cmdstat_{name}:calls=");
-        let calls = stats.lines().find_map(|it| it.strip_prefix(&line));
-        calls.map_or(0, |it| it.split(',').next().unwrap().parse().unwrap())
-    }
-
     /// Stops in order.
     pub async fn close(self) {
         self.gateway.close().await;
