@@ -152,7 +152,6 @@ fn a_store_that_is_not_there_is_told_with_exit_code_69() {
             ("GATEWAY_PASS_KEY", SECRET),
             ("GATEWAY_IDENTITY", "open"),
             ("GATEWAY_REDIS_URL", &redis),
-            ("GATEWAY_IDENTITY", "open"),
             ("GATEWAY_START_WAIT_S", "0"),
         ],
     );

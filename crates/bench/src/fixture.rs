@@ -311,7 +311,6 @@ fn start_front(stack: &Stack, limit: &Program, folder: &Path) -> io::Result<Prog
                 variable("GATEWAY_UPSTREAM", limit.url()),
                 variable("GATEWAY_TOKEN_KEYS", format!("dev:{}", stack.token_key())),
                 variable("GATEWAY_PASS_KEY", stack.pass_key().to_owned()),
-                variable("GATEWAY_IDENTITY", "open".to_owned()),
                 variable("GATEWAY_VISIT_POLLS_PER_S", "0".to_owned()),
             ],
             port,

@@ -227,8 +227,6 @@ impl Stack {
                     ("GATEWAY_TOKEN_KEYS", format!("dev:{}", keys.token)),
                     ("GATEWAY_PASS_KEY", keys.pass.clone()),
                     ("GATEWAY_OPERATOR_KEYS", format!("dev:{}", keys.operator)),
-                    // Whoever is given more variables may say another.
-                    ("GATEWAY_IDENTITY", "open".to_owned()),
                 ]
             })?);
         }

@@ -30,11 +30,6 @@ LOG_CONFIG that are set reach the services, except those that up itself sets. Wh
 itself is started again, with the same port and data. Ctrl-C stops everything.
 ";
 
-const IDENTITY: &str = "
-Identity is open: a visitor is the user that they name, which is for demonstrations. With
-GATEWAY_IDENTITY=jwt (and GATEWAY_JWKS or GATEWAY_IDENTITY_SECRET), or anonymous,
-before the command it is otherwise.";
-
 /// How many gateways there may be.
 pub const GATEWAYS: RangeInclusive<i64> = 1..=50;
 /// How many bookings, and how many forwarders.
@@ -167,9 +162,6 @@ impl Up {
             false => None,
         };
         progress("everything is ready")?;
-        if env::var_os("GATEWAY_IDENTITY").is_none() {
-            say(IDENTITY);
-        }
         let sheet = Sheet {
             stack: &stack,
             demo: demo.as_ref(),
