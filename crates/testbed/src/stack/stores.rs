@@ -71,12 +71,12 @@ impl Stores {
         }
     }
 
-    /// What the service of this number, from 0, is told. Of a cluster each has a node of its own.
+    /// What the service of this number, from 0, is told. Of a cluster each begins with a node of its own.
     pub fn mysql_url(&self, number: usize) -> String {
         match &self.database {
             Database::None => String::new(),
             Database::Single(mariadb) => mariadb.url(DATABASE),
-            Database::Cluster(galera) => galera.nodes[number % galera.nodes.len()].url(DATABASE),
+            Database::Cluster(galera) => galera.url(number, DATABASE),
         }
     }
 
