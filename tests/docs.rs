@@ -101,3 +101,23 @@ fn every_link_leads_somewhere() {
     }
     assert!(all.is_empty(), "{}", all.join("\n"));
 }
+
+#[test]
+fn every_decision_is_dated_and_stands_in_the_list() {
+    let list = fs::read_to_string(root().join("docs/README.md")).unwrap();
+    let decisions = pages()
+        .into_iter()
+        .filter(|page| page.parent().unwrap().ends_with("docs/adr"));
+    let mut wrong = Vec::new();
+    for page in decisions {
+        let (name, text) = (name_of(&page), fs::read_to_string(&page).unwrap());
+        let status = text.lines().nth(2).unwrap_or_default();
+        if !(status.starts_with("Date: 20") && status.contains(" · Status: ")) {
+            wrong.push(format!("{name} has no date and status in its third line"));
+        }
+        if !list.contains(name.trim_start_matches("docs/")) {
+            wrong.push(format!("{name} is not in docs/README.md"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,9 +1,14 @@
 //! The story of a visitor from the line to the paid seat, on real processes with two gateways.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
 use e2e::{Sale, Visitor};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testbed::Scratch;
 
 fn state_of(seats: &Value, number: u64) -> &str {
     let items = seats["items"].as_array().unwrap();
@@ -145,4 +150,62 @@ async fn a_change_of_the_rules_is_in_force_on_every_gateway() {
     let removed = sale.operate(Method::DELETE, path, None).await;
     assert_eq!(removed.status, 204);
     assert_eq!(waiting.poll().await.code(), "QUEUE_UNKNOWN");
+}
+
+/// The lines that the README asks people to paste.
+fn session() -> String {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let session = readme.split("## A session").nth(1).unwrap();
+    let lines = session.split("```sh\n").nth(1).unwrap();
+    lines.split("```").next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_session_of_the_readme_can_be_pasted_and_leaves_nothing_changed() {
+    let sale = Sale::open(1, 50).await;
+    let before = sale
+        .operate(Method::GET, "/api/v1/queues/main/policy", None)
+        .await;
+    let scratch = Scratch::new().unwrap();
+    fs::create_dir_all(scratch.path().join("target/usher")).unwrap();
+    let variables = format!(
+        "GATEWAY_URLS={}\nOPERATOR_KEY={}\n",
+        sale.stack.gateway_urls()[0],
+        sale.stack.operator_key()
+    );
+    fs::write(scratch.path().join("target/usher/up.env"), variables).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-euc", &session()]).current_dir(scratch.path());
+    let output = shell.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    let answers: Vec<Value> = said
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect();
+    let told = |member: &str| {
+        let all = answers.iter().filter_map(|answer| answer[member].as_str());
+        all.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(told("code"), ["SEAT_TAKEN"], "{said}");
+    let states = [
+        "open", "active", "waiting", "active", "captured", "refunded", "open",
+    ];
+    assert_eq!(told("state"), states, "{said}");
+    let after = sale
+        .operate(Method::GET, "/api/v1/queues/main/policy", None)
+        .await;
+    assert_eq!(after.body, before.body);
+    let mut visitor = sale.visitor(0);
+    visitor.enter().await;
+    let seats = visitor
+        .get(&format!(
+            "/api/v1/schedules/{}/seats?state=available",
+            sale.schedule
+        ))
+        .await;
+    assert_eq!(seats.body["items"].as_array().unwrap().len(), 50);
+    sale.assert_books_agree().await;
 }
