@@ -18,7 +18,9 @@ use uuid::Uuid;
 use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db};
 use crate::schema::{concerts, schedules, seats};
 use crate::seat::{self, SeatState};
-pub use cancellation::{DateCancellation, Left, Step, advance, cancel_date, cancellation, left};
+pub use cancellation::{
+    DateCancellation, Left, Step, advance, cancel_date, cancellation, is_cancelling, left,
+};
 pub use edit::{EditConcert, EditDate, close, edit_concert, edit_date};
 pub use removal::{remove_concert, remove_date};
 pub use seating::{PlacedSeat, add_seats, block, release, seats};

@@ -20,7 +20,7 @@ use crate::outbox::{Event, EventType};
 use crate::reservation::Limits;
 use crate::schema::{concerts, schedules, seats, waitlist_entries};
 use crate::seat;
-pub use offer::{Offered, follow_up, offer, waited_for};
+pub use offer::{Offered, ended_offers, follow_up, offer, waited_for};
 
 stored_as_text! {
     /// What has become of an entry.

@@ -156,6 +156,12 @@ pub fn left(conn: &mut Conn, id: Uuid) -> Result<Left, DbError> {
     })
 }
 
+/// Whether there is a cancellation to go on with. One statement, so that a step with nothing to do costs no commit.
+pub fn is_cancelling(conn: &mut Conn) -> Result<bool, DbError> {
+    let open = schedule_cancellations::table.filter(schedule_cancellations::finished_at.is_null());
+    Ok(diesel::select(exists(open)).get_result(conn)?)
+}
+
 /// Goes on with the cancellation that was asked for longest ago, if no other instance has it in hand.
 ///
 /// Its row is locked first, so two instances never work on one date at a time.

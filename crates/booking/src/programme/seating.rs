@@ -150,7 +150,7 @@ pub fn block(
         .filter(seats::schedule_id.eq(Id(id)))
         .filter(seats::number.eq_any(numbers.as_slice()))
         .filter(free);
-    // The row count is the judge: fewer rows than seats means that somebody has one of them.
+    // The row count decides: fewer rows than seats means that somebody has one of them.
     let blocked = diesel::update(of_these)
         .set((
             seats::state.eq(SeatState::Blocked),

@@ -38,6 +38,9 @@ pub(super) async fn add(schedule: Schedule, app: &Arc<Booking>) -> Result<Schedu
 
 /// Goes on with cancelled dates, batch by batch.
 async fn cancel_dates(app: Arc<Booking>) -> Result<(), DbError> {
+    if !app.db.read(programme::is_cancelling).await? {
+        return Ok(());
+    }
     for _ in 0..BATCHES_AT_MOST {
         let clock = app.clock.clone();
         let step = app
@@ -73,13 +76,13 @@ async fn instruct_provider(app: Arc<Booking>) -> Result<(), DbError> {
 
 /// Offers seats that came back, date by date, and writes down what became of offers.
 async fn offer_seats(app: Arc<Booking>) -> Result<(), DbError> {
-    let clock = app.clock.clone();
-    let lapsed = app
-        .db
-        .transaction(move |tx| waitlist::follow_up(tx, &clock))
-        .await?;
-    if lapsed > 0 {
-        app.events.notify();
+    let ended = app.db.read(waitlist::ended_offers).await?;
+    if !ended.is_empty() {
+        let clock = app.clock.clone();
+        let follow_up = move |tx: &mut _| waitlist::follow_up(tx, &ended, &clock);
+        if app.db.transaction(follow_up).await? > 0 {
+            app.events.notify();
+        }
     }
     for schedule_id in app.db.read(waitlist::waited_for).await? {
         let (limits, hold) = (app.sale.limits, app.offer_hold);

@@ -3,22 +3,26 @@
 //! A step takes one date, whose lock another instance may have: then it is that one's. An offer that fails on the way is
 //! undone to where it began, and the next in the list is looked at.
 
-use chassis::time::{Clock, rfc3339};
+use std::collections::HashMap;
+
+use chassis::time::{Clock, Timestamp, rfc3339};
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
+use diesel::dsl::count_star;
 use diesel::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Entry, EntryState, WaitlistError, count, free_seats, locked, move_on};
+use super::{Entry, EntryState, WaitlistError, count, locked, move_on};
 use crate::concert::{Grade, QueueName};
 use crate::crash;
-use crate::db::{DbError, Id, Tx, new_id};
+use crate::db::{Conn, DbError, Id, Tx, new_id};
 use crate::outbox::{self, EventType};
 use crate::reservation::{
     self, Best, Limits, Reservation, ReservationState, Reserve, ReserveError, Wanted,
 };
-use crate::schema::{reservations, schedules, waitlist_entries};
+use crate::schema::{reservations, schedules, seats, waitlist_entries};
+use crate::seat;
 
 /// Entries that one step looks at, from the first on.
 const LOOKED_AT: i64 = 200;
@@ -37,7 +41,7 @@ pub struct Offered {
 }
 
 /// Dates for which somebody waits. One statement.
-pub fn waited_for(conn: &mut Tx) -> Result<Vec<Uuid>, DbError> {
+pub fn waited_for(conn: &mut Conn) -> Result<Vec<Uuid>, DbError> {
     let ids: Vec<Id> = schedules::table
         .filter(schedules::waiting.gt(0))
         .select(schedules::id)
@@ -82,21 +86,55 @@ pub fn offer(
         hold: offer_hold,
         ..*limits
     };
+    // Counted once: seats that come back while the step runs serve nobody who stands behind one whom it passed over.
+    let mut free = Free::count(tx, schedule_id, now)?;
     for entry in &waiting {
-        let free = free_seats(tx, schedule_id, entry.grade.as_deref(), now)?;
-        if free < i64::from(entry.seat_count) {
+        if free.of(entry) < i64::from(entry.seat_count) {
             continue;
         }
         match hold(tx, entry, &queue, &limits, clock)? {
-            Try::Held(held) => offered.reservations.push(held),
+            Try::Held(held) => {
+                free.take(&held);
+                offered.reservations.push(held);
+            }
             Try::Over => offered.expired += 1,
-            Try::NotNow => {}
+            // For the same reason the next step begins again with this one.
+            Try::NotNow => break,
         }
         if offered.reservations.len() + offered.expired == OFFERS {
             break;
         }
     }
     Ok(offered)
+}
+
+/// Free seats by their grade.
+struct Free(HashMap<String, i64>);
+
+impl Free {
+    fn count(tx: &mut Tx, schedule_id: Uuid, now: Timestamp) -> Result<Self, DbError> {
+        let counted: Vec<(String, i64)> = seats::table
+            .filter(seats::schedule_id.eq(Id(schedule_id)))
+            .filter(seat::is_free(now))
+            .group_by(seats::grade)
+            .select((seats::grade, count_star()))
+            .load(tx)?;
+        Ok(Self(counted.into_iter().collect()))
+    }
+
+    /// Those that would serve the entry.
+    fn of(&self, entry: &Entry) -> i64 {
+        match &entry.grade {
+            Some(grade) => self.0.get(grade).copied().unwrap_or(0),
+            None => self.0.values().sum(),
+        }
+    }
+
+    fn take(&mut self, held: &Reservation) {
+        for seat in &held.seats {
+            *self.0.entry(seat.grade.clone()).or_default() -= 1;
+        }
+    }
 }
 
 /// What came of an offer.
@@ -180,9 +218,9 @@ fn end(tx: &mut Tx, entry: &Entry, clock: &Clock) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Writes down what became of offers, and says how many ended unpaid. Two statements, and two for each.
-pub fn follow_up(tx: &mut Tx, clock: &Clock) -> Result<usize, DbError> {
-    let over: Vec<(Entry, ReservationState)> = waitlist_entries::table
+/// Offers that were paid, given back or are over, and what became of each; a batch. One statement.
+pub fn ended_offers(conn: &mut Conn) -> Result<Vec<(Entry, ReservationState)>, DbError> {
+    let ended = waitlist_entries::table
         .inner_join(
             reservations::table
                 .on(waitlist_entries::reservation_id.eq(reservations::id.nullable())),
@@ -192,16 +230,26 @@ pub fn follow_up(tx: &mut Tx, clock: &Clock) -> Result<usize, DbError> {
         .order(waitlist_entries::seq)
         .limit(FOLLOWED_UP)
         .select((Entry::as_select(), reservations::state))
-        .load(tx)?;
+        .load(conn)?;
+    Ok(ended)
+}
+
+/// Writes down what became of offers, and says how many ended unpaid; what another instance wrote down already is left as
+/// it is. Two statements for each.
+pub fn follow_up(
+    tx: &mut Tx,
+    ended: &[(Entry, ReservationState)],
+    clock: &Clock,
+) -> Result<usize, DbError> {
     let mut lapsed = 0;
-    for (entry, state) in over {
+    for (entry, state) in ended {
         let to = match state {
             ReservationState::Confirmed | ReservationState::Refunded => EntryState::Taken,
             ReservationState::Held | ReservationState::Cancelled | ReservationState::Expired => {
                 EntryState::Lapsed
             }
         };
-        if move_on(tx, &entry, EntryState::Offered, to, None)? && to == EntryState::Lapsed {
+        if move_on(tx, entry, EntryState::Offered, to, None)? && to == EntryState::Lapsed {
             lapsed += 1;
             let more = json!({ "reservationId": entry.reservation_id.map(Uuid::from) });
             let event = entry.event(EventType::WaitlistExpired, more);

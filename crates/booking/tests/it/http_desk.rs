@@ -220,6 +220,14 @@ async fn credits_and_corrections_are_entries_with_a_reason_and_the_name_of_the_k
     let events = "SELECT COUNT(*) FROM outbox WHERE type = 'wallet.corrected'";
     assert_eq!(app.fixture.number(events).await, 3);
     app.fixture.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credit_needs_an_amount_a_reason_and_a_key() {
+    let app = TestApp::open().await;
+    let (money, customer) = (app.operator(), app.visitor());
+    let credits = of_user(&customer, "credits");
+    let gift = json!({ "amount": 10_000, "reason": "Sound failed" });
     for odd in [
         json!({ "amount": 0, "reason": "x" }),
         json!({ "amount": -1, "reason": "x" }),
