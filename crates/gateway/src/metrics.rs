@@ -27,6 +27,8 @@ chassis::catalogue! {
     duration: HistogramVec = "usher_redis_duration_seconds" by "verb" [] in STORE_S,
     /// Calls without a usable answer: refused or unreachable (redis), no connection of the pool (pool), no answer in time (late), not as it should be (odd)
     failures: IntCounterVec = "usher_redis_failures_total" by "reason" [],
+    /// Joins that this gateway refused because the line (line), or what is kept of those who are away (parked), has its full length
+    refused: IntCounterVec = "usher_joins_refused_total" by "reason" [],
     /// How long those whom this gateway let in had waited since they joined
     admission_wait: HistogramVec = "usher_admission_wait_seconds" by "queue" [] in WAIT_S,
 }
@@ -64,6 +66,9 @@ impl StoreMetrics {
     fn begin(&self) {
         for verb in VERBS {
             self.duration.with_label_values(&[verb]);
+        }
+        for reason in ["line", "parked"] {
+            self.refused.with_label_values(&[reason]);
         }
         for reason in StoreError::REASONS {
             self.failures.with_label_values(&[reason]);

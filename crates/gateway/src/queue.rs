@@ -9,6 +9,7 @@ mod draw;
 pub mod eta;
 mod gateways;
 mod id;
+mod joins;
 mod keys;
 mod minutes;
 mod operator;
@@ -106,6 +107,8 @@ pub struct Admitted {
     pub no_shows: u64,
     /// Visitors who were passed by because they are absent; their places are kept.
     pub parked: u64,
+    /// When the claims of those who were let in end, in µs.
+    claim_us: u64,
     /// Whether the batch was full: run again at once.
     pub more: bool,
 }
@@ -134,12 +137,34 @@ pub enum QueueError {
     /// Others change the rules again and again; nothing was changed by this.
     #[error("the rules are changed by others all the time")]
     Contended,
+    /// The visit is over because nothing was asked for `idleSeconds`. They may join again.
+    #[error("the visit is over because nothing was asked for too long")]
+    Idle,
     /// A rule is out of its range.
     #[error(transparent)]
     Refused(#[from] PolicyError),
     /// Redis gave no answer; whoever asks keeps what they have.
     #[error("the queue cannot be reached now: {0}")]
     StoreUnavailable(#[from] StoreError),
+}
+
+impl QueueError {
+    /// The same for each of many who asked together.
+    fn shared(&self) -> Self {
+        match self {
+            Self::Unknown => Self::Unknown,
+            Self::Closed => Self::Closed,
+            Self::Full { retry_after } => Self::Full {
+                retry_after: *retry_after,
+            },
+            Self::Over => Self::Over,
+            Self::Idle => Self::Idle,
+            Self::Changed => Self::Changed,
+            Self::Contended => Self::Contended,
+            Self::Refused(cause) => Self::Refused(cause.clone()),
+            Self::StoreUnavailable(cause) => Self::StoreUnavailable(cause.shared()),
+        }
+    }
 }
 
 impl Queue {
@@ -179,38 +204,6 @@ impl Queue {
         Duration::from_millis(self.store().now_ms().saturating_sub(admission_ran_at_ms))
     }
 
-    /// Takes a place for `user`, or finds the one they have. They are there by it.
-    ///
-    /// Whoever finds room is inside at once and has shown up by it.
-    ///
-    /// # Errors
-    /// `Closed`, `Full`, `Unknown` when the queue was removed, `StoreUnavailable`.
-    pub async fn join(&self, user: UserId) -> Result<Joined, QueueError> {
-        let mut reply = self.join_once(user).await?;
-        if reply.verdict() == "gone" {
-            Box::pin(self.queues.revive(&self.entry, Priority::Hot)).await?;
-            reply = self.join_once(user).await?;
-        }
-        let standing = match reply.verdict() {
-            "closed" => return Err(QueueError::Closed),
-            "full" => {
-                let retry_after = self.snapshot().retry_after();
-                return Err(QueueError::Full { retry_after });
-            }
-            _ => self.admit_if_room(&reply, user).await?,
-        };
-        let ticket = Ticket {
-            user,
-            number: reply.get("ticket")?,
-            epoch: reply.get("epoch")?,
-        };
-        Ok(Joined {
-            ticket,
-            standing,
-            created: reply.get("created")?,
-        })
-    }
-
     /// The poll: as [`Queue::rank`], with what the visitor is told about time by it. Counts if it came
     /// before the time that was told with the one before.
     ///
@@ -218,7 +211,12 @@ impl Queue {
     /// As [`Queue::rank`].
     pub async fn poll(&self, ticket: &Ticket) -> Result<(Standing, Forecast), QueueError> {
         let standing = self.rank(ticket).await?;
-        let forecast = Forecast::of(&standing, &self.snapshot(), self.store().now());
+        let forecast = Forecast::of(
+            &standing,
+            ticket.number,
+            &self.snapshot(),
+            self.store().now(),
+        );
         self.count_early_poll(ticket, forecast.pause_ms(0.0));
         Ok((standing, forecast))
     }
@@ -271,7 +269,8 @@ impl Queue {
         }
     }
 
-    /// The end of the lease in µs of a visit that is inside and has shown up.
+    /// The end of the lease in µs of a visit that is inside, has shown up, and needs not be kept from
+    /// idling now.
     ///
     /// A change between two of the commands lets nobody pass: the ticket is read after the lease, so the
     /// lease is that of this visit, or of one before it of the same user. Whoever entered since has not
@@ -283,12 +282,20 @@ impl Queue {
         pipe.cmd("HGET").arg(&keys.tickets).arg(member);
         pipe.cmd("SISMEMBER").arg(&keys.unclaimed).arg(member);
         pipe.cmd("TIME");
-        type Seen = (Option<u64>, Option<u64>, bool, (u64, u64));
-        let (lease_end, inside, is_unclaimed, (seconds, micros)): Seen =
+        type Seen = (Option<u64>, Option<String>, bool, (u64, u64));
+        let (ends_us, inside, is_unclaimed, (seconds, micros)): Seen =
             self.store().ask(&pipe).await?;
+        let (Some(ends_us), Some(inside), false) = (ends_us, inside, is_unclaimed) else {
+            return Ok(None);
+        };
         let now_us = self.store().shifted(seconds * 1_000_000 + micros);
-        let is_this = inside == Some(ticket.number) && !is_unclaimed;
-        Ok(lease_end.filter(|end| is_this && *end > now_us))
+        // As `lanes.lua` writes it: the ticket, and the end of the lease where one may idle.
+        let (own, lease_end) = inside.split_once(':').unwrap_or((&inside, ""));
+        let lease_end = lease_end.parse().unwrap_or(ends_us);
+        let is_this = own.parse() == Ok(ticket.number) && ends_us > now_us;
+        let idle_us = self.snapshot().policy.idle_seconds.unwrap_or(0);
+        let is_renewed = ends_us >= (now_us + u64::from(idle_us) * 1_000_000).min(lease_end);
+        Ok((is_this && is_renewed).then_some(lease_end))
     }
 
     /// Where a visit stands. A visitor who is inside shows up by it, and the claim lease becomes the
@@ -298,15 +305,33 @@ impl Queue {
     /// # Errors
     /// `Over`, `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn show_up(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
-        let mut reply = self.ask(&script::TOUCH, ticket).await?;
+        self.contact(ticket, "poll").await
+    }
+
+    /// As [`Queue::rank`] for who is watched by an open stream, which claims nothing: it may have been
+    /// opened long ago.
+    ///
+    /// # Errors
+    /// As [`Queue::show_up`].
+    pub async fn watch(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
+        self.contact(ticket, "watch").await
+    }
+
+    async fn contact(&self, ticket: &Ticket, proof: &'static str) -> Result<Standing, QueueError> {
+        let mut reply = self.ask(&script::TOUCH, ticket, proof).await?;
         if reply.verdict() == "gone" {
             Box::pin(self.queues.revive(&self.entry, Priority::Hot)).await?;
-            reply = self.ask(&script::TOUCH, ticket).await?;
+            reply = self.ask(&script::TOUCH, ticket, proof).await?;
         }
         if reply.verdict() == "lost" {
-            reply = self.ask(&script::RESTORE, ticket).await?;
+            reply = self.ask(&script::RESTORE, ticket, proof).await?;
         }
-        self.admit_if_room(&reply, ticket.user).await
+        let is_poll = proof == "poll";
+        let standing = self.standing(&reply)?;
+        if is_poll && reply.get_or_default::<bool>("room")? {
+            return Ok(self.admit_if_room(standing, ticket.user).await);
+        }
+        Ok(standing)
     }
 
     /// Ends a visit; the second time it changes nothing. A place that is freed is filled at once.
@@ -344,7 +369,7 @@ impl Queue {
         priority: Priority,
         asking: Option<UserId>,
     ) -> Result<(Admitted, Option<Standing>), QueueError> {
-        let mut call = self.store().call(&script::ADMIT, &self.entry.keys);
+        let mut call = self.visitors_call(&script::ADMIT);
         call.arg(asking.as_ref().map_or(&[][..], UserId::member));
         let reply: Reply = self.store().run(priority, &call).await?;
         if reply.verdict() != "done" {
@@ -366,6 +391,7 @@ impl Queue {
             ended: reply.get("ended")?,
             no_shows: reply.get("no_shows")?,
             parked: reply.get("parked")?,
+            claim_us: reply.get("claim_us")?,
             more: reply.get("more")?,
         };
         Ok((admitted, standing))
@@ -383,30 +409,26 @@ impl Queue {
             .store(now_ms, Ordering::Relaxed);
     }
 
-    async fn join_once(&self, user: UserId) -> Result<Reply, StoreError> {
-        let mut call = self.visitors_call(&script::JOIN);
-        call.arg(user.member());
-        self.store().run(Priority::Hot, &call).await
-    }
-
-    async fn ask(&self, verb: &'static Verb, ticket: &Ticket) -> Result<Reply, StoreError> {
+    async fn ask(
+        &self,
+        verb: &'static Verb,
+        ticket: &Ticket,
+        proof: &'static str,
+    ) -> Result<Reply, StoreError> {
         let mut call = self.visitors_call(verb);
+        call.arg(proof);
         call.arg(ticket.user.member())
             .arg(ticket.number)
             .arg(ticket.epoch);
         self.store().run(Priority::Hot, &call).await
     }
 
-    /// What a reply about a visit means. Where there is room an admission may let the visitor in.
-    async fn admit_if_room(&self, reply: &Reply, user: UserId) -> Result<Standing, QueueError> {
-        let standing = self.standing(reply)?;
-        if !reply.get_or_default::<bool>("room")? || reply.verdict() != "waiting" {
-            return Ok(standing);
-        }
+    /// Where there is room an admission may let in a visitor whose turn has come.
+    async fn admit_if_room(&self, standing: Standing, user: UserId) -> Standing {
         match Box::pin(self.run_admission(Priority::Hot, Some(user))).await {
-            Ok((_, Some(standing))) => Ok(standing),
+            Ok((_, Some(standing))) => standing,
             // The place is taken; the next admission lets them in.
-            Ok((_, None)) | Err(_) => Ok(standing),
+            Ok((_, None)) | Err(_) => standing,
         }
     }
 
@@ -468,6 +490,7 @@ fn active(until_us: u64) -> Standing {
 fn refusal(verdict: &str) -> QueueError {
     match verdict {
         "over" => QueueError::Over,
+        "idle" => QueueError::Idle,
         "removed" => QueueError::Unknown,
         "gone" | "lost" => StoreError::Odd("a queue that vanishes again and again").into(),
         _ => StoreError::Odd("a verdict that no script gives").into(),

@@ -183,7 +183,7 @@ impl Streams {
         }
         self.tell_all(queue, seen);
         let mut asked = stream::iter(unclear)
-            .map(|ticket| async move { (ticket, queue.rank(&ticket).await) })
+            .map(|ticket| async move { (ticket, queue.watch(&ticket).await) })
             .buffer_unordered(ASKED_AT_ONCE);
         while let Some((ticket, standing)) = asked.next().await {
             let standing = match standing {

@@ -166,7 +166,12 @@ impl Visits {
 
     /// A visit that stands so.
     pub fn visit(&self, queue: &Queue, ticket: Ticket, standing: Standing) -> Visit {
-        let forecast = Forecast::of(&standing, &queue.snapshot(), self.clock.now());
+        let forecast = Forecast::of(
+            &standing,
+            ticket.number,
+            &queue.snapshot(),
+            self.clock.now(),
+        );
         Visit {
             queue: queue.clone(),
             ticket,

@@ -48,6 +48,12 @@ impl From<QueueError> for Problem {
                 "Others change these rules all the time. Try again.",
             )
             .retryable(),
+            QueueError::Idle => Self::new(
+                StatusCode::GONE,
+                "TOKEN_EXPIRED",
+                "This visit is over, because nothing was asked for longer than a visit may be idle. \
+                 Join the queue again.",
+            ),
             QueueError::Refused(cause) => json::unacceptable(format!("{cause}.")),
             QueueError::StoreUnavailable(cause) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

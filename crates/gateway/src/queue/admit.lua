@@ -1,18 +1,22 @@
--- admit: drops leases that ended and lets in as many as may enter, in the order of places.
+-- admit: drops leases that ended, parks the absent, and lets in as many as may enter, in the order of
+-- places.
 --
--- ARGV: 2 user whose standing is asked for (they show up by it), or ''
+-- ARGV: 2 to 5 what is told (see lanes)
+--       6 user whose standing is asked for by a poll (a visitor who is let in claims by it), or ''
 -- Returns verdict: 'gone' | 'removed', or 'done' and
 --   now_us, ended, no_shows
 --   more = 1 when the batch was too small for what is to be done
---   entered: a list of user, ticket, user, ticket, ...
---   parked: how many were passed by because they are absent; their place is kept
+--   entered: a list of user, ticket, user, ticket, ...; claim_us: when their claims end
+--   parked: how many were parked because they are absent; their place is kept
 --   asking: a reply of its own, verdict 'waiting' (ahead) | 'active' (until_us) | 'none'
 
-assert(#ARGV == 2, 'admit takes 2 arguments')
-local asking = ARGV[2]
--- With a longer time between two runs nobody could say that they are there, so nobody is absent.
+assert(#ARGV == 6, 'admit takes 6 arguments')
+local told, asking = read_told(), ARGV[6]
+-- With a longer time between two runs nobody could say that they are there, ...
 local STEADY = 5000000
--- A place is kept so long at least after its turn, and twice as long at most.
+-- ... so nobody is absent until all had the time to say so.
+local EXCUSED = 30000000
+-- A place is kept so long at least after its visitor went away, and twice as long at most.
 local KEPT = 1800000000
 
 local policy = read_policy()
@@ -22,49 +26,115 @@ local now = now_us()
 
 local over = redis.call('ZRANGEBYSCORE', ACTIVE, '-inf', int(now), 'LIMIT', 0, BATCH)
 local no_shows = 0
-for _, user in ipairs(over) do no_shows = no_shows + end_visit(user, meta) end
-if no_shows > 0 then redis.call('HINCRBY', META, 'no_shows', no_shows) end
+for _, user in ipairs(over) do no_shows = no_shows + end_lease(user, policy, meta, now) end
 
 -- Lets go of what nobody asks for any more.
 local function tidy(kept_since)
-  redis.call('ZREMRANGEBYSCORE', PRESENT, '-inf', '(' .. int(now))
+  redis.call('ZREMRANGEBYSCORE', IDLED, '-inf', int(now))
   if kept_since and now - kept_since < KEPT then return end
   redis.call('HSET', META, 'kept_since', int(now))
   redis.call('UNLINK', PARKED_BEFORE)
   if redis.call('EXISTS', PARKED) == 1 then redis.call('RENAME', PARKED, PARKED_BEFORE) end
 end
 
--- The key up to which visitors have been near for half a silence, so that those of them who are
--- there have been recorded. Nobody beyond it is absent.
-local function call_near()
-  local field = redis.call('HMGET', META, 'ran_at', 'called', 'calling', 'calling_at', 'kept_since',
-    'admitted', 'highest', 'inversions')
-  for i = 1, 8 do field[i] = tonumber(field[i]) end
-  meta.admitted, meta.highest, meta.inversions = field[6] or 0, field[7] or 0, field[8] or 0
-  local ran_at, called, calling, calling_at = unpack(field, 1, 4)
-  tidy(field[5])
-  redis.call('HSET', META, 'ran_at', int(now))
-  local is_steady = ran_at and now - ran_at <= STEADY
-  if is_undrawn(policy, meta, now) or not is_steady then
-    redis.call('HDEL', META, 'called', 'calling', 'calling_at')
-    called, calling, calling_at = nil, nil, nil
-    if is_undrawn(policy, meta, now) then return nil end
+-- Parks visitors with these keys, and forgets until when they were there.
+local function park(users, keys)
+  local parked = {}
+  for _, lane in ipairs({ WAITING, RETURNED }) do
+    local members = {}
+    for i, user in ipairs(users) do
+      if keys[lane][i] then
+        members[#members + 1] = user
+        parked[#parked + 1], parked[#parked + 2] = int(tonumber(keys[lane][i])), user
+      end
+    end
+    if #members > 0 then redis.call('ZREM', lane, unpack(members)) end
   end
-  if calling_at and now - calling_at < silence(policy) / 2 then return called end
-  local depth = near_depth(policy, last_minutes(now).admitted, now)
+  if #parked > 0 then redis.call('ZADD', PARKED, unpack(parked)) end
+  return #parked / 2
+end
+
+-- The edge up to which visitors are near from now on. Who is not recorded when all have had the time to
+-- poll once more, with the longest pause that they may have been told, is absent.
+local function call_edge(called)
+  local depth = near_depth(policy, last_minutes(now), now)
   local edge = redis.call('ZRANGE', WAITING, depth - 1, depth - 1, 'WITHSCORES')
   if #edge == 0 then edge = redis.call('ZRANGE', WAITING, -1, -1, 'WITHSCORES') end
-  if #edge == 0 then
-    redis.call('HDEL', META, 'called', 'calling', 'calling_at')
-    return nil
+  local from = called and '(' .. int(called) or '-inf'
+  local first = redis.call('ZRANGEBYSCORE', WAITING, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  if #edge == 0 or #first == 0 or tonumber(edge[2]) < tonumber(first[2]) then return end
+  local ticket = ticket_at(tonumber(first[2]), meta)
+  local until_us = proven_until(depth, ticket, told, policy, now)
+  redis.call('HSET', META, 'calling', int(tonumber(edge[2])), 'calling_until', int(until_us))
+end
+
+-- Whether nobody is in line up to this key any more.
+local function is_none_before(key)
+  local first = redis.call('ZRANGE', WAITING, 0, 0, 'WITHSCORES')
+  return #first == 0 or tonumber(first[2]) > key
+end
+
+-- Parks those before the edge who are not recorded, a bounded batch. Returns how many, and whether more
+-- are to be looked at.
+local function park_unrecorded(called, calling)
+  local from = called and '(' .. int(called) or '-inf'
+  local read = redis.call('ZRANGEBYSCORE', WAITING, from, int(calling), 'WITHSCORES', 'LIMIT', 0, BATCH)
+  local users, keys = {}, { [WAITING] = {}, [RETURNED] = {} }
+  for i = 1, #read, 2 do users[#users + 1] = read[i] end
+  local present = #users > 0 and redis.call('ZMSCORE', PRESENT, unpack(users)) or {}
+  for i = 1, #users do keys[WAITING][i] = not present[i] and read[2 * i] end
+  local parked = park(users, keys)
+  local is_more = #users == BATCH
+  redis.call('HSET', META, 'called', is_more and int(tonumber(read[#read])) or int(calling))
+  if not is_more then redis.call('HDEL', META, 'calling', 'calling_until') end
+  return parked, is_more
+end
+
+-- Parks those whose record of presence is over, a bounded batch. Returns how many, and whether more
+-- are to be.
+local function park_absent()
+  local absent = redis.call('ZRANGEBYSCORE', PRESENT, '-inf', '(' .. int(now), 'LIMIT', 0, BATCH)
+  if #absent == 0 then return 0, false end
+  local keys = {}
+  for _, lane in ipairs({ WAITING, RETURNED }) do
+    keys[lane] = redis.call('ZMSCORE', lane, unpack(absent))
   end
-  local key = tonumber(edge[2])
-  if calling then
-    called = math.min(calling, key)
-    redis.call('HSET', META, 'called', int(called))
+  redis.call('ZREM', PRESENT, unpack(absent))
+  return park(absent, keys), #absent == BATCH
+end
+
+-- What goes on in every run, whether there is room or not. Returns how many were parked, and whether
+-- more are to be.
+local function watch_over_line()
+  local field = redis.call('HMGET', META, 'ran_at', 'excused_until', 'called', 'calling',
+    'calling_until', 'kept_since', 'admitted', 'highest', 'inversions')
+  for i = 1, 9 do field[i] = tonumber(field[i]) end
+  local ran_at, excused_until, called, calling, calling_until, kept_since = unpack(field, 1, 6)
+  meta.admitted, meta.highest, meta.inversions = field[7] or 0, field[8] or 0, field[9] or 0
+  tidy(kept_since)
+  if not ran_at then
+    -- The first run: as if there had been one when the first in line came.
+    local first = redis.call('ZRANGE', WAITING, 0, 0, 'WITHSCORES')
+    ran_at = first[2] and ticket_at(tonumber(first[2]), meta) or now
   end
-  redis.call('HSET', META, 'calling', int(key), 'calling_at', int(now))
-  return called
+  if now - ran_at > STEADY then
+    excused_until = now + EXCUSED
+    redis.call('HSET', META, 'excused_until', int(excused_until))
+  end
+  redis.call('HSET', META, 'ran_at', int(now))
+  meta.excused = now < (excused_until or 0)
+  if meta.excused or is_undrawn(policy, meta, now) or in_force(policy, meta, now) == 'scheduled' then
+    redis.call('HDEL', META, 'calling', 'calling_until')
+    return 0, false
+  end
+  local parked, is_more, unrecorded = park_absent()
+  local is_due = calling and (now >= calling_until or is_none_before(calling))
+  if is_due then
+    unrecorded, calling = park_unrecorded(called, calling)
+    parked, is_more = parked + unrecorded, is_more or calling
+  end
+  if not calling then call_edge(called) end
+  return parked, is_more
 end
 
 -- The head of a lane, read piece by piece; what is taken is counted and removed at the end.
@@ -97,11 +167,11 @@ local function observe(key)
 end
 
 -- Goes along both lanes in the order of keys until the places are filled or the batch is full.
--- Returns those who enter as users, keys and the ends of their claims, how many are absent, and how
--- many both are.
-local function pass(places, called)
+-- Returns the users who enter and their keys, how many are absent, and how many both are. Who has no
+-- record came near since the last run, and is taken to be there.
+local function pass(places)
   local returned, waiting = head_of(RETURNED), head_of(WAITING)
-  local enter, absent, passed = { users = {}, keys = {}, ends = {} }, {}, {}
+  local enter, absent, passed = { users = {}, keys = {} }, {}, {}
   local piece = math.min(BATCH, places + 64)
   while #enter.users < places and #passed < BATCH do
     local early, late = peek(returned, piece), peek(waiting, piece)
@@ -110,16 +180,11 @@ local function pass(places, called)
     local user, key = head.users[head.at], head.keys[head.at]
     if not user then break end
     local until_us = tonumber(head.present[head.at])
-    local is_called = head == returned or (called and key <= called)
-    if is_called and not (until_us and until_us >= now) then
+    if until_us and until_us < now and not meta.excused then
       absent[#absent + 1], absent[#absent + 2] = int(key), user
     else
-      local at = #enter.users + 1
-      -- Who was told a long pause when nobody could know better has the time to end it.
-      local due = (until_us or now) - silence(policy)
-      enter.users[at], enter.keys[at] = user, key
+      enter.users[#enter.users + 1], enter.keys[#enter.keys + 1] = user, key
       if head == waiting then observe(key) end
-      enter.ends[at] = math.max(now + policy.claim, due + policy.claim / 2)
     end
     passed[#passed + 1] = user
     head.at, head.taken = head.at + 1, head.taken + 1
@@ -133,10 +198,10 @@ local function pass(places, called)
 end
 
 -- Those who enter have a place inside, and some time to show up. Returns users and tickets.
-local function let_in(enter)
+local function let_in(enter, claim_us)
   local leases, tickets = {}, {}
   for i, user in ipairs(enter.users) do
-    leases[2 * i - 1], leases[2 * i] = int(enter.ends[i]), user
+    leases[2 * i - 1], leases[2 * i] = int(claim_us), user
     tickets[2 * i - 1], tickets[2 * i] = user, int(ticket_at(enter.keys[i], meta))
   end
   redis.call('ZADD', ACTIVE, unpack(leases))
@@ -147,9 +212,11 @@ end
 
 draw(policy, meta, now)
 local is_sorted = sort_out(LANES, policy, meta)
-local called = call_near()
+local parked, is_more_absent = watch_over_line()
 local state = in_force(policy, meta, now)
 local level = bucket_level(policy, meta, now)
+-- The clock went back: from here on the bucket fills by the new time.
+if meta.bucket_at > now then keep_bucket(level, now) end
 local places = 0
 if not is_sorted then
   state = 'paused'
@@ -159,33 +226,33 @@ elseif state == 'open' then
   places = math.min(policy.max_active - active_now(now), math.floor(level / TOKEN), BATCH)
 end
 
-local entered, let, parked, passed = {}, 0, 0, 0
+local entered, let, passed, claim_us = {}, 0, 0, now + policy.claim
 if places > 0 then
-  local enter
-  enter, parked, passed = pass(places, called)
-  let = #enter.users
+  local enter, absent
+  enter, absent, passed = pass(places)
+  let, parked = #enter.users, parked + absent
   if let > 0 then
-    entered = let_in(enter)
+    entered = let_in(enter, claim_us)
     if state == 'open' then keep_bucket(level - let * TOKEN, now) end
   end
 end
-if passed > 0 or #over > 0 then
-  count(let, passed, #over, now)
+if let + parked + #over > 0 then
+  count(let, let + parked, #over, now)
   redis.call('HSET', META, 'admitted', int(meta.admitted + let), 'highest', int(meta.highest),
     'inversions', int(meta.inversions))
 end
 
 local standing = { 'verdict', 'none' }
 if asking ~= '' then
-  local lease_end = score(ACTIVE, asking)
+  local score_us = score(ACTIVE, asking)
   local lane, key = find(asking)
-  if lease_end and lease_end > now then
-    standing = { 'verdict', 'active', 'until_us', claim(asking, lease_end, policy, now) }
+  if score_us and score_us > now then
+    standing = { 'verdict', 'active', 'until_us', claim(asking, score_us, policy, now) }
   elseif lane and not is_undrawn(policy, meta, now) then
     standing = { 'verdict', 'waiting', 'ahead', ahead_of(lane, asking, key) }
   end
 end
 
-local more = (#over == BATCH or passed == BATCH or not is_sorted) and 1 or 0
+local more = (#over == BATCH or passed == BATCH or is_more_absent or not is_sorted) and 1 or 0
 return { 'verdict', 'done', 'now_us', now, 'ended', #over, 'no_shows', no_shows, 'more', more,
-  'entered', entered, 'parked', parked, 'asking', standing }
+  'entered', entered, 'claim_us', claim_us, 'parked', parked, 'asking', standing }

@@ -109,7 +109,7 @@ local function sort_out(lanes, policy, meta)
     if left == 0 then return false end
   end
   meta.unsorted = false
-  redis.call('HDEL', META, 'unsorted', 'called', 'calling', 'calling_at')
+  redis.call('HDEL', META, 'unsorted', 'called', 'calling', 'calling_until')
   return true
 end
 

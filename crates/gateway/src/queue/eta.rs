@@ -19,6 +19,17 @@ const BLIND_MS: f64 = 20.0;
 const JITTER: f64 = 0.2;
 /// A pause is this part of what is expected to be left.
 const POLL_PART: f64 = 0.075;
+/// Who may enter within so many seconds at the best rate that the rules allow is near the head, ...
+const HEAD_S: f64 = 120.0;
+/// ... and is told no longer pause than this with its jitter, nor one that half a claim would not outlast.
+const HEAD_PAUSE_MAX_MS: f64 = 30_000.0;
+/// Nothing proves yet that a newcomer stays, so the first pause is short, and each later one as long as
+/// all before together at most, ...
+const FIRST_PAUSE_MAX_MS: f64 = 8_000.0;
+/// ... for those within so many times the distance that is near.
+const YOUNG_REACH: u64 = 4;
+/// Silence beyond the pause that was told, at least; a quarter of the pause where that is more.
+const ALLOWANCE_LEAST_MS: f64 = 5_000.0;
 /// Nine of ten outcomes of a normal distribution lie within so many standard deviations.
 const NINE_IN_TEN: f64 = 1.645;
 /// Stays change while one waits: a standard deviation that no count can tell, as a part.
@@ -47,8 +58,8 @@ struct Wait {
 }
 
 impl Forecast {
-    /// What a visitor who stands so is told now.
-    pub fn of(standing: &Standing, snapshot: &Snapshot, now: Timestamp) -> Self {
+    /// What a visitor is told now who stands so, with a ticket of this number.
+    pub fn of(standing: &Standing, ticket: u64, snapshot: &Snapshot, now: Timestamp) -> Self {
         let wait = match standing {
             Standing::Waiting { ahead } => wait(*ahead, snapshot),
             Standing::Scheduled { .. } | Standing::Active { .. } => None,
@@ -57,10 +68,12 @@ impl Forecast {
             Standing::Waiting { ahead } => range(*ahead, wait, snapshot),
             Standing::Scheduled { .. } | Standing::Active { .. } => None,
         };
-        Self {
-            range,
-            pause_ms: pause_ms(standing, wait, snapshot, now),
+        let mut pause_ms = pause_ms(standing, wait, snapshot, now);
+        if let Standing::Waiting { ahead } = standing {
+            let longest = longest_pause_ms(*ahead, ticket, snapshot, now);
+            pause_ms = pause_ms.min(longest / (1.0 + JITTER));
         }
+        Self { range, pause_ms }
     }
 
     /// How many milliseconds the visitor shall wait before asking again; `jitter` is from 0 to 1.
@@ -175,9 +188,63 @@ fn pause_ms(standing: &Standing, wait: Option<Wait>, snapshot: &Snapshot, now: T
     }
 }
 
-/// The longest pause in µs that [`Forecast::pause_ms`] tells for each visitor ahead: who is silent for
-/// longer, and for the silence that the rules allow, is absent.
-pub fn pace_us(snapshot: &Snapshot) -> u64 {
+/// The longest pause in ms, with its jitter, that somebody in line may be told, whatever is expected.
+fn longest_pause_ms(ahead: u64, ticket: u64, snapshot: &Snapshot, now: Timestamp) -> f64 {
+    let turn = turn(ahead, snapshot);
+    let mut longest = POLL_MAX_MS * (1.0 + JITTER);
+    if turn <= head(snapshot) {
+        longest = head_pause_max_ms(snapshot);
+    }
+    if turn <= snapshot.near.saturating_mul(YOUNG_REACH) as f64 {
+        // A ticket number is the instant of joining.
+        let age_ms = (now.timestamp_micros() as f64 - ticket as f64) / 1_000.0;
+        longest = longest.min(age_ms.max(FIRST_PAUSE_MAX_MS));
+    }
+    longest
+}
+
+/// Up to which turn visitors are near the head.
+fn head(snapshot: &Snapshot) -> f64 {
+    match snapshot.state {
+        State::Bypass => f64::INFINITY,
+        _ => (snapshot.policy.admit_per_second * HEAD_S).ceil(),
+    }
+}
+
+fn head_pause_max_ms(snapshot: &Snapshot) -> f64 {
+    let half_a_claim = f64::from(snapshot.policy.claim_seconds) * 500.0;
+    half_a_claim
+        .min(HEAD_PAUSE_MAX_MS)
+        .max(POLL_MIN_MS * (1.0 + JITTER))
+}
+
+/// What scripts need to know of the pauses that are told, in the order in which they take it: near, pace,
+/// head, cap, see `lanes.lua`.
+pub fn told(snapshot: &Snapshot) -> [u64; 4] {
+    let head = head(snapshot).min(1e15) as u64;
+    let cap_us = (head_pause_max_ms(snapshot) * 1_000.0) as u64;
+    [snapshot.near, pace_us(snapshot), head, cap_us]
+}
+
+/// Until when, in ms from now, a visitor is present who asks now: the longest pause that they may be
+/// told, and an allowance for what a network loses. As `proven_until` in `lanes.lua`, which records half
+/// an allowance more.
+pub(super) fn proven_ms(
+    ahead: u64,
+    ticket: u64,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> (u64, u64) {
+    let by_pace = pace_us(snapshot) as f64 * turn(ahead, snapshot) / 1_000.0;
+    let pause_ms = by_pace.min(longest_pause_ms(ahead, ticket, snapshot, now));
+    let allowance_ms = (pause_ms / 4.0).max(ALLOWANCE_LEAST_MS);
+    let proven = pause_ms + allowance_ms;
+    (proven as u64, (proven + allowance_ms / 2.0) as u64)
+}
+
+/// The longest pause in µs that [`Forecast::pause_ms`] tells for each visitor ahead, where no limit is
+/// shorter.
+fn pace_us(snapshot: &Snapshot) -> u64 {
     let flow = &snapshot.flow;
     let door = 1.0 / snapshot.policy.admit_per_second;
     let stay = freed_per_second(snapshot).map_or(0.0, |rate| 1.0 / rate);
@@ -218,11 +285,19 @@ mod tests {
     }
 
     fn range(ahead: u64, snapshot: &Snapshot) -> Option<(u32, u32)> {
-        Forecast::of(&Standing::Waiting { ahead }, snapshot, Timestamp::default()).range
+        Forecast::of(
+            &Standing::Waiting { ahead },
+            0,
+            snapshot,
+            Timestamp::default(),
+        )
+        .range
     }
 
+    /// To somebody who joined an hour ago.
     fn pause(standing: Standing, snapshot: &Snapshot, jitter: f64) -> u64 {
-        Forecast::of(&standing, snapshot, Timestamp::default()).pause_ms(jitter)
+        let now = Timestamp::default() + Duration::from_secs(3_600);
+        Forecast::of(&standing, 0, snapshot, now).pause_ms(jitter)
     }
 
     #[test]

@@ -1,14 +1,20 @@
--- join: the place of a user, taken now if they have none. Shows up for a visitor who has one.
+-- join: the places of users who came together, in the order in which they came; taken now by those who
+-- have none. A join is proof of presence for a moment only, and claims nothing.
 --
--- ARGV: 2 near  3 pace (see lanes)  4 user
--- Returns verdict, and for the first three created, ticket and epoch
---   verdict 'waiting': ahead; room = 1 when admit may find somebody to let in
---   verdict 'undrawn': places are drawn when the doors open, at opens_at_us; room
---   verdict 'active':  the lease ends at until_us
---   verdict 'closed' | 'full' | 'gone' | 'removed'
+-- ARGV: 2 to 5 what is told (see lanes)  6.. users
+-- Returns verdict 'gone' | 'removed', or 'joined' and
+--   epoch, room = 1 when admit may find somebody to let in
+--   places: a reply for each user, with created and ticket for the first three
+--     verdict 'waiting': ahead
+--     verdict 'undrawn': places are drawn when the doors open, at opens_at_us
+--     verdict 'active':  the lease ends at until_us
+--     verdict 'closed'
+--     verdict 'full':    reason = 'line' or 'parked': what has its full length
 
-assert(#ARGV == 4, 'join takes 4 arguments')
-local near, pace, user = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+assert(#ARGV >= 6, 'join takes 5 arguments and users')
+local told, users = read_told(), { unpack(ARGV, 6) }
+-- So many may be parked for each who may wait.
+local PARKED_SHARE = 4
 
 local policy = read_policy()
 if not policy then return { 'verdict', absence() } end
@@ -16,36 +22,64 @@ local meta = read_meta()
 local now = now_us()
 draw(policy, meta, now)
 
-local lease_end = score(ACTIVE, user)
-if lease_end and lease_end > now then
-  local ticket = ticket_inside(user)
-  return { 'verdict', 'active', 'created', 0, 'ticket', ticket, 'epoch', meta.epoch,
-    'until_us', claim(user, lease_end, policy, now) }
-end
-
-local lane, key = find(user)
-if lane then
-  lane = come_back(lane, user, key)
-  return with(tell(user, lane, key, near, pace, policy, meta, now), 'created', 0,
-    'ticket', ticket_at(key, meta), 'epoch', meta.epoch, 'room', room(policy, meta, now))
-end
-
-if policy.state == 'closed' then return { 'verdict', 'closed' } end
+local inside = redis.call('ZMSCORE', ACTIVE, unpack(users))
+local waiting = redis.call('ZMSCORE', WAITING, unpack(users))
+local is_hidden = is_undrawn(policy, meta, now)
 local in_line = redis.call('ZCARD', WAITING)
-if in_line + redis.call('ZCARD', RETURNED) >= policy.max_waiting then
-  return { 'verdict', 'full' }
+local returned = redis.call('ZCARD', RETURNED)
+local parked = redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE)
+local taken = { keys = {}, present = {}, count = 0, tickets = {} }
+
+-- Takes a place behind all others. They are written together at the end.
+local function take(user)
+  local ticket = math.max(meta.last + 1, meta.drawn + 1, now)
+  meta.last, taken.count = ticket, taken.count + 1
+  taken.keys[2 * taken.count - 1], taken.keys[2 * taken.count] = int(key_of(ticket, policy, meta)), user
+  local place = { 'verdict', 'undrawn', 'opens_at_us', policy.opens_at }
+  if not is_hidden then
+    -- A new ticket is the highest there is, so all who were in line are ahead.
+    place = { 'verdict', 'waiting', 'ahead', in_line }
+    if in_line < told.near then
+      local until_us = now + JOINED
+      if policy.state == 'scheduled' then until_us = math.max(until_us, policy.opens_at + JOINED) end
+      taken.present[#taken.present + 1] = int(until_us)
+      taken.present[#taken.present + 1] = user
+    end
+  end
+  in_line = in_line + 1
+  taken.tickets[user] = { ticket = ticket, place = place }
+  return with({ unpack(place) }, 'created', 1, 'ticket', ticket)
 end
 
-if lease_end and end_visit(user, meta) == 1 then redis.call('HINCRBY', META, 'no_shows', 1) end
-local ticket = math.max(meta.last + 1, meta.drawn + 1, now)
-key = key_of(ticket, policy, meta)
-redis.call('ZADD', WAITING, int(key), user)
-redis.call('HSET', META, 'last', int(ticket), 'joined', int(meta.joined + 1))
-local place = { 'verdict', 'undrawn', 'opens_at_us', policy.opens_at }
-if not is_undrawn(policy, meta, now) then
-  -- A new ticket is the highest there is, so all who were in line are ahead.
-  show_up(user, WAITING, in_line, near, pace, policy, now)
-  place = { 'verdict', 'waiting', 'ahead', in_line }
+local function place_of(user, score_us, key)
+  local mine = taken.tickets[user]
+  if mine then return with({ unpack(mine.place) }, 'created', 0, 'ticket', mine.ticket) end
+  if score_us and score_us > now then
+    local ticket, lease_end = inside_of(user)
+    return { 'verdict', 'active', 'created', 0, 'ticket', ticket, 'until_us', lease_end or score_us }
+  end
+  if score_us then parked = parked + end_lease(user, policy, meta, now) end
+  local lane = key and WAITING
+  if not lane and returned + parked > 0 then lane, key = find(user) end
+  if lane then
+    lane = come_back(lane, user, key)
+    return with(tell(user, lane, key, 'join', told, policy, meta, now), 'created', 0,
+      'ticket', ticket_at(key, meta))
+  end
+  if policy.state == 'closed' then return { 'verdict', 'closed' } end
+  if in_line + returned >= policy.max_waiting then return { 'verdict', 'full', 'reason', 'line' } end
+  if parked >= PARKED_SHARE * policy.max_waiting then return { 'verdict', 'full', 'reason', 'parked' } end
+  if policy.idle > 0 then redis.call('ZREM', IDLED, user) end
+  return take(user)
 end
-return with(place, 'created', 1, 'ticket', ticket, 'epoch', meta.epoch,
-  'room', room(policy, meta, now))
+
+local places = {}
+for i, user in ipairs(users) do
+  places[i] = place_of(user, tonumber(inside[i]), tonumber(waiting[i]))
+end
+if taken.count > 0 then
+  redis.call('ZADD', WAITING, unpack(taken.keys))
+  redis.call('HSET', META, 'last', int(meta.last), 'joined', int(meta.joined + taken.count))
+end
+if #taken.present > 0 then redis.call('ZADD', PRESENT, unpack(taken.present)) end
+return { 'verdict', 'joined', 'epoch', meta.epoch, 'room', room(policy, meta, now), 'places', places }

@@ -14,7 +14,7 @@ pub(super) const NAMES: &str = "usher:queues";
 pub(super) const GATEWAYS: &str = "usher:gateways";
 
 /// What one queue keeps, in the order in which scripts take the keys.
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 14] = [
     // Hash: the rules, a field each.
     "policy",
     // Hash: last ticket, epoch, token bucket, version, counters, draw; a removed queue's tombstone.
@@ -25,7 +25,7 @@ const PARTS: [&str; 13] = [
     ACTIVE,
     // Set: users inside who did not show up yet.
     UNCLAIMED,
-    // Hash: ticket number by user, of those inside.
+    // Hash: ticket number by user, of those inside; with the end of the lease where they may idle.
     TICKETS,
     // Set: numbers of tickets from an older epoch whose visit is over.
     "ended",
@@ -35,12 +35,14 @@ const PARTS: [&str; 13] = [
     AUDIT,
     // Sorted set: user by the instant in µs until which they are taken to be there.
     "present",
-    // Sorted sets like the line: whose turn came while they were away; here again, ...
+    // Sorted sets like the line: who were away; here again, ...
     "returned",
     // ... away, ...
     "parked",
     // ... and away since longer.
     "parked_before",
+    // Sorted set: user by lease end in µs, of visits that idleness ended before.
+    "idled",
 ];
 const WAITING: &str = "waiting";
 const ACTIVE: &str = "active";

@@ -2,26 +2,44 @@
 --
 -- A visit that is not inside stands in one of four lanes, in each by the key of its place:
 --   waiting        the line
---   returned       those whose turn came while they were away and who are here again
---   parked         those whose turn came and who were not there; parked_before: since longer
+--   returned       those who were parked and are here again
+--   parked         those who are away; parked_before: since longer
 -- Ahead of a visit are those in waiting with a smaller key, whatever lane it stands in itself. Nobody
 -- enters waiting but behind all others, so this number never grows.
 --
--- Present (user by the instant in µs until which) is recorded of those only whose turn may come
--- soon. Absent is who said that they would ask again and did not, for a whole silence.
+-- Present (user by the instant in µs until which) is recorded of those who are near. A join is proof
+-- for a moment, a poll for the pause that was told by it and some allowance. Absent is whose record is
+-- over: admission parks them, whether there is room or not.
+--
+-- ARGV of the verbs of visitors: 2 near: up to which distance visitors are recorded
+--   3 pace: the longest pause in µs that is told for each visitor before one
+--   4 head: up to which turn 5 cap: no pause is longer (µs); see eta.rs
 
 assert(WAITING ~= RETURNED and PARKED ~= PARKED_BEFORE, 'lanes are four keys')
 local LANES = { WAITING, RETURNED, PARKED, PARKED_BEFORE }
--- Shortest silence: polls are a second apart at least, and a network may lose one.
-local SILENCE_LEAST = 5000000
+-- For how long a join is proof.
+local JOINED = 10000000
+-- For how long being watched is; who watches is looked up each second.
+local WATCHED = 10000000
+-- A network may lose a poll.
+local ALLOWANCE_LEAST = 5000000
 -- Longest pause that a visitor is told, with its jitter.
 local PAUSE_MOST = 360000000
+-- The first pause is so long at most, and each later one as long as all before together, ...
+local PAUSE_FIRST = 8000000
+-- ... for those within so many times the distance that is near.
+local YOUNG_REACH = 4
 -- Nearer than so many to the head everybody is recorded, at 100 bytes each, ...
 local NEAR_LEAST = 4096
 -- ... and beyond so many nobody.
 local NEAR_MOST = 150000
--- Of 20 who are near, one at least is there: the share of ghosts at which the rate is kept.
+-- Of 20 who are near, one at least is there, or more are recorded.
 local NEAR_SHARE = 20
+
+local function read_told()
+  return { near = tonumber(ARGV[2]), pace = tonumber(ARGV[3]), head = tonumber(ARGV[4]),
+    cap = tonumber(ARGV[5]) }
+end
 
 -- The lane of a user and the key in it.
 local function find(user)
@@ -48,36 +66,57 @@ local function come_back(lane, user, key)
   return RETURNED
 end
 
--- For how long a visitor may be silent beyond the pause that they were told.
-local function silence(policy)
-  return math.max(policy.claim, SILENCE_LEAST)
-end
-
 -- Up to which distance from the head visitors are recorded: their turn may come within a minute.
-local function near_depth(policy, admitted, now)
+local function near_depth(policy, minute, now)
   local free = math.max(0, policy.max_active - active_now(now))
-  local soon = math.min(policy.admit_milli * 60 / 1000, free + 2 * admitted)
-  return math.floor(math.min(NEAR_MOST, math.max(NEAR_LEAST, NEAR_SHARE * soon)))
+  local soon = math.min(policy.admit_milli * 60 / 1000, free + 2 * minute.admitted)
+  local share = math.max(NEAR_SHARE, 2 * minute.passed / (minute.admitted + 1))
+  return math.floor(math.min(NEAR_MOST, math.max(NEAR_LEAST, share * soon)))
 end
 
--- Records that a visitor is there, if they are near. pace is the longest pause in µs that a visitor
--- is told for each one before them.
-local function show_up(user, lane, ahead, near, pace, policy, now)
-  if lane == WAITING and ahead >= near then return 0 end
-  local turn = ahead + 1 + redis.call('ZCARD', RETURNED)
-  local pause = math.min(PAUSE_MOST, pace * turn)
-  redis.call('ZADD', PRESENT, int(now + silence(policy) + pause), user)
+-- The longest pause that a visitor is told whose turn is this one.
+local function pause_of(turn, ticket, told, now)
+  local pause = math.min(PAUSE_MOST, told.pace * turn)
+  if turn <= told.head then pause = math.min(pause, told.cap) end
+  if turn <= told.near * YOUNG_REACH then
+    pause = math.min(pause, math.max(PAUSE_FIRST, now - ticket))
+  end
+  return pause
+end
+
+-- Until when a visitor is there who has just been told a pause. Half an allowance more spares a
+-- gateway that knows of the record to renew it with each poll.
+local function proven_until(turn, ticket, told, policy, now)
+  local pause = pause_of(turn, ticket, told, now)
+  local until_us = now + pause + 1.5 * math.max(ALLOWANCE_LEAST, pause / 4)
+  -- Before the doors open pauses are told by the time that is left.
+  if policy.state == 'scheduled' and now < policy.opens_at then
+    until_us = math.max(until_us, policy.opens_at + JOINED)
+  end
+  return until_us
+end
+
+-- Records that a visitor is there, if they are near, by one of three proofs: 'poll', 'watch', 'join'.
+local function show_up(user, lane, ahead, ticket, proof, told, policy, now)
+  if lane == WAITING and ahead >= told.near then return 0 end
+  if proof == 'poll' then
+    local turn = ahead + 1 + redis.call('ZCARD', RETURNED)
+    redis.call('ZADD', PRESENT, int(proven_until(turn, ticket, told, policy, now)), user)
+  else
+    local until_us = now + (proof == 'join' and JOINED or WATCHED)
+    redis.call('ZADD', PRESENT, 'GT', int(until_us), user)
+  end
   return 1
 end
 
 -- The reply for a visitor in line: 'waiting' and how many are ahead, or 'undrawn' and when the
 -- doors open. They show up by it; where lots are secret, nothing is done that depends on one.
-local function tell(user, lane, key, near, pace, policy, meta, now)
+local function tell(user, lane, key, proof, told, policy, meta, now)
   if is_undrawn(policy, meta, now) then
     return { 'verdict', 'undrawn', 'opens_at_us', policy.opens_at }
   end
   local ahead = ahead_of(lane, user, key)
-  show_up(user, lane, ahead, near, pace, policy, now)
+  show_up(user, lane, ahead, ticket_at(key, meta), proof, told, policy, now)
   return { 'verdict', 'waiting', 'ahead', ahead }
 end
 
@@ -89,12 +128,19 @@ local function room(policy, meta, now)
   return active_now(now) < policy.max_active and 1 or 0
 end
 
--- A visitor shows up: once, the claim lease becomes the full lease. Returns the lease end.
-local function claim(user, lease_end, policy, now)
-  if redis.call('SREM', UNCLAIMED, user) == 1 then
-    lease_end = now + policy.lease
-    redis.call('ZADD', ACTIVE, 'XX', int(lease_end), user)
+-- A request by a visitor inside whose lease ends so: the first one claims the full lease, each keeps
+-- idleness away. Returns the end of the lease.
+local function claim(user, score_us, policy, now)
+  local ticket, lease_end = inside_of(user)
+  local is_first = redis.call('SREM', UNCLAIMED, user) == 1
+  lease_end = is_first and now + policy.lease or lease_end or score_us
+  local ends_us = lease_end
+  if policy.idle > 0 then
+    -- A second more, because a gateway renews once a second at most.
+    ends_us = math.min(lease_end, now + policy.idle + 1000000)
+    redis.call('HSET', TICKETS, user, int(ticket) .. ':' .. int(lease_end))
   end
+  if ends_us ~= score_us then redis.call('ZADD', ACTIVE, 'XX', int(ends_us), user) end
   return lease_end
 end
 
@@ -107,12 +153,31 @@ local function forget_ticket(ticket, meta)
   end
 end
 
--- Ends the visit of a user who is inside. Returns 1 for one who never showed up.
-local function end_visit(user, meta)
-  forget_ticket(ticket_inside(user), meta)
+-- Takes a user out of the inside. Returns the ticket, the end of the whole lease where idleness may
+-- end it before, and whether the visitor never showed up: 1 or 0.
+local function take_out(user)
+  local ticket, lease_end = inside_of(user)
   redis.call('ZREM', ACTIVE, user)
   redis.call('HDEL', TICKETS, user)
-  return redis.call('SREM', UNCLAIMED, user)
+  return ticket, lease_end, redis.call('SREM', UNCLAIMED, user)
+end
+
+local function end_visit(user, meta)
+  forget_ticket(take_out(user), meta)
+end
+
+-- The lease of a user inside is over. Who never showed up is parked with the own ticket: they may have
+-- been away for a moment. Returns 1 for such a one.
+local function end_lease(user, policy, meta, now)
+  local ticket, lease_end, is_no_show = take_out(user)
+  if is_no_show == 1 and ticket then
+    redis.call('ZADD', PARKED, int(key_of(ticket, policy, meta)), user)
+    redis.call('HINCRBY', META, 'no_shows', 1)
+    return 1
+  end
+  if lease_end and lease_end > now then redis.call('ZADD', IDLED, int(lease_end), user) end
+  forget_ticket(ticket, meta)
+  return 0
 end
 
 -- Whether Redis lost this visit: its token is from an older life of the same queue, or its ticket

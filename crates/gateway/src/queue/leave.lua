@@ -21,7 +21,7 @@ if lane and ticket_at(key, meta) == ticket then
   return { 'verdict', 'left' }
 end
 local lease_end = score(ACTIVE, user)
-if lease_end and ticket_inside(user) == ticket then
+if lease_end and inside_of(user) == ticket then
   end_visit(user, meta)
   local now = now_us()
   count(0, 0, 1, now)

@@ -2,13 +2,13 @@
 --
 -- KEYS of every script, all of one queue and so of one slot:
 --   1 policy  2 meta  3 waiting  4 active  5 unclaimed  6 tickets  7 ended  8 admitted  9 audit
---   10 present  11 returned  12 parked  13 parked_before
+--   10 present  11 returned  12 parked  13 parked_before  14 idled
 -- ARGV[1] of every script is how far the clock is put forward, in µs: 0 outside tests.
 -- A reply is a list of names and values in turn; each has a 'verdict'.
 
-assert(#KEYS == 13, 'a script takes 13 keys')
+assert(#KEYS == 14, 'a script takes 14 keys')
 local POLICY, META, WAITING, ACTIVE, UNCLAIMED, TICKETS, ENDED, ADMITTED, AUDIT,
-  PRESENT, RETURNED, PARKED, PARKED_BEFORE = unpack(KEYS)
+  PRESENT, RETURNED, PARKED, PARKED_BEFORE, IDLED = unpack(KEYS)
 
 -- One token of the bucket in its smallest unit. Rates are whole thousandths per second and the
 -- clock counts whole µs, so a level is a whole number of these and no fraction is ever lost.
@@ -45,8 +45,10 @@ local function score(set, user)
   return tonumber(redis.call('ZSCORE', set, user))
 end
 
-local function ticket_inside(user)
-  return tonumber(redis.call('HGET', TICKETS, user))
+-- The ticket of a user inside, and the end of the whole lease where idleness may end it before.
+local function inside_of(user)
+  local ticket, lease_end = string.match(redis.call('HGET', TICKETS, user) or '', '^(%d+):?(%d*)$')
+  return tonumber(ticket), tonumber(lease_end)
 end
 
 local function read_policy()
@@ -107,6 +109,7 @@ end
 local function bucket_level(policy, meta, now)
   local size = math.max(policy.admit_milli * 1000000, TOKEN)
   if meta.bucket_at == 0 then return size end
+  -- A clock that went back brings nothing for the time that it repeats.
   local passed = math.max(0, now - meta.bucket_at)
   return math.min(size, meta.bucket + passed * policy.admit_milli)
 end

@@ -14,10 +14,6 @@ use super::{Queue, QueueError, Ticket, eta};
 const BATCH: usize = 200;
 /// Visits of which an instant is remembered; 8 bytes each. Of two that fall together the later counts.
 const REMEMBERED: usize = 1 << 15;
-/// Shortest silence, as in `lanes.lua`.
-const SILENCE_LEAST_S: u32 = 5;
-/// Longest pause that counts, as in `lanes.lua`.
-const PAUSE_MOST_MS: u64 = 360_000;
 /// A poll so much before its time, in ms, is still in time: clocks and networks are not exact.
 const TOLERANCE_MS: u64 = 250;
 
@@ -62,10 +58,10 @@ fn is_ahead(kept: u64, tag: u64, now_ms: u64) -> bool {
 }
 
 impl Queue {
-    /// Visitors who wait are there, also when they do not poll: those who watch their place.
+    /// Visitors who wait are there, as if they had polled.
     ///
     /// Recorded are only those whose turn may come soon; returns how many. One round trip for 200
-    /// visits. [`Queue::ranks`] does the same by the way.
+    /// visits.
     ///
     /// # Errors
     /// `StoreUnavailable`.
@@ -84,24 +80,21 @@ impl Queue {
 
     /// A poll by somebody with `ahead` before them: recorded if they are near and it is needed.
     ///
-    /// Not needed where what was recorded here reaches beyond the pause that they are told now by two
-    /// thirds of a silence: so a client that asks too often costs no more than one that does not.
+    /// Not needed where what was recorded here reaches beyond the pause that they are told now and its
+    /// allowance: so a client that asks too often costs no more than one that does not.
     pub(super) async fn note(&self, ticket: &Ticket, ahead: u64) -> Result<(), QueueError> {
         let snapshot = self.snapshot();
         if ahead >= snapshot.near {
             return Ok(());
         }
-        let silence_ms = u64::from(snapshot.policy.claim_seconds.max(SILENCE_LEAST_S)) * 1_000;
-        let turn = ahead.saturating_add(snapshot.returned) + 1;
-        let pause_ms = eta::pace_us(&snapshot).saturating_mul(turn) / 1_000;
         let (recorded, now_ms) = (self.queues.recorded(), self.store().now_ms());
-        // As in `lanes.lua`.
-        let told_ms = now_ms + pause_ms.min(PAUSE_MOST_MS);
-        if recorded.is_ahead(ticket, told_ms + silence_ms * 2 / 3) {
+        let now = self.store().now();
+        let (needed_ms, until_ms) = eta::proven_ms(ahead, ticket.number, &snapshot, now);
+        if recorded.is_ahead(ticket, now_ms + needed_ms) {
             return Ok(());
         }
         self.present(&[*ticket]).await?;
-        recorded.set(ticket, now_ms, told_ms + silence_ms);
+        recorded.set(ticket, now_ms, now_ms + until_ms);
         Ok(())
     }
 
@@ -118,9 +111,10 @@ impl Queue {
 
     /// A call of a script that records who is there.
     pub(super) fn visitors_call(&self, verb: &'static Verb) -> Call<'static> {
-        let snapshot = self.snapshot();
         let mut call = self.store().call(verb, &self.entry.keys);
-        call.arg(snapshot.near).arg(eta::pace_us(&snapshot));
+        for told in eta::told(&self.snapshot()) {
+            call.arg(told);
+        }
         call
     }
 }

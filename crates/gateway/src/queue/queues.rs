@@ -13,6 +13,7 @@ use chassis::redis::{Connection, Pool};
 use chassis::time::Clock;
 use futures_util::{StreamExt as _, stream};
 
+use super::joins::Joins;
 use super::keys::{Keys, NAMES};
 use super::present::PollTimes;
 use super::reply::Reply;
@@ -57,6 +58,8 @@ pub(super) struct QueueEntry {
     pub admission_wait: Histogram,
     /// When an admission of this gateway was last answered, in ms since 1970.
     pub admission_ran_at_ms: AtomicU64,
+    /// Users who wait to join, in each worker.
+    pub joins: Joins,
     snapshot: RwLock<Arc<Snapshot>>,
 }
 
@@ -233,6 +236,7 @@ impl Queues {
                 early_polls: AtomicU64::new(0),
                 admission_wait: self.0.metrics.admission_wait(id),
                 admission_ran_at_ms: AtomicU64::new(self.store().now_ms()),
+                joins: Joins::default(),
                 snapshot: RwLock::new(Arc::new(seen.clone())),
             })
         });

@@ -11,7 +11,7 @@ if meta.version ~= tonumber(ARGV[2]) then return { 'verdict', 'stale' } end
 local now = now_us()
 local version = meta.version + 1
 redis.call('UNLINK', POLICY, META, WAITING, ACTIVE, UNCLAIMED, TICKETS, ENDED, ADMITTED, PRESENT,
-  RETURNED, PARKED, PARKED_BEFORE)
+  RETURNED, PARKED, PARKED_BEFORE, IDLED)
 -- Later than every epoch that a gateway may remember, also when the clock went back.
 local removed = math.max(now, meta.epoch)
 redis.call('HSET', META, 'removed', int(removed), 'version', int(version))

@@ -1,14 +1,14 @@
 -- restore: brings a visit that Redis lost back to its own place.
 --
--- ARGV: 2 near  3 pace (see lanes)  4 user  5 ticket  6 epoch
+-- ARGV: 2 to 5 what is told (see lanes)  6 proof (see touch)  7 user  8 ticket  9 epoch
 -- Returns verdict
 --   verdict 'waiting' | 'undrawn': as in touch
 --   verdict 'over':    not lost, or the user has another place
 --   verdict 'gone' | 'removed'
 
-assert(#ARGV == 6, 'restore takes 6 arguments')
-local near, pace, user = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local ticket, epoch = tonumber(ARGV[5]), tonumber(ARGV[6])
+assert(#ARGV == 9, 'restore takes 9 arguments')
+local told, proof, user = read_told(), ARGV[6], ARGV[7]
+local ticket, epoch = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local policy = read_policy()
 if not policy then return { 'verdict', absence() } end
@@ -24,5 +24,5 @@ local seen_by_nobody = now < meta.recovers_at or ticket > meta.last or is_undraw
 local lane = seen_by_nobody and WAITING or RETURNED
 redis.call('ZADD', lane, int(key), user)
 redis.call('HSET', META, 'last', int(math.max(meta.last, ticket)))
-return with(tell(user, lane, key, near, pace, policy, meta, now),
+return with(tell(user, lane, key, proof, told, policy, meta, now),
   'room', lane == RETURNED and room(policy, meta, now) or 0)

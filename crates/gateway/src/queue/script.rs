@@ -87,15 +87,27 @@ pub enum StoreError {
     /// Something else writes into these keys, or a script and its caller do not fit.
     #[error("unexpected in redis: {0}")]
     Odd(&'static str),
+    /// What befell a call for many, as each of them is told.
+    #[error("{0}")]
+    ForMany(String),
 }
 
 impl StoreError {
     /// The reasons under which failures are counted.
     pub const REASONS: [&'static str; 4] = ["redis", "pool", "late", "odd"];
 
+    /// The same for one of many who asked together.
+    pub(super) fn shared(&self) -> Self {
+        match self {
+            Self::Late => Self::Late,
+            Self::Odd(what) => Self::Odd(what),
+            Self::Redis(_) | Self::Pool(_) | Self::ForMany(_) => Self::ForMany(self.to_string()),
+        }
+    }
+
     fn reason(&self) -> usize {
         match self {
-            Self::Redis(_) => 0,
+            Self::Redis(_) | Self::ForMany(_) => 0,
             Self::Pool(_) => 1,
             Self::Late => 2,
             Self::Odd(_) => 3,

@@ -29,7 +29,7 @@ local returned = redis.call('ZCARD', RETURNED)
 with(reply, 'minute', counted(minute), 'quarter', counted(quarter), 'returned', returned,
   'waiting', redis.call('ZCARD', WAITING) + returned,
   'parked', redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE),
-  'active', active_now(now), 'near', near_depth(policy, minute.admitted, now))
+  'active', active_now(now), 'near', near_depth(policy, minute, now))
 
 -- A draw that is due is held by the next script that may write; it is certain already.
 local entrants = tonumber(redis.call('HGET', META, 'entrants')) or 0

@@ -1,32 +1,48 @@
 -- touch: where a visit stands. A visitor shows up by it, and returns if they were parked.
 --
--- ARGV: 2 near  3 pace (see lanes)  4 user  5 ticket  6 epoch
+-- ARGV: 2 to 5 what is told (see lanes)  6 proof: 'poll', which claims, or 'watch'
+--       7 user  8 ticket  9 epoch
 -- Returns verdict
 --   verdict 'waiting': ahead; room = 1 for one whose turn has come and for whom
 --                      admit may find room
 --   verdict 'undrawn': places are drawn when the doors open, at opens_at_us
 --   verdict 'active':  the lease ends at until_us
 --   verdict 'lost':    Redis lost this visit; restore brings it back
+--   verdict 'idle':    the visit is over because nothing was asked for too long
 --   verdict 'over' | 'gone' | 'removed'
 
-assert(#ARGV == 6, 'touch takes 6 arguments')
-local near, pace, user = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local ticket, epoch = tonumber(ARGV[5]), tonumber(ARGV[6])
+assert(#ARGV == 9, 'touch takes 9 arguments')
+local told, proof, user = read_told(), ARGV[6], ARGV[7]
+local ticket, epoch = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local policy = read_policy()
 if not policy then return { 'verdict', absence() } end
 local now = now_us()
 
-local lease_end = score(ACTIVE, user)
-if lease_end and ticket_inside(user) == ticket then
-  if lease_end <= now then return { 'verdict', 'over' } end
-  return { 'verdict', 'active', 'until_us', claim(user, lease_end, policy, now) }
+local score_us = score(ACTIVE, user)
+local own, lease_end
+if score_us then own, lease_end = inside_of(user) end
+if own == ticket and score_us > now then
+  if proof == 'poll' then lease_end = claim(user, score_us, policy, now) end
+  return { 'verdict', 'active', 'until_us', lease_end or score_us }
 end
 local meta = read_meta()
+if score_us and score_us <= now and redis.call('SISMEMBER', UNCLAIMED, user) == 1 then
+  end_lease(user, policy, meta, now)
+end
 local lane, key = find(user)
 if lane and ticket_at(key, meta) == ticket then
+  -- A stream that was open before somebody was parked is no sign that they came back.
+  if proof == 'watch' and lane ~= WAITING and lane ~= RETURNED then
+    return { 'verdict', 'waiting', 'ahead', ahead_of(lane, user, key) }
+  end
   lane = come_back(lane, user, key)
-  return with(tell(user, lane, key, near, pace, policy, meta, now),
+  return with(tell(user, lane, key, proof, told, policy, meta, now),
     'room', lane == RETURNED and room(policy, meta, now) or 0)
 end
+if own == ticket and not lane then
+  return { 'verdict', lease_end and lease_end > now and 'idle' or 'over' }
+end
+local idled = not lane and policy.idle > 0 and score(IDLED, user)
+if idled and idled > now then return { 'verdict', 'idle' } end
 return { 'verdict', is_lost(user, ticket, epoch, meta, now) and 'lost' or 'over' }

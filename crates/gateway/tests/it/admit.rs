@@ -75,7 +75,7 @@ async fn admissions(name: &str, per_second: f64, step: Duration, steps: u32) -> 
         ..places(1_000_000)
     };
     let (fixture, gateways) = three_gateways(name, rules).await;
-    crowd(&gateways[0], 600).await;
+    let line = crowd(&gateways[0], 600).await;
     let open = PolicyChange {
         state: Some(State::Open),
         ..PolicyChange::default()
@@ -84,6 +84,7 @@ async fn admissions(name: &str, per_second: f64, step: Duration, steps: u32) -> 
     let mut admissions = Vec::new();
     for _ in 0..steps {
         fixture.pass(step);
+        gateways[0].present(&line).await.unwrap();
         let [one, two, three] = &gateways;
         let (one, two, three) = tokio::join!(one.admit(), two.admit(), three.admit());
         for admitted in [one.unwrap(), two.unwrap(), three.unwrap()] {
@@ -179,7 +180,7 @@ async fn the_observed_rate_and_the_count_of_the_last_minute_are_shown() {
     fixture.queues.refresh().await.unwrap();
     let snapshot = gateways[0].snapshot();
     assert_eq!(snapshot.admitted_last_minute, 0);
-    assert_eq!((snapshot.admitted, snapshot.active), (60, 60));
+    assert_eq!((snapshot.admitted, snapshot.active), (60, 0), "unclaimed");
     assert!(
         snapshot.rate.is_some_and(|rate| rate < 1.0),
         "of the last quarter of an hour"

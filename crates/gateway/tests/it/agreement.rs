@@ -65,6 +65,7 @@ impl Tally {
         self.acts += acts;
         let (sum, seen) = (&mut self.seen, model.seen);
         sum.parked += seen.parked;
+        sum.no_shows += seen.no_shows;
         sum.came_back += seen.came_back;
         sum.restored_in_time += seen.restored_in_time;
         sum.restored_late += seen.restored_late;
@@ -83,6 +84,7 @@ impl Tally {
         let seen = &self.seen;
         let rarest = [
             seen.parked,
+            seen.no_shows,
             seen.came_back,
             seen.restored_in_time,
             seen.restored_late,

@@ -62,8 +62,10 @@ impl Record {
                     last.at_us = at_us;
                 }
             }
-            ["HSET", "q:{main}:meta", "last", number, "joined", _] => {
-                self.issued.push(number.parse().unwrap())
+            // Those who joined together, in the order in which they came.
+            ["ZADD", "q:{main}:waiting", ref pairs @ ..] => {
+                let numbers = pairs.chunks(2).map(|pair| pair[0].parse::<u64>().unwrap());
+                self.issued.extend(numbers);
             }
             _ => {}
         }

@@ -130,7 +130,7 @@ async fn a_verb_costs_as_many_commands_as_the_page_says() {
     assert!(counted.iter().all(|it| *it > 0), "{counted:?}");
     assert_eq!(
         [near, poll, touch, join, second, leave],
-        [10, 7, 4, 11, 7, 5]
+        [10, 9, 4, 12, 11, 5]
     );
     assert!(
         many <= idle + 20,

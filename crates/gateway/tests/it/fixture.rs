@@ -96,6 +96,13 @@ pub async fn crowd(queue: &Queue, size: usize) -> Vec<Ticket> {
     tickets
 }
 
+/// Joins so many new users who come at once.
+pub async fn crowd_at_once(queue: &Queue, size: usize) -> Vec<Ticket> {
+    let joins = (0..size).map(|_| queue.join(user()));
+    let joined = futures_util::future::try_join_all(joins).await.unwrap();
+    joined.into_iter().map(|it| it.ticket).collect()
+}
+
 pub fn is_active(standing: &Result<Standing, QueueError>) -> bool {
     matches!(standing, Ok(Standing::Active { .. }))
 }

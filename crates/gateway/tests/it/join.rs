@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use chassis::time::Timestamp;
 use gateway::queue::policy::PolicyChange;
 use gateway::queue::{QueueError, Standing, UserId};
 use tokio::task::JoinSet;
@@ -68,7 +69,7 @@ async fn the_position_shown_is_the_place_in_the_order_of_ticket_numbers() {
 }
 
 #[tokio::test]
-async fn the_first_visitor_of_an_empty_queue_is_inside_at_once_and_has_shown_up() {
+async fn who_finds_room_is_inside_at_once_and_has_a_claim_like_everybody_else() {
     let fixture = Fixture::new();
     let queue = fixture.queue("join-first", places(1)).await;
     let joined = queue.join(user()).await.unwrap();
@@ -76,10 +77,17 @@ async fn the_first_visitor_of_an_empty_queue_is_inside_at_once_and_has_shown_up(
         panic!("not inside: {joined:?}");
     };
     assert!(joined.created);
-    // The full lease, not the claim lease.
-    let lease = until.timestamp_micros() - i64::try_from(joined.ticket.number).unwrap();
+    let since_join =
+        |until: Timestamp| until.timestamp_micros() - i64::try_from(joined.ticket.number).unwrap();
+    let claim = since_join(until);
+    assert!((60_000_000..70_000_000).contains(&claim), "{claim}");
+    let again = queue.join(joined.ticket.user).await.unwrap();
+    assert_eq!(again.standing, joined.standing, "a join claims nothing");
+    let Standing::Active { until } = queue.rank(&joined.ticket).await.unwrap() else {
+        panic!("not inside");
+    };
+    let lease = since_join(until);
     assert!((420_000_000..480_000_000).contains(&lease), "{lease}");
-    assert_eq!(queue.rank(&joined.ticket).await.unwrap(), joined.standing);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,12 @@ pub const RECOVERY: u64 = 30;
 /// The fastest admission there is.
 pub const FAST_MILLI: u64 = 100_000_000;
 const STEADY: u64 = 5;
+const EXCUSED: u64 = 30;
+const JOINED: u64 = 10;
+const FIRST_PAUSE: u64 = 8;
+const ALLOWANCE: u64 = 5;
+/// Nearer than this everybody is recorded.
+const NEAR: u64 = 4_096;
 const KEPT: u64 = 1_800;
 const LOTS: i64 = 1 << 52;
 const MICRO: u64 = 1_000_000;
@@ -47,10 +53,15 @@ pub struct Unsure;
 /// What the gateway that is asked believes of distances.
 #[derive(Debug, Clone, Copy)]
 pub struct Eyes {
+    pub via: usize,
+    /// The longest pause for each visitor before one.
     pub pace_us: u64,
+    /// Up to which turn no pause is longer than this.
+    pub head: u64,
+    pub cap_us: u64,
     /// It has not heard of the draw yet and so tells nothing.
     pub is_blind: bool,
-    /// It may know that the visitor is recorded already.
+    /// It asks by plain commands, and records who polls only where it does not know of a record.
     pub is_lazy: bool,
 }
 
@@ -84,6 +95,7 @@ pub struct Rules {
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Seen {
     pub parked: u64,
+    pub no_shows: u64,
     pub came_back: u64,
     pub restored_in_time: u64,
     pub restored_late: u64,
@@ -112,8 +124,14 @@ pub struct Model {
     /// Until when somebody is there for certain, and at most.
     present: BTreeMap<Who, (u64, u64)>,
     ran_at: Option<u64>,
+    excused_until: u64,
     called: Option<i64>,
-    calling: Option<(i64, u64)>,
+    /// An edge, and until when who stands before it has the time to poll, at least and at most.
+    calling: Option<(i64, (u64, u64))>,
+    /// Until when the latest record of a ticket reaches of which a gateway knows.
+    known: BTreeMap<(usize, u64), u64>,
+    /// The instant of the begin, in µs since 1970.
+    pub begin_us: u64,
     kept_since: Option<u64>,
     bucket: Option<(u64, u64)>,
 }
@@ -136,8 +154,11 @@ impl Model {
             ended: BTreeSet::new(),
             present: BTreeMap::new(),
             ran_at: None,
+            excused_until: 0,
             called: None,
             calling: None,
+            known: BTreeMap::new(),
+            begin_us: 0,
             kept_since: None,
             bucket: None,
         }
@@ -157,34 +178,39 @@ impl Model {
     pub fn join(&mut self, who: Who, issued: Option<u64>, eyes: Eyes) -> Result<Told, Unsure> {
         self.draw();
         if self.is_inside(who) {
-            return Ok(self.show_up_inside(who));
+            return Ok(Told::Active);
         }
+        self.end_lease(who);
         if let Some((lane, key)) = self.find(who) {
-            return self.stand(who, lane, key, eyes, true);
+            self.come_back(who, lane, key);
+            return self.joined(who, key, eyes);
         }
         if self.rules.state == State::Closed {
             return Ok(Told::Closed);
         }
-        if self.lanes[WAITING].len() + self.lanes[RETURNED].len() >= self.rules.max_waiting {
+        let parked = self.lanes[PARKED].len() + self.lanes[PARKED_BEFORE].len();
+        let in_line = self.lanes[WAITING].len() + self.lanes[RETURNED].len();
+        if in_line >= self.rules.max_waiting || parked >= 4 * self.rules.max_waiting {
             return Ok(Told::Full);
         }
-        self.end_visit(who);
         let number = issued.expect("the model gives out a ticket and the queue does not");
         assert!(number > self.last, "ticket numbers grow");
         self.last = number;
         let key = self.key(number);
         self.lanes[WAITING].insert(key, who);
-        self.stand(who, WAITING, key, eyes, true)
+        self.joined(who, key, eyes)
     }
 
     /// Poll and touch: also brings back what was lost.
     pub fn look(&mut self, who: Who, ticket: u64, epoch: u64, eyes: Eyes) -> Result<Told, Unsure> {
-        if self.inside.get(&who).is_some_and(|it| it.ticket == ticket) {
-            return Ok(if self.is_inside(who) {
-                self.show_up_inside(who)
-            } else {
-                Told::Over
-            });
+        if self.is_inside(who) && self.inside[&who].ticket == ticket {
+            return Ok(self.show_up_inside(who));
+        }
+        let own = self.inside.get(&who).map(|it| (it.ticket, it.showed_up));
+        if own.is_some_and(|(_, showed_up)| !showed_up) && !self.is_inside(who) {
+            self.end_lease(who);
+        } else if own == Some((ticket, true)) {
+            return Ok(Told::Over);
         }
         if let Some((lane, key)) = self.find(who) {
             if key != self.key(ticket) && key != self.other_key(ticket) {
@@ -193,7 +219,7 @@ impl Model {
             if eyes.is_blind && lane == WAITING && !self.is_undrawn() {
                 return Ok(Told::Hidden);
             }
-            return self.stand(who, lane, key, eyes, false);
+            return self.stand(who, lane, key, eyes);
         }
         let is_lost = !self.is_inside(who)
             && !self.ended.contains(&ticket)
@@ -210,7 +236,12 @@ impl Model {
         self.seen.restored_late += u64::from(!in_time);
         self.lanes[lane].insert(key, who);
         self.last = self.last.max(ticket);
-        self.stand(who, lane, key, eyes, false)
+        // A script does this, whatever the gateway knows.
+        let eyes = Eyes {
+            is_lazy: false,
+            ..eyes
+        };
+        self.stand(who, lane, key, eyes)
     }
 
     /// Who watches is there.
@@ -223,13 +254,20 @@ impl Model {
             if let Some(key) = key.map(|(key, _)| *key)
                 && key == self.key(ticket)
             {
-                self.show_up(who, key, eyes);
+                self.show_up(
+                    who,
+                    key,
+                    Eyes {
+                        is_lazy: false,
+                        ..eyes
+                    },
+                );
             }
         }
     }
 
     /// Whether a place inside is freed.
-    pub fn leave(&mut self, who: Who, ticket: u64) -> Result<bool, Unsure> {
+    pub fn leave(&mut self, who: Who, ticket: u64, eyes: Eyes) -> Result<bool, Unsure> {
         self.forget(ticket);
         if let Some((lane, key)) = self.find(who)
             && (key == self.key(ticket) || key == self.other_key(ticket))
@@ -244,25 +282,25 @@ impl Model {
         let freed = self.is_inside(who);
         self.end_visit(who);
         if freed {
-            self.admit()?;
+            self.admit(eyes)?;
         }
         Ok(freed)
     }
 
-    pub fn admit(&mut self) -> Result<Ran, Unsure> {
+    pub fn admit(&mut self, eyes: Eyes) -> Result<Ran, Unsure> {
         self.sure()?;
         let mut ran = Ran::default();
         for who in self.inside.keys().copied().collect::<Vec<_>>() {
             if !self.is_inside(who) {
                 ran.ended += 1;
                 ran.no_shows += u64::from(!self.inside[&who].showed_up);
-                self.end_visit(who);
+                self.end_lease(who);
             }
         }
         self.draw();
         self.sort_out();
         self.tidy();
-        self.call_near();
+        self.watch_over_line(eyes, &mut ran)?;
         let level = self.level();
         let free = self.rules.max_active.saturating_sub(self.inside.len());
         let places = match self.in_force() {
@@ -271,7 +309,7 @@ impl Model {
             _ => 0,
         };
         if places > 0 {
-            self.pass(places, &mut ran)?;
+            self.pass(places, &mut ran);
             if !ran.entered.is_empty() && self.in_force() == State::Open {
                 let spent = ran.entered.len() as u64 * 1_000;
                 self.bucket = Some((level - spent, self.now));
@@ -315,6 +353,8 @@ impl Model {
         *self = Self {
             now: self.now,
             seed: self.seed.take(),
+            begin_us: self.begin_us,
+            known: std::mem::take(&mut self.known),
             drawn: self.drawn,
             last: self.last,
             recovers_at: self.now + RECOVERY,

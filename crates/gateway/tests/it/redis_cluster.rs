@@ -110,12 +110,12 @@ async fn a_lottery_is_drawn_and_the_absent_are_parked_on_each_master() {
         let drawn = queue.drawn(page).await.unwrap();
         assert_eq!(drawn.len(), 4, "those in line");
 
-        // Nobody asks again but the last of the line, who is let in before all who are absent.
+        // Nobody asks again but the last of the line, who is let in before those who are absent.
         let last = drawn.last().unwrap().ticket;
         let last: Vec<Ticket> = tickets.into_iter().filter(|it| it.number == last).collect();
         let mut parked = 0;
         let end = Instant::now() + PATIENCE;
-        while parked < 3 {
+        while parked < 2 {
             fixture.pass(Duration::from_secs(4));
             queue.present(&last).await.unwrap();
             parked += queue.admit().await.unwrap().parked;

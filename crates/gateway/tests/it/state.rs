@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::SubsecRound as _;
 use gateway::queue::policy::{PolicyChange, State};
 use gateway::queue::{QueueError, Standing};
 
@@ -84,7 +85,7 @@ async fn bypass_moves_a_long_line_in_batches_and_says_when_to_ring_again() {
 #[tokio::test]
 async fn a_scheduled_queue_opens_by_itself_at_its_instant() {
     let fixture = Fixture::new();
-    let opens_at = fixture.clock.now() + Duration::from_secs(3_600);
+    let opens_at = fixture.clock.now().trunc_subsecs(3) + Duration::from_secs(3_600);
     let rules = PolicyChange {
         opens_at: Some(Some(opens_at)),
         ..places(1)

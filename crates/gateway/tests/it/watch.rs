@@ -2,9 +2,9 @@
 
 use futures_util::FutureExt as _;
 use gateway::queue::Standing;
-use gateway::stream::{Closed, Streams, Update, Watch, WatchError};
+use gateway::stream::{Streams, Update, Watch, WatchError};
 
-use crate::fixture::{Fixture, crowd, places};
+use crate::fixture::{Fixture, crowd, is_active, places};
 
 fn ahead(watch: &mut Watch) -> Option<u64> {
     match watch.update() {
@@ -59,8 +59,12 @@ async fn watching_changes_nothing_and_shows_nobody_up() {
     assert!(left.num_seconds() <= 60, "the claim, not the lease: {left}");
     fixture.pass(std::time::Duration::from_secs(61));
     streams.look().await.unwrap();
-    assert_eq!(watch.update(), Update::Closed(Closed::Over));
-    assert!(!watch.changed().await, "nothing follows");
+    // A stream alone claims nothing, and brings nobody back who did not show up.
+    assert_eq!(ahead(&mut watch), Some(0));
+    queue.admit().await.unwrap();
+    streams.look().await.unwrap();
+    assert!(watch.changed().now_or_never().is_none(), "parked");
+    assert!(is_active(&queue.rank(&tickets[1]).await), "by asking");
 }
 
 #[tokio::test]

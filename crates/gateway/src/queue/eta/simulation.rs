@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::time::Duration;
 
 use chassis::time::Timestamp;
 use rand::rngs::StdRng;
@@ -21,6 +22,10 @@ const MOST_BE_KEPT: f64 = 0.9;
 /// The same of what is told in so many seconds from the first admission on, when little is known.
 const EARLY: f64 = 180.0;
 const MOST_BE_KEPT_EARLY: f64 = 0.85;
+
+/// As in `lanes.lua`: for how many seconds a join is proof of presence, and up to which rank.
+const JOINED: f64 = 10.0;
+const NEAR: usize = 4_096;
 
 /// One kind of sale.
 #[derive(Clone, Copy)]
@@ -42,6 +47,8 @@ struct Scene {
 }
 
 struct Visitor {
+    /// When they joined, in µs.
+    ticket: u64,
     is_ghost: bool,
     next_poll: f64,
     promises: Vec<(f64, u32, u32)>,
@@ -102,6 +109,7 @@ impl Line {
     fn come(&mut self, now: f64) {
         let is_ghost = self.rng.random_bool(self.scene.ghosts);
         self.waiting.push_back(Visitor {
+            ticket: (now * 1e6) as u64,
             is_ghost,
             next_poll: now,
             promises: Vec::new(),
@@ -151,6 +159,7 @@ impl Line {
             freed: (before - self.leaving.len()) as u64,
             ..Second::default()
         };
+        counted.passed += self.park_absent(now);
         let size = self.scene.admit_per_second.max(1.0);
         self.bucket = (self.bucket + self.scene.admit_per_second).min(size);
         let free = self.scene.max_active as usize - self.leaving.len();
@@ -183,6 +192,18 @@ impl Line {
         }
     }
 
+    /// As the scripts do with those who joined and did not come again.
+    fn park_absent(&mut self, now: f64) -> u64 {
+        let before = self.waiting.len();
+        let mut rank = 0;
+        self.waiting.retain(|visitor| {
+            rank += 1;
+            let age = now - visitor.ticket as f64 / 1e6;
+            !(visitor.is_ghost && rank <= NEAR && age >= JOINED)
+        });
+        (before - self.waiting.len()) as u64
+    }
+
     fn poll(&mut self, now: f64) {
         let snapshot = self.snapshot();
         for (ahead, visitor) in (0..).zip(&mut self.waiting) {
@@ -190,7 +211,7 @@ impl Line {
                 continue;
             }
             let standing = Standing::Waiting { ahead };
-            let forecast = Forecast::of(&standing, &snapshot, Timestamp::default());
+            let forecast = Forecast::of(&standing, visitor.ticket, &snapshot, at(now));
             match forecast.range {
                 Some((least, most)) => visitor.promises.push((now, least, most)),
                 None => self.kept.untold += 1,
@@ -260,6 +281,11 @@ impl fmt::Display for Tally {
             self.width / told as f64,
         )
     }
+}
+
+/// So many seconds after the begin.
+fn at(seconds: f64) -> Timestamp {
+    Timestamp::default() + Duration::from_secs_f64(seconds)
 }
 
 /// All plays of a scene together.

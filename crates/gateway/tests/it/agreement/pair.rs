@@ -23,8 +23,6 @@ pub struct Pair<'a> {
     stage: &'a Stage,
     rooms: Vec<Fixture>,
     queues: Vec<Queue>,
-    /// When each gateway was last asked about a ticket by a poll.
-    asked: BTreeMap<(usize, u64), u64>,
     /// Gateways that may not have heard of the last change yet.
     stale: [bool; GATEWAYS],
     clock: Clock,
@@ -87,9 +85,10 @@ impl<'a> Pair<'a> {
             rate_milli: FAST_MILLI,
             max_waiting: 1_000_000,
         };
+        let mut model = Model::new(rules, first.snapshot().epoch);
+        model.begin_us = u64::try_from(clock.now().timestamp_micros()).unwrap();
         Self {
-            model: Model::new(rules, first.snapshot().epoch),
-            asked: BTreeMap::new(),
+            model,
             stale: [false; GATEWAYS],
             begin: clock.now(),
             begun: Instant::now(),
@@ -214,8 +213,7 @@ impl<'a> Pair<'a> {
         let real = answered(real)?;
         let mut eyes = self.eyes(via, &told(&real));
         if !by_touch {
-            let before = self.asked.insert((via, ticket.number), self.model.now);
-            eyes.is_lazy = before.is_some_and(|at| self.model.now - at <= CLAIM / 3);
+            eyes.is_lazy = true;
         }
         let expected = self.model.look(who, ticket.number, ticket.epoch, eyes)?;
         self.same(expected, &real, via)
@@ -225,9 +223,10 @@ impl<'a> Pair<'a> {
         let Some(ticket) = self.visit(who, older) else {
             return Ok(());
         };
+        let eyes = self.eyes(via, &Told::Over);
         let real = answered(self.queues[via].leave(&ticket).await)?;
         let real = real.is_ok_and(|left| left.freed);
-        let freed = self.model.leave(who, ticket.number)?;
+        let freed = self.model.leave(who, ticket.number, eyes)?;
         if real == freed {
             Ok(())
         } else {
@@ -236,8 +235,9 @@ impl<'a> Pair<'a> {
     }
 
     async fn admit(&mut self, via: usize) -> Result<(), Stop> {
+        let eyes = self.eyes(via, &Told::Over);
         let real = self.queues[via].admit().await.map_err(broken)?;
-        let ran = self.model.admit()?;
+        let ran = self.model.admit(eyes)?;
         let entered: Vec<_> = ran
             .entered
             .iter()
@@ -253,7 +253,7 @@ impl<'a> Pair<'a> {
     async fn quiet(&mut self, runs: u64, there: u8, via: usize) -> Result<(), Stop> {
         for run in 0..runs {
             self.pass(1);
-            if run % 5 == 0 {
+            if run % 2 == 0 {
                 let is_there = |who: &Who| there >> who & 1 == 1;
                 let visits = (0..USERS).filter(is_there);
                 let visits = visits.filter_map(|who| Some((who, self.visit(who, 0)?)));
@@ -328,8 +328,12 @@ impl<'a> Pair<'a> {
     }
 
     fn eyes(&self, via: usize, told: &Told) -> Eyes {
+        let [_, pace_us, head, cap_us] = eta::told(&self.queues[via].snapshot());
         Eyes {
-            pace_us: eta::pace_us(&self.queues[via].snapshot()),
+            via,
+            pace_us,
+            head,
+            cap_us,
             is_blind: *told == Told::Hidden && self.stale[via],
             is_lazy: false,
         }

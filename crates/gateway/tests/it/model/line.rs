@@ -3,8 +3,8 @@
 use gateway::queue::policy::{Order, State};
 
 use super::{
-    CLAIM, Eyes, FAST_MILLI, Inside, KEPT, LEASE, LOTS, MICRO, Model, PARKED, PARKED_BEFORE,
-    RETURNED, Ran, STEADY, Told, Unsure, WAITING, Who,
+    ALLOWANCE, CLAIM, EXCUSED, Eyes, FAST_MILLI, FIRST_PAUSE, Inside, JOINED, KEPT, LEASE, LOTS,
+    MICRO, Model, NEAR, PARKED, PARKED_BEFORE, RETURNED, Ran, STEADY, Told, Unsure, WAITING, Who,
 };
 
 impl Model {
@@ -91,22 +91,86 @@ impl Model {
         }
     }
 
-    pub(super) fn call_near(&mut self) {
-        let is_steady = self.ran_at.is_some_and(|at| self.now - at <= STEADY);
+    /// Records who came near, and parks whose record is over.
+    pub(super) fn watch_over_line(&mut self, eyes: Eyes, ran: &mut Ran) -> Result<(), Unsure> {
+        let first = self.lanes[WAITING].first_key_value();
+        let came = |key: i64| (self.ticket(key).saturating_sub(self.begin_us)) / MICRO;
+        let first_came = first.map_or(self.now, |(key, _)| came(*key));
+        let ran_at = self.ran_at.unwrap_or(first_came);
+        if self.now - ran_at.min(self.now) > STEADY {
+            self.excused_until = self.now + EXCUSED;
+        }
         self.ran_at = Some(self.now);
-        if self.is_undrawn() || !is_steady {
-            (self.called, self.calling) = (None, None);
+        let is_excused = self.now < self.excused_until;
+        if is_excused || self.is_undrawn() || self.in_force() == State::Scheduled {
+            self.calling = None;
+            return Ok(());
         }
-        let is_young = |(_, at): (i64, u64)| self.now - at < CLAIM / 2;
-        if self.is_undrawn() || self.calling.is_some_and(is_young) {
-            return;
+        self.park_absent(ran)?;
+        if let Some((edge, (least, most))) = self.calling {
+            let now_us = self.now * MICRO;
+            let first = self.lanes[WAITING].keys().next();
+            let is_none_before = first.is_none_or(|key| *key > edge);
+            if now_us >= most || is_none_before {
+                self.park_unrecorded(edge, ran);
+            } else if now_us + self.drift_us >= least {
+                return Err(Unsure);
+            }
         }
-        let edge = self.lanes[WAITING].keys().next_back().copied();
-        self.called = self.calling.zip(edge).map(|((key, _), edge)| key.min(edge));
-        self.calling = edge.map(|edge| (edge, self.now));
+        if self.calling.is_none() {
+            self.call_edge(eyes);
+        }
+        Ok(())
     }
 
-    pub(super) fn pass(&mut self, places: usize, ran: &mut Ran) -> Result<(), Unsure> {
+    /// All who are in line are near: there are few.
+    fn call_edge(&mut self, eyes: Eyes) {
+        let is_new = |key: &&i64| self.called.is_none_or(|called| **key > called);
+        let line = &self.lanes[WAITING];
+        let (first, edge) = (line.keys().find(is_new), line.keys().next_back());
+        if let (Some(first), Some(edge)) = (first, edge) {
+            let until = self.proven_until(NEAR, self.ticket(*first), eyes);
+            self.calling = Some((*edge, until));
+        }
+    }
+
+    fn park_unrecorded(&mut self, edge: i64, ran: &mut Ran) {
+        let line: Vec<_> = self.lanes[WAITING].iter().map(|(k, w)| (*k, *w)).collect();
+        for (key, who) in line {
+            let is_new = self.called.is_none_or(|called| key > called) && key <= edge;
+            if is_new && !self.present.contains_key(&who) {
+                self.lanes[WAITING].remove(&key);
+                self.lanes[PARKED].insert(key, who);
+                ran.parked += 1;
+                self.seen.parked += 1;
+            }
+        }
+        (self.called, self.calling) = (Some(edge), None);
+    }
+
+    fn park_absent(&mut self, ran: &mut Ran) -> Result<(), Unsure> {
+        let now_us = self.now * MICRO;
+        for (who, (least, most)) in self.present.clone() {
+            if least > now_us + self.drift_us {
+                continue;
+            }
+            let Some((lane, key)) = self.find(who).filter(|(lane, _)| *lane <= RETURNED) else {
+                self.present.remove(&who);
+                continue;
+            };
+            if most >= now_us {
+                return Err(Unsure);
+            }
+            self.present.remove(&who);
+            self.lanes[lane].remove(&key);
+            self.lanes[PARKED].insert(key, who);
+            ran.parked += 1;
+            self.seen.parked += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn pass(&mut self, places: usize, ran: &mut Ran) {
         while ran.entered.len() < places {
             let head = |lane: usize| self.lanes[lane].first_key_value().map(|(k, w)| (*k, *w));
             let (returned, waiting) = (head(RETURNED), head(WAITING));
@@ -119,63 +183,71 @@ impl Model {
             let Some((key, who)) = self.lanes[lane].pop_first() else {
                 break;
             };
-            let is_called = lane == RETURNED || self.called.is_some_and(|called| key <= called);
-            let (least, most) = self.present.get(&who).copied().unwrap_or_default();
-            let now_us = self.now * MICRO;
-            let is_there = least > now_us + self.drift_us;
-            if is_called && !is_there && most >= now_us {
-                return Err(Unsure);
-            }
             self.present.remove(&who);
-            if is_called && !is_there {
-                ran.parked += 1;
-                self.seen.parked += 1;
-                self.lanes[PARKED].insert(key, who);
-                continue;
-            }
             let ticket = self.ticket(key);
             ran.entered.push((who, ticket));
-            // Who was told a long pause has the time to end it.
-            let claimed = |until_us: u64| {
-                let due_us = until_us.saturating_sub(CLAIM * MICRO);
-                (now_us + CLAIM * MICRO).max(due_us + CLAIM * MICRO / 2)
-            };
-            if claimed(least) != claimed(most) {
-                return Err(Unsure);
-            }
             let inside = Inside {
                 ticket,
-                until_us: claimed(most),
+                until_us: (self.now + CLAIM) * MICRO,
                 showed_up: false,
             };
             self.inside.insert(who, inside);
         }
-        Ok(())
     }
 
-    /// What a visitor in line is told, after they showed up by it and returned if they were parked.
+    /// What somebody is told who joined, or has the place already.
+    pub(super) fn joined(&mut self, who: Who, key: i64, eyes: Eyes) -> Result<Told, Unsure> {
+        if self.is_undrawn() {
+            return Ok(Told::Hidden);
+        }
+        let mut until_us = (self.now + JOINED) * MICRO;
+        if let (State::Scheduled, Some(opens_at)) = (self.rules.state, self.rules.opens_at)
+            && key == *self.lanes[WAITING].keys().next_back().unwrap_or(&i64::MIN)
+            && !self.present.contains_key(&who)
+        {
+            until_us = until_us.max((opens_at + JOINED) * MICRO);
+        }
+        let before = self.present.get(&who).copied().unwrap_or_default();
+        let until = (before.0.max(until_us), before.1.max(until_us));
+        self.present.insert(who, until);
+        let ahead = self.ahead(key);
+        if self.has_room() {
+            self.admit(eyes)?;
+            if self.is_inside(who) {
+                return Ok(Told::Active);
+            }
+        }
+        Ok(Told::Line { ahead })
+    }
+
+    pub(super) fn come_back(&mut self, who: Who, lane: usize, key: i64) -> usize {
+        if lane < PARKED {
+            return lane;
+        }
+        self.lanes[lane].remove(&key);
+        self.lanes[RETURNED].insert(key, who);
+        self.seen.came_back += 1;
+        RETURNED
+    }
+
+    /// What a visitor in line is told by a poll, after they showed up by it and returned if they were
+    /// parked.
     pub(super) fn stand(
         &mut self,
         who: Who,
         lane: usize,
         key: i64,
         eyes: Eyes,
-        is_joining: bool,
     ) -> Result<Told, Unsure> {
-        let mut at = lane;
-        if lane >= PARKED {
-            self.lanes[lane].remove(&key);
-            self.lanes[RETURNED].insert(key, who);
-            at = RETURNED;
-            self.seen.came_back += 1;
-        }
+        let lane = self.come_back(who, lane, key);
         if self.is_undrawn() {
             return Ok(Told::Hidden);
         }
-        self.show_up(who, key, eyes);
+        let is_lazy = eyes.is_lazy && lane == WAITING;
+        self.show_up(who, key, Eyes { is_lazy, ..eyes });
         let ahead = self.ahead(key);
-        if (is_joining || at == RETURNED) && self.has_room() {
-            self.admit()?;
+        if lane == RETURNED && self.has_room() {
+            self.admit(eyes)?;
             if self.is_inside(who) {
                 return Ok(self.show_up_inside(who));
             }
@@ -191,16 +263,42 @@ impl Model {
         Ok(Told::Line { ahead })
     }
 
+    /// The pause that is told at most and half an allowance more than it takes, at least and at most.
+    fn proven_until(&self, turn: u64, ticket: u64, eyes: Eyes) -> (u64, u64) {
+        let now_us = self.now * MICRO;
+        let until_us = |drift_us: u64| {
+            let age_us = (self.begin_us + now_us + drift_us).saturating_sub(ticket);
+            let mut pause = (eyes.pace_us * turn).min(360 * MICRO);
+            if turn <= eyes.head {
+                pause = pause.min(eyes.cap_us);
+            }
+            let pause = pause.min(age_us.max(FIRST_PAUSE * MICRO));
+            let until_us = now_us + pause + (ALLOWANCE * MICRO).max(pause / 4) * 3 / 2;
+            match (self.in_force(), self.rules.opens_at) {
+                (State::Scheduled, Some(at)) => until_us.max((at + JOINED) * MICRO),
+                _ => until_us,
+            }
+        };
+        (until_us(0), until_us(self.drift_us + 1_000))
+    }
+
     pub(super) fn show_up(&mut self, who: Who, key: i64, eyes: Eyes) {
         let turn = self.ahead(key) + 1 + self.lanes[RETURNED].len() as u64;
-        let pause_us = (eyes.pace_us * turn).min(360 * MICRO);
-        let until_us = (self.now + CLAIM) * MICRO + pause_us;
+        let ticket = self.ticket(key);
+        let until = self.proven_until(turn, ticket, eyes);
         let before = self.present.get(&who).copied().unwrap_or_default();
-        let present = if eyes.is_lazy {
-            (before.0.min(until_us), before.1.max(until_us))
+        let now_us = self.now * MICRO;
+        // What is needed is two thirds of what lies behind the pause.
+        let known = self.known.get(&(eyes.via, ticket)).copied().unwrap_or(0);
+        let may_know = eyes.is_lazy && known + MICRO > until.0 - (until.0 - now_us) / 3;
+        let present = if may_know {
+            (before.0.min(until.0), before.1.max(until.1))
         } else {
-            (until_us, until_us)
+            until
         };
+        if eyes.is_lazy {
+            self.known.insert((eyes.via, ticket), known.max(until.1));
+        }
         self.present.insert(who, present);
     }
 
@@ -253,6 +351,20 @@ impl Model {
     pub(super) fn end_visit(&mut self, who: Who) {
         if let Some(inside) = self.inside.remove(&who) {
             self.forget(inside.ticket);
+        }
+    }
+
+    /// Who never showed up keeps the ticket.
+    pub(super) fn end_lease(&mut self, who: Who) {
+        let Some(inside) = self.inside.remove(&who) else {
+            return;
+        };
+        if inside.showed_up {
+            self.forget(inside.ticket);
+        } else {
+            let key = self.key(inside.ticket);
+            self.lanes[PARKED].insert(key, who);
+            self.seen.no_shows += 1;
         }
     }
 
