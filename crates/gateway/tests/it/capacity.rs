@@ -12,7 +12,10 @@ use testbed::{Redis, RedisOptions, Scratch};
 use crate::fixture::{Fixture, is_active, places, user};
 
 /// What Redis may spend on one visitor, all in all.
-const MOST_BYTES: f64 = 158.0;
+const MOST_BYTES: f64 = 150.0;
+/// The same where nearly all have gone from one lane to another: the table of the one they left is kept
+/// for a while.
+const MOST_BYTES_MOVED: f64 = 170.0;
 const LOTS: i64 = 1 << 52;
 const STEP: Duration = Duration::from_secs(4);
 
@@ -106,7 +109,7 @@ fn state(state: State) -> PolicyChange {
 }
 
 #[tokio::test]
-async fn a_visitor_costs_at_most_158_bytes_also_where_many_are_away_or_inside() {
+async fn a_visitor_costs_at_most_150_bytes_also_where_many_are_away_or_inside() {
     let size = crowd_size();
     let rules = PolicyChange {
         state: Some(State::Paused),
@@ -145,11 +148,7 @@ async fn a_visitor_costs_at_most_158_bytes_also_where_many_are_away_or_inside() 
         seen.active >= 100 && seen.parked > 2 * seen.active,
         "{seen:?}"
     );
-    let all = [waiting, recorded, mixed];
-    assert!(
-        all.iter().all(|bytes| *bytes <= MOST_BYTES),
-        "{all:?} bytes each"
-    );
+    assert!(waiting.max(recorded) <= MOST_BYTES && mixed <= MOST_BYTES_MOVED);
 }
 
 /// Lets one in again and again; how many commands Redis ran for each.
