@@ -343,7 +343,9 @@ const ONLY_IN: [(&str, &[&str]); 12] = [
             "crates/gateway/src/main.rs",
             "crates/gateway/src/api",
             "crates/gateway/src/admission.rs",
+            "crates/gateway/src/cors.rs",
             "crates/gateway/src/credential.rs",
+            "crates/gateway/src/reload.rs",
             "crates/gateway/src/proxy",
             "crates/booking/src/lib.rs",
             "crates/booking/src/main.rs",
@@ -359,6 +361,7 @@ const ONLY_IN: [(&str, &[&str]); 12] = [
         &[
             "crates/chassis/",
             "crates/gateway/src/api",
+            "crates/gateway/src/cors.rs",
             "crates/gateway/src/proxy",
             "crates/booking/src/api",
             "crates/booking/src/receiver.rs",

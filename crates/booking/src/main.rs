@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use booking::api;
 use booking::config::{Config, Forwarding, Receiving, Sandbox};
 use booking::{receiver, sandbox};
-use chassis::env::{ConfigInvalid, EXIT_UNAVAILABLE, EXIT_USAGE};
+use chassis::env::{ConfigInvalid, EXIT_UNAVAILABLE, EXIT_USAGE, unknown};
 use chassis::logging::{self, LogInvalid};
 use chassis::server::{self, StartError};
 use chassis::time::Clock;
@@ -82,11 +82,31 @@ fn carry_out(act: Act) -> ExitCode {
 }
 
 fn logged(config: &Config) -> Result<(), LogInvalid> {
-    logging::init(config.log_config.as_deref(), config.log_level)
+    logging::init(config.log_config.as_deref(), config.log_level)?;
+    warn_of_unknown();
+    Ok(())
+}
+
+/// What any act knows counts as known: they often share one environment.
+fn warn_of_unknown() {
+    let pages = [
+        Config::page(),
+        Forwarding::page(),
+        Receiving::page(),
+        Sandbox::page(),
+    ];
+    let pages = pages.each_ref().map(String::as_str);
+    // Known to debug builds, for tests.
+    let given = std::env::vars().filter(|(name, _)| name != "BOOKING_CRASH_AT");
+    for odd in unknown("BOOKING_", &pages, given) {
+        log::warn!("{odd}");
+    }
 }
 
 fn forwarder_logged(config: &Forwarding) -> Result<(), LogInvalid> {
-    logging::init(config.log_config.as_deref(), config.log_level)
+    logging::init(config.log_config.as_deref(), config.log_level)?;
+    warn_of_unknown();
+    Ok(())
 }
 
 /// Runs an act when its configuration is sound, and turns the outcome into an exit code.

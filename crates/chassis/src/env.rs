@@ -255,9 +255,77 @@ impl<'a> Env<'a> {
     }
 }
 
+/// The names of all variables on these pages of [`Env::page`].
+fn names_on<'p>(pages: &[&'p str]) -> Vec<&'p str> {
+    let lines = pages.iter().flat_map(|page| page.lines());
+    let headings = lines.filter_map(|line| line.strip_prefix("  "));
+    let names = headings.filter_map(|line| line.split_once("  ["));
+    names.map(|(name, _)| name).collect()
+}
+
+/// A sentence for each variable among `given` that begins with `prefix` and stands on none of `pages`:
+/// probably a typing error. What Kubernetes sets for services of that name is nobody's error.
+pub fn unknown(
+    prefix: &str,
+    pages: &[&str],
+    given: impl Iterator<Item = (String, String)>,
+) -> Vec<String> {
+    let known = names_on(pages);
+    let is_known = |name: &str| {
+        let of_secret = name.strip_suffix("_FILE");
+        known.contains(&name) || of_secret.is_some_and(|it| known.contains(&it))
+    };
+    let odd = given.filter(|(name, value)| {
+        name.starts_with(prefix) && !is_known(name) && !is_service_link(name, value)
+    });
+    let sentence = |name: String| {
+        let nearest = known.iter().min_by_key(|it| distance(it, &name));
+        let nearest = nearest.filter(|it| distance(it, &name) <= name.len() / 3);
+        match nearest {
+            Some(nearest) => format!("{name} is not known; {nearest} is meant, perhaps"),
+            None => format!("{name} is not known"),
+        }
+    };
+    let mut sentences: Vec<_> = odd.map(|(name, _)| sentence(name)).collect();
+    sentences.sort();
+    sentences
+}
+
+/// `X_SERVICE_HOST`, `X_SERVICE_PORT…`, `X_PORT=tcp://…` and `X_PORT_8080_TCP…`.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let is_port = |rest: &str| {
+        let mut words = rest.split('_');
+        let number = words.next().unwrap_or_default();
+        !number.is_empty()
+            && number.bytes().all(|it| it.is_ascii_digit())
+            && matches!(words.next(), Some("TCP" | "UDP" | "SCTP"))
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || (name.ends_with("_PORT") && value.contains("://"))
+        || name
+            .split_once("_PORT_")
+            .is_some_and(|(_, rest)| is_port(rest))
+}
+
+/// How many letters must be put in, taken out or replaced to make one of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.bytes().enumerate() {
+        let mut corner = at;
+        row[0] = at + 1;
+        for (beside, theirs) in other.bytes().enumerate() {
+            let replaced = corner + usize::from(letter != theirs);
+            corner = row[beside + 1];
+            row[beside + 1] = replaced.min(corner + 1).min(row[beside] + 1);
+        }
+    }
+    row[other.len()]
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Env;
+    use super::{Env, unknown};
 
     #[test]
     fn a_variable_that_is_not_set_or_empty_has_its_default() {
@@ -313,6 +381,33 @@ mod tests {
         assert_eq!(told.lines().count(), 1, "{told}");
         assert!(told.contains("GONE_FILE: /nowhere/key"), "{told}");
         std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn a_variable_that_nobody_knows_is_named_with_the_nearest_that_somebody_does() {
+        let page = "Environment variables:\n\n  SHOP_LISTEN  [default: x]\n      Where.\n\n  SHOP_KEY  [required]\n      A key.\n";
+        let given = |name: &str, value: &str| {
+            let given = [(name.to_owned(), value.to_owned())];
+            unknown("SHOP_", &[page], given.into_iter())
+        };
+        for fine in ["SHOP_LISTEN", "SHOP_KEY", "SHOP_KEY_FILE", "OTHER_LISTEN"] {
+            assert!(given(fine, "x").is_empty(), "{fine}");
+        }
+        for (link, value) in [
+            ("SHOP_PORT", "tcp://10.0.0.1:80"),
+            ("SHOP_PORT_8080_TCP", "x"),
+            ("SHOP_PORT_8080_TCP_ADDR", "x"),
+            ("SHOP_SERVICE_HOST", "x"),
+            ("SHOP_ADMIN_SERVICE_PORT_HTTP", "x"),
+        ] {
+            assert!(given(link, value).is_empty(), "{link}");
+        }
+        assert_eq!(
+            given("SHOP_LISTN", "x"),
+            ["SHOP_LISTN is not known; SHOP_LISTEN is meant, perhaps"]
+        );
+        assert_eq!(given("SHOP_COLOUR", "x"), ["SHOP_COLOUR is not known"]);
+        assert_eq!(given("SHOP_PORT", "80").len(), 1);
     }
 
     #[test]

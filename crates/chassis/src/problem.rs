@@ -126,6 +126,12 @@ impl Problem {
         self
     }
 
+    /// The same problem for a reader who knows fewer statuses.
+    pub fn answered(mut self, status: StatusCode) -> Self {
+        self.0.status = status;
+        self
+    }
+
     /// Adds a member of this problem's own, such as `conflicts`.
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.0.members.insert(member.to_owned(), value.into());

@@ -9,23 +9,26 @@ use std::sync::Arc;
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, web};
 use chassis::logging::RoutePattern;
 use chassis::problem::{self, Problem};
 use chassis::time::rfc3339;
+use uuid::Uuid;
 
-use crate::access::{Level, PathInvalid, Readings};
 use crate::api::place::Place;
 use crate::api::{navigation, waiting};
+use crate::cors;
 use crate::credential::{self, Shown};
 use crate::operator::{self, Right};
 use crate::proxy::{self, upstream::Upstream};
+use crate::queue::policy::State;
 use crate::queue::{Queue, QueueError, QueueId, Standing, Ticket, UserId};
-use crate::token::{self, VisitState};
-use crate::{FreshToken, Gateway};
+use crate::route::{Asked, Found, Level, PathInvalid, QueueRule, Readings};
+use crate::token::{self, Holder, VisitId, VisitState};
+use crate::{FreshToken, Gateway, Pass};
 
 /// What the proxy needs to know of a request that may pass.
 #[derive(Clone)]
@@ -33,13 +36,27 @@ pub struct Passage {
     /// Where it goes.
     pub upstream: Arc<Upstream>,
     /// `X-Usher-Pass`, where the upstream is to know who comes.
-    pub pass: Option<String>,
+    pub(crate) pass: Option<Pass>,
     /// Whether `Authorization` was for the gateway; another one is for the upstream.
     pub is_bearer_spent: bool,
     /// The visit that an answer may end.
     pub visit: Option<(Queue, Ticket)>,
     /// A token in place of the one whose visit is over.
     renewed: Option<FreshToken>,
+    /// The visit that must last as long as an upgraded connection does.
+    pub lease: Option<(Queue, Ticket)>,
+    /// Segments that are taken off the front of the path.
+    pub strip: usize,
+}
+
+/// A request that is to be judged.
+pub struct Target<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// The host that it asks for.
+    pub host: Option<&'a str>,
+    /// Its path as it came, without the query.
+    pub path: &'a str,
 }
 
 /// A token in place of the one that was shown, and until when it is good.
@@ -47,8 +64,9 @@ const RENEWED: HeaderName = HeaderName::from_static("x-usher-token");
 const RENEWED_UNTIL: HeaderName = HeaderName::from_static("x-usher-token-expires");
 
 /// Whose request it is, as was proven.
+#[derive(Default)]
 struct Proven {
-    pass: String,
+    pass: Option<Pass>,
     renewed: Option<FreshToken>,
     by_bearer: bool,
     visit: Option<(Queue, Ticket)>,
@@ -89,7 +107,7 @@ pub async fn gate<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
-    let (decided, cookies) = match decide(&app, request.request()).await {
+    let (decided, cookies) = match decide_on(&app, request.request()).await {
         Err(refusal) if navigation::is_navigation(request.request()) => {
             Box::pin(join(&app, &mut request, refusal)).await
         }
@@ -139,7 +157,7 @@ async fn join(
     match bearer {
         Ok(bearer) if joined.is_inside => {
             request.headers_mut().insert(header::AUTHORIZATION, bearer);
-            (decide(app, request.request()).await, joined.cookies)
+            (decide_on(app, request.request()).await, joined.cookies)
         }
         _ => (Err(joined.refusal), joined.cookies),
     }
@@ -166,33 +184,71 @@ async fn refuse<B: MessageBody>(
     answer
 }
 
-async fn decide(app: &Gateway, request: &HttpRequest) -> Result<Passage, Problem> {
-    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+/// May this very request pass, and as whom?
+async fn decide_on(app: &Gateway, request: &HttpRequest) -> Result<Passage, Problem> {
+    let target = Target {
+        method: request.method().as_str(),
+        host: proxy::host(request, app.trusted_hops),
+        path: request.path(),
+    };
+    decide(app, request, &target).await
+}
+
+/// May this request pass, and as whom? `request` proves who asks; `target` is what they ask for.
+///
+/// # Errors
+/// The refusal.
+pub async fn decide(
+    app: &Gateway,
+    request: &HttpRequest,
+    target: &Target<'_>,
+) -> Result<Passage, Problem> {
+    if matches!(target.method, "CONNECT" | "TRACE") {
         return Err(method_refused());
     }
-    let path = Readings::of(request.path())?;
-    let (level, pattern) = app.access.level(request.method().as_str(), &path);
+    let path = Readings::of(target.path)?;
+    let routes = app.routes();
+    // A preflight asks for another request, and is judged by the route of that one.
+    let preflight = cors::preflight_of(request);
+    let found = routes.find(Asked {
+        host: target.host,
+        method: preflight.unwrap_or(target.method),
+        path: &path,
+    });
+    let found = found.ok_or_else(|| no_route(target))?;
     request
         .extensions_mut()
-        .insert(RoutePattern(format!("upstream {pattern}").into()));
-    let proven = match level {
+        .insert(RoutePattern(format!("upstream {}", found.pattern).into()));
+    let proven = match found.level {
+        _ if preflight.is_some() => None,
         Level::Public => None,
         Level::Operator => Some(operator_passes(app, request)?),
         Level::Token => Some(own_things(app, request).await?),
-        Level::Active => Some(inside(app, request).await?),
+        Level::Active => inside(app, request, &found).await?,
     };
     let by_bearer = proven.as_ref().is_some_and(|it| it.by_bearer);
     let is_ours = || credential::bearer(request).is_some_and(|bearer| app.knows(bearer));
-    let (pass, visit, renewed) = proven.map_or((None, None, None), |it| {
-        (Some(it.pass), it.visit, it.renewed)
-    });
-    Ok(Passage {
-        upstream: Arc::clone(&app.upstream),
+    let is_bearer_spent = by_bearer || is_ours();
+    let Proven {
         pass,
-        is_bearer_spent: by_bearer || is_ours(),
         visit,
         renewed,
+        ..
+    } = proven.unwrap_or_default();
+    Ok(Passage {
+        upstream: found.upstream,
+        pass,
+        is_bearer_spent,
+        lease: visit.clone().filter(|_| found.level == Level::Active),
+        visit,
+        renewed,
+        strip: found.strip,
     })
+}
+
+fn no_route(target: &Target<'_>) -> Problem {
+    let detail = format!("There is nothing at {}.", target.path);
+    Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", detail)
 }
 
 fn method_refused() -> Problem {
@@ -265,7 +321,14 @@ fn no_operator_key() -> Problem {
 fn operator_passes(app: &Gateway, request: &HttpRequest) -> Result<Proven, Problem> {
     let operator = operator(app, request)?;
     Ok(Proven {
-        pass: app.passes.mint_operator(operator, app.clock.now()),
+        pass: Some(app.pass(Holder {
+            sub: format!("operator:{}", operator.name),
+            queue: String::new(),
+            level: token::Level::Operator,
+            state: None,
+            rights: operator.rights.clone(),
+            visit: None,
+        })),
         renewed: None,
         by_bearer: true,
         visit: None,
@@ -273,53 +336,105 @@ fn operator_passes(app: &Gateway, request: &HttpRequest) -> Result<Proven, Probl
 }
 
 /// Level `active`: a visitor with several tokens passes with the first of their visits that may.
-async fn inside(app: &Gateway, request: &HttpRequest) -> Result<Proven, Problem> {
+/// While the queue of the route lets everybody pass, so does who has no visit.
+async fn inside(
+    app: &Gateway,
+    request: &HttpRequest,
+    found: &Found,
+) -> Result<Option<Proven>, Problem> {
+    let is_bypassed = match &found.queue {
+        QueueRule::One(queue) => is_bypassed(&app.queue(queue).await?),
+        // A route that names no queue is one of every queue.
+        QueueRule::Any => {
+            let queues = app.queues.list();
+            !queues.is_empty() && queues.iter().all(is_bypassed)
+        }
+        QueueRule::Odd => return Err(QueueError::Unknown.into()),
+    };
     let mut refusal = None;
     for shown in credential::all(request) {
-        match visit_inside(app, &shown).await {
-            Ok(proven) => return Ok(proven),
+        match visit_inside(app, &shown, &found.queue, is_bypassed).await {
+            Ok(proven) => return Ok(Some(proven)),
             Err(problem) => refusal = Some(worse(refusal, problem)),
         }
     }
-    Err(refusal.unwrap_or_else(no_token))
+    if is_bypassed {
+        return Ok(None);
+    }
+    let refusal = refusal.unwrap_or_else(no_token);
+    Err(match &found.queue {
+        QueueRule::One(queue) => refusal.with("queue", queue.as_str()),
+        QueueRule::Any | QueueRule::Odd => refusal,
+    })
+}
+
+fn is_bypassed(queue: &Queue) -> bool {
+    queue.snapshot().state == State::Bypass
 }
 
 /// Of two refusals the one that tells more. That some token is not one of ours tells least: it may
 /// be for the service behind.
 fn worse(before: Option<Problem>, now: Problem) -> Problem {
+    let weight = |problem: &Problem| match problem.code() {
+        "NOT_ADMITTED" => 3,
+        "QUEUE_MISMATCH" => 1,
+        _ if problem.status() == StatusCode::UNAUTHORIZED => 0,
+        _ => 2,
+    };
     match before {
-        Some(before) if before.status() != StatusCode::UNAUTHORIZED => before,
-        Some(before) if now.status() == StatusCode::UNAUTHORIZED => before,
+        Some(before) if weight(&before) >= weight(&now) => before,
         _ => now,
     }
 }
 
-async fn visit_inside(app: &Gateway, shown: &Shown) -> Result<Proven, Problem> {
+async fn visit_inside(
+    app: &Gateway,
+    shown: &Shown,
+    wanted: &QueueRule,
+    is_bypassed: bool,
+) -> Result<Proven, Problem> {
     let now = app.clock.now();
     let claims = app.tokens.verify(&shown.token, now)?;
-    if claims.over {
-        return Err(QueueError::Over.into());
+    if let QueueRule::One(wanted) = wanted
+        && claims.queue != *wanted
+    {
+        return Err(other_queue(wanted));
     }
     let ticket = claims.ticket();
     app.limits
         .requests
         .take((ticket.user, ticket.number), now)?;
-    let queue = app.queue(&claims.queue).await?;
-    let visit = app.visits.pass(&queue, ticket, true).await?;
-    match visit.standing {
-        Standing::Active { .. } => Ok(Proven {
-            pass: app.pass(
-                &ticket.user.to_string(),
-                queue.id().as_str(),
-                token::Level::Active,
-                Some(VisitState::Active),
-            ),
-            renewed: None,
-            by_bearer: shown.is_bearer,
-            visit: Some((queue, ticket)),
-        }),
-        _ => Err(not_admitted(&Place::of(&visit, app.clock.now()))),
+    let proven = |visit| Proven {
+        pass: Some(app.pass(Holder {
+            sub: ticket.user.to_string(),
+            queue: claims.queue.to_string(),
+            level: token::Level::Active,
+            state: Some(VisitState::Active),
+            rights: None,
+            visit: Some(id_of(&ticket)),
+        })),
+        renewed: None,
+        by_bearer: shown.is_bearer,
+        visit,
+    };
+    let visit = match app.queue(&claims.queue).await {
+        Ok(_) if claims.over => Err(QueueError::Over),
+        Ok(queue) => app.visits.pass(&queue, ticket, true).await,
+        Err(cause) => Err(cause),
+    };
+    match visit {
+        Ok(visit) if matches!(visit.standing, Standing::Active { .. }) => {
+            Ok(proven(Some((visit.queue, ticket))))
+        }
+        _ if is_bypassed => Ok(proven(None)),
+        Ok(visit) => Err(not_admitted(&Place::of(&visit, app.clock.now()))),
+        Err(cause) => Err(cause.into()),
     }
+}
+
+fn other_queue(wanted: &QueueId) -> Problem {
+    let detail = format!("This is reached through the queue {wanted}. Join it first.");
+    Problem::new(StatusCode::FORBIDDEN, "QUEUE_MISMATCH", detail)
 }
 
 /// Level `token`: whoever proves who they are, in every state of their visit.
@@ -351,10 +466,15 @@ async fn owner(app: &Gateway, shown: &Shown) -> Result<Proven, Problem> {
         app.own_limit
             .take((ticket.user, ticket.number), app.clock.now())?;
     }
-    let queue = claims.queue.as_str();
-    let level = token::Level::Token;
     Ok(Proven {
-        pass: app.pass(&ticket.user.to_string(), queue, level, Some(state)),
+        pass: Some(app.pass(Holder {
+            sub: ticket.user.to_string(),
+            queue: claims.queue.to_string(),
+            level: token::Level::Token,
+            state: Some(state),
+            rights: None,
+            visit: visit.is_some().then(|| id_of(&ticket)),
+        })),
         renewed: (state == VisitState::Over).then(|| app.renewed(&claims)),
         by_bearer: shown.is_bearer,
         visit,
@@ -394,13 +514,47 @@ async fn provider_user(app: &Gateway, shown: &Shown) -> Option<UserId> {
 
 fn known_elsewhere(app: &Gateway, user: UserId) -> Result<Proven, Problem> {
     app.own_limit.take((user, 0), app.clock.now())?;
-    let (sub, level) = (user.to_string(), token::Level::Token);
     Ok(Proven {
-        pass: app.pass(&sub, "", level, Some(VisitState::Over)),
+        pass: Some(app.pass(Holder {
+            sub: user.to_string(),
+            queue: String::new(),
+            level: token::Level::Token,
+            state: Some(VisitState::Over),
+            rights: None,
+            visit: None,
+        })),
         renewed: None,
         by_bearer: true,
         visit: None,
     })
+}
+
+fn id_of(ticket: &Ticket) -> VisitId {
+    VisitId {
+        ticket: ticket.number,
+        epoch: ticket.epoch,
+    }
+}
+
+/// Ends the visit that a pass names; the second time it changes nothing.
+///
+/// # Errors
+/// Those of a queue that cannot be asked.
+pub async fn release(app: &Gateway, holder: &Holder) -> Result<(), Problem> {
+    let (Some(visit), Ok(queue), Ok(user)) = (
+        holder.visit,
+        holder.queue.parse::<QueueId>(),
+        holder.sub.parse::<Uuid>(),
+    ) else {
+        return Ok(());
+    };
+    let ticket = Ticket {
+        user: UserId(user),
+        number: visit.ticket,
+        epoch: visit.epoch,
+    };
+    app.visits.release(&app.queue(&queue).await?, &ticket).await;
+    Ok(())
 }
 
 /// No token where one is needed.

@@ -1,5 +1,6 @@
 //! Every route of the gateway, and the OpenAPI document.
 
+mod authorize;
 mod errors;
 mod events;
 mod fairness;
@@ -32,18 +33,18 @@ pub use origin::from_known_pages;
 /// The document of the service behind in the default set-up, shown beside our own.
 const BOOKING: &str = include_str!("../../../docs/openapi/booking.json");
 
-/// The whole gateway on one screen. What is not its own goes to the upstream, through the gate.
-pub fn routes(app: &mut ServiceConfig) {
+/// The whole gateway on one screen; its own routes stand under `base`. What is not its own goes to
+/// the services behind, through the gate.
+pub fn routes(app: &mut ServiceConfig, base: &str) {
+    let own = |path: &str| format!("{base}{path}");
+    let docs = own("/docs/");
     app.configure(chassis::json::configure)
-        .configure(server::health_routes)
-        .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", document()))
-        .service(web::redirect("/docs", "/docs/"))
-        .service(at("/console/").get(pages::console).done())
-        .service(web::redirect("/console", "console/"))
-        .service(at("/usher.js").get(pages::client).done())
-        .service(at("/usher.d.ts").get(pages::client_types).done())
+        .service(at(&own("/console/")).get(pages::console).done())
+        .service(web::redirect(own("/console"), "console/"))
+        .service(at(&own("/usher.js")).get(pages::client).done())
+        .service(at(&own("/usher.d.ts")).get(pages::client_types).done())
         .service(
-            web::scope("/usher")
+            web::scope(&own("/usher"))
                 .service(at("/language").get(pages::language).done())
                 .service(at("/left").get(pages::left).done())
                 .service(at("/join").post(pages::again).done())
@@ -51,9 +52,19 @@ pub fn routes(app: &mut ServiceConfig) {
                 .service(at("/{digest}/{name:.*}").get(pages::file).done())
                 .default_service(web::to(routes::not_found)),
         )
-        .service(at("/api/v1/queues").get(queues::list).done())
         .service(
-            web::scope("/api/v1/queues/{queue}")
+            SwaggerUi::new(format!("{docs}{{_:.*}}")).url(own("/openapi.json"), document(base)),
+        )
+        .service(web::redirect(own("/docs"), docs))
+        .service(at(&own("/api/v1/authorize")).get(authorize::ask).done())
+        .service(
+            at(&own("/api/v1/authorize/release"))
+                .post(authorize::release)
+                .done(),
+        )
+        .service(at(&own("/api/v1/queues")).get(queues::list).done())
+        .service(
+            web::scope(&own("/api/v1/queues/{queue}"))
                 .service(
                     at("")
                         .get(queues::status)
@@ -77,11 +88,23 @@ pub fn routes(app: &mut ServiceConfig) {
                 .service(at("/tokens/me/leave").post(pages::leave).done())
                 .default_service(web::to(routes::not_found)),
         )
+        .configure(|app| rest_of_own(app, base))
         .service(
             web::scope("")
                 .wrap(from_fn(admission::gate))
                 .default_service(web::to(proxy::forward)),
         );
+}
+
+/// Health, and under a base path of its own everything else that does not exist.
+fn rest_of_own(app: &mut ServiceConfig, base: &str) {
+    if base.is_empty() {
+        app.configure(server::health_routes);
+    } else {
+        let not_found = web::to(routes::not_found);
+        let rest = web::scope(base).configure(server::health_routes);
+        app.service(rest.default_service(not_found));
+    }
 }
 
 /// The gateway's own document.
@@ -96,6 +119,7 @@ pub fn routes(app: &mut ServiceConfig) {
     ),
     paths(
         tokens::issue, tokens::poll, tokens::leave, pages::leave, events::watch,
+        authorize::ask, authorize::release,
         queues::list, queues::status, fairness::fairness, lottery::drawn,
         policy::policy, policy::change, policy::remove, policy::audit,
         minutes::minutes,
@@ -103,6 +127,7 @@ pub fn routes(app: &mut ServiceConfig) {
     tags(
         (name = "visitor", description = "Join the line, look at one's place, leave."),
         (name = "status", description = "What everybody sees of the queues."),
+        (name = "neighbour", description = "For a proxy that stands there already."),
         (name = "operator", description = "Steer the queues."),
     ),
     modifiers(&Security)
@@ -135,9 +160,14 @@ impl Modify for Security {
     }
 }
 
-/// The document of the gateway and of the service behind it together.
-pub fn document() -> utoipa::openapi::OpenApi {
+/// The document of the gateway, whose paths stand under `base`, and of the service behind it together.
+pub fn document(base: &str) -> utoipa::openapi::OpenApi {
     let mut document = GatewayApi::openapi();
+    let own = std::mem::take(&mut document.paths.paths);
+    let under = own
+        .into_iter()
+        .map(|(path, item)| (format!("{base}{path}"), item));
+    document.paths.paths = under.collect();
     match serde_json::from_str(BOOKING) {
         Ok(booking) => document.merge(booking),
         Err(cause) => log::error!("the document of booking cannot be shown: {cause}"),

@@ -1,5 +1,6 @@
 //! Owns the configuration of the gateway: every `GATEWAY_` variable, its unit, range and default.
 
+mod cors;
 mod join_checks;
 mod limits;
 mod pages;
@@ -8,7 +9,6 @@ mod queue_file;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use chassis::env::Env;
@@ -19,10 +19,11 @@ use crate::credential::{CookieRules, SameSite};
 use crate::operator::Operators;
 use crate::token::{KeyRing, PassKey};
 
+pub use cors::Cors;
 pub use join_checks::{Identification, JoinChecks};
 pub use limits::VisitLimits;
 pub use pages::{LoginUrl, Pages, QueueingStatus};
-pub use proxy::Proxy;
+pub use proxy::{BasePath, Proxy, RouteSource};
 pub use queue_file::{QueueFile, QueueFileInvalid};
 
 /// The access table of the booking service.
@@ -79,8 +80,6 @@ pub struct Trust {
     pub token_ttl: Duration,
     /// `GATEWAY_OPERATOR_KEYS`: who may steer.
     pub operators: Operators,
-    /// `GATEWAY_CORS_ORIGINS`: pages of other origins that may call.
-    pub cors_origins: Origins,
     /// `GATEWAY_COOKIE_SECURE`, `GATEWAY_COOKIE_SAMESITE`: how the token's cookie is kept.
     pub cookie: CookieRules,
 }
@@ -164,11 +163,6 @@ impl Trust {
         let operators = env
             .optional_secret("GATEWAY_OPERATOR_KEYS", OPERATORS_HELP)
             .unwrap_or_default();
-        let cors_origins = env.or(
-            "GATEWAY_CORS_ORIGINS",
-            "",
-            "Origins of pages that may call, such as https://shop.example; by commas.",
-        );
         let cookie_secure = env.or(
             "GATEWAY_COOKIE_SECURE",
             "false",
@@ -185,7 +179,6 @@ impl Trust {
             pass_key: pass_key?,
             token_ttl,
             operators,
-            cors_origins,
             cookie: CookieRules {
                 is_secure: cookie_secure,
                 same_site,
@@ -281,44 +274,11 @@ fn millis(
     Duration::from_millis(value)
 }
 
-/// Origins of pages that may call the gateway from a browser.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origins(pub Vec<String>);
-
-/// Not a list of origins.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an origin such as https://shop.example")]
-pub struct OriginInvalid(String);
-
-impl FromStr for Origins {
-    type Err = OriginInvalid;
-
-    fn from_str(text: &str) -> Result<Self, OriginInvalid> {
-        let origin = |text: &str| {
-            let host = text
-                .strip_prefix("https://")
-                .or_else(|| text.strip_prefix("http://"));
-            match host {
-                Some(host) if !host.is_empty() && !host.contains(['/', '*', '?', ' ']) => {
-                    Ok(text.to_owned())
-                }
-                _ => Err(OriginInvalid(text.to_owned())),
-            }
-        };
-        text.split(',')
-            .map(str::trim)
-            .filter(|text| !text.is_empty())
-            .map(origin)
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use chassis::env::Env;
 
-    use super::{Config, Origins};
+    use super::Config;
 
     const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
 
@@ -368,6 +328,10 @@ mod tests {
             ("GATEWAY_OPERATOR_KEYS", "x"),
             ("GATEWAY_QUEUES", "/nowhere/queues.toml"),
             ("GATEWAY_ACCESS", "everything"),
+            ("GATEWAY_ACCESS", "public /**; active /a"),
+            ("GATEWAY_ROUTES", "/nowhere/routes.toml"),
+            ("GATEWAY_BASE_PATH", "usher/"),
+            ("GATEWAY_CORS_METHODS", "a b"),
             ("GATEWAY_CORS_ORIGINS", "shop.example"),
             ("GATEWAY_TRUSTED_HOPS", "-1"),
             ("GATEWAY_COOKIE_SECURE", "maybe"),
@@ -425,13 +389,5 @@ mod tests {
             let told = told(name, "hunter2").expect("too short");
             assert!(!told.contains("hunter2"), "{told}");
         }
-    }
-
-    #[test]
-    fn origins_are_whole() {
-        let origins: Origins = "https://a.example, http://b:3000".parse().expect("two");
-        assert_eq!(origins.0.len(), 2);
-        assert!("*".parse::<Origins>().is_err());
-        assert!("https://a/b".parse::<Origins>().is_err());
     }
 }

@@ -3,12 +3,12 @@
 //!
 //! It knows Redis and HTTP. It knows neither MySQL nor what is sold behind it.
 
-pub mod access;
 pub mod admission;
 pub mod admitted_cache;
 pub mod api;
 pub mod challenge;
 pub mod config;
+mod cors;
 pub mod credential;
 mod fairness;
 pub mod identity;
@@ -20,6 +20,8 @@ pub mod proof_of_work;
 pub mod proxy;
 pub mod queue;
 pub mod recount;
+mod reload;
+pub mod route;
 mod scheduler;
 mod settings;
 mod source;
@@ -29,12 +31,11 @@ mod visits;
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use actix_cors::Cors;
 use actix_web::dev::Server;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::HeaderValue;
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, web};
 use chassis::health::Health;
@@ -46,9 +47,8 @@ use chassis::{logging, problem, request_id, trace};
 use chrono::{SubsecRound as _, TimeDelta};
 use prometheus::Registry;
 
-use crate::access::AccessTable;
 use crate::challenge::Challenge;
-use crate::config::{Config, Identification, LoginUrl, Origins, QueueingStatus};
+use crate::config::{Config, Cors, Identification, LoginUrl, QueueingStatus, RouteSource};
 use crate::fairness::Fairness;
 use crate::identity::{Identity, JwksSource, Provider};
 use crate::limit::{Limits, VisitLimit};
@@ -56,17 +56,25 @@ use crate::metrics::{TrustMetrics, UpstreamMetrics};
 use crate::operator::Operators;
 use crate::pages::Pages;
 use crate::proof_of_work::ProofOfWork;
-use crate::proxy::upstream::Upstream;
 use crate::queue::{Queue, QueueError, QueueId, Queues, Ticket};
+use crate::route::RouteTable;
 use crate::settings::Settings;
 use crate::stream::Streams;
-use crate::token::{Claims, KeyRing, PassKey, VisitState};
+use crate::token::{Claims, Holder, KeyRing, PassKey};
 use crate::visits::Visits;
 
 /// A visitor who sends a request's head slower than this is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time between two requests of one connection: longer than the longest usual poll.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// What the service behind is told of the one who asks.
+#[derive(Clone)]
+struct Pass {
+    holder: Holder,
+    /// As it is sent.
+    text: String,
+}
 
 /// What every request of this process shares.
 pub struct Gateway {
@@ -86,8 +94,8 @@ pub struct Gateway {
     token_ttl: Duration,
     passes: PassKey,
     operators: Operators,
-    access: AccessTable,
-    upstream: Arc<Upstream>,
+    routes: RwLock<Arc<RouteTable>>,
+    route_source: RouteSource,
     upstream_metrics: UpstreamMetrics,
     /// Requests for own things of visitors who are not inside.
     own_limit: VisitLimit,
@@ -95,7 +103,9 @@ pub struct Gateway {
     via: String,
     trusted_hops: usize,
     cookie: credential::CookieRules,
-    cors_origins: Origins,
+    cors: Cors,
+    /// What stands before the gateway's own routes.
+    base: String,
     pages: Pages,
     queueing_status: QueueingStatus,
     default_queue: QueueId,
@@ -143,6 +153,12 @@ impl Gateway {
         }
     }
 
+    /// The routes that are in force.
+    fn routes(&self) -> Arc<RouteTable> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&routes)
+    }
+
     /// Whether a bearer is a token of ours, also one past its time, or an operator's key.
     fn knows(&self, bearer: &str) -> bool {
         let token = self.tokens.verify(bearer, self.clock.now());
@@ -150,14 +166,9 @@ impl Gateway {
     }
 
     /// What the upstream hears of the one who asks.
-    fn pass(
-        &self,
-        sub: &str,
-        queue: &str,
-        level: token::Level,
-        state: Option<VisitState>,
-    ) -> String {
-        self.passes.mint(sub, queue, level, state, self.clock.now())
+    fn pass(&self, holder: Holder) -> Pass {
+        let text = self.passes.mint(&holder, self.clock.now());
+        Pass { holder, text }
     }
 }
 
@@ -182,6 +193,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let identity = identity(&config, &clock).await?;
     let trust_metrics = TrustMetrics::new();
     let challenge = config.join_checks.challenge.clone();
+    let routes = config.proxy.routes.read();
+    let routes = routes.map_err(|cause| StartError::Store(format!("GATEWAY_ROUTES: {cause}")))?;
     let app = web::Data::new(Gateway {
         queues,
         store: hot.clone(),
@@ -201,15 +214,16 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         token_ttl: config.trust.token_ttl,
         passes: config.trust.pass_key.clone(),
         operators: config.trust.operators.clone(),
-        access: config.proxy.access.clone(),
-        upstream: config.proxy.upstream.clone(),
+        routes: RwLock::new(Arc::new(routes)),
+        route_source: config.proxy.routes.clone(),
         upstream_metrics: UpstreamMetrics::new(),
         own_limit: VisitLimit::per_second(config.proxy.own_per_s, config.proxy.own_burst),
         via: via(&config.trust.token_keys),
         trusted_hops: config.proxy.trusted_hops,
         cookie: config.trust.cookie,
-        cors_origins: config.trust.cors_origins.clone(),
-        pages: Pages::new(config.pages.look.clone(), ""),
+        cors: config.proxy.cors.clone(),
+        base: config.proxy.base.0.clone(),
+        pages: Pages::new(config.pages.look.clone(), &config.proxy.base.0),
         queueing_status: config.pages.status,
         default_queue: config.pages.queue.clone(),
         login: config.pages.login.clone(),
@@ -219,6 +233,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     let registry = Registry::new();
     metrics::register(&registry, &app.clone().into_inner(), pool);
     let http = HttpMetrics::register(&registry);
+    reload::on_hangup(&app)?;
     let schedule = scheduler::start(app.clone().into_inner(), &registry).await?;
     let own = health.clone();
     let serve = |listener| serve(listener, &config, app, http, own);
@@ -294,25 +309,28 @@ fn serve(
     let (workers, grace) = (config.process.workers, config.process.grace);
     let config = config.clone();
     let http = web::Data::new(http);
+    let cors = web::Data::new(config.proxy.cors.clone());
+    let base = config.proxy.base.0.clone();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(app.clone())
             .app_data(http.clone())
             .app_data(health.clone())
             .app_data(web::Data::new(proxy::Client::default()))
+            .app_data(cors.clone())
             .wrap(from_fn(server::limit_head))
             .wrap(from_fn(api::from_known_pages))
             .wrap(from_fn(problem::edge))
             .wrap(from_fn(admission::clear_dead_cookies))
             .wrap(Condition::new(
-                !config.trust.cors_origins.0.is_empty(),
-                cors(&config.trust.cors_origins),
+                !config.proxy.cors.is_off(),
+                from_fn(cors::share),
             ))
             .wrap(from_fn(logging::access))
             .wrap(from_fn(server::close_when_draining))
             .wrap(from_fn(trace::assign))
             .wrap(from_fn(request_id::assign))
-            .configure(api::routes)
+            .configure(|app| api::routes(app, &base))
     });
     let server = if workers > 0 {
         server.workers(workers)
@@ -328,35 +346,4 @@ fn serve(
         .disable_signals()
         .listen(listener)?
         .run())
-}
-
-/// Pages of the configured origins may call, with their cookies, and read our headers.
-fn cors(origins: &Origins) -> Cors {
-    let cors = Cors::default()
-        .allowed_methods(["GET", "HEAD", "POST", "PUT", "DELETE"])
-        .allowed_headers([
-            "authorization",
-            "content-type",
-            "idempotency-key",
-            "if-match",
-            "if-none-match",
-            "last-event-id",
-            "x-request-id",
-            "x-usher-queue",
-        ])
-        .expose_headers([
-            header::ETAG.as_str(),
-            header::LOCATION.as_str(),
-            header::RETRY_AFTER.as_str(),
-            "idempotent-replayed",
-            "x-request-id",
-            "x-usher-token",
-            "x-usher-token-expires",
-        ])
-        .supports_credentials()
-        .max_age(3600);
-    origins
-        .0
-        .iter()
-        .fold(cors, |cors, origin| cors.allowed_origin(origin))
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use chassis::env::{EXIT_UNAVAILABLE, EXIT_USAGE, Env};
+use chassis::env::{EXIT_UNAVAILABLE, EXIT_USAGE, Env, unknown};
 use chassis::logging;
 use chassis::time::Clock;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -51,7 +51,7 @@ async fn main() -> ExitCode {
     let config = Config::read(&mut env);
     let page = env.page();
     let matches = Arguments::command()
-        .after_help(page)
+        .after_help(&page)
         .try_get_matches()
         .and_then(|matches| Arguments::from_arg_matches(&matches));
     let arguments = match matches {
@@ -78,7 +78,7 @@ async fn main() -> ExitCode {
     let checked = env.finish();
     match (checked, config) {
         // Boxed: the compiler has a limit to how deep one future may be made of others.
-        (Ok(()), Some(config)) => Box::pin(serve(config)).await,
+        (Ok(()), Some(config)) => Box::pin(serve(config, &page)).await,
         (Err(mistakes), _) => {
             eprintln!("{mistakes}\nRun `gateway --help` to see every variable.");
             ExitCode::from(EXIT_USAGE)
@@ -87,13 +87,16 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(config: Config) -> ExitCode {
+async fn serve(config: Config, page: &str) -> ExitCode {
     if let Err(cause) = logging::init(
         config.process.log_config.as_deref(),
         config.process.log_level,
     ) {
         eprintln!("{cause}");
         return ExitCode::from(EXIT_USAGE);
+    }
+    for odd in unknown("GATEWAY_", &[page], std::env::vars()) {
+        log::warn!("{odd}");
     }
     let drain = config.process.drain;
     let running = match gateway::start(config, Clock::system()).await {

@@ -8,8 +8,11 @@
 //! replayed answer ends nothing.
 
 mod client;
+mod frames;
 mod head;
+mod location;
 mod tls;
+mod tunnel;
 mod upload;
 pub mod upstream;
 
@@ -18,20 +21,21 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode, Version};
 use actix_web::web::{self, ReqData};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use chassis::problem::Problem;
 use chassis::{json, request_id, trace};
 use http::{Request, Response};
 
 use crate::Gateway;
 use crate::admission::Passage;
+use crate::route;
 
 use client::{Download, SendError};
 use upload::{Upload, UploadError};
-use upstream::{HostRule, Upstream};
+use upstream::{HostRule, Upstream, UpstreamRules};
 
 pub use client::Client;
-pub use head::source;
+pub use head::{host, source};
 pub use tls::Trust;
 
 /// Marks an answer that was given before.
@@ -46,29 +50,41 @@ pub async fn forward(
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let upstream = &passage.upstream;
-    let outgoing = outgoing(&app, &passage, &request, body.into_inner())?;
+    let protocol = head::upgrade(&request);
+    let (upload, tunnelled) = match protocol {
+        Some(_) => (Upload::none(), Some(body.into_inner())),
+        None => (upload(&request, body.into_inner(), &upstream.rules)?, None),
+    };
+    let outgoing = outgoing(&app, &passage, &request, upload)?;
     let sent = client.send(upstream, outgoing).await;
     let answer = sent.map_err(|cause| refusal(&app, upstream, &cause))?;
+    if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS
+        && let (Some(protocol), Some(payload)) = (protocol, tunnelled)
+    {
+        return switched(app, &passage, protocol, payload, answer).await;
+    }
     if ends_the_visit(answer.headers()) {
         release(&app, &passage).await;
     }
-    passed_back(&request, answer)
+    let mut back = passed_back(&request, answer)?;
+    location::rewrite(&mut back, upstream, &request, app.trusted_hops);
+    Ok(back)
 }
 
 fn outgoing(
     app: &Gateway,
     passage: &Passage,
     request: &HttpRequest,
-    body: Payload,
+    upload: Upload,
 ) -> Result<Request<Upload>, Problem> {
     let upstream = &passage.upstream;
     let mut headers = head::passed_on(request.headers(), passage.is_bearer_spent);
     add_via(app, request, &mut headers)?;
-    if let Some(host) = host(upstream, request) {
+    if let Some(host) = spoken_host(upstream, request) {
         headers.insert(http::header::HOST, host);
     }
-    if let Some(pass) = passage.pass.as_deref() {
-        head::append(&mut headers, "x-usher-pass", pass.as_bytes());
+    if let Some(pass) = &passage.pass {
+        head::append(&mut headers, "x-usher-pass", pass.text.as_bytes());
     }
     let id = request_id::of(request);
     head::append(&mut headers, "x-request-id", id.as_bytes());
@@ -76,29 +92,37 @@ fn outgoing(
         head::append(&mut headers, "traceparent", trace.to_string().as_bytes());
     }
     head::add_forwarded(&mut headers, request, app.trusted_hops);
-    let limit = upstream.rules.max_body_bytes;
-    let upload = match length(request)? {
-        Length::None => Upload::none(),
-        Length::Known(bytes) if limit.is_some_and(|limit| bytes > limit) => {
-            return Err(too_large(limit.unwrap_or_default()));
-        }
-        Length::Known(bytes) => Upload::new(body, Some(bytes), &upstream.rules),
-        Length::Unknown => Upload::new(body, None, &upstream.rules),
-    };
+    if let Some(protocol) = head::upgrade(request) {
+        head::append(&mut headers, "connection", b"upgrade");
+        head::append(&mut headers, "upgrade", protocol.as_bytes());
+    }
     let mut outgoing = Request::new(upload);
     *outgoing.headers_mut() = headers;
     *outgoing.method_mut() = http::Method::from_bytes(request.method().as_str().as_bytes())
         .map_err(|_| odd("The method is not one of HTTP."))?;
-    *outgoing.uri_mut() = target(request)?;
+    *outgoing.uri_mut() = target(request, passage.strip)?;
     Ok(outgoing)
 }
 
-/// Path and query as they came.
-fn target(request: &HttpRequest) -> Result<http::Uri, Problem> {
-    let given = request.uri().path_and_query();
-    given
-        .and_then(|it| it.as_str().parse().ok())
-        .ok_or_else(|| odd("The target of the request is not a path."))
+fn upload(request: &HttpRequest, body: Payload, rules: &UpstreamRules) -> Result<Upload, Problem> {
+    match (length(request)?, rules.max_body_bytes) {
+        (Length::None, _) => Ok(Upload::none()),
+        (Length::Known(bytes), Some(limit)) if bytes > limit => Err(too_large(limit)),
+        (Length::Known(bytes), _) => Ok(Upload::new(body, Some(bytes), rules)),
+        (Length::Unknown, _) => Ok(Upload::new(body, None, rules)),
+    }
+}
+
+/// Path and query as they came, without what the route takes off.
+fn target(request: &HttpRequest, strip: usize) -> Result<http::Uri, Problem> {
+    let given = request.uri().path_and_query().map_or("", |it| it.as_str());
+    let (path, query) = given.split_at(given.find('?').unwrap_or(given.len()));
+    let target = if strip == 0 {
+        given.parse()
+    } else {
+        format!("{}{query}", route::stripped(path, strip)).parse()
+    };
+    target.map_err(|_| odd("The target of the request is not a path."))
 }
 
 /// Names this installation among those through which the request came; one that came through it
@@ -125,7 +149,7 @@ fn add_via(
     Ok(())
 }
 
-fn host(upstream: &Upstream, request: &HttpRequest) -> Option<http::HeaderValue> {
+fn spoken_host(upstream: &Upstream, request: &HttpRequest) -> Option<http::HeaderValue> {
     let own = || upstream.origin(0).authority.clone();
     match &upstream.rules.host {
         HostRule::Upstream => Some(own()),
@@ -174,6 +198,51 @@ fn ends_the_visit(headers: &http::HeaderMap) -> bool {
     says(head::ADMISSION, "release") && !says(REPLAYED, "true")
 }
 
+/// The connection carries another protocol from here on.
+async fn switched(
+    app: web::Data<Gateway>,
+    passage: &Passage,
+    protocol: &str,
+    payload: Payload,
+    mut answer: Response<Download>,
+) -> Result<HttpResponse, Problem> {
+    let upgraded = hyper::upgrade::on(&mut answer).await;
+    let upgraded = upgraded.map_err(|cause| invalid(&cause.to_string()))?;
+    let (head, download) = answer.into_parts();
+    let mut back = HttpResponse::build(StatusCode::SWITCHING_PROTOCOLS);
+    copy_headers(&head.headers, &mut back, |name| {
+        name != http::header::CONTENT_LENGTH
+    });
+    let tunnel = tunnel::open(
+        upgraded,
+        payload,
+        download,
+        protocol.eq_ignore_ascii_case("websocket"),
+        tunnel::visit_ended(app, passage.lease.clone()),
+        passage.upstream.rules.idle_timeout,
+    );
+    Ok(back.upgrade(protocol).streaming(tunnel))
+}
+
+/// Copies what is not of one hop, nor for the gateway alone.
+fn copy_headers(
+    given: &http::HeaderMap,
+    back: &mut HttpResponseBuilder,
+    keeps: impl Fn(&http::HeaderName) -> bool,
+) {
+    let own_hop = head::named_by_answer(given);
+    for (name, value) in given {
+        if head::is_kept_back(name) || own_hop.iter().any(|it| it == name.as_str()) || !keeps(name)
+        {
+            continue;
+        }
+        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+            back.append_header((name, value));
+        }
+    }
+}
+
 async fn release(app: &Gateway, passage: &Passage) {
     if let Some((queue, ticket)) = &passage.visit {
         app.visits.release(queue, ticket).await;
@@ -193,23 +262,13 @@ fn passed_back(request: &HttpRequest, answer: Response<Download>) -> Result<Http
         )));
     };
     let mut back = HttpResponse::build(status);
-    let own_hop = head::named_by_answer(&head.headers);
-    let mut length = None;
-    for (name, value) in &head.headers {
-        if name == http::header::CONTENT_LENGTH {
-            length = value.to_str().ok().and_then(|text| text.parse().ok());
-            if status != StatusCode::NOT_MODIFIED {
-                continue;
-            }
-        }
-        if head::is_kept_back(name) || own_hop.iter().any(|it| it == name.as_str()) {
-            continue;
-        }
-        let name = HeaderName::from_bytes(name.as_str().as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
-            back.append_header((name, value));
-        }
-    }
+    let length = head.headers.get(http::header::CONTENT_LENGTH);
+    let length = length.and_then(|it| it.to_str().ok()?.parse().ok());
+    // A length is announced by the body, except where it is that of another answer.
+    let keeps_length = status == StatusCode::NOT_MODIFIED;
+    copy_headers(&head.headers, &mut back, |name| {
+        keeps_length || name != http::header::CONTENT_LENGTH
+    });
     let is_empty = *request.method() == Method::HEAD || status == StatusCode::NO_CONTENT;
     download.size = match length {
         // Its length is that of the answer it stands for.

@@ -15,7 +15,7 @@ use chassis::time::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 use serde::{Deserialize, Serialize};
 
-use crate::operator::{Operator, Right};
+use crate::operator::Right;
 use crate::queue::{QueueId, Ticket, UserId};
 
 /// Least bytes of a secret: as many as the digest has.
@@ -63,7 +63,7 @@ pub struct Claims {
 }
 
 /// What a pass allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// A visitor who has a place, waiting or inside.
@@ -75,7 +75,7 @@ pub enum Level {
 }
 
 /// How far a visit is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VisitState {
     /// In the line.
@@ -134,15 +134,40 @@ struct Header {
     kid: String,
 }
 
-#[derive(Serialize)]
-struct PassClaims<'a> {
-    sub: &'a str,
-    queue: &'a str,
-    level: Level,
+/// Whom a pass is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The user, or `operator:` and a name.
+    pub sub: String,
+    /// The queue that vouches; empty where none does.
+    pub queue: String,
+    /// What they may.
+    pub level: Level,
+    /// How far their visit is; not of an operator.
     #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<VisitState>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rights: Option<&'a BTreeSet<Right>>,
+    pub state: Option<VisitState>,
+    /// What an operator's key is good for, where it has not all rights.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<BTreeSet<Right>>,
+    /// The visit itself, where it is inside: only that one can be given back.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub visit: Option<VisitId>,
+}
+
+/// A visit, as a pass names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VisitId {
+    /// The number of the ticket.
+    pub ticket: u64,
+    /// The life of the queue that gave it out.
+    pub epoch: u64,
+}
+
+/// A pass as it is written.
+#[derive(Serialize, Deserialize)]
+struct PassClaims<H> {
+    #[serde(flatten)]
+    holder: H,
     exp: i64,
 }
 
@@ -241,35 +266,26 @@ impl fmt::Debug for KeyRing {
 }
 
 impl PassKey {
-    /// A pass for `sub` from `queue`, good for 30 seconds from `now`.
-    pub fn mint(
-        &self,
-        sub: &str,
-        queue: &str,
-        level: Level,
-        state: Option<VisitState>,
-        now: Timestamp,
-    ) -> String {
+    /// A pass for its holder, good for 30 seconds from `now`.
+    pub fn mint(&self, holder: &Holder, now: Timestamp) -> String {
         self.0.mint(&PassClaims {
-            sub,
-            queue,
-            level,
-            state,
-            rights: None,
+            holder,
             exp: now.timestamp() + PASS_SECONDS,
         })
     }
 
-    /// A pass for an operator, with the rights of the key; without any where it has all.
-    pub fn mint_operator(&self, operator: &Operator, now: Timestamp) -> String {
-        self.0.mint(&PassClaims {
-            sub: &format!("operator:{}", operator.name),
-            queue: "",
-            level: Level::Operator,
-            state: None,
-            rights: operator.rights.as_ref(),
-            exp: now.timestamp() + PASS_SECONDS,
-        })
+    /// Whom a pass is for that was minted with this key and is good at `now`.
+    pub fn verify(&self, pass: &str, now: Timestamp) -> Option<Holder> {
+        if pass.len() > TOKEN_BYTES {
+            return None;
+        }
+        let (message, signature) = pass.rsplit_once('.')?;
+        let (header, payload) = message.split_once('.')?;
+        if header != self.0.header || !self.0.signed(message, signature) {
+            return None;
+        }
+        let claims: PassClaims<Holder> = decoded(payload)?;
+        (now.timestamp() < claims.exp).then_some(claims.holder)
     }
 
     /// A seal over `text`, as [`KeyRing::seal`].

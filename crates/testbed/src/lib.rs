@@ -1,6 +1,6 @@
 //! Private servers and the project's own programs, for tests and for development.
 //!
-//! Owns how a redis-server (alone, as a cluster, behind sentinels), a mariadbd, a broker, a `gateway` and a `booking` are started, found ready and ended.
+//! Owns how a redis-server (alone, as a cluster, behind sentinels), a mariadbd, a broker, a proxy of others, a `gateway` and a `booking` are started, found ready and ended.
 //! Promises: whatever it starts ends when the starting process ends, also when that is killed with -9;
 //! it listens on 127.0.0.1 only, writes in its own folder only, and never uses a server of the system.
 //! It knows no other crate of this workspace: programs are binaries with environment variables.
@@ -10,6 +10,7 @@ mod files;
 mod kafka;
 mod keys;
 mod mariadb;
+mod neighbour;
 mod port;
 mod program;
 mod redis;
@@ -23,6 +24,7 @@ pub use files::{Profile, Scratch, TlsFiles, binary, find_program, is_root};
 pub use kafka::{Kafka, KafkaLogin, KafkaOptions};
 pub use keys::Keys;
 pub use mariadb::{DatabaseServer, GaleraCluster, MariaDb, MariaDbOptions};
+pub use neighbour::{Neighbour, NeighbourKind};
 pub use port::{free_port, is_free};
 pub use program::{Program, ProgramOptions};
 pub use redis::{Redis, RedisCluster, RedisOptions, RedisSentinels};

@@ -42,5 +42,5 @@ fn is_known(app: &Gateway, request: &HttpRequest) -> bool {
     let origin = header_text(request, header::ORIGIN);
     let host = origin.split_once("://").map(|(_, host)| host);
     let is_own = host.is_some_and(|host| host == header_text(request, header::HOST));
-    is_own || app.cors_origins.0.iter().any(|it| it == origin)
+    is_own || app.cors.allows(origin.as_bytes())
 }

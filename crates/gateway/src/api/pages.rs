@@ -168,7 +168,11 @@ pub async fn leave(
 ) -> Result<HttpResponse, Problem> {
     let id = queue.clone();
     tokens::give_up(&app, &queue, &request).await?;
-    let left = format!("/usher/left?queue={id}&to={}", encoded(wish.address()));
+    let left = format!(
+        "{}/usher/left?queue={id}&to={}",
+        app.base,
+        encoded(wish.address())
+    );
     let mut answer = see_other(&left);
     answer.append_header((header::SET_COOKIE, credential::no_cookie(&id, app.cookie)));
     Ok(answer.finish())

@@ -112,6 +112,17 @@ pub async fn page(
     refusal: &Problem,
     cookies: &[HeaderValue],
 ) -> Option<HttpResponse> {
+    page_at(app, request, navigation::address(request), refusal, cookies).await
+}
+
+/// As [`page`], for a request that a neighbour holds for this address.
+pub async fn page_at(
+    app: &Gateway,
+    request: &HttpRequest,
+    address: &str,
+    refusal: &Problem,
+    cookies: &[HeaderValue],
+) -> Option<HttpResponse> {
     let json = refusal.member("place");
     let place: Option<Place> = json.and_then(|it| serde_json::from_value(it.clone()).ok());
     let state = match &place {
@@ -125,7 +136,7 @@ pub async fn page(
         queue,
         place: place.zip(json.map(ToString::to_string)),
         retry_after_s: refusal.retry_after_s(),
-        address: navigation::address(request).to_owned(),
+        address: address.to_owned(),
     };
     Some(
         shown
@@ -211,7 +222,7 @@ impl Shown {
         };
         let start = credential::kept(request, &format!("{START}{}", self.queue));
         let start = start.and_then(|it| it.parse().ok());
-        let brand = policy.map(brand_of).unwrap_or_default();
+        let brand = policy.map(|it| brand_of(it, &app.base)).unwrap_or_default();
         let scene = Scene {
             state: self.state,
             queue: self.queue.as_str(),
@@ -231,7 +242,7 @@ impl Shown {
             identity: app.identity.name(),
             is_known: is_known(app, request, &self.queue),
             brand: &brand,
-            base: "",
+            base: &app.base,
             assets: app.pages.address(),
         };
         let chosen = credential::kept(request, LANGUAGE);
@@ -251,18 +262,21 @@ impl Shown {
     }
 }
 
-fn brand_of(policy: &Policy) -> Brand {
+fn brand_of(policy: &Policy, base: &str) -> Brand {
     Brand {
         title: policy.title.clone(),
         logo: policy.logo_url.clone(),
-        accent: policy.accent_color.as_deref().and_then(accent_address),
+        accent: policy
+            .accent_color
+            .as_deref()
+            .and_then(|colour| accent_address(colour, base)),
         home: policy.home_url.clone(),
     }
 }
 
-fn accent_address(colour: &str) -> Option<String> {
+fn accent_address(colour: &str, base: &str) -> Option<String> {
     let accent: Accent = colour.parse().ok()?;
-    Some(format!("/usher/accent/{accent}.css"))
+    Some(format!("{base}/usher/accent/{accent}.css"))
 }
 
 /// Where a picture comes from, for the policy of the page.
@@ -302,7 +316,7 @@ fn head(
 ) {
     let framed = app.cookie.same_site == credential::SameSite::None;
     let framed = if framed {
-        app.cors_origins.0.join(" ")
+        app.cors.origins.join(" ")
     } else {
         String::new()
     };

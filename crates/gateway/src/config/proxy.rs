@@ -1,24 +1,27 @@
 //! What is passed on, where to, and for how long it may take.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::env::Env;
 
-use super::{DEFAULT_ACCESS, count, millis};
-use crate::access::AccessTable;
+use super::{Cors, DEFAULT_ACCESS, count, millis};
 use crate::proxy::Trust;
 use crate::proxy::upstream::{Origins, Upstream, UpstreamRules};
+use crate::route::{self, Access, RouteTable, RoutesInvalid};
 
 /// The service behind, and which of its paths need what.
 #[derive(Clone)]
 pub struct Proxy {
-    /// `GATEWAY_UPSTREAM…`: the service behind.
-    pub upstream: Arc<Upstream>,
-    /// `GATEWAY_ACCESS`: which path needs what.
-    pub access: AccessTable,
+    /// `GATEWAY_ROUTES`, or `GATEWAY_UPSTREAM…` and `GATEWAY_ACCESS`: what goes where.
+    pub routes: RouteSource,
+    /// `GATEWAY_CORS_…`: what pages of other origins may do.
+    pub cors: Cors,
+    /// `GATEWAY_BASE_PATH`: what stands before the gateway's own routes.
+    pub base: BasePath,
     /// `GATEWAY_TRUSTED_HOPS`: proxies of ours in front.
     pub trusted_hops: usize,
     /// `GATEWAY_OWN_PER_S`: requests for own things a second of a visit that is not inside.
@@ -26,6 +29,25 @@ pub struct Proxy {
     /// `GATEWAY_OWN_BURST`: how many of them at once.
     pub own_burst: u32,
 }
+
+/// Where the routes come from, to be read again.
+#[derive(Clone)]
+pub struct RouteSource {
+    file: Option<PathBuf>,
+    access: Access,
+    upstream: Arc<Upstream>,
+}
+
+/// What stands before the gateway's own routes: nothing, or `/name` once or more often.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BasePath(pub String);
+
+/// Not a base path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be empty or begin with /, without a / at its end, of letters, digits, '-', '_' and '.'"
+)]
+pub struct BasePathInvalid;
 
 /// A number, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +63,22 @@ impl Proxy {
     pub fn read(env: &mut Env<'_>) -> Self {
         let origins: Origins = env.or("GATEWAY_UPSTREAM", "http://127.0.0.1:8081", UPSTREAM_HELP);
         let rules = rules(env);
-        Self {
-            upstream: Upstream::new("upstream", origins, rules),
+        let routes = RouteSource {
             access: env.or("GATEWAY_ACCESS", DEFAULT_ACCESS, ACCESS_HELP),
+            file: env.optional("GATEWAY_ROUTES", ROUTES_HELP),
+            upstream: Upstream::new("upstream", origins, rules),
+        };
+        if let Err(cause) = routes.read() {
+            env.check(
+                "GATEWAY_ROUTES",
+                false,
+                &format!("is not sound:\n  {cause}"),
+            );
+        }
+        Self {
+            routes,
+            cors: Cors::read(env),
+            base: env.or("GATEWAY_BASE_PATH", "", BASE_HELP),
             trusted_hops: env.or("GATEWAY_TRUSTED_HOPS", "0", TRUSTED_HOPS_HELP),
             own_per_s: env.or(
                 "GATEWAY_OWN_PER_S",
@@ -95,6 +130,38 @@ fn rules(env: &mut Env<'_>) -> UpstreamRules {
     }
 }
 
+impl RouteSource {
+    /// The routes as they are written now.
+    ///
+    /// # Errors
+    /// All that is wrong in the file.
+    pub fn read(&self) -> Result<RouteTable, RoutesInvalid> {
+        let Some(path) = &self.file else {
+            return Ok(self.access.table(&self.upstream));
+        };
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|cause| RoutesInvalid(vec![format!("cannot be read: {cause}")]))?;
+        route::read(&text, &self.upstream.rules)
+    }
+}
+
+impl FromStr for BasePath {
+    type Err = BasePathInvalid;
+
+    fn from_str(text: &str) -> Result<Self, BasePathInvalid> {
+        let is_segment = |segment: &str| {
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            !segment.is_empty() && segment.bytes().all(fits) && !matches!(segment, "." | "..")
+        };
+        let is_sound = text
+            .strip_prefix('/')
+            .is_some_and(|it| it.split('/').all(is_segment));
+        (text.is_empty() || is_sound)
+            .then(|| Self(text.to_owned()))
+            .ok_or(BasePathInvalid)
+    }
+}
+
 impl Limit {
     /// The limit as a time in milliseconds.
     pub fn millis(self) -> Option<Duration> {
@@ -128,6 +195,10 @@ impl fmt::Display for Limit {
 
 const UPSTREAM_HELP: &str = "The service behind the waiting room: http://host[:port] or https://host[:port]. Several\n\
      addresses of one service stand apart by commas and take turns.";
+const ROUTES_HELP: &str = "A TOML file with named upstreams and routes, in place of GATEWAY_UPSTREAM and\n\
+     GATEWAY_ACCESS; see docs/ADOPT.md. SIGHUP reads it again. GATEWAY_UPSTREAM_... are its defaults.";
+const BASE_HELP: &str = "What stands before the gateway's own routes, such as /usher, so that /docs, /live and\n\
+     /api/v1/queues of the upstream stay its own.";
 const HOST_HELP: &str = "Which Host the upstream hears: keep (the client's), upstream (its own address), or a literal\n\
      such as shop.example.";
 const CA_HELP: &str =

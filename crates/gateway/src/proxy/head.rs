@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
+use actix_web::http::Version;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::HeaderMap as Sent;
 use http::header::{HeaderName as Name, HeaderValue as Value};
@@ -111,6 +112,17 @@ fn listed<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
     let texts = values.filter_map(|value| std::str::from_utf8(value).ok());
     let names = texts.flat_map(|text| text.split(','));
     names.map(|name| name.trim().to_ascii_lowercase()).collect()
+}
+
+/// The protocol to which a request wants to switch, where that is passed on. HTTP/2 without TLS is not:
+/// its requests would pass the gate unseen.
+pub fn upgrade(request: &HttpRequest) -> Option<&str> {
+    let protocol = request.headers().get(header::UPGRADE)?.to_str().ok()?;
+    let connection = named_by_connection(request.headers());
+    let is_asked = request.version() == Version::HTTP_11
+        && connection.iter().any(|it| it == "upgrade")
+        && protocol.trim().eq_ignore_ascii_case("websocket");
+    is_asked.then(|| protocol.trim())
 }
 
 /// Adds a header; the bytes of one that was received are sound.

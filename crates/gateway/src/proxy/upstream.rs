@@ -184,11 +184,13 @@ impl FromStr for Origin {
         let parsed: http::uri::Authority = authority.parse().map_err(|_| OriginInvalid)?;
         let host = parsed.host().trim_matches(['[', ']']);
         let is_sound = !host.is_empty() && authority.bytes().all(fits);
-        let port = match parsed.port() {
-            Some(port) => port.as_str().parse().map_err(|_| OriginInvalid)?,
-            None if authority.ends_with(':') => return Err(OriginInvalid),
-            None if tls => 443,
-            None => 80,
+        let port = match (&authority[parsed.host().len()..], tls) {
+            ("", true) => 443,
+            ("", false) => 80,
+            (port, _) => port
+                .strip_prefix(':')
+                .and_then(|port| port.parse().ok())
+                .ok_or(OriginInvalid)?,
         };
         if !is_sound || port == 0 {
             return Err(OriginInvalid);

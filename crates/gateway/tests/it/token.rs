@@ -2,7 +2,9 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use chassis::time::Timestamp;
-use gateway::token::{Claims, KeyError, KeyRing, Level, PassKey, TokenError};
+use gateway::token::{
+    Claims, Holder, KeyError, KeyRing, Level, PassKey, TokenError, VisitId, VisitState,
+};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto};
 use serde_json::{Value, json};
 
@@ -209,11 +211,29 @@ fn keys_that_could_be_guessed_or_mixed_up_are_refused_without_being_shown() {
 #[test]
 fn a_pass_says_who_comes_from_where_with_which_right_for_thirty_seconds() {
     let pass: PassKey = BASE64.encode(NEW).parse().unwrap();
-    let minted = pass.mint("somebody", "main", Level::Active, None, at(1_000));
+    let holder = Holder {
+        sub: "somebody".to_owned(),
+        queue: "main".to_owned(),
+        level: Level::Active,
+        state: Some(VisitState::Active),
+        rights: None,
+        visit: Some(VisitId {
+            ticket: 7,
+            epoch: 3,
+        }),
+    };
+    let minted = pass.mint(&holder, at(1_000));
+    assert_eq!(pass.verify(&minted, at(1_029)), Some(holder));
+    assert_eq!(pass.verify(&minted, at(1_030)), None);
+    let other: PassKey = BASE64.encode([9; 32]).parse().unwrap();
+    assert_eq!(other.verify(&minted, at(1_000)), None);
     let mut validation = Validation::new(Algorithm::HS256);
     validation.validate_exp = false;
     let key = DecodingKey::from_secret(&NEW);
     let read = jsonwebtoken::decode::<Value>(&minted, &key, &validation).unwrap();
-    let told = json!({ "sub": "somebody", "queue": "main", "level": "active", "exp": 1_030 });
+    let told = json!({
+        "sub": "somebody", "queue": "main", "level": "active", "state": "active",
+        "ticket": 7, "epoch": 3, "exp": 1_030,
+    });
     assert_eq!(read.claims, told);
 }

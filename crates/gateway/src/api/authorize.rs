@@ -1,0 +1,162 @@
+//! The question of a proxy that stands there already: may this request pass, and as whom?
+//!
+//! nginx (`auth_request`), Traefik (ForwardAuth) and Caddy (`forward_auth`) take every 2xx as leave to
+//! pass, so whoever may not pass never gets one here, whatever a page would be answered with.
+
+use actix_web::http::header::HeaderValue;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use chassis::problem::{Problem, ProblemBody};
+
+use super::{navigation, waiting};
+use crate::admission::{self, Target};
+use crate::token::Holder;
+use crate::{Gateway, proxy};
+
+/// What a neighbour says of the request that it holds: the headers of Traefik and Caddy, and those
+/// that are usual with nginx.
+const METHODS: [&str; 2] = ["x-forwarded-method", "x-original-method"];
+const TARGETS: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
+
+/// May a request pass that a neighbour proxy holds?
+///
+/// The neighbour tells the request by `X-Forwarded-Method`, `-Uri` and `-Host` (Traefik, Caddy) or
+/// `X-Original-Method` and `-URI` (nginx), and passes on the headers of its client. Whoever may not
+/// pass never gets a 2xx.
+#[utoipa::path(
+    get, path = "/api/v1/authorize", tag = "neighbour",
+    params(
+        ("X-Forwarded-Method" = Option<String>, Header, description = "The method; GET where it is not said. Or `X-Original-Method`."),
+        ("X-Forwarded-Uri" = Option<String>, Header, description = "Path and query. Or `X-Original-URI`."),
+        ("X-Forwarded-Host" = Option<String>, Header, description = "The host that was asked for."),
+    ),
+    responses(
+        (status = 204, description = "It may pass. Public paths have no pass.", headers(
+            ("X-Usher-Pass" = String, description = "To be passed on to the service behind."),
+            ("X-Usher-User" = String, description = "Who asks, as the pass says."),
+        )),
+        (status = 303, description = "For a browser that was given a place inside just now: ask again with the cookie"),
+        (status = 400, description = "`REQUEST_UNTOLD`, or its path is refused: `PATH_INVALID`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "For a browser the waiting page, else `TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `OPERATOR_KEY_INVALID`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "For a browser the waiting page, else `NOT_ADMITTED` with the place, `QUEUE_MISMATCH` with the queue that is wanted, `RATE_LIMITED`, `QUEUE_UNKNOWN`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn ask(app: web::Data<Gateway>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let uri = said(&request, &TARGETS).ok_or_else(untold)?;
+    // Some neighbours tell the whole address.
+    let uri = uri.parse::<http::Uri>().map_err(|_| untold())?;
+    let target = Target {
+        method: said(&request, &METHODS).unwrap_or("GET"),
+        host: said(&request, &["x-forwarded-host", "x-original-host"])
+            .or_else(|| proxy::host(&request, app.trusted_hops)),
+        path: uri.path(),
+    };
+    let is_navigation =
+        matches!(target.method, "GET" | "HEAD") && navigation::is_navigation(&request);
+    let passage = match admission::decide(&app, &request, &target).await {
+        Ok(passage) => passage,
+        Err(refusal) if is_navigation => {
+            return show(&app, &request, &address_of(&uri), refusal).await;
+        }
+        Err(refusal) => return Err(never_success(refusal)),
+    };
+    let mut answer = HttpResponse::NoContent();
+    answer.insert_header((header::CACHE_CONTROL, "no-store"));
+    if let Some(pass) = passage.pass {
+        answer.insert_header(("x-usher-user", pass.holder.sub));
+        answer.insert_header(("x-usher-pass", pass.text));
+    }
+    Ok(answer.finish())
+}
+
+/// The visit of this pass is over.
+///
+/// For a neighbour whose service behind answered `X-Admission: release`.
+#[utoipa::path(
+    post, path = "/api/v1/authorize/release", tag = "neighbour",
+    params(("X-Usher-Pass" = String, Header, description = "The pass of the request that was answered.")),
+    responses(
+        (status = 204, description = "It is over; also the second time"),
+        (status = 401, description = "`PASS_INVALID`: not a pass, or one past its time", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn release(
+    app: web::Data<Gateway>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let pass = good_pass(&app, &request)?;
+    admission::release(&app, &pass).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// A browser gets the page, with a status that no neighbour takes for leave. One that has no place gets
+/// one, and with room inside it asks again, as that visitor.
+async fn show(
+    app: &Gateway,
+    request: &HttpRequest,
+    address: &str,
+    refusal: Problem,
+) -> Result<HttpResponse, Problem> {
+    let (refusal, cookies) = match waiting::join(app, request, &refusal).await {
+        None => (refusal, Vec::new()),
+        Some(joined) => {
+            let joined = joined.map_err(never_success)?;
+            if joined.is_inside {
+                return Ok(again(address, joined.cookies));
+            }
+            (joined.refusal, joined.cookies)
+        }
+    };
+    let page = waiting::page_at(app, request, address, &refusal, &cookies).await;
+    let refusal = never_success(refusal);
+    let Some(mut page) = page else {
+        return Err(refusal);
+    };
+    *page.status_mut() = refusal.status();
+    Ok(page)
+}
+
+fn again(address: &str, cookies: Vec<HeaderValue>) -> HttpResponse {
+    let mut answer = HttpResponse::SeeOther();
+    answer.insert_header((header::CACHE_CONTROL, "no-store"));
+    answer.insert_header((header::LOCATION, address));
+    for cookie in cookies {
+        answer.append_header((header::SET_COOKIE, cookie));
+    }
+    answer.finish()
+}
+
+/// Path and query: the rest is where the visitor is already. Two slashes would begin another host.
+fn address_of(uri: &http::Uri) -> String {
+    let address = uri.path_and_query().map_or("", |it| it.as_str());
+    format!("/{}", address.trim_start_matches(['/', '\\']))
+}
+
+fn said<'a>(request: &'a HttpRequest, names: &[&str]) -> Option<&'a str> {
+    let value = |name: &&str| request.headers().get(*name)?.to_str().ok();
+    names.iter().find_map(value)
+}
+
+fn good_pass(app: &Gateway, request: &HttpRequest) -> Result<Holder, Problem> {
+    let shown = said(request, &["x-usher-pass"]);
+    let pass = shown.and_then(|text| app.passes.verify(text, app.clock.now()));
+    pass.ok_or_else(|| {
+        let detail = "This needs the pass of a request as X-Usher-Pass.";
+        Problem::new(StatusCode::UNAUTHORIZED, "PASS_INVALID", detail)
+    })
+}
+
+fn untold() -> Problem {
+    let detail = "Which request is meant is told by X-Forwarded-Uri or X-Original-URI.";
+    Problem::new(StatusCode::BAD_REQUEST, "REQUEST_UNTOLD", detail)
+}
+
+/// Of these neighbours nginx knows 401 and 403 alone: what is somebody's own doing becomes one of them.
+fn never_success(problem: Problem) -> Problem {
+    match problem.status().as_u16() {
+        410 => problem.answered(StatusCode::UNAUTHORIZED),
+        404 | 405 | 429 => problem.answered(StatusCode::FORBIDDEN),
+        _ => problem,
+    }
+}
