@@ -5,12 +5,13 @@
 //! somebody in the list, nobody else can take them; whoever asks after an entry was made finds it counted with the date.
 //! Joining, leaving and offering lock the date first, so they happen one after another. Locks: date, buyer, seats, entry.
 
+mod free;
 mod offer;
 
-use chassis::time::Clock;
+use chassis::time::{Clock, Timestamp};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Binary, Datetime, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db, new_id, stored_a
 use crate::outbox::{Event, EventType};
 use crate::reservation::Limits;
 use crate::schema::{concerts, schedules, seats, waitlist_entries};
-use crate::seat;
+use free::Free;
 pub use offer::{Offered, ended_offers, follow_up, offer, waited_for};
 
 stored_as_text! {
@@ -183,7 +184,7 @@ fn locked(tx: &mut Tx, schedule_id: Uuid) -> Result<Date, WaitlistError> {
 }
 
 impl Date {
-    fn is_on_sale(&self, now: chassis::time::Timestamp) -> bool {
+    fn is_on_sale(&self, now: Timestamp) -> bool {
         self.cancelled_at.is_none() && self.opens_at.0 <= now && now < self.closes_at.0
     }
 }
@@ -211,7 +212,7 @@ pub fn join(
         return Err(WaitlistError::TooManySeats(max));
     }
     let grade = wish.grade.as_ref().map(Grade::as_str);
-    let free = free_seats(tx, wish.schedule_id, grade, now)?;
+    let free = Free::count(tx, wish.schedule_id, now)?.of_grade(grade);
     let claimed = claimed_seats(tx, wish.schedule_id, grade)?;
     if free >= claimed + i64::from(wish.count) {
         return Err(WaitlistError::SeatsAvailable(free));
@@ -345,23 +346,6 @@ fn count(tx: &mut Tx, schedule_id: Uuid, more: i32) -> Result<(), DbError> {
     Ok(())
 }
 
-fn free_seats(
-    tx: &mut Tx,
-    schedule_id: Uuid,
-    grade: Option<&str>,
-    now: chassis::time::Timestamp,
-) -> Result<i64, DbError> {
-    let free = seats::table
-        .filter(seats::schedule_id.eq(Id(schedule_id)))
-        .filter(seat::is_free(now))
-        .into_boxed();
-    let free = match grade {
-        Some(grade) => free.filter(seats::grade.eq(grade.to_owned())),
-        None => free,
-    };
-    Ok(free.count().get_result(tx)?)
-}
-
 /// Seats that those want who wait already and whom seats of this grade would serve.
 fn claimed_seats(tx: &mut Tx, schedule_id: Uuid, grade: Option<&str>) -> Result<i64, DbError> {
     #[derive(QueryableByName)]
@@ -380,35 +364,51 @@ fn claimed_seats(tx: &mut Tx, schedule_id: Uuid, grade: Option<&str>) -> Result<
     Ok(sum.seats)
 }
 
-/// Whether somebody else in the list could be served now with seats that this user wants. One statement, asked only where
-/// somebody waits at all.
+/// Whether somebody else in the list could be served now with seats that this user wants, of these grades or of any. One
+/// statement when nothing is free, else two and one for each grade; asked only where somebody waits at all.
 pub(crate) fn comes_first(
     conn: &mut Conn,
     schedule_id: Uuid,
     user_id: Uuid,
     grades: &[String],
-    now: chassis::time::Timestamp,
+    now: Timestamp,
 ) -> Result<bool, DbError> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Nullable<Text>)]
-        grade: Option<String>,
-    }
-    let served: Vec<Row> = sql_query(
-        "SELECT e.grade FROM waitlist_entries e \
-         WHERE e.schedule_id = ? AND e.state = 'waiting' AND e.user_id <> ? AND e.seat_count <= \
-            (SELECT COUNT(*) FROM seats s WHERE s.schedule_id = e.schedule_id \
-                AND (s.state = 'available' OR (s.state = 'held' AND s.hold_expires_at <= ?)) \
-                AND (e.grade IS NULL OR s.grade = e.grade))",
-    )
-    .bind::<Binary, _>(Id(schedule_id))
-    .bind::<Binary, _>(Id(user_id))
-    .bind::<Datetime, _>(At(now))
-    .load(conn)?;
-    // Who names no seats and no grade may get any, so everybody in the list comes first.
-    let concerns = |row: &Row| match &row.grade {
-        Some(grade) => grades.is_empty() || grades.contains(grade),
-        None => true,
+    let free = Free::count(conn, schedule_id, now)?;
+    let mut wanted = if grades.is_empty() {
+        free.grades()
+    } else {
+        grades.iter().map(String::as_str).collect()
     };
-    Ok(served.iter().any(concerns))
+    wanted.sort_unstable();
+    wanted.dedup();
+    for grade in [None].into_iter().chain(wanted.into_iter().map(Some)) {
+        let seats = free.of_grade(grade);
+        if seats > 0 && is_served(conn, (schedule_id, user_id), grade, seats)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether so many seats of this grade serve somebody else who waits for it. The first who is found ends the search.
+fn is_served(
+    conn: &mut Conn,
+    (schedule_id, user_id): (Uuid, Uuid),
+    grade: Option<&str>,
+    seats: i64,
+) -> Result<bool, DbError> {
+    let seats = u16::try_from(seats).unwrap_or(u16::MAX);
+    let served = waitlist_entries::table
+        .filter(waitlist_entries::schedule_id.eq(Id(schedule_id)))
+        .filter(waitlist_entries::state.eq(EntryState::Waiting))
+        .filter(waitlist_entries::user_id.ne(Id(user_id)))
+        .filter(waitlist_entries::seat_count.le(seats))
+        .select(waitlist_entries::seq)
+        .into_boxed();
+    let served = match grade {
+        Some(grade) => served.filter(waitlist_entries::grade.eq(grade.to_owned())),
+        None => served.filter(waitlist_entries::grade.is_null()),
+    };
+    let found: Option<i64> = served.first(conn).optional()?;
+    Ok(found.is_some())
 }

@@ -3,16 +3,14 @@
 //! A step takes one date, whose lock another instance may have: then it is that one's. An offer that fails on the way is
 //! undone to where it began, and the next in the list is looked at.
 
-use std::collections::HashMap;
-
-use chassis::time::{Clock, Timestamp, rfc3339};
+use chassis::time::{Clock, rfc3339};
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
-use diesel::dsl::count_star;
 use diesel::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::free::Free;
 use super::{Entry, EntryState, WaitlistError, count, locked, move_on};
 use crate::concert::{Grade, QueueName};
 use crate::crash;
@@ -21,8 +19,7 @@ use crate::outbox::{self, EventType};
 use crate::reservation::{
     self, Best, Limits, Reservation, ReservationState, Reserve, ReserveError, Wanted,
 };
-use crate::schema::{reservations, schedules, seats, waitlist_entries};
-use crate::seat;
+use crate::schema::{reservations, schedules, waitlist_entries};
 
 /// Entries that one step looks at, from the first on.
 const LOOKED_AT: i64 = 200;
@@ -64,21 +61,30 @@ pub fn offer(
         Err(_) => return Ok(Offered::default()),
     };
     let now = clock.now();
-    let waiting: Vec<Entry> = waitlist_entries::table
+    let mut offered = Offered::default();
+    if date.cancelled_at.is_some() || date.closes_at.0 <= now {
+        offered.expired = end_all(tx, schedule_id, clock)?;
+        return Ok(offered);
+    }
+    // Counted once: seats that come back while the step runs serve nobody who stands behind one whom it passed over.
+    let mut free = Free::count(tx, schedule_id, now)?;
+    let (all, most) = (seat_count(free.of_grade(None)), seat_count(free.most()));
+    if all == 0 {
+        return Ok(offered);
+    }
+    let grades = free.grades();
+    let of_any = waitlist_entries::grade.is_null();
+    let of_any = of_any.and(waitlist_entries::seat_count.le(all));
+    let of_these = waitlist_entries::grade.eq_any(grades);
+    let of_these = of_these.and(waitlist_entries::seat_count.le(most));
+    let served: Vec<Entry> = waitlist_entries::table
         .filter(waitlist_entries::schedule_id.eq(Id(schedule_id)))
         .filter(waitlist_entries::state.eq(EntryState::Waiting))
+        .filter(of_any.or(of_these))
         .order(waitlist_entries::seq)
         .limit(LOOKED_AT)
         .select(Entry::as_select())
         .load(tx)?;
-    let mut offered = Offered::default();
-    if date.cancelled_at.is_some() || date.closes_at.0 <= now {
-        for entry in &waiting {
-            end(tx, entry, clock)?;
-            offered.expired += 1;
-        }
-        return Ok(offered);
-    }
     let Ok(queue) = QueueName::try_from(date.queue) else {
         return Err(DbError::Unexpected("a queue has no name"));
     };
@@ -86,9 +92,7 @@ pub fn offer(
         hold: offer_hold,
         ..*limits
     };
-    // Counted once: seats that come back while the step runs serve nobody who stands behind one whom it passed over.
-    let mut free = Free::count(tx, schedule_id, now)?;
-    for entry in &waiting {
+    for entry in &served {
         if free.of(entry) < i64::from(entry.seat_count) {
             continue;
         }
@@ -108,33 +112,23 @@ pub fn offer(
     Ok(offered)
 }
 
-/// Free seats by their grade.
-struct Free(HashMap<String, i64>);
-
-impl Free {
-    fn count(tx: &mut Tx, schedule_id: Uuid, now: Timestamp) -> Result<Self, DbError> {
-        let counted: Vec<(String, i64)> = seats::table
-            .filter(seats::schedule_id.eq(Id(schedule_id)))
-            .filter(seat::is_free(now))
-            .group_by(seats::grade)
-            .select((seats::grade, count_star()))
-            .load(tx)?;
-        Ok(Self(counted.into_iter().collect()))
+/// Nothing comes back any more. The rest of a long list is left to the next step.
+fn end_all(tx: &mut Tx, schedule_id: Uuid, clock: &Clock) -> Result<usize, DbError> {
+    let waiting: Vec<Entry> = waitlist_entries::table
+        .filter(waitlist_entries::schedule_id.eq(Id(schedule_id)))
+        .filter(waitlist_entries::state.eq(EntryState::Waiting))
+        .order(waitlist_entries::seq)
+        .limit(LOOKED_AT)
+        .select(Entry::as_select())
+        .load(tx)?;
+    for entry in &waiting {
+        end(tx, entry, clock)?;
     }
+    Ok(waiting.len())
+}
 
-    /// Those that would serve the entry.
-    fn of(&self, entry: &Entry) -> i64 {
-        match &entry.grade {
-            Some(grade) => self.0.get(grade).copied().unwrap_or(0),
-            None => self.0.values().sum(),
-        }
-    }
-
-    fn take(&mut self, held: &Reservation) {
-        for seat in &held.seats {
-            *self.0.entry(seat.grade.clone()).or_default() -= 1;
-        }
-    }
+fn seat_count(seats: i64) -> u16 {
+    u16::try_from(seats.max(0)).unwrap_or(u16::MAX)
 }
 
 /// What came of an offer.

@@ -1,5 +1,6 @@
 //! The waiting list with two instances that offer at the same moment, and users who join and leave meanwhile.
 
+use booking::concert::Grade;
 use booking::waitlist::{self, Join, WaitlistError};
 use chassis::time::Clock;
 use chrono::TimeDelta;
@@ -10,11 +11,21 @@ use crate::fixture::{Fixture, all_at_once, queue};
 const HOLD: TimeDelta = TimeDelta::minutes(10);
 
 async fn join(fixture: &Fixture, turn: usize, user_id: Uuid) -> Result<Uuid, WaitlistError> {
+    join_for(fixture, turn, user_id, None).await
+}
+
+async fn join_for(
+    fixture: &Fixture,
+    turn: usize,
+    user_id: Uuid,
+    grade: Option<&str>,
+) -> Result<Uuid, WaitlistError> {
+    let grade = grade.map(|grade| Grade::try_from(grade.to_owned()).expect("a grade"));
     let wish = Join {
         user_id,
         schedule_id: fixture.schedule_id,
         count: 1,
-        grade: None,
+        grade,
         queue: queue("main"),
     };
     let (limits, clock) = (fixture.limits, Clock::stopped_at(fixture.now));
@@ -107,5 +118,36 @@ async fn of_twenty_equal_wishes_of_a_user_one_place_comes_and_leaving_twice_is_o
         left.expect("leaving is always fine");
     }
     assert_eq!(fixture.number("SELECT waiting FROM schedules").await, 0);
+    fixture.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_list_for_one_grade_keeps_nobody_from_seats_of_another() {
+    let fixture = Fixture::open().await;
+    let payments = sold_out(&fixture).await;
+    for turn in 0..205 {
+        let vip = join_for(&fixture, turn, Uuid::new_v4(), Some("VIP")).await;
+        vip.expect("a place");
+    }
+    let last = Uuid::new_v4();
+    let economy = join_for(&fixture, 0, last, Some("ECONOMY")).await;
+    economy.expect("a place");
+    let cheapest = payments.last().expect("a payment");
+    fixture
+        .refund(0, cheapest, fixture.now)
+        .await
+        .expect("a refund");
+    assert_eq!(offer(&fixture, 0).await, [last]);
+    // The other of the two seats serves nobody in the list.
+    let stranger = fixture.wish(Uuid::new_v4(), &[49]);
+    let other = fixture.wish(Uuid::new_v4(), &[50]);
+    let [first, second] = [stranger, other].map(|wish| fixture.try_reserve(1, wish, fixture.now));
+    assert_eq!(
+        [first.await.is_ok(), second.await.is_ok()]
+            .iter()
+            .filter(|it| **it)
+            .count(),
+        1
+    );
     fixture.reconciled().await;
 }
