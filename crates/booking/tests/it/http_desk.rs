@@ -199,16 +199,11 @@ async fn credits_and_corrections_are_entries_with_a_reason_and_the_name_of_the_k
     assert_eq!(customer.balance().await, 6_001);
 
     let ledger = all(&desk, &of_user(&customer, "ledger")).await;
-    let told: Vec<_> = ledger
-        .iter()
-        .map(|it| {
-            (
-                it["amount"].as_i64().unwrap(),
-                it["reason"].as_str().unwrap(),
-                it["by"].as_str().unwrap(),
-            )
-        })
-        .collect();
+    let entry = |it: &serde_json::Value| {
+        let text = |name: &str| it[name].as_str().unwrap().to_owned();
+        (it["amount"].as_i64().unwrap(), text("reason"), text("by"))
+    };
+    let told: Vec<_> = ledger.iter().map(entry).collect();
     assert_eq!(
         told,
         [
@@ -216,6 +211,7 @@ async fn credits_and_corrections_are_entries_with_a_reason_and_the_name_of_the_k
             (-4_000, "Typing error", "operator:tests"),
             (10_000, "Sound failed", "operator:tests"),
         ]
+        .map(|(amount, reason, by)| (amount, reason.to_owned(), by.to_owned()))
     );
     let events = "SELECT COUNT(*) FROM outbox WHERE type = 'wallet.corrected'";
     assert_eq!(app.fixture.number(events).await, 3);

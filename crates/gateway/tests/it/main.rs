@@ -9,6 +9,7 @@ mod costs;
 mod fixture;
 mod http_abuse;
 mod http_challenge;
+mod http_connections;
 mod http_events;
 mod http_identity;
 mod http_limits;
