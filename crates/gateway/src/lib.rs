@@ -341,6 +341,8 @@ fn serve(
         .keep_alive(KEEP_ALIVE)
         .h1_allow_half_closed(false)
         .client_request_timeout(HEAD_TIMEOUT)
+        // A client that closed its half is gone: its stream must not count as presence.
+        .h1_allow_half_closed(false)
         .on_connect(server::cut_off_unread)
         .shutdown_timeout(grace.as_secs())
         .disable_signals()

@@ -4,12 +4,12 @@
 //! A watcher has room for one thing only, the latest: however slowly a client reads, nothing
 //! grows, and what it reads next is true. Nothing here knows HTTP.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::queue::{Queue, QueueError, QueueId, Snapshot, Standing, Ticket, each};
 
@@ -28,13 +28,21 @@ pub struct Streams {
 /// One stream's view of a visit. Dropping it ends the watching.
 pub struct Watch {
     update: watch::Receiver<Update>,
+    /// Told when a newer stream of the visit takes the place of this one.
+    replaced: Arc<Notify>,
     open: Arc<AtomicUsize>,
 }
 
 /// The watchers of one queue. All streams of one visit share a sender.
 struct Hub {
     queue: Queue,
-    visits: HashMap<Ticket, watch::Sender<Update>>,
+    visits: HashMap<Ticket, Watched>,
+}
+
+/// A visit that is watched, and its streams, the oldest first.
+struct Watched {
+    sender: watch::Sender<Update>,
+    streams: VecDeque<Weak<Notify>>,
 }
 
 /// What a watcher sees.
@@ -55,6 +63,8 @@ pub struct View {
     pub paused: bool,
     /// A word from the operator.
     pub message: Option<Arc<str>>,
+    /// Whether the store does not answer, so that all this is as it was last seen.
+    pub is_stale: bool,
 }
 
 /// Why there is nothing to see any more.
@@ -72,9 +82,6 @@ pub enum WatchError {
     /// This gateway has as many streams as it may have.
     #[error("too many streams are open")]
     Full,
-    /// This visit has as many streams as it may have.
-    #[error("this visit has too many streams")]
-    Greedy,
 }
 
 impl Watch {
@@ -85,7 +92,11 @@ impl Watch {
 
     /// Returns when there is something new to see; `false` when nothing new will come.
     pub async fn changed(&mut self) -> bool {
-        self.update.changed().await.is_ok()
+        tokio::select! {
+            biased;
+            () = self.replaced.notified() => false,
+            changed = self.update.changed() => changed.is_ok(),
+        }
     }
 }
 
@@ -101,6 +112,7 @@ impl View {
             standing,
             paused: snapshot.paused() && !matches!(standing, Standing::Active { .. }),
             message,
+            is_stale: false,
         }
     }
 }
@@ -115,10 +127,11 @@ impl Streams {
         }
     }
 
-    /// Watches a visit, of which `standing` is known, until the watch is dropped.
+    /// Watches a visit, of which `standing` is known, until the watch is dropped. Where the visit has as
+    /// many streams as it may have, the oldest ends: the newest is the tab that somebody looks at.
     ///
     /// # Errors
-    /// `Full`, `Greedy`.
+    /// `Full`.
     pub fn watch(
         &self,
         queue: &Queue,
@@ -137,17 +150,24 @@ impl Streams {
         });
         // A queue that was removed and made anew has another memory.
         hub.queue = queue.unpinned();
-        let sender = hub
-            .visits
-            .entry(ticket)
-            .or_insert_with(|| watch::Sender::new(Update::Here(view.clone())));
-        if sender.receiver_count() >= MOST_OF_ONE_VISIT {
-            return Err(WatchError::Greedy);
+        let watched = hub.visits.entry(ticket).or_insert_with(|| Watched {
+            sender: watch::Sender::new(Update::Here(view.clone())),
+            streams: VecDeque::new(),
+        });
+        watched.streams.retain(|stream| stream.strong_count() > 0);
+        while watched.streams.len() >= MOST_OF_ONE_VISIT {
+            let oldest = watched.streams.pop_front();
+            if let Some(oldest) = oldest.and_then(|stream| stream.upgrade()) {
+                oldest.notify_one();
+            }
         }
-        tell(sender, Update::Here(view));
+        let replaced = Arc::new(Notify::new());
+        watched.streams.push_back(Arc::downgrade(&replaced));
+        tell(&watched.sender, Update::Here(view));
         self.open.fetch_add(1, Ordering::Relaxed);
         Ok(Watch {
-            update: sender.subscribe(),
+            update: watched.sender.subscribe(),
+            replaced,
             open: Arc::clone(&self.open),
         })
     }
@@ -166,9 +186,13 @@ impl Streams {
     /// `StoreUnavailable`: everybody of a queue that could not be read keeps what they saw last.
     pub async fn look(&self) -> Result<(), QueueError> {
         let watched = self.watched();
-        let work = watched
-            .iter()
-            .map(|(queue, tickets)| self.look_at(queue, tickets));
+        let work = watched.iter().map(|(queue, tickets)| async move {
+            let looked = self.look_at(queue, tickets).await;
+            if matches!(looked, Err(QueueError::StoreUnavailable(_))) {
+                self.tell_stale(queue);
+            }
+            looked
+        });
         each(work.collect()).await
     }
 
@@ -208,17 +232,34 @@ impl Streams {
             match standing {
                 Ok(standing) => {
                     let view = View::of(standing, &snapshot, message.clone());
-                    if let Some(sender) = hub.visits.get(&ticket) {
-                        tell(sender, Update::Here(view));
+                    if let Some(watched) = hub.visits.get(&ticket) {
+                        tell(&watched.sender, Update::Here(view));
                     }
                 }
                 Err(gone) => {
                     // What was sent last is still received after the sender is gone.
-                    if let Some(sender) = hub.visits.remove(&ticket) {
-                        tell(&sender, Update::Closed(gone));
+                    if let Some(watched) = hub.visits.remove(&ticket) {
+                        tell(&watched.sender, Update::Closed(gone));
                     }
                 }
             }
+        }
+    }
+
+    /// Tells those who watch that the store does not answer.
+    fn tell_stale(&self, queue: &Queue) {
+        let hubs = self.hubs();
+        let Some(hub) = hubs.get(queue.id()) else {
+            return;
+        };
+        for watched in hub.visits.values() {
+            watched.sender.send_if_modified(|last| match last {
+                Update::Here(view) if !view.is_stale => {
+                    view.is_stale = true;
+                    true
+                }
+                Update::Here(_) | Update::Closed(_) => false,
+            });
         }
     }
 
@@ -226,7 +267,7 @@ impl Streams {
     fn watched(&self) -> Vec<(Queue, Vec<Ticket>)> {
         let mut hubs = self.hubs();
         hubs.retain(|_, hub| {
-            hub.visits.retain(|_, sender| !sender.is_closed());
+            hub.visits.retain(|_, watched| !watched.sender.is_closed());
             !hub.visits.is_empty()
         });
         hubs.values()
@@ -243,7 +284,7 @@ impl Hub {
     fn open(&self) -> usize {
         self.visits
             .values()
-            .map(watch::Sender::receiver_count)
+            .map(|watched| watched.sender.receiver_count())
             .sum()
     }
 }

@@ -75,12 +75,6 @@ impl From<WatchError> for Problem {
                 "No more places can be watched here right now. Poll instead.",
             )
             .retry_after(10),
-            WatchError::Greedy => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TOO_MANY_STREAMS",
-                "This place is watched by as many streams as it may be. Close one.",
-            )
-            .retry_after(10),
         }
     }
 }

@@ -36,7 +36,8 @@ const RETRY_MS: std::ops::Range<u64> = 2_000..7_000;
 /// Watch one's own place. An open stream counts as presence.
 ///
 /// The stream begins with the place. It goes on after the visitor was let in, and ends after
-/// `gone`. A client that cannot read fast enough gets the latest place, not all of them.
+/// `gone`. A client that cannot read fast enough gets the latest place, not all of them. A visit has four
+/// streams at most; a fifth takes the place of the oldest, which ends.
 #[utoipa::path(
     get, path = "/api/v1/queues/{queue}/tokens/me/events", tag = "visitor", operation_id = "watch",
     params(
@@ -50,11 +51,11 @@ const RETRY_MS: std::ops::Range<u64> = 2_000..7_000;
             description = "Events with an `id` each: `place` (a `Place`, whenever it changed), \
                 `active` (a `Place`: let in, or the end of the visit moved), \
                 `paused` (`{\"paused\": true}`), `message` (`{\"message\": \"…\"}`, or `null`), \
+                `store` (`{\"available\": false}` while what was told last may be old, and `true` after), \
                 `gone` (`{\"code\", \"detail\"}`, the last one). A comment every 15 s."),
         (status = 401, description = "`TOKEN_MISSING`, `TOKEN_INVALID`", body = ProblemBody),
         (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
         (status = 410, description = "`TOKEN_EXPIRED`: the visit is over; join again.", body = ProblemBody),
-        (status = 429, description = "`TOO_MANY_STREAMS`: this visit has four open already.", body = ProblemBody),
         (status = 503, description = "`STORE_UNAVAILABLE`; `STREAMS_FULL`: poll instead.", body = ProblemBody),
     )
 )]
@@ -98,6 +99,7 @@ struct Teller {
     ticket: Ticket,
     watch: Watch,
     told: Option<Told>,
+    is_stale: bool,
     ping_at: Instant,
     stage: Stage,
 }
@@ -126,6 +128,7 @@ impl Teller {
             ticket,
             watch,
             told,
+            is_stale: false,
             ping_at: Instant::now() + PING.mul_f64(first),
             stage: Stage::Beginning,
         }
@@ -179,6 +182,10 @@ impl Teller {
         let before = self.told.replace(now);
         let id = now.to_string();
         let mut news = String::new();
+        if self.is_stale != view.is_stale {
+            self.is_stale = view.is_stale;
+            news += &event(&id, "store", &json!({ "available": !view.is_stale }));
+        }
         if before.is_none_or(|it| (it.standing, it.paused) != (now.standing, now.paused)) {
             let name = match view.standing {
                 Standing::Active { .. } => "active",
@@ -289,6 +296,7 @@ mod tests {
             standing: Standing::Waiting { ahead: 41 },
             paused: true,
             message: Some(Arc::from("soon")),
+            is_stale: false,
         };
         let told = Told::of(&view);
         assert_eq!(told.to_string().parse(), Ok(told));
