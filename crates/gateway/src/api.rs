@@ -77,6 +77,9 @@ pub fn routes(app: &mut ServiceConfig, base: &str) {
                 .service(at("/fairness").get(fairness::fairness).done())
                 .service(at("/minutes").get(minutes::minutes).done())
                 .service(at("/lottery").get(lottery::drawn).done())
+                .service(at("/lottery/entrants").get(lottery::entrants).done())
+                .service(at("/lottery/proof").get(lottery::proof).done())
+                .service(at("/lottery/reveal").post(lottery::reveal).done())
                 .service(at("/tokens").post(tokens::issue).done())
                 .service(
                     at("/tokens/me")
@@ -121,6 +124,7 @@ fn rest_of_own(app: &mut ServiceConfig, base: &str) {
         tokens::issue, tokens::poll, tokens::leave, pages::leave, events::watch,
         authorize::ask, authorize::release,
         queues::list, queues::status, fairness::fairness, lottery::drawn,
+        lottery::entrants, lottery::proof, lottery::reveal,
         policy::policy, policy::change, policy::remove, policy::audit,
         minutes::minutes,
     ),

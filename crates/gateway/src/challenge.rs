@@ -79,7 +79,7 @@ pub enum ChallengeError {
 }
 
 #[derive(Deserialize)]
-struct Verdict {
+struct Verification {
     success: bool,
 }
 
@@ -149,7 +149,7 @@ impl Challenge {
         // Without its address an error cannot show what stands in it.
         let answer = answer.send().await.map_err(reqwest::Error::without_url)?;
         let answer = answer.error_for_status()?.bytes().await?;
-        Ok(serde_json::from_slice::<Verdict>(&answer)?.success)
+        Ok(serde_json::from_slice::<Verification>(&answer)?.success)
     }
 
     fn count(&self, outcome: &str) {

@@ -31,7 +31,7 @@ pub struct Fairness {
 
 /// What is told of one queue, beside its counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct FairnessCounts {
     /// Most visitors inside beyond the cap after somebody was let in, in the last minute.
     pub cap_overshoot: u64,
     /// Visitors let in beyond the rate in the last minute.
@@ -143,13 +143,13 @@ impl Fairness {
     }
 
     /// What is told of a queue.
-    pub fn of(&self, id: &QueueId) -> Told {
+    pub fn of(&self, id: &QueueId) -> FairnessCounts {
         let queues = self.queues();
         let Some(watched) = queues.get(id) else {
-            return Told::default();
+            return FairnessCounts::default();
         };
         let most = |of: fn(&(Timestamp, u64, u64)) -> u64| watched.overshoots.iter().map(of);
-        Told {
+        FairnessCounts {
             cap_overshoot: most(|it| it.1).max().unwrap_or(0),
             rate_overshoot: most(|it| it.2).sum(),
             promises: watched.promises,

@@ -13,6 +13,7 @@ pub mod credential;
 mod fairness;
 pub mod identity;
 pub mod limit;
+pub mod merkle;
 mod metrics;
 pub mod operator;
 pub mod pages;

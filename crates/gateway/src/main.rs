@@ -1,14 +1,15 @@
 //! Environment → configuration → start → run.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chassis::env::{EXIT_UNAVAILABLE, EXIT_USAGE, Env, unknown};
 use chassis::logging;
 use chassis::time::Clock;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use gateway::api::GatewayApi;
 use gateway::config::Config;
-use gateway::recount::{Published, Source};
+use gateway::recount::{Noted, Published, Source, Unreadable};
 use mimalloc::MiMalloc;
 use utoipa::OpenApi as _;
 
@@ -32,16 +33,29 @@ enum Command {
     Openapi,
     /// Compute a lottery again from what is published, and print the place of a ticket. Ends with 1
     /// when what is published does not agree.
-    Recount {
-        /// Address of the queue, as http://HOST/api/v1/queues/NAME, or a file with its status and all
-        /// pages of its list, one answer after the other.
-        source: Source,
-        /// Number of the ticket.
-        ticket: u64,
-        /// The commitment that was noted before the doors opened.
-        #[arg(long)]
-        commitment: Option<String>,
-    },
+    Recount(Recount),
+}
+
+/// Which draw, which ticket, and what was kept of it.
+#[derive(Args)]
+struct Recount {
+    /// Address of the queue, as http://HOST/api/v1/queues/NAME, or a file with its status and all
+    /// pages of its list, one answer after the other.
+    source: Source,
+    /// Number of the ticket.
+    ticket: u64,
+    /// The commitment that was noted before the doors opened.
+    #[arg(long)]
+    commitment: Option<String>,
+    /// The root that was noted when the doors had opened.
+    #[arg(long)]
+    root: Option<String>,
+    /// A file with all tickets that took part, as /lottery/entrants answered it.
+    #[arg(long)]
+    entrants: Option<PathBuf>,
+    /// A file with the own proof, as /lottery/proof answered it.
+    #[arg(long)]
+    proof: Option<PathBuf>,
 }
 
 #[actix_web::main]
@@ -68,11 +82,7 @@ async fn main() -> ExitCode {
     };
     match arguments.command {
         Some(Command::Openapi) => return print_document(),
-        Some(Command::Recount {
-            source,
-            ticket,
-            commitment,
-        }) => return recount(&source, ticket, commitment.as_deref()).await,
+        Some(Command::Recount(wanted)) => return recount(wanted).await,
         Some(Command::Serve) | None => {}
     }
     let checked = env.finish();
@@ -117,15 +127,31 @@ async fn serve(config: Config, page: &str) -> ExitCode {
     }
 }
 
-async fn recount(source: &Source, ticket: u64, commitment: Option<&str>) -> ExitCode {
-    let published = match Published::read(source).await {
+/// Reads what was published, and what was kept of it in files.
+async fn published(wanted: &Recount) -> Result<Published, Unreadable> {
+    let mut published = Published::read(&wanted.source).await?;
+    if let Some(entrants) = &wanted.entrants {
+        published = published.with_entrants(entrants)?;
+    }
+    if let Some(proof) = &wanted.proof {
+        published = published.with_proof(proof)?;
+    }
+    Ok(published)
+}
+
+async fn recount(wanted: Recount) -> ExitCode {
+    let published = match published(&wanted).await {
         Ok(published) => published,
         Err(cause) => {
             eprintln!("{cause}");
             return ExitCode::from(EXIT_UNAVAILABLE);
         }
     };
-    match published.recount(ticket, commitment) {
+    let noted = Noted {
+        commitment: wanted.commitment,
+        root: wanted.root,
+    };
+    match published.recount(wanted.ticket, &noted) {
         Ok(counted) => {
             println!("{counted}");
             ExitCode::SUCCESS

@@ -21,6 +21,7 @@ mod ranks;
 mod reply;
 mod script;
 mod secret;
+mod settle;
 mod snapshot;
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use std::time::Duration;
 
 use chassis::time::Timestamp;
 
-pub use draw::{Drawn, DrawnPage, DrawnPlace, Lottery, Seed, SeedInvalid};
+pub use draw::{Drawn, DrawnPage, DrawnPlace, Entry, Lottery, Seed, SeedInvalid};
 pub use eta::Forecast;
 pub use id::{QueueId, QueueIdInvalid, Ticket, UserId};
 pub use minutes::{MOST_MINUTES, Minute, last_minutes};
@@ -42,6 +43,7 @@ use reply::Reply;
 use script::{Priority, Store, Verb};
 pub use script::{StoreError, VERBS};
 pub use secret::{JoinSecret, JoinSecretInvalid};
+pub use settle::{RevealError, Revealed};
 pub use snapshot::Snapshot;
 
 /// One queue, as this gateway sees it. Cheap to clone.
@@ -109,6 +111,8 @@ pub struct Admitted {
     pub parked: u64,
     /// When the claims of those who were let in end, in µs.
     claim_us: u64,
+    /// Whether a draw has to be settled before anybody may enter.
+    pub unsettled: bool,
     /// Whether the batch was full: run again at once.
     pub more: bool,
 }
@@ -361,7 +365,12 @@ impl Queue {
     /// # Errors
     /// `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn admit(&self) -> Result<Admitted, QueueError> {
-        Ok(self.run_admission(Priority::Background, None).await?.0)
+        let mut admitted = self.run_admission(Priority::Background, None).await?.0;
+        if admitted.unsettled {
+            // As all that is rare.
+            admitted.more |= Box::pin(self.settle()).await?;
+        }
+        Ok(admitted)
     }
 
     async fn run_admission(
@@ -392,6 +401,7 @@ impl Queue {
             no_shows: reply.get("no_shows")?,
             parked: reply.get("parked")?,
             claim_us: reply.get("claim_us")?,
+            unsettled: reply.get("unsettled")?,
             more: reply.get("more")?,
         };
         Ok((admitted, standing))

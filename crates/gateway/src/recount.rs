@@ -1,251 +1,58 @@
 //! Owns the recount of a lottery: whether what a gateway publishes about a draw agrees with itself, and
 //! which place a ticket has by it.
 //!
-//! It takes what everybody can have, the status of a queue and its list of drawn tickets, and needs no
-//! key and no store. `docs/LOTTERY.md` says how to use it and how to do the same without it.
+//! It takes what everybody can have: the status of a queue, its list of drawn tickets, the list of all
+//! that took part, and the own proof; and needs no key and no store. `docs/LOTTERY.md` says how to
+//! use it and how to do the same without it.
 
-use std::fmt;
-use std::fs;
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
+mod counted;
+mod disagreement;
+mod published;
 
-use reqwest::{Client, Url};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use counted::Place;
+use published::{Draw, Listed, Proof};
 
+use crate::merkle::{Tree, root_by};
 use crate::queue::Seed;
 
-/// For each answer of the gateway.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub use counted::Counted;
+pub use disagreement::Disagreement;
+pub use published::{Published, Source, SourceInvalid, Unreadable};
 
-/// Where the published answers are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// The address of a queue at a gateway: `http://…/api/v1/queues/main`.
-    Address(Url),
-    /// A file with the status of the queue and all pages of its list, one answer after the other.
-    File(PathBuf),
-}
-
-/// Begins like an address and is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the address of a queue")]
-pub struct SourceInvalid;
-
-/// What a gateway published about a draw.
+/// What somebody noted before the lots were given out.
 #[derive(Debug, Clone, Default)]
-pub struct Published {
-    draw: Option<Draw>,
-    listed: Vec<Listed>,
-    next: Option<String>,
-}
-
-/// What came out, when all agrees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Counted {
-    commitment: String,
-    entrants: u64,
-    listed: usize,
-    ticket: u64,
-    lot: u64,
-    place: Place,
-}
-
-/// The place of a ticket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Counted from 1.
-    InLine(usize),
-    /// Drawn and not in line any more: inside, left or passed by. So many have a lower lot.
-    NotInLine(usize),
-    /// It came after the doors had opened: behind all who were drawn.
-    NotDrawn,
-}
-
-/// Why there is no place that can be relied on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Disagreement {
-    /// The queue has no lottery, or the answers are not those of a queue.
-    #[error("no lottery is published here")]
-    NoLottery,
-    /// The doors are closed.
-    #[error("the doors have not opened yet, so nothing was drawn; note the commitment {0}")]
-    NotDrawn(String),
-    /// Not a seed.
-    #[error("the seed is not 64 hex digits")]
-    SeedInvalid,
-    /// The seed was changed, or the commitment.
-    #[error("the commitment is {published}, but the seed's SHA-256 is {computed}")]
-    SeedChanged {
-        /// As the gateway says.
-        published: String,
-        /// As it is.
-        computed: String,
-    },
-    /// Another seed was announced before the doors opened.
-    #[error("the commitment is {published} now, but {noted} was noted before the draw")]
-    CommitmentChanged {
-        /// As the gateway says.
-        published: String,
-        /// As somebody noted it.
-        noted: String,
-    },
-    /// A ticket was given another lot.
-    #[error("ticket {ticket} is listed with lot {listed}, but the seed gives it {computed}")]
-    LotChanged {
-        /// Its number.
-        ticket: u64,
-        /// As the gateway says.
-        listed: u64,
-        /// As it is.
-        computed: u64,
-    },
-    /// A ticket that came too late is listed as drawn.
-    #[error("ticket {0} is listed, but it came after the doors had opened")]
-    TooLate(u64),
-    /// Not in the order of lots, or listed twice.
-    #[error("ticket {0} is not listed in the order of lots")]
-    OutOfOrder(u64),
-    /// The list has more pages.
-    #[error("the list goes on with cursor={0}")]
-    NotWhole(String),
-}
-
-/// The answers could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    /// The gateway did not give them.
-    #[error("{0}")]
-    Gateway(#[from] reqwest::Error),
-    /// The file cannot be read.
-    #[error("{0}")]
-    File(#[from] std::io::Error),
-    /// They are not what a gateway answers.
-    #[error("not what a gateway answers: {0}")]
-    Answer(#[from] serde_json::Error),
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Draw {
-    commitment: String,
-    seed: Option<String>,
-    last_ticket: Option<u64>,
-    entrants: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Listed {
-    ticket_number: u64,
-    lot: u64,
-}
-
-#[derive(Deserialize)]
-struct Status {
-    lottery: Option<Draw>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct List {
-    items: Vec<Listed>,
-    next_cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Answer {
-    List(List),
-    Status(Status),
-}
-
-impl FromStr for Source {
-    type Err = SourceInvalid;
-
-    fn from_str(text: &str) -> Result<Self, SourceInvalid> {
-        if !text.starts_with("https://") && !text.starts_with("http://") {
-            return Ok(Self::File(text.into()));
-        }
-        let address = text.trim_end_matches('/').parse();
-        address.map(Self::Address).map_err(|_| SourceInvalid)
-    }
+pub struct Noted {
+    /// The commitment, before the doors opened.
+    pub commitment: Option<String>,
+    /// The root, when they had opened.
+    pub root: Option<String>,
 }
 
 impl Published {
-    /// Reads the status and the whole list.
-    ///
-    /// # Errors
-    /// What stands in the way of reading; whether it agrees is for [`Published::recount`] to say.
-    pub async fn read(source: &Source) -> Result<Self, Unreadable> {
-        match source {
-            Source::Address(queue) => Self::fetch(queue).await,
-            Source::File(path) => Ok(Self::parse(&fs::read_to_string(path)?)?),
-        }
-    }
-
-    async fn fetch(queue: &Url) -> Result<Self, Unreadable> {
-        let client = Client::builder().timeout(ANSWER_WITHIN).build()?;
-        let status: Status = get(&client, queue.as_str()).await?;
-        let mut published = Self::default();
-        published.take(Answer::Status(status));
-        loop {
-            let cursor = published.next.as_ref();
-            let cursor = cursor.map_or_else(String::new, |it| format!("&cursor={it}"));
-            let page = format!("{queue}/lottery?limit=200{cursor}");
-            published.take(Answer::List(get(&client, &page).await?));
-            if published.next.is_none() {
-                return Ok(published);
-            }
-        }
-    }
-
-    fn parse(answers: &str) -> Result<Self, serde_json::Error> {
-        let mut published = Self::default();
-        for answer in serde_json::Deserializer::from_str(answers).into_iter() {
-            published.take(answer?);
-        }
-        Ok(published)
-    }
-
-    fn take(&mut self, answer: Answer) {
-        match answer {
-            Answer::Status(status) => self.draw = status.lottery,
-            Answer::List(list) => {
-                self.listed.extend(list.items);
-                self.next = list.next_cursor;
-            }
-        }
-    }
-
-    /// The place of a ticket, computed from the seed, if everything published agrees; also with the
-    /// commitment that was `noted` before the doors opened.
+    /// The place of a ticket, computed from the seed, if everything published agrees; also with what was
+    /// `noted` before.
     ///
     /// # Errors
     /// The first thing that does not agree.
-    pub fn recount(&self, ticket: u64, noted: Option<&str>) -> Result<Counted, Disagreement> {
+    pub fn recount(&self, ticket: u64, noted: &Noted) -> Result<Counted, Disagreement> {
         let draw = self.draw.as_ref().ok_or(Disagreement::NoLottery)?;
-        let published = draw.commitment.clone();
-        if let Some(noted) = noted
-            && !noted.eq_ignore_ascii_case(&published)
-        {
-            let noted = noted.to_owned();
+        let commitment = draw.commitment.clone();
+        if let Some(noted) = other_than(noted.commitment.as_ref(), &commitment) {
+            let published = commitment;
             return Err(Disagreement::CommitmentChanged { published, noted });
         }
-        let (Some(seed), Some(last_ticket)) = (&draw.seed, draw.last_ticket) else {
-            return Err(Disagreement::NotDrawn(published));
-        };
-        let seed: Seed = seed.parse().map_err(|_| Disagreement::SeedInvalid)?;
-        let computed = seed.commitment();
-        if computed != published {
-            return Err(Disagreement::SeedChanged {
-                published,
-                computed,
-            });
+        let not_drawn = || Disagreement::NotDrawn(commitment.clone());
+        let root = draw.root.clone().ok_or_else(not_drawn)?;
+        if let Some(noted) = other_than(noted.root.as_ref(), &root) {
+            let published = root;
+            return Err(Disagreement::RootChanged { published, noted });
         }
-        self.check_list(&seed, last_ticket)?;
-        let lot = seed.lot(ticket);
+        let last_ticket = draw.last_ticket.ok_or_else(not_drawn)?;
+        let key = draw.key_of(&root)?.ok_or_else(not_drawn)?;
+        self.check_entrants(draw, &root)?;
+        self.check_proof(&root)?;
+        self.check_list(&key, last_ticket)?;
+        let lot = key.lot(ticket);
         let place = if ticket > last_ticket {
             Place::NotDrawn
         } else {
@@ -254,20 +61,64 @@ impl Published {
                 Err(before) => Place::NotInLine(before),
             }
         };
+        let before = |all: &Vec<u64>| all.iter().filter(|it| key.lot(**it) < lot).count();
+        let took_part = self.entrants.as_ref().filter(|all| all.contains(&ticket));
+        let proof = self.proof.as_ref();
         Ok(Counted {
-            commitment: published,
+            commitment,
+            root,
             entrants: draw.entrants.unwrap_or(0),
+            is_complete: self.entrants.is_some(),
+            is_proven: proof.is_some_and(|proof| proof.ticket_number == ticket),
             listed: self.listed.len(),
             ticket,
             lot,
+            drawn_place: took_part.map(|all| before(all) + 1),
             place,
         })
     }
 
-    fn check_list(&self, seed: &Seed, last_ticket: u64) -> Result<(), Disagreement> {
+    /// Whether exactly those who are listed took part.
+    fn check_entrants(&self, draw: &Draw, root: &str) -> Result<(), Disagreement> {
+        let Some(all) = &self.entrants else {
+            return Ok(());
+        };
+        let computed = Tree::new(all.clone()).root();
+        let entrants = draw.entrants.unwrap_or(0);
+        if computed != root || all.len() as u64 != entrants {
+            return Err(Disagreement::EntrantsChanged {
+                count: all.len(),
+                computed,
+                entrants,
+                published: root.to_owned(),
+            });
+        }
+        let stranger = |it: &&Listed| all.binary_search(&it.ticket_number).is_err();
+        match self.listed.iter().find(stranger) {
+            Some(stranger) => Err(Disagreement::NotAnEntrant(stranger.ticket_number)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_proof(&self, root: &str) -> Result<(), Disagreement> {
+        let Some(Proof {
+            ticket_number,
+            path,
+        }) = &self.proof
+        else {
+            return Ok(());
+        };
+        if root_by(*ticket_number, path).as_deref() == Some(root) {
+            Ok(())
+        } else {
+            Err(Disagreement::ProofWrong(*ticket_number))
+        }
+    }
+
+    fn check_list(&self, key: &Seed, last_ticket: u64) -> Result<(), Disagreement> {
         let mut lowest_free = 0;
         for &Listed { ticket_number, lot } in &self.listed {
-            let computed = seed.lot(ticket_number);
+            let computed = key.lot(ticket_number);
             if lot != computed {
                 return Err(Disagreement::LotChanged {
                     ticket: ticket_number,
@@ -290,59 +141,76 @@ impl Published {
     }
 }
 
-impl fmt::Display for Counted {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            commitment,
-            entrants,
-            listed,
-            ticket,
-            lot,
-            place,
-        } = self;
-        writeln!(to, "The seed is the one that was promised: {commitment}.")?;
-        writeln!(
-            to,
-            "{entrants} took part, {listed} of them are still in line, all in the order of their lots."
-        )?;
-        write!(to, "Ticket {ticket} ")?;
-        match place {
-            Place::InLine(place) => write!(to, "has lot {lot} and place {place}."),
-            Place::NotInLine(before) => write!(
-                to,
-                "has lot {lot} and is not in line; {before} of those in line have a lower one."
-            ),
-            Place::NotDrawn => write!(
-                to,
-                "came after the doors had opened: it stands behind all who were drawn."
-            ),
+impl Draw {
+    /// The key of the draw, if it was held and all of it agrees.
+    fn key_of(&self, root: &str) -> Result<Option<Seed>, Disagreement> {
+        let Some(seed) = &self.seed else {
+            return Ok(None);
+        };
+        let seed: Seed = seed.parse().map_err(|_| Disagreement::SeedInvalid)?;
+        let (published, computed) = (self.commitment.clone(), seed.commitment());
+        if computed != published {
+            return Err(Disagreement::SeedChanged {
+                published,
+                computed,
+            });
+        }
+        let beacon = self.beacon_value.as_deref().unwrap_or_default();
+        let key = seed.key(root, beacon);
+        match &self.key {
+            Some(published) if *published != key.published() => Err(Disagreement::KeyChanged {
+                published: published.clone(),
+                computed: key.published(),
+            }),
+            _ => Ok(Some(key)),
         }
     }
 }
 
-async fn get<T: DeserializeOwned>(client: &Client, url: &str) -> Result<T, Unreadable> {
-    let answer = client.get(url).send().await?.error_for_status()?;
-    Ok(serde_json::from_slice(&answer.bytes().await?)?)
+/// What was noted, if it is another than what is published.
+fn other_than(noted: Option<&String>, published: &str) -> Option<String> {
+    let other = noted.filter(|noted| !noted.eq_ignore_ascii_case(published));
+    other.cloned()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Disagreement, Place, Published, Source, SourceInvalid};
+    use super::{Disagreement, Noted, Place, Proof, Published, Source, SourceInvalid};
+    use crate::merkle::Tree;
+    use crate::queue::Seed;
 
     /// The example of `docs/LOTTERY.md`.
     const SEED: &str = "6f0c1a5e9d2b47838e6a1f30c4d7b25990ab13ce57f0248d6b9ea2417c358fd1";
     const COMMITMENT: &str = "cd373ee672cfb8a2d962ec0e2e64d80e0143832aa41a18fd6f9a594a4734cb76";
-    const DRAWN: [(u64, u64); 3] = [
-        (1_764_000_000_000_001, 1_045_731_160_196_781),
-        (1_764_000_000_123_456, 2_831_292_943_081_933),
-        (1_764_000_600_000_000, 3_721_224_979_469_575),
+    const TICKETS: [u64; 4] = [
+        1_764_000_000_000_001,
+        1_764_000_000_000_002,
+        1_764_000_000_123_456,
+        1_764_000_600_000_000,
     ];
+
+    fn tree() -> Tree {
+        Tree::new(TICKETS.to_vec())
+    }
+
+    fn key() -> Seed {
+        let seed: Seed = SEED.parse().expect("a seed");
+        seed.key(&tree().root(), "round-7")
+    }
+
+    /// Tickets and lots, in the order of lots.
+    fn drawn() -> Vec<(u64, u64)> {
+        let mut drawn: Vec<_> = TICKETS.map(|it| (it, key().lot(it))).to_vec();
+        drawn.sort_by_key(|(_, lot)| *lot);
+        drawn
+    }
 
     fn status() -> Value {
         json!({ "queue": "main", "waiting": 3, "lottery": {
             "commitment": COMMITMENT, "seed": SEED, "lastTicket": 1_764_000_600_000_000_u64, "entrants": 4,
+            "root": tree().root(), "beaconValue": "round-7", "key": key().published(),
         } })
     }
 
@@ -358,66 +226,120 @@ mod tests {
         Published::parse(&lines.join("\n")).expect("answers")
     }
 
+    /// All but the first of the draw are in line still.
     fn example() -> Published {
-        let pages = [
-            list(&DRAWN[..2], Some("2831292943081933")),
-            list(&DRAWN[2..], None),
-        ];
-        published(&[status(), pages[0].clone(), pages[1].clone()])
+        let drawn = drawn();
+        let pages = [list(&drawn[1..3], Some("7")), list(&drawn[3..], None)];
+        let mut example = published(&[status(), pages[0].clone(), pages[1].clone()]);
+        example.entrants = Some(TICKETS.to_vec());
+        example
     }
 
     fn refused(answers: &[Value]) -> Disagreement {
-        let counted = published(answers).recount(DRAWN[0].0, None);
+        let counted = published(answers).recount(TICKETS[0], &Noted::default());
         counted.expect_err("they do not agree")
+    }
+
+    fn noted(commitment: &str, root: &str) -> Noted {
+        Noted {
+            commitment: Some(commitment.to_owned()),
+            root: Some(root.to_owned()),
+        }
     }
 
     #[test]
     fn a_ticket_has_the_place_of_its_lot() {
-        let place = |ticket| {
-            let counted = example().recount(ticket, Some(COMMITMENT));
-            counted.expect("all agrees").place
-        };
-        assert_eq!(place(DRAWN[1].0), Place::InLine(2));
-        assert_eq!(place(1_764_000_000_000_002), Place::NotInLine(1));
-        assert_eq!(place(1_764_000_600_000_001), Place::NotDrawn);
-        let counted = example().recount(DRAWN[2].0, None).expect("all agrees");
-        assert!(
-            counted
-                .to_string()
-                .ends_with("lot 3721224979469575 and place 3.")
-        );
+        let noted = noted(COMMITMENT, &tree().root());
+        let counted = |ticket| example().recount(ticket, &noted).expect("all agrees");
+        let drawn = drawn();
+        assert_eq!(counted(drawn[1].0).place, Place::InLine(1));
+        assert_eq!(counted(drawn[1].0).drawn_place, Some(2));
+        assert_eq!(counted(drawn[0].0).place, Place::NotInLine(0));
+        assert_eq!(counted(1_764_000_600_000_001).place, Place::NotDrawn);
+        assert_eq!(counted(1_764_000_600_000_001).drawn_place, None);
+        let told = counted(drawn[3].0).to_string();
+        assert!(told.ends_with("and place 3."), "{told}");
     }
 
     #[test]
-    fn a_seed_that_is_not_the_one_that_was_promised_is_told() {
+    fn a_seed_a_root_or_a_key_that_is_not_the_one_that_was_promised_is_told() {
         let other = "0".repeat(64);
-        let noted = example().recount(DRAWN[0].0, Some(&other));
-        assert!(matches!(noted, Err(Disagreement::CommitmentChanged { .. })));
-        let mut changed = status();
-        changed["lottery"]["seed"] = other.into();
-        let told = refused(&[changed.clone(), list(&[], None)]);
+        let counted = |noted: &Noted| example().recount(TICKETS[0], noted);
+        let told = counted(&noted(&other, &tree().root()));
+        assert!(matches!(told, Err(Disagreement::CommitmentChanged { .. })));
+        let told = counted(&noted(COMMITMENT, &other));
+        assert!(matches!(told, Err(Disagreement::RootChanged { .. })));
+        let changed = |member: &str, value: &str| {
+            let mut changed = status();
+            changed["lottery"][member] = value.into();
+            refused(&[changed, list(&[], None)])
+        };
+        let told = changed("seed", &other);
         assert!(matches!(told, Disagreement::SeedChanged { .. }), "{told}");
-        changed["lottery"]["seed"] = "secret".into();
-        assert_eq!(refused(&[changed]), Disagreement::SeedInvalid);
+        for (member, value) in [("key", other.as_str()), ("beaconValue", "round-8")] {
+            let told = changed(member, value);
+            assert!(matches!(told, Disagreement::KeyChanged { .. }), "{told}");
+        }
+        assert_eq!(changed("seed", "secret"), Disagreement::SeedInvalid);
+    }
+
+    #[test]
+    fn a_ticket_that_is_missing_or_too_much_is_told() {
+        let with = |entrants: &[u64]| {
+            let mut example = example();
+            example.entrants = Some(entrants.to_vec());
+            example.recount(TICKETS[0], &Noted::default())
+        };
+        assert!(with(&TICKETS).is_ok());
+        let mut more = TICKETS.to_vec();
+        more.push(1_764_000_600_000_000 - 5);
+        for odd in [&TICKETS[1..], &TICKETS[..3], &[], &more] {
+            let told = with(odd);
+            assert!(matches!(told, Err(Disagreement::EntrantsChanged { .. })));
+        }
+        let stranger = 1_764_000_000_000_009;
+        let listed = [(stranger, key().lot(stranger))];
+        let mut forged = published(&[status(), list(&listed, None)]);
+        forged.entrants = Some(TICKETS.to_vec());
+        let told = forged.recount(TICKETS[0], &Noted::default());
+        assert_eq!(told, Err(Disagreement::NotAnEntrant(stranger)));
+    }
+
+    #[test]
+    fn a_proof_leads_from_the_ticket_to_the_root() {
+        let with = |ticket_number, path| {
+            let mut example = example();
+            example.proof = Some(Proof {
+                ticket_number,
+                path,
+            });
+            example.recount(TICKETS[2], &Noted::default())
+        };
+        let path = tree().path(TICKETS[2]).expect("it takes part");
+        let told = with(TICKETS[2], path.clone()).expect("all agrees");
+        assert!(told.to_string().contains("leads to the root"), "{told}");
+        let wrong = Err(Disagreement::ProofWrong(TICKETS[1]));
+        assert_eq!(with(TICKETS[1], path.clone()), wrong);
+        let wrong = Err(Disagreement::ProofWrong(TICKETS[2]));
+        assert_eq!(with(TICKETS[2], path[1..].to_vec()), wrong);
     }
 
     #[test]
     fn a_list_that_was_tampered_with_is_told() {
-        let [(first, lot), second, third] = DRAWN;
+        let drawn = drawn();
         let listed = |drawn: &[(u64, u64)]| refused(&[status(), list(drawn, None)]);
-        assert!(matches!(
-            listed(&[(first, lot + 1)]),
-            Disagreement::LotChanged { .. }
-        ));
+        let (first, lot) = drawn[0];
+        let told = listed(&[(first, lot + 1)]);
+        assert!(matches!(told, Disagreement::LotChanged { .. }), "{told}");
+        let (second, third) = (drawn[1], drawn[2]);
         assert_eq!(listed(&[third, second]), Disagreement::OutOfOrder(second.0));
         assert_eq!(
             listed(&[second, second]),
             Disagreement::OutOfOrder(second.0)
         );
-        let mut earlier = status();
-        earlier["lottery"]["lastTicket"] = second.0.into();
-        let told = refused(&[earlier, list(&[third], None)]);
-        assert_eq!(told, Disagreement::TooLate(third.0));
+        let late = 1_764_000_600_000_001;
+        let told = listed(&[(late, key().lot(late))]);
+        assert_eq!(told, Disagreement::TooLate(late));
         let told = refused(&[status(), list(&[second], Some("7"))]);
         assert_eq!(told, Disagreement::NotWhole("7".into()));
     }
@@ -430,8 +352,16 @@ mod tests {
             Disagreement::NoLottery
         );
         let mut closed = status();
-        closed["lottery"]["seed"] = Value::Null;
-        closed["lottery"]["lastTicket"] = Value::Null;
+        for member in [
+            "seed",
+            "lastTicket",
+            "root",
+            "entrants",
+            "key",
+            "beaconValue",
+        ] {
+            closed["lottery"][member] = Value::Null;
+        }
         let told = refused(&[closed, list(&[], None)]);
         assert_eq!(told, Disagreement::NotDrawn(COMMITMENT.into()));
         assert!(Published::parse("no JSON").is_err());

@@ -16,16 +16,6 @@ const VISITOR: &str = "0197a000-0000-7000-8000-000000000001";
 /// With it the lines can be pasted again.
 const SECRET: &str = "for-the-demo-alone";
 
-/// Who is who, in words; `GATEWAY_IDENTITY` in the environment of `up` wins.
-fn identity() -> String {
-    match std::env::var("GATEWAY_IDENTITY") {
-        Ok(kind) if kind != "open" => kind,
-        _ => "open: whoever names a userId is that user, for demonstrations alone \
-              (GATEWAY_IDENTITY=jwt or anonymous changes it)"
-            .to_owned(),
-    }
-}
-
 /// The addresses and keys of a running stack.
 pub struct Sheet<'a> {
     pub stack: &'a Stack,
@@ -49,7 +39,6 @@ impl Sheet<'_> {
         }
         line("Swagger UI", &format!("{}/docs/", stack.gateways[0].url()));
         line("operator key", stack.operator_key());
-        line("identity", &identity());
         if let Some(demo) = self.demo {
             line("demo concert", &demo.concert);
         }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{ProblemBody, QueueName, queues};
 use crate::Gateway;
-use crate::fairness::Told;
+use crate::fairness::FairnessCounts;
 use crate::queue::{QueueId, Snapshot};
 
 /// How fair a queue is.
@@ -38,13 +38,13 @@ pub struct QueueFairness {
 }
 
 impl QueueFairness {
-    fn of(snapshot: &Snapshot, told: Told) -> Self {
+    fn of(snapshot: &Snapshot, counts: FairnessCounts) -> Self {
         Self {
             inversions: snapshot.inversions,
-            cap_overshoot: told.cap_overshoot,
-            rate_overshoot: told.rate_overshoot,
-            promises: told.promises,
-            promises_kept: told.promises_kept,
+            cap_overshoot: counts.cap_overshoot,
+            rate_overshoot: counts.rate_overshoot,
+            promises: counts.promises,
+            promises_kept: counts.promises_kept,
             no_shows: snapshot.no_shows,
             parked: snapshot.parked,
             since: snapshot.begin(),
@@ -64,6 +64,6 @@ impl QueueFairness {
 )]
 pub async fn fairness(app: Data<Gateway>, queue: Path<QueueId>) -> Result<HttpResponse, Problem> {
     let queue = app.queues.open(&queue).await?;
-    let told = app.fairness.of(queue.id());
-    Ok(queues::public().json(QueueFairness::of(&queue.snapshot(), told)))
+    let counts = app.fairness.of(queue.id());
+    Ok(queues::public().json(QueueFairness::of(&queue.snapshot(), counts)))
 }

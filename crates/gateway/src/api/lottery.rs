@@ -1,15 +1,24 @@
-//! What everybody may know of a draw: enough to check it.
+//! What everybody may know of a draw: enough to check it; and what the operator adds to it.
 
+use actix_web::HttpRequest;
 use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Path, Query};
+use chassis::json::{self, Body};
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::tokens::visitor_of;
 use super::{ProblemBody, QueueName, queues};
 use crate::Gateway;
-use crate::queue::{DrawnPage, DrawnPlace, Lottery, QueueId};
+use crate::admission::Operator;
+use crate::merkle::Step;
+use crate::operator::Right;
+use crate::queue::{
+    DrawnPage, DrawnPlace, Queue, QueueId, RevealError, Revealed, Seed, SeedInvalid,
+};
 
 /// The draw of a queue.
 #[derive(Serialize, ToSchema)]
@@ -17,23 +26,118 @@ use crate::queue::{DrawnPage, DrawnPlace, Lottery, QueueId};
 pub struct QueueLottery {
     /// SHA-256 of the seed's 64 digits, in hex: known before anybody has a ticket.
     commitment: String,
-    /// The seed; `null` before the doors open.
-    seed: Option<String>,
-    /// Tickets up to this number took part; `null` before the doors open.
+    /// How many seeds were chosen in this life of the queue (see `epoch`): one that is chosen again is seen.
+    seeds: u64,
+    /// Which public beacon will be added, in the operator's words; `null` for none.
+    beacon: Option<String>,
+    /// The root over all tickets that take part; `null` before the doors open. It is fixed before
+    /// anybody can know a lot.
+    root: Option<String>,
+    /// Tickets up to this number take part; `null` before the doors open.
     last_ticket: Option<u64>,
-    /// How many took part; `null` before the doors open.
+    /// How many take part; `null` before the doors open.
     entrants: Option<u64>,
+    /// The seed; `null` before the draw.
+    seed: Option<String>,
+    /// What the beacon said; `null` before the draw, empty where none was announced.
+    beacon_value: Option<String>,
+    /// SHA-256 of `seed:root:beaconValue`, which gives the lots; `null` before the draw.
+    key: Option<String>,
 }
 
 impl QueueLottery {
     /// What may be shown of it now.
-    pub fn of(lottery: Lottery) -> Self {
-        let drawn = lottery.drawn.as_ref();
-        Self {
+    pub fn of(queue: &Queue) -> Option<Self> {
+        let snapshot = queue.snapshot();
+        let lottery = snapshot.lottery()?;
+        let (entry, drawn) = (lottery.entry, lottery.drawn);
+        Some(Self {
             commitment: lottery.commitment,
-            seed: drawn.map(|it| it.seed.clone()),
-            last_ticket: drawn.map(|it| it.last_ticket),
-            entrants: drawn.map(|it| it.entrants),
+            seeds: lottery.seeds,
+            beacon: snapshot.policy.beacon.clone(),
+            root: entry.as_ref().map(|it| it.root.clone()),
+            last_ticket: entry.as_ref().map(|it| it.last_ticket),
+            entrants: entry.as_ref().map(|it| it.entrants),
+            seed: drawn.as_ref().map(|it| it.seed.clone()),
+            beacon_value: drawn.as_ref().map(|it| it.beacon.clone()),
+            key: drawn.map(|it| it.key),
+        })
+    }
+}
+
+/// The proof that a ticket takes part in a draw.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LotteryProof {
+    /// The number of the own ticket.
+    ticket_number: u64,
+    /// The root over all tickets that take part.
+    root: String,
+    /// How many take part.
+    entrants: u64,
+    /// From the ticket to the root.
+    #[schema(value_type = Vec<ProofStep>)]
+    path: Vec<Step>,
+    /// What the key gave it; `null` before the draw.
+    lot: Option<u64>,
+}
+
+/// One step of a path: SHA-256 of the byte 1, the left hash and the right one.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code, reason = "describes Step")]
+struct ProofStep {
+    /// `left` or `right`: where the neighbour stands.
+    side: String,
+    /// The hash of the neighbour, 64 hex digits.
+    hash: String,
+}
+
+/// What an operator reveals when it is fixed who takes part.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reveal {
+    /// The 64 hex digits that `seedCommitment` promised.
+    #[schema(nullable = false)]
+    seed: Option<String>,
+    /// What the beacon said: 1 to 256 of `A-Z a-z 0-9 . _ -`.
+    #[schema(nullable = false)]
+    beacon: Option<String>,
+}
+
+impl Reveal {
+    fn read(&self) -> Result<Revealed, Problem> {
+        let seed = self.seed.as_deref().map(str::parse::<Seed>).transpose();
+        let seed = seed.map_err(|cause: SeedInvalid| json::unacceptable(format!("{cause}.")))?;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let fits = |text: &String| (1..=256).contains(&text.len()) && text.bytes().all(is_plain);
+        if self.beacon.as_ref().is_some_and(|text| !fits(text)) {
+            return Err(json::unacceptable(
+                "`beacon` is 1 to 256 of A-Z a-z 0-9 . _ -.",
+            ));
+        }
+        let beacon = self.beacon.clone();
+        Ok(Revealed { seed, beacon })
+    }
+}
+
+impl From<RevealError> for Problem {
+    fn from(error: RevealError) -> Self {
+        let conflict = |code, detail| Self::new(StatusCode::CONFLICT, code, detail);
+        match error {
+            RevealError::TooEarly => conflict(
+                "LOTTERY_NOT_FIXED",
+                "It is not fixed yet who takes part; what is revealed now could be used.",
+            )
+            .retryable(),
+            RevealError::TooLate => {
+                conflict("LOTTERY_DRAWN", "The lots of this draw are given out.")
+            }
+            RevealError::OtherSeed => {
+                json::unacceptable("`seed` is not the one that was promised.")
+            }
+            RevealError::Missing(what) => json::unacceptable(format!("The draw needs {what} too.")),
+            RevealError::Queue(cause) => cause.into(),
         }
     }
 }
@@ -45,7 +149,7 @@ pub struct DrawnTicket {
     /// The number of the ticket.
     #[schema(example = 1_764_000_000_123_456_u64)]
     ticket_number: u64,
-    /// What the seed gave it; places are in the order of lots.
+    /// What the key gave it; places are in the order of lots.
     #[schema(example = 2_831_292_943_081_933_u64)]
     lot: u64,
 }
@@ -61,7 +165,7 @@ impl From<DrawnPlace> for DrawnTicket {
 
 /// The places that were drawn and are still in line, in their order.
 ///
-/// With the seed, which the status of the queue shows, anybody can compute them again. Nobody is
+/// With the key, which the status of the queue shows, anybody can compute them again. Nobody is
 /// named. Before the doors open the list is empty.
 #[utoipa::path(
     get, path = "/api/v1/queues/{queue}/lottery", tag = "status", operation_id = "drawn",
@@ -87,4 +191,100 @@ pub async fn drawn(
     let items = places.into_iter().map(DrawnTicket::from).collect();
     let page = Page::cut(items, page.limit(), |it| it.lot.to_string());
     Ok(queues::public().json(page))
+}
+
+/// All tickets that take part, one to a line, in ascending order.
+///
+/// The root over them stands in the status of the queue. Empty before the doors open.
+#[utoipa::path(
+    get, path = "/api/v1/queues/{queue}/lottery/entrants", tag = "status", operation_id = "entrants",
+    params(QueueName),
+    responses(
+        (status = 200, content_type = "text/plain", body = String, description = "Ticket numbers."),
+        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
+        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
+    )
+)]
+pub async fn entrants(app: Data<Gateway>, queue: Path<QueueId>) -> Result<HttpResponse, Problem> {
+    let tree = app.queue(&queue).await?.entrants().await?;
+    let lines = tree.iter().flat_map(|tree| tree.tickets());
+    let lines: String = lines.map(|ticket| format!("{ticket}\n")).collect();
+    let mut answer = queues::public();
+    answer.insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"));
+    Ok(answer.body(lines))
+}
+
+/// The proof that one's own ticket takes part in the draw.
+#[utoipa::path(
+    get, path = "/api/v1/queues/{queue}/lottery/proof", tag = "visitor", operation_id = "proof",
+    params(QueueName), security(("token" = []), ("tokenCookie" = [])),
+    responses(
+        (status = 200, description = "A path from the ticket to the root.", body = LotteryProof),
+        (status = 401, description = "`TOKEN_MISSING`, `TOKEN_INVALID`", body = ProblemBody),
+        (status = 404, description = "`QUEUE_UNKNOWN`; `LOTTERY_PROOF_UNKNOWN`: the ticket came after \
+            the doors had opened, or there is no lottery", body = ProblemBody),
+        (status = 409, description = "`LOTTERY_NOT_FIXED`: the doors have not opened", body = ProblemBody),
+        (status = 410, description = "`TOKEN_EXPIRED`: the token is past its time", body = ProblemBody),
+        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
+    )
+)]
+pub async fn proof(
+    app: Data<Gateway>,
+    queue: Path<QueueId>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let (queue, claims) = visitor_of(&app, &queue, &request).await?;
+    let lottery = queue.snapshot().lottery().ok_or_else(no_proof)?;
+    let entry = lottery.entry.ok_or(RevealError::TooEarly)?;
+    let tree = queue.entrants().await?.ok_or_else(no_proof)?;
+    let path = tree.path(claims.ticket).ok_or_else(no_proof)?;
+    let key = lottery.drawn.and_then(|it| it.key.parse::<Seed>().ok());
+    let proof = LotteryProof {
+        ticket_number: claims.ticket,
+        root: entry.root,
+        entrants: entry.entrants,
+        path,
+        lot: key.map(|key| key.lot(claims.ticket)),
+    };
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(proof))
+}
+
+fn no_proof() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "LOTTERY_PROOF_UNKNOWN",
+        "This ticket does not take part in a draw of this queue.",
+    )
+}
+
+/// Reveal the seed that was kept, and what the beacon said, when it is fixed who takes part.
+///
+/// The lots are given out by it, once: the same again is 409.
+#[utoipa::path(
+    post, path = "/api/v1/queues/{queue}/lottery/reveal", tag = "operator", operation_id = "reveal",
+    params(QueueName), request_body = Reveal, security(("operator" = [])),
+    responses(
+        (status = 204, description = "The lots are given out."),
+        (status = 400, description = "`BODY_MALFORMED`", body = ProblemBody),
+        (status = 401, description = "`OPERATOR_KEY_INVALID`", body = ProblemBody),
+        (status = 403, description = "`RIGHT_MISSING`: the key is not good for this", body = ProblemBody),
+        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
+        (status = 409, description = "`LOTTERY_NOT_FIXED`: too early; `LOTTERY_DRAWN`: too late", body = ProblemBody),
+        (status = 422, description = "`BODY_INVALID`, also for another seed than the one that was promised", body = ProblemBody),
+        (status = 429, description = "`RATE_LIMITED`: too many wrong keys from this source", body = ProblemBody),
+        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
+    )
+)]
+pub async fn reveal(
+    operator: Operator,
+    app: Data<Gateway>,
+    queue: Path<QueueId>,
+    body: Body<Reveal>,
+) -> Result<HttpResponse, Problem> {
+    let by = operator.with(Right::Queue)?;
+    app.queues.reveal(&queue, body.read()?).await?;
+    log::info!("the draw of queue {} was revealed by {by}", *queue);
+    Ok(HttpResponse::NoContent().finish())
 }

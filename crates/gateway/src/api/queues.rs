@@ -63,7 +63,7 @@ impl QueueStatus {
             admit_per_second: policy.admit_per_second,
             admitted_last_minute: snapshot.admitted_last_minute,
             message: policy.message.clone(),
-            lottery: snapshot.lottery().map(QueueLottery::of),
+            lottery: QueueLottery::of(queue),
             epoch: snapshot.epoch,
         }
     }

@@ -10,7 +10,7 @@ use super::join_checks::{self, Join};
 use super::place::{Place, PlaceState};
 use super::{ProblemBody, QueueName};
 use crate::queue::{Queue, QueueError, QueueId, Ticket};
-use crate::token::TokenError;
+use crate::token::{Claims, TokenError};
 use crate::visits::Visit;
 use crate::{FreshToken, Gateway, admission, credential};
 
@@ -135,9 +135,26 @@ pub(super) async fn give_up(
     queue: &QueueId,
     request: &HttpRequest,
 ) -> Result<(), Problem> {
-    let (queue, ticket) = visit(app, queue, request).await?;
-    app.visits.leave(&queue, &ticket).await?;
+    let (queue, claims) = visitor_of(app, queue, request).await?;
+    if !claims.over {
+        app.visits.leave(&queue, &claims.ticket()).await?;
+    }
     Ok(())
+}
+
+/// The queue of the path and what the token says, in whatever state its visit is.
+pub(super) async fn visitor_of(
+    app: &Gateway,
+    queue: &QueueId,
+    request: &HttpRequest,
+) -> Result<(Queue, Claims), Problem> {
+    let queue = app.queue(queue).await?;
+    let token = credential::for_queue(request, queue.id()).ok_or_else(admission::no_token)?;
+    let claims = app.tokens.verify(&token, app.clock.now())?;
+    if claims.queue != *queue.id() {
+        return Err(TokenError::Invalid.into());
+    }
+    Ok((queue, claims))
 }
 
 /// The queue of the path and the visit that the token proves; a token of another queue does not.
@@ -146,12 +163,7 @@ pub(super) async fn visit(
     queue: &QueueId,
     request: &HttpRequest,
 ) -> Result<(Queue, Ticket), Problem> {
-    let queue = app.queue(queue).await?;
-    let token = credential::for_queue(request, queue.id()).ok_or_else(admission::no_token)?;
-    let claims = app.tokens.verify(&token, app.clock.now())?;
-    if claims.queue != *queue.id() {
-        return Err(TokenError::Invalid.into());
-    }
+    let (queue, claims) = visitor_of(app, queue, request).await?;
     if claims.over {
         return Err(QueueError::Over.into());
     }

@@ -8,6 +8,7 @@
 --   more = 1 when the batch was too small for what is to be done
 --   entered: a list of user, ticket, user, ticket, ...; claim_us: when their claims end
 --   parked: how many were parked because they are absent; their place is kept
+--   unsettled = 1 while a draw has to be settled (settle.lua) before anybody may enter
 --   asking: a reply of its own, verdict 'waiting' (ahead) | 'active' (until_us) | 'none'
 
 assert(#ARGV == 6, 'admit takes 6 arguments')
@@ -253,6 +254,8 @@ if asking ~= '' then
   end
 end
 
-local more = (#over == BATCH or passed == BATCH or is_more_absent or not is_sorted) and 1 or 0
+local is_sortable = not is_sorted and (meta.drawn == 0 or meta.key ~= nil)
+local more = (#over == BATCH or passed == BATCH or is_more_absent or is_sortable) and 1 or 0
 return { 'verdict', 'done', 'now_us', now, 'ended', #over, 'no_shows', no_shows, 'more', more,
-  'entered', entered, 'claim_us', claim_us, 'parked', parked, 'asking', standing }
+  'entered', entered, 'claim_us', claim_us, 'parked', parked, 'asking', standing,
+  'unsettled', (meta.drawn > 0 and not is_sorted) and 1 or 0 }

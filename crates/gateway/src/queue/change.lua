@@ -1,7 +1,8 @@
 -- change: replaces the policy, or makes the queue, if nobody else changed it meanwhile.
 --
 -- ARGV: 2 version that the caller saw (0: none)  3 by  4 before (3 and 4 are JSON)
---       5 a seed that nobody knows, for a lottery that begins by this  6.. the policy (see
+--       5 for a lottery that begins by this: the SHA-256 of a seed, and the seed behind a space; or the
+--         first alone of one that the operator keeps  6.. the policy (see
 --       write_policy)
 -- Returns verdict
 --   verdict 'created' | 'changed' | 'stale': somebody else was faster, nothing is changed
@@ -28,15 +29,19 @@ local after = read_policy()
 local begins = after.order == 'lottery' and after.state == 'scheduled' and now < after.opens_at
 -- A draw is final: the next one begins when nobody of the last one is in line.
 if begins and meta.drawn > 0 and not has_lots(LANES) then
-  redis.call('HDEL', META, 'seed', 'drawn', 'entrants')
-  meta.seed, meta.drawn = nil, 0
+  redis.call('HDEL', META, 'commitment', 'seed', 'drawn', 'entrants', 'root', 'beacon', 'key')
+  meta.commitment, meta.seed, meta.root, meta.key, meta.drawn = nil, nil, nil, nil, 0
 end
-if begins and not meta.seed then
-  redis.call('HSET', META, 'seed', ARGV[5])
-  meta.seed = ARGV[5]
+-- A seed is chosen once; an operator who keeps it may say another before the draw, and it is counted.
+local commitment, seed = string.match(ARGV[5], '^(%x+) ?(%x*)$')
+local is_kept = seed == '' and meta.commitment ~= commitment and meta.drawn == 0
+if begins and (not meta.commitment or is_kept) then
+  redis.call('HSET', META, 'commitment', commitment, 'seed', seed)
+  redis.call('HINCRBY', META, 'seeds', 1)
+  meta.commitment = commitment
 end
 local turned = begins or (policy and policy.order ~= after.order)
-if turned and meta.seed and meta.drawn == 0 and not is_empty(LANES) then
+if turned and meta.commitment and meta.drawn == 0 and not is_empty(LANES) then
   redis.call('HSET', META, 'unsorted', 1)
   meta.unsorted = true
 end

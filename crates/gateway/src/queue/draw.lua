@@ -1,22 +1,31 @@
 -- draw: what every script knows of a lottery. Who joined before the doors opened has a lot.
 --
--- A lot is a number that the secret seed gives to a ticket: one to one, so no two are the same and
+-- A lot is a number that the key of the draw gives to a ticket: one to one, so no two are the same and
 -- each leads back to its ticket. It is a Feistel network of 6 rounds over the two halves of 26 bits
 -- of the ticket number; in round i the right half r adds the first 28 bits of
--- SHA-1(seed ":" i ":" r), modulo 2^26, to the left one by exclusive or.
+-- SHA-1(key ":" i ":" r), modulo 2^26, to the left one by exclusive or.
 --
--- A key is the score of a place in a lane: the ticket number, or lot - 2^52 for who has a lot. So
--- those who are drawn stand before all others, and the draw itself moves nobody: it only lets the
--- places be seen. Until then nothing that a visitor can see or measure depends on their lot.
+-- Nobody knows the key before the doors open, also not who reads all this: it is made of the seed and of
+-- the root over all tickets, which is fixed when nobody can join any more (settle.lua).
 --
--- META: seed      64 hex digits; there is a draw, to come or held
---       drawn     highest ticket number that took part; 0 until the doors open
---       entrants  how many took part
---       unsorted  1 while keys of those in line must be brought into the order of the rules
+-- The score of a place in a lane is the ticket number; lot - 2^52 for who has a lot; and
+-- ticket - 2^53 for who will have one. So those who take part stand before all others, and are told
+-- apart from others also by a gateway that has not heard of the lottery.
+--
+-- META: commitment  SHA-256 of the seed; there is a draw, to come or held
+--       seed        64 hex digits, or '' while the operator keeps it
+--       drawn       highest ticket number that takes part; 0 until the doors open
+--       root        over all tickets that take part; entrants: how many
+--       beacon      what was added to seed and root, or ''
+--       key         64 hex digits; gives out the lots
+--       unsorted    1 while scores of those in line must be brought into the order of the rules
+--       seeds       how often a seed was chosen in this life of the queue
 
 assert(bit and redis.sha1hex, 'a lottery takes bit operations and SHA-1')
 local HALF = 67108864
 local LOTS = HALF * HALF
+-- Added to the score of who takes part in a draw that was not held, it is the ticket number.
+local UNDRAWN = 2 * LOTS
 local ROUNDS = 6
 -- Keys that one script brings into order: 12 digests each are a few milliseconds.
 local SORTED_AT_ONCE = 250
@@ -38,17 +47,19 @@ local function ticket_of_lot(seed, lot)
   return left * HALF + right
 end
 
--- The ticket whose place has this key.
-local function ticket_at(key, meta)
-  if key >= 0 then return key end
-  return meta.seed and ticket_of_lot(meta.seed, key + LOTS)
+-- The ticket whose place has this score.
+local function ticket_at(score, meta)
+  if score >= 0 then return score end
+  if score < -LOTS then return score + UNDRAWN end
+  return meta.key and ticket_of_lot(meta.key, score + LOTS)
 end
 
--- The key of a ticket's place.
+-- The score of a ticket's place.
 local function key_of(ticket, policy, meta)
-  local has_lot = ticket <= meta.drawn or (meta.drawn == 0 and policy.order == 'lottery')
-  if meta.seed and has_lot then return lot_of(meta.seed, ticket) - LOTS end
-  return ticket
+  local takes_part = ticket <= meta.drawn or (meta.drawn == 0 and policy.order == 'lottery')
+  if not meta.commitment or not takes_part then return ticket end
+  if meta.key then return lot_of(meta.key, ticket) - LOTS end
+  return ticket - UNDRAWN
 end
 
 -- When the doors opened, if they are open. A pause after a loss does not close them.
@@ -59,22 +70,23 @@ end
 
 -- Whether places must not be seen, or cannot be told yet.
 local function is_undrawn(policy, meta, now)
-  if not meta.seed then return false end
+  if not meta.commitment then return false end
   if meta.unsorted then return true end
   return meta.drawn == 0 and policy.order == 'lottery' and not opened_at(policy, now)
 end
 
--- Holds the draw when the doors are open: one step, however many wait.
+-- Says who takes part when the doors are open: one step, however many wait. Nobody enters and no place
+-- is seen until the draw is settled.
 local function draw(policy, meta, now)
-  local opened = meta.seed and meta.drawn == 0 and opened_at(policy, now)
+  local opened = meta.commitment and meta.drawn == 0 and opened_at(policy, now)
   if not opened then return end
   if policy.order == 'lottery' then
-    meta.drawn = math.max(meta.last, opened)
-    redis.call('HSET', META, 'drawn', int(meta.drawn), 'entrants', redis.call('ZCARD', WAITING))
+    meta.drawn, meta.unsorted = math.max(meta.last, opened), true
+    redis.call('HSET', META, 'drawn', int(meta.drawn), 'unsorted', 1)
   elseif not meta.unsorted then
     -- They opened in order of arrival: the next lottery has a seed of its own.
-    redis.call('HDEL', META, 'seed')
-    meta.seed = nil
+    redis.call('HDEL', META, 'commitment', 'seed')
+    meta.commitment, meta.seed = nil, nil
   end
 end
 
@@ -90,26 +102,32 @@ local function is_empty(lanes)
   return redis.call('EXISTS', unpack(lanes)) == 0
 end
 
--- Brings keys into the order of the rules, a bounded batch. Returns whether all are.
+-- The ranges of scores that are not in the order of the rules.
+local function wrong_ranges(policy, meta)
+  if meta.drawn > 0 then
+    return { { int(-UNDRAWN), '(' .. int(-LOTS) }, { 0, int(meta.drawn) } }
+  end
+  if policy.order == 'lottery' then return { { 0, '+inf' } } end
+  return { { '-inf', '(0' } }
+end
+
+-- Brings scores into the order of the rules, a bounded batch. Returns whether all are.
 local function sort_out(lanes, policy, meta)
   if not meta.unsorted then return true end
-  local left, from, to = SORTED_AT_ONCE, '-inf', '(0'
-  if meta.drawn > 0 then
-    from, to = 0, int(meta.drawn)
-  elseif policy.order == 'lottery' then
-    from, to = 0, '+inf'
-  end
-  for _, lane in ipairs(lanes) do
-    local wrong = redis.call('ZRANGEBYSCORE', lane, from, to, 'WITHSCORES', 'LIMIT', 0, left)
-    for i = 1, #wrong, 2 do
-      local ticket = ticket_at(tonumber(wrong[i + 1]), meta)
-      redis.call('ZADD', lane, int(key_of(ticket, policy, meta)), wrong[i])
+  if meta.drawn > 0 and not meta.key then return false end
+  local left = SORTED_AT_ONCE
+  for _, range in ipairs(wrong_ranges(policy, meta)) do
+    for _, lane in ipairs(lanes) do
+      local wrong = redis.call('ZRANGEBYSCORE', lane, range[1], range[2], 'WITHSCORES', 'LIMIT', 0, left)
+      for i = 1, #wrong, 2 do
+        local ticket = ticket_at(tonumber(wrong[i + 1]), meta)
+        redis.call('ZADD', lane, int(key_of(ticket, policy, meta)), wrong[i])
+      end
+      left = left - #wrong / 2
+      if left == 0 then return false end
     end
-    left = left - #wrong / 2
-    if left == 0 then return false end
   end
   meta.unsorted = false
   redis.call('HDEL', META, 'unsorted', 'called', 'calling', 'calling_until')
   return true
 end
-

@@ -1,9 +1,10 @@
-//! Owns the lottery as this gateway knows it: the seed, what it gives to a ticket, and what of it
-//! may be seen by everybody.
+//! Owns the lottery as this gateway knows it: the seed, the key that is made of it, what the key gives
+//! to a ticket, and what of it may be seen by everybody.
 //!
 //! Before the doors open only the seed's hash is shown, afterwards the seed, so that anybody can
 //! compute every place again; `docs/LOTTERY.md` is the recipe with an example. The scripts compute
-//! the same in `draw.lua`. No seed is ever shown by `Debug`, in a log or in an error.
+//! the same in `draw.lua`; `settle.rs` makes the key. No seed is ever shown by `Debug`, in a log or
+//! in an error.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,11 +21,13 @@ const HALF_BITS: u32 = 26;
 /// The largest half.
 const HALF: u64 = (1 << HALF_BITS) - 1;
 /// So many lots there are; a place that was drawn has the key `lot - LOTS`.
-const LOTS: i64 = 1 << (2 * HALF_BITS);
+pub(super) const LOTS: i64 = 1 << (2 * HALF_BITS);
+/// Added to the key of a place that will be drawn, it is the ticket number.
+const UNDRAWN: i64 = 2 * LOTS;
 /// Times that the halves are mixed.
 const ROUNDS: u32 = 6;
 
-/// The secret of one draw: 64 hex digits.
+/// The secret of one draw, or the key that is made of it: 64 hex digits.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Seed(String);
 
@@ -38,8 +41,23 @@ pub struct SeedInvalid;
 pub struct Lottery {
     /// SHA-256 of the seed's 64 digits, in hex: known before anybody has a ticket.
     pub commitment: String,
-    /// The outcome; none before the doors open.
+    /// How many seeds were chosen in this life of the queue.
+    pub seeds: u64,
+    /// What takes part; none before the doors open.
+    pub entry: Option<Entry>,
+    /// The outcome; none before it is settled.
     pub drawn: Option<Drawn>,
+}
+
+/// Which tickets take part, as it is known when the doors have opened and before the lots are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The root over the tickets, see [`crate::merkle`].
+    pub root: String,
+    /// Tickets up to this number take part; later ones stand behind in order of arrival.
+    pub last_ticket: u64,
+    /// How many take part.
+    pub entrants: u64,
 }
 
 /// What everybody may know after the draw.
@@ -47,10 +65,10 @@ pub struct Lottery {
 pub struct Drawn {
     /// The seed's 64 digits.
     pub seed: String,
-    /// Tickets up to this number took part; later ones stand behind in order of arrival.
-    pub last_ticket: u64,
-    /// How many took part; 0 when that was lost with the store.
-    pub entrants: u64,
+    /// What was added to seed and root; empty where nothing was announced.
+    pub beacon: String,
+    /// SHA-256 of seed, root and beacon with colons between: it gives the lots.
+    pub key: String,
 }
 
 /// A place that was drawn.
@@ -58,7 +76,7 @@ pub struct Drawn {
 pub struct DrawnPlace {
     /// The number of the ticket.
     pub ticket: u64,
-    /// What the seed gave it; places are in the order of lots.
+    /// What the key gave it; places are in the order of lots.
     pub lot: u64,
 }
 
@@ -74,10 +92,18 @@ pub struct DrawnPage {
 /// What a gateway knows of the draw of a queue, with its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Draw {
-    pub seed: Seed,
-    /// Highest ticket that took part; 0 before the doors open.
+    pub commitment: String,
+    /// None while the operator keeps it.
+    pub seed: Option<Seed>,
+    pub seeds: u64,
+    /// Highest ticket that takes part; 0 before the doors open.
     pub last_ticket: u64,
     pub entrants: u64,
+    /// Over all tickets that take part.
+    pub root: Option<String>,
+    pub beacon: String,
+    /// Gives out the lots.
+    pub key: Option<Seed>,
     /// Places are being brought into another order.
     pub is_unsorted: bool,
 }
@@ -88,6 +114,11 @@ impl Seed {
         let mut bytes = [0; 32];
         rand::rng().fill_bytes(&mut bytes);
         Self(hex(&bytes))
+    }
+
+    /// The key of the draw among the tickets with this root.
+    pub fn key(&self, root: &str, beacon: &str) -> Self {
+        Self(hex(&Sha256::digest(format!("{}:{root}:{beacon}", self.0))))
     }
 
     /// What is published before the draw.
@@ -111,6 +142,16 @@ impl Seed {
             (left, right) = (right ^ self.mixed(round, left), left);
         }
         left << HALF_BITS | right
+    }
+
+    /// The digits of a key that everybody may know.
+    pub fn published(&self) -> String {
+        self.0.clone()
+    }
+
+    /// Commitment and seed, for `change.lua`.
+    pub(super) fn promised(&self) -> String {
+        format!("{} {}", self.commitment(), self.0)
     }
 
     /// For the scripts alone.
@@ -147,21 +188,39 @@ impl fmt::Debug for Seed {
 impl Draw {
     /// From the reply of `snapshot.lua`; none where no lottery is to come or was held.
     pub fn read(reply: &Reply) -> Result<Option<Self>, StoreError> {
-        let seed: String = reply.get("seed")?;
-        if seed.is_empty() {
+        let commitment: String = reply.get("commitment")?;
+        if commitment.is_empty() {
             return Ok(None);
         }
+        let (seed, key): (String, String) = (reply.get("seed")?, reply.get("key")?);
+        let digits = |text: String| (!text.is_empty()).then(|| text.parse()).transpose();
+        let odd = |_: SeedInvalid| StoreError::Odd("seed");
+        let root: String = reply.get("root")?;
         Ok(Some(Self {
-            seed: seed.parse().map_err(|_| StoreError::Odd("seed"))?,
+            commitment,
+            seed: digits(seed).map_err(odd)?,
+            seeds: reply.get("seeds")?,
             last_ticket: reply.get("drawn")?,
             entrants: reply.get("entrants")?,
+            root: (!root.is_empty()).then_some(root),
+            beacon: reply.get("beacon")?,
+            key: digits(key).map_err(odd)?,
             is_unsorted: reply.get("unsorted")?,
         }))
     }
 
+    /// For `revive.lua`.
+    pub fn remembered(&self) -> String {
+        let seed = |seed: &Option<Seed>| seed.as_ref().map_or("", Seed::reveal).to_owned();
+        let root = self.root.clone().unwrap_or_default();
+        let (own, key) = (seed(&self.seed), seed(&self.key));
+        let (seeds, commitment) = (self.seeds.to_string(), self.commitment.clone());
+        [seeds, commitment, own, root, self.beacon.clone(), key].join(",")
+    }
+
     /// Whether places were drawn and may be seen.
     pub fn is_held(&self) -> bool {
-        self.last_ticket > 0 && !self.is_unsorted
+        self.key.is_some() && !self.is_unsorted
     }
 
     /// Whether nobody may see a place now.
@@ -171,28 +230,36 @@ impl Draw {
 
     /// The ticket whose place has the negative key `key`.
     pub fn ticket_at(&self, key: i64) -> Option<u64> {
-        Some(
-            self.seed
-                .ticket(u64::try_from(key.checked_add(LOTS)?).ok()?),
-        )
+        if key < -LOTS {
+            return u64::try_from(key.checked_add(UNDRAWN)?).ok();
+        }
+        let lot = u64::try_from(key.checked_add(LOTS)?).ok()?;
+        self.key.as_ref().map(|it| it.ticket(lot))
     }
 
     /// What everybody may know.
     pub fn public(&self) -> Lottery {
-        let drawn = || Drawn {
-            seed: self.seed.reveal().to_owned(),
+        let entry = |root: &String| Entry {
+            root: root.clone(),
             last_ticket: self.last_ticket,
             entrants: self.entrants,
         };
+        let drawn = |(key, seed): (&Seed, &Seed)| Drawn {
+            seed: seed.reveal().to_owned(),
+            beacon: self.beacon.clone(),
+            key: key.reveal().to_owned(),
+        };
         Lottery {
-            commitment: self.seed.commitment(),
-            drawn: (self.last_ticket > 0).then(drawn),
+            commitment: self.commitment.clone(),
+            seeds: self.seeds,
+            entry: self.root.as_ref().map(entry),
+            drawn: self.key.as_ref().zip(self.seed.as_ref()).map(drawn),
         }
     }
 }
 
 impl Queue {
-    /// The places that were drawn and are still in line, in their order: with the seed, all that is
+    /// The places that were drawn and are still in line, in their order: with the key, all that is
     /// needed to check one's own. Empty before the draw. One command in the background.
     ///
     /// # Errors
@@ -200,10 +267,11 @@ impl Queue {
     pub async fn drawn(&self, page: DrawnPage) -> Result<Vec<DrawnPlace>, QueueError> {
         let snapshot = self.snapshot();
         // What was held once is held for ever, so an old snapshot is no danger.
-        let Some(draw) = snapshot.draw.as_ref().filter(|draw| draw.is_held()) else {
+        let draw = snapshot.draw.as_ref().filter(|draw| draw.is_held());
+        let Some((draw, lots)) = draw.and_then(|draw| Some((draw, draw.key.as_ref()?))) else {
             return Ok(Vec::new());
         };
-        let from = page.after_lot.map_or("-inf".to_owned(), |lot| {
+        let from = page.after_lot.map_or((-LOTS).to_string(), |lot| {
             let key = i64::try_from(lot).unwrap_or(LOTS).min(LOTS) - LOTS;
             format!("({key}")
         });
@@ -213,15 +281,16 @@ impl Queue {
         let read: Vec<(Vec<u8>, i64)> = self.store().command(&read).await?;
         let place = |(_, key): (Vec<u8>, i64)| {
             let lot = u64::try_from(key.checked_add(LOTS)?).ok()?;
-            let ticket = draw.seed.ticket(lot);
-            // A draw that began since has another seed.
+            let ticket = lots.ticket(lot);
+            // A draw that began since has another key.
             (ticket <= draw.last_ticket).then_some(DrawnPlace { ticket, lot })
         };
         Ok(read.into_iter().filter_map(place).collect())
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// As two hex digits a byte.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -230,6 +299,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::Seed;
+    use crate::merkle::Tree;
 
     /// The example of `docs/LOTTERY.md`.
     const SEED: &str = "6f0c1a5e9d2b47838e6a1f30c4d7b25990ab13ce57f0248d6b9ea2417c358fd1";
@@ -243,13 +313,19 @@ mod tests {
         let commitment = "cd373ee672cfb8a2d962ec0e2e64d80e0143832aa41a18fd6f9a594a4734cb76";
         assert_eq!(seed().commitment(), commitment);
         let lots = [
-            (1_764_000_000_000_001, 1_045_731_160_196_781),
-            (1_764_000_000_000_002, 1_933_727_600_528_449),
-            (1_764_000_000_123_456, 2_831_292_943_081_933),
-            (1_764_000_600_000_000, 3_721_224_979_469_575),
+            (1_764_000_600_000_000, 561_237_142_244_222),
+            (1_764_000_000_000_002, 1_437_962_577_968_793),
+            (1_764_000_000_123_456, 2_086_056_921_163_282),
+            (1_764_000_000_000_001, 3_660_436_027_115_276),
         ];
+        let root = Tree::new(lots.map(|(ticket, _)| ticket).to_vec()).root();
+        let page = "b556dc02979b544e3b6a38f35633041833e9cbc7cbb91badf34bee9d0430d719";
+        assert_eq!(root, page);
+        let key = seed().key(&root, "");
+        let page = "bee47acdce55a7045464d3a451be0a5c75247f8200b27342c2915d587e7cd652";
+        assert_eq!(key.published(), page);
         for (ticket, lot) in lots {
-            assert_eq!(seed().lot(ticket), lot);
+            assert_eq!(key.lot(ticket), lot);
         }
     }
 

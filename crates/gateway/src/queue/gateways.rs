@@ -25,7 +25,10 @@ impl Queues {
         settings: &str,
     ) -> Result<Vec<String>, QueueError> {
         let store = self.store();
-        let (now_s, _): (u64, u64) = store.command(&redis::cmd("TIME")).await?;
+        // By a script, because on a cluster the key says whose clock it is.
+        let mut time = redis::cmd("EVAL");
+        time.arg("return redis.call('TIME')").arg(1).arg(GATEWAYS);
+        let (now_s, _): (u64, u64) = store.command(&time).await?;
         let line = format!("{now_s} {settings}");
         let mut said = redis::cmd("HSET");
         store

@@ -36,11 +36,11 @@ const PARTS: [&str; 14] = [
     // Sorted set: user by the instant in µs until which they are taken to be there.
     "present",
     // Sorted sets like the line: who were away; here again, ...
-    "returned",
+    RETURNED,
     // ... away, ...
-    "parked",
+    PARKED,
     // ... and away since longer.
-    "parked_before",
+    PARKED_BEFORE,
     // Sorted set: user by lease end in µs, of visits that idleness ended before.
     "idled",
 ];
@@ -49,6 +49,9 @@ const ACTIVE: &str = "active";
 const UNCLAIMED: &str = "unclaimed";
 const TICKETS: &str = "tickets";
 const AUDIT: &str = "audit";
+const RETURNED: &str = "returned";
+const PARKED: &str = "parked";
+const PARKED_BEFORE: &str = "parked_before";
 
 /// The keys of one queue.
 #[derive(Debug)]
@@ -89,9 +92,24 @@ impl Keys {
 }
 
 impl Keys {
+    /// The lanes in which visits stand, in the order of the scripts.
+    pub fn lanes(&self) -> [&str; 4] {
+        [WAITING, RETURNED, PARKED, PARKED_BEFORE].map(|part| self.part(part))
+    }
+
+    fn part(&self, part: &str) -> &str {
+        let at = PARTS.iter().position(|it| *it == part);
+        at.map_or("", |at| &self.all[at])
+    }
+
     /// The digest of the secret that a user joined with; no script takes it.
     pub fn secret(&self, user: &UserId) -> String {
         format!("{}secret:{user}", self.prefix)
+    }
+
+    /// The tickets that take part in the draw with this root, 8 bytes each; no script takes it.
+    pub fn entrants(&self, root: &str) -> String {
+        format!("{}entrants:{root}", self.prefix)
     }
 
     /// Promises of one life of the queue: a hash; no script takes it.

@@ -259,8 +259,11 @@ impl Queues {
         let before = before.map_or_else(|| Ok("null".to_owned()), json)?;
         let mut call = self.store().call(&script::CHANGE, &Keys::of(id));
         call.arg(version).arg(quoted(by)).arg(before);
-        call.arg(Seed::random().reveal())
-            .arg(snapshot::stored(after)?);
+        let draw = match &after.seed_commitment {
+            Some(commitment) => commitment.clone(),
+            None => Seed::random().promised(),
+        };
+        call.arg(draw).arg(snapshot::stored(after)?);
         let reply: Reply = self.store().run(Priority::Background, &call).await?;
         Ok(reply.verdict() != "stale")
     }

@@ -36,6 +36,8 @@ const IDLE_SECONDS: Range = Range {
 const MAX_WAITING: Range = Range::to("maxWaiting", 10_000_000);
 /// Longest message, in characters.
 const MAX_MESSAGE: usize = 500;
+/// Longest name of a beacon, in characters.
+const MAX_BEACON: usize = 200;
 /// `opensAt` lies between the first instants of 2000 and 2200.
 const OPENS_AT: (i64, i64) = (946_684_800, 7_258_118_400);
 
@@ -174,6 +176,10 @@ pub struct Policy {
     pub accent_color: Option<String>,
     /// Where the waiting page leads back to.
     pub home_url: Option<String>,
+    /// SHA-256 of the seed that the operator keeps until it is fixed who takes part in the lottery.
+    pub seed_commitment: Option<String>,
+    /// What public beacon will be added to the seed of the lottery, in words.
+    pub beacon: Option<String>,
 }
 
 /// What an operator wants to be different; a field that is not named stays as it is.
@@ -236,6 +242,16 @@ pub struct PolicyChange {
     #[serde(deserialize_with = "named")]
     #[schema(value_type = Option<String>, max_length = 500)]
     pub home_url: Option<Option<String>>,
+    /// SHA-256 of the 64 hex digits of a seed that the operator keeps until it is fixed who takes part
+    /// in the lottery, as 64 hex digits; `null` lets the gateway choose and keep one.
+    #[serde(deserialize_with = "named")]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
+    pub seed_commitment: Option<Option<String>>,
+    /// Which public beacon will be added to the seed, such as a round of drand, at most 200
+    /// characters; `null` takes it back.
+    #[serde(deserialize_with = "named")]
+    #[schema(value_type = Option<String>, max_length = 200)]
+    pub beacon: Option<Option<String>>,
 }
 
 /// A rule that is out of its range.
@@ -265,6 +281,8 @@ impl Default for Policy {
             logo_url: None,
             accent_color: None,
             home_url: None,
+            seed_commitment: None,
+            beacon: None,
         }
     }
 }
@@ -290,6 +308,12 @@ impl Policy {
             next.message = message.clone().filter(|message| !message.is_empty());
         }
         look::change(&mut next, change);
+        if let Some(commitment) = &change.seed_commitment {
+            next.seed_commitment.clone_from(commitment);
+        }
+        if let Some(beacon) = &change.beacon {
+            next.beacon = beacon.clone().filter(|beacon| !beacon.is_empty());
+        }
         next.checked()
     }
 
@@ -328,7 +352,24 @@ impl Policy {
             "has at most 500 characters and no control characters",
         )?;
         look::check(&self)?;
+        self.lottery_can_be_checked()?;
         Ok(self)
+    }
+
+    fn lottery_can_be_checked(&self) -> Result<(), PolicyError> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let commitment = self.seed_commitment.as_deref();
+        ensure(
+            commitment.is_none_or(|it| it.len() == 64 && it.bytes().all(is_digit)),
+            "seedCommitment",
+            "is 64 hex digits in lower case",
+        )?;
+        let beacon = self.beacon.as_deref().unwrap_or_default();
+        ensure(
+            beacon.chars().count() <= MAX_BEACON && !beacon.chars().any(char::is_control),
+            "beacon",
+            "has at most 200 characters and no control characters",
+        )
     }
 
     /// What scripts decide by: fields and values of the policy's hash, see `prelude.lua`.

@@ -70,7 +70,8 @@ end
 
 local function read_meta()
   local field = redis.call('HMGET', META, 'last', 'epoch', 'born', 'recovers_at', 'bucket',
-    'bucket_at', 'version', 'removed', 'seed', 'drawn', 'unsorted', 'joined')
+    'bucket_at', 'version', 'removed', 'seed', 'drawn', 'unsorted', 'joined', 'commitment', 'root',
+    'key', 'beacon')
   return {
     last = tonumber(field[1]) or 0,
     epoch = tonumber(field[2]) or 0,
@@ -85,6 +86,10 @@ local function read_meta()
     drawn = tonumber(field[10]) or 0,
     unsorted = field[11] == '1',
     joined = tonumber(field[12]) or 0,
+    commitment = field[13] or nil,
+    root = field[14] or nil,
+    key = field[15] or nil,
+    beacon = field[16] or nil,
   }
 end
 

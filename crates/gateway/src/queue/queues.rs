@@ -13,6 +13,7 @@ use chassis::redis::{Connection, Pool};
 use chassis::time::Clock;
 use futures_util::{StreamExt as _, stream};
 
+use super::draw::Draw;
 use super::joins::Joins;
 use super::keys::{Keys, NAMES};
 use super::present::PollTimes;
@@ -20,6 +21,7 @@ use super::reply::Reply;
 use super::script::{self, Priority, Store};
 use super::snapshot::{self, QueueLookup};
 use super::{Queue, QueueError, QueueId, Snapshot, StoreError};
+use crate::merkle::Tree;
 use crate::metrics::StoreMetrics;
 
 /// Names without a queue that are remembered until the next refresh. More are asked for anew.
@@ -61,9 +63,21 @@ pub(super) struct QueueEntry {
     /// Users who wait to join, in each worker.
     pub joins: Joins,
     snapshot: RwLock<Arc<Snapshot>>,
+    /// Of the draw that was last asked for.
+    tree: Mutex<Option<Arc<Tree>>>,
 }
 
 impl QueueEntry {
+    /// The tree with this root, if it is at hand.
+    pub fn tree(&self, root: &str) -> Option<Arc<Tree>> {
+        let tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
+        tree.clone().filter(|tree| tree.root() == root)
+    }
+
+    pub fn keep_tree(&self, tree: Arc<Tree>) {
+        *self.tree.lock().unwrap_or_else(PoisonError::into_inner) = Some(tree);
+    }
+
     pub fn snapshot(&self) -> Arc<Snapshot> {
         let snapshot = self.snapshot.read();
         Arc::clone(&snapshot.unwrap_or_else(PoisonError::into_inner))
@@ -238,6 +252,7 @@ impl Queues {
                 admission_ran_at_ms: AtomicU64::new(self.store().now_ms()),
                 joins: Joins::default(),
                 snapshot: RwLock::new(Arc::new(seen.clone())),
+                tree: Mutex::default(),
             })
         });
         entry.show(seen);
@@ -333,7 +348,7 @@ impl Queues {
         call.arg(known.version).arg(known.epoch).arg(known.born);
         call.arg(known.last_ticket).arg(recovery_us);
         let draw = known.draw.as_ref();
-        call.arg(draw.map_or("", |draw| draw.seed.reveal()));
+        call.arg(draw.map_or_else(String::new, Draw::remembered));
         call.arg(draw.map_or(0, |draw| draw.last_ticket));
         call.arg(draw.map_or(0, |draw| draw.entrants));
         call.arg(r#""a gateway that remembered it""#);

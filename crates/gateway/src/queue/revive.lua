@@ -2,14 +2,16 @@
 -- epoch. Also when a gateway that remembers nothing was faster and made the queue anew.
 --
 -- ARGV: 2 version  3 epoch  4 born  5 last ticket  6 µs in which nobody is let in
---       7 seed of a lottery, or ''  8 highest ticket drawn, or 0  9 entrants
---       10 by (JSON)  11.. the policy (see write_policy)
+--       7 of a lottery: how many seeds, commitment, seed, root, beacon, key with commas between, or ''
+--       8 highest ticket drawn, or 0  9 entrants  10 by (JSON)  11.. the policy (see write_policy)
 -- Returns verdict
 --   verdict 'revived' | 'alive': nothing was lost | 'removed': an operator ended it since
 
 assert(#ARGV >= 13 and #ARGV % 2 == 1, 'revive takes 11 arguments and pairs')
 local version, epoch, born = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local last, seed, drawn = tonumber(ARGV[5]), ARGV[7], tonumber(ARGV[8])
+local last, drawn = tonumber(ARGV[5]), tonumber(ARGV[8])
+local seeds, commitment, seed, root, beacon, key =
+  string.match(ARGV[7], '^(.-),(.-),(.-),(.-),(.-),(.*)$')
 
 local meta = read_meta()
 if meta.removed >= epoch then return { 'verdict', 'removed' } end
@@ -26,9 +28,13 @@ if other_life then
   redis.call('HSET', META, 'epoch', int(life), 'born', int(born),
     'last', int(math.max(meta.last, last)), 'recovers_at', int(now + tonumber(ARGV[6])))
 end
--- Lots come from the seed, so with it all who return find the places that they were drawn.
-if seed ~= '' and (seed ~= meta.seed or drawn > meta.drawn) then
-  redis.call('HSET', META, 'seed', seed, 'drawn', int(drawn), 'entrants', ARGV[9], 'unsorted', 1)
+-- Lots come from the key, so with it all who return find the places that they were drawn.
+local knows_more = commitment ~= meta.commitment or drawn > meta.drawn or (key ~= '' and not meta.key)
+if commitment and commitment ~= '' and knows_more then
+  redis.call('HSET', META, 'commitment', commitment, 'seed', seed, 'seeds', seeds, 'drawn', int(drawn),
+    'entrants', ARGV[9], 'unsorted', 1)
+  if root ~= '' then redis.call('HSET', META, 'root', root) end
+  if key ~= '' then redis.call('HSET', META, 'beacon', beacon, 'key', key) end
 end
 if not older_policy then return { 'verdict', 'revived' } end
 version = version + 1

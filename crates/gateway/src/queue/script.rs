@@ -69,6 +69,8 @@ verbs! {
     SNAPSHOT = "snapshot" "snapshot.lua",
     CHANGE = "change" "change.lua",
     REMOVE = "remove" "remove.lua",
+    SETTLE = "settle" "settle.lua",
+    PLACE = "place" "place.lua",
     REVIVE = "revive" "revive.lua",
 }
 

@@ -6,7 +6,8 @@
 --   version, epoch, born, last, recovers_at, joined, admitted, no_shows, inversions
 --   waiting (with returned), returned, parked, active, near (see lanes)
 --   minute, quarter: admitted, passed, freed, seconds, see last_minutes
---   seed or '', drawn (highest ticket, or 0), entrants, unsorted = 1 while keys are being sorted
+--   commitment, seed, root, beacon and key of a draw, each '' while there is none; drawn (highest
+--   ticket, or 0), entrants, seeds, unsorted = 1 while scores are being sorted
 
 assert(#ARGV == 1, 'snapshot takes 1 argument')
 local now = now_us()
@@ -31,10 +32,8 @@ with(reply, 'minute', counted(minute), 'quarter', counted(quarter), 'returned', 
   'parked', redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE),
   'active', active_now(now), 'near', near_depth(policy, minute, now))
 
--- A draw that is due is held by the next script that may write; it is certain already.
-local entrants = tonumber(redis.call('HGET', META, 'entrants')) or 0
-if meta.drawn == 0 and policy.order == 'lottery' and meta.seed and opened_at(policy, now) then
-  meta.drawn, entrants = math.max(meta.last, opened_at(policy, now)), redis.call('ZCARD', WAITING)
-end
-return with(reply, 'seed', meta.seed or '', 'drawn', meta.drawn, 'entrants', entrants,
+local counted_draw = redis.call('HMGET', META, 'entrants', 'seeds')
+return with(reply, 'commitment', meta.commitment or '', 'seed', meta.seed or '',
+  'root', meta.root or '', 'beacon', meta.beacon or '', 'key', meta.key or '', 'drawn', meta.drawn,
+  'entrants', tonumber(counted_draw[1]) or 0, 'seeds', tonumber(counted_draw[2]) or 0,
   'unsorted', meta.unsorted and 1 or 0)

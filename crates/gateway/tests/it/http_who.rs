@@ -169,6 +169,8 @@ async fn a_token_of_a_visit_that_is_over_is_renewed_when_it_is_used() {
     assert_eq!(refused(old).await, (410, "TOKEN_EXPIRED".to_owned()));
     let poll = app.get(ME).bearer_auth(&shown);
     assert_eq!(refused(poll).await, (410, "TOKEN_EXPIRED".to_owned()));
+    let leave = app.delete(ME).bearer_auth(&shown);
+    assert_eq!(said(leave).await.0, 204, "the second time is fine");
     let (status, next) = said(join(&app).bearer_auth(&shown)).await;
     assert_eq!((status.as_u16(), &next["userId"]), (201, &place["userId"]));
     let inside = app.get(OWN).bearer_auth(token(&next)).send().await.unwrap();

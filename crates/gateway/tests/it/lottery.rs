@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chassis::time::Clock;
+use gateway::merkle::Tree;
 use gateway::queue::policy::{Order, PolicyChange, State};
 use gateway::queue::{DrawnPage, Lottery, Queue, QueueError, Seed, Standing, Ticket};
 use sha2::{Digest as _, Sha256};
@@ -10,10 +11,10 @@ use testbed::{Redis, RedisOptions, Scratch};
 
 use crate::fixture::{Fixture, RECOVERY, crowd, is_active, is_over, places, redis, user};
 
-const HOUR: Duration = Duration::from_secs(3_600);
+pub const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Opens in an hour, by lot.
-fn lottery(fixture: &Fixture) -> PolicyChange {
+pub fn lottery(fixture: &Fixture) -> PolicyChange {
     PolicyChange {
         order: Some(Order::Lottery),
         opens_at: Some(Some(fixture.clock.now() + HOUR)),
@@ -35,31 +36,34 @@ fn state(state: State) -> PolicyChange {
     }
 }
 
-async fn public(fixture: &Fixture, queue: &Queue) -> Lottery {
+pub async fn public(fixture: &Fixture, queue: &Queue) -> Lottery {
     fixture.queues.refresh().await.unwrap();
     queue.snapshot().lottery().unwrap()
 }
 
-async fn seed(fixture: &Fixture, queue: &Queue) -> Seed {
-    let drawn = public(fixture, queue)
-        .await
-        .drawn
-        .expect("the doors are open");
-    drawn.seed.parse().unwrap()
+/// The key of the draw, which gives the lots.
+pub async fn key(fixture: &Fixture, queue: &Queue) -> Seed {
+    let drawn = public(fixture, queue).await.drawn;
+    drawn.expect("it is settled").key.parse().unwrap()
 }
 
-/// The tickets in the order that the seed gives them.
-fn by_lot(seed: &Seed, tickets: &[Ticket]) -> Vec<Ticket> {
+/// Settles the draw, and lets in who may enter then.
+pub async fn settle(queue: &Queue) {
+    while queue.admit().await.unwrap().more {}
+}
+
+/// The tickets in the order that the key gives them.
+pub fn by_lot(key: &Seed, tickets: &[Ticket]) -> Vec<Ticket> {
     let mut sorted = tickets.to_vec();
-    sorted.sort_by_key(|ticket| seed.lot(ticket.number));
+    sorted.sort_by_key(|ticket| key.lot(ticket.number));
     sorted
 }
 
-fn is_hidden(standing: &Standing) -> bool {
+pub fn is_hidden(standing: &Standing) -> bool {
     matches!(standing, Standing::Scheduled { ahead: None, .. })
 }
 
-async fn assert_line(queue: &Queue, line: &[Ticket]) {
+pub async fn assert_line(queue: &Queue, line: &[Ticket]) {
     for (ahead, ticket) in (0..).zip(line) {
         let place = queue.rank(ticket).await.unwrap();
         assert_eq!(place, Standing::Waiting { ahead }, "{ticket:?}");
@@ -152,11 +156,13 @@ async fn when_the_doors_open_all_stand_in_the_order_of_their_lots_and_anybody_ca
     fixture.pass(HOUR);
     let late = queue.join(user()).await.unwrap().ticket;
     let later = queue.join(user()).await.unwrap().ticket;
+    settle(&queue).await;
 
     let public = public(&fixture, &queue).await;
     let drawn = public.drawn.clone().unwrap();
+    let entry = public.entry.clone().unwrap();
     assert_eq!(
-        (public.commitment, drawn.entrants),
+        (public.commitment, entry.entrants),
         (commitment.clone(), 60)
     );
     let hash = Sha256::digest(&drawn.seed);
@@ -167,13 +173,17 @@ async fn when_the_doors_open_all_stand_in_the_order_of_their_lots_and_anybody_ca
     assert!(
         early
             .iter()
-            .all(|ticket| ticket.number <= drawn.last_ticket)
+            .all(|ticket| ticket.number <= entry.last_ticket)
     );
-    assert!(late.number > drawn.last_ticket);
+    assert!(late.number > entry.last_ticket);
+    let numbers = early.iter().map(|ticket| ticket.number);
+    let tree = Tree::new(numbers.collect());
+    assert_eq!(entry.root, tree.root(), "exactly those who came before");
     let seed: Seed = drawn.seed.parse().unwrap();
-    let mut line = by_lot(&seed, &early);
+    let key = seed.key(&entry.root, "");
+    assert_eq!(drawn.key, key.published());
+    let mut line = by_lot(&key, &early);
     assert_ne!(line, early, "one in 60! draws");
-    // The first joiner after the opening rang, so the first in line is inside.
     let first = line.remove(0);
     assert!(is_active(&queue.touch(&first).await));
     line.extend([late, later]);
@@ -196,7 +206,7 @@ async fn when_the_doors_open_all_stand_in_the_order_of_their_lots_and_anybody_ca
     assert!(
         listed
             .iter()
-            .all(|place| seed.lot(place.ticket) == place.lot)
+            .all(|place| key.lot(place.ticket) == place.lot)
     );
 
     let mut entered = vec![first];
@@ -213,8 +223,8 @@ async fn after_the_draw_a_position_never_goes_up() {
     let queue = fixture.queue("lottery-up", lottery(&fixture)).await;
     let tickets = crowd(&queue, 30).await;
     fixture.pass(HOUR);
-    queue.admit().await.unwrap();
-    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
+    settle(&queue).await;
+    let line = by_lot(&key(&fixture, &queue).await, &tickets);
     let mut shown = vec![u64::MAX; 30];
     for round in 0..29 {
         queue.join(user()).await.unwrap();
@@ -243,9 +253,9 @@ async fn who_leaves_and_joins_again_has_another_lot_and_knows_neither() {
     assert!(again.ticket.number > first.number);
     assert!(is_over(&queue.rank(&first).await), "one person, one lot");
     fixture.pass(HOUR);
-    queue.admit().await.unwrap();
-    let seed = seed(&fixture, &queue).await;
-    assert_ne!(seed.lot(first.number), seed.lot(again.ticket.number));
+    settle(&queue).await;
+    let key = key(&fixture, &queue).await;
+    assert_ne!(key.lot(first.number), key.lot(again.ticket.number));
 }
 
 #[tokio::test]
@@ -292,7 +302,7 @@ async fn who_was_in_line_before_the_lottery_was_said_is_drawn_too() {
     let first = queue.admit().await.unwrap();
     assert!(first.more && first.users.is_empty());
     while queue.admit().await.unwrap().more {}
-    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
+    let line = by_lot(&key(&fixture, &queue).await, &tickets);
     assert!(is_active(&queue.touch(&line[0]).await));
     assert_line(&queue, &line[1..]).await;
 }
@@ -323,8 +333,8 @@ async fn the_instant_may_move_and_the_order_may_turn_twice_and_the_seed_stays() 
     };
     fixture.change("lottery-moved", sooner).await;
     fixture.pass(HOUR / 4);
-    queue.admit().await.unwrap();
-    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
+    settle(&queue).await;
+    let line = by_lot(&key(&fixture, &queue).await, &tickets);
     assert_eq!(public(&fixture, &queue).await.commitment, commitment);
     assert_line(&queue, &line[1..]).await;
 }
@@ -340,8 +350,9 @@ async fn an_operator_who_opens_early_draws_early_and_a_pause_draws_nothing() {
     assert!(is_hidden(&queue.rank(&tickets[0]).await.unwrap()));
     assert_eq!(public(&fixture, &queue).await.drawn, None);
     fixture.change("lottery-early", state(State::Open)).await;
-    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
-    assert_line(&queue, &line).await;
+    settle(&queue).await;
+    let line = by_lot(&key(&fixture, &queue).await, &tickets);
+    assert_line(&queue, &line[1..]).await;
     let late = queue.join(user()).await.unwrap().ticket;
     assert!(is_active(&queue.touch(&line[0]).await));
     assert_eq!(
@@ -356,9 +367,9 @@ async fn a_draw_is_final_and_the_next_one_begins_when_nobody_of_it_is_in_line() 
     let queue = fixture.queue("lottery-next", lottery(&fixture)).await;
     let tickets = crowd(&queue, 5).await;
     fixture.pass(HOUR);
-    queue.admit().await.unwrap();
+    settle(&queue).await;
     let first = public(&fixture, &queue).await;
-    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
+    let line = by_lot(&key(&fixture, &queue).await, &tickets);
     fixture.change("lottery-next", lottery(&fixture)).await;
     let behind = queue.join(user()).await.unwrap();
     assert!(matches!(
@@ -377,8 +388,8 @@ async fn a_draw_is_final_and_the_next_one_begins_when_nobody_of_it_is_in_line() 
     let mut tickets = crowd(&queue, 5).await;
     tickets.push(behind.ticket);
     fixture.pass(HOUR);
-    queue.admit().await.unwrap();
-    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
+    settle(&queue).await;
+    let line = by_lot(&key(&fixture, &queue).await, &tickets);
     assert_line(&queue, &line[1..]).await;
 }
 
@@ -433,7 +444,7 @@ async fn a_store_that_is_lost_before_the_draw_draws_what_it_would_have_drawn() {
     assert_eq!(public(&fixture, &queue).await.commitment, commitment);
     fixture.pass(HOUR);
     while queue.admit().await.unwrap().more {}
-    let line = by_lot(&seed(&fixture, &queue).await, &tickets);
+    let line = by_lot(&key(&fixture, &queue).await, &tickets);
     assert!(is_active(&queue.touch(&line[0]).await));
     assert_line(&queue, &line[1..]).await;
 }
@@ -445,10 +456,10 @@ async fn a_store_that_is_lost_after_the_draw_gives_everybody_the_place_that_they
     let (fixture, other, queue) = lossy(&redis).await;
     let early = crowd(&queue, 30).await;
     fixture.pass(HOUR);
-    queue.admit().await.unwrap();
+    settle(&queue).await;
     let late = crowd(&queue, 3).await;
     let before = public(&fixture, &queue).await;
-    let mut line = by_lot(&seed(&fixture, &queue).await, &early);
+    let mut line = by_lot(&key(&fixture, &queue).await, &early);
     line.extend(&late);
     other.queues.refresh().await.unwrap();
     flush(&redis).await;

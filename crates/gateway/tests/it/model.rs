@@ -113,6 +113,8 @@ pub struct Model {
     pub rules: Rules,
     pub seen: Seen,
     pub seed: Option<Seed>,
+    /// The key of the draw, when it is settled.
+    lots: Option<Seed>,
     pub epoch: u64,
     pub lanes: [BTreeMap<i64, Who>; 4],
     drawn: Option<u64>,
@@ -144,6 +146,7 @@ impl Model {
             rules,
             seen: Seen::default(),
             seed: None,
+            lots: None,
             epoch,
             lanes: Default::default(),
             drawn: None,
@@ -213,7 +216,7 @@ impl Model {
             return Ok(Told::Over);
         }
         if let Some((lane, key)) = self.find(who) {
-            if key != self.key(ticket) && key != self.other_key(ticket) {
+            if self.ticket(key) != ticket {
                 return Ok(Told::Over);
             }
             if eyes.is_blind && lane == WAITING && !self.is_undrawn() {
@@ -252,7 +255,7 @@ impl Model {
         for lane in [WAITING, RETURNED] {
             let key = self.lanes[lane].iter().find(|(_, it)| **it == who);
             if let Some(key) = key.map(|(key, _)| *key)
-                && key == self.key(ticket)
+                && self.ticket(key) == ticket
             {
                 self.show_up(
                     who,
@@ -270,7 +273,7 @@ impl Model {
     pub fn leave(&mut self, who: Who, ticket: u64, eyes: Eyes) -> Result<bool, Unsure> {
         self.forget(ticket);
         if let Some((lane, key)) = self.find(who)
-            && (key == self.key(ticket) || key == self.other_key(ticket))
+            && self.ticket(key) == ticket
         {
             self.lanes[lane].remove(&key);
             self.present.remove(&who);
@@ -304,6 +307,7 @@ impl Model {
         let level = self.level();
         let free = self.rules.max_active.saturating_sub(self.inside.len());
         let places = match self.in_force() {
+            _ if self.is_unsorted => 0,
             State::Bypass => 1_000,
             State::Open => free.min(usize::try_from(level / 1_000).unwrap()),
             _ => 0,
@@ -332,7 +336,7 @@ impl Model {
             .iter()
             .any(|lane| lane.range(..0).next().is_some());
         if begins && self.drawn.is_some() && !has_lots {
-            (self.seed, self.drawn) = (None, None);
+            (self.seed, self.lots, self.drawn) = (None, None, None);
         }
         if begins && self.seed.is_none() {
             self.seed = seed;
@@ -355,6 +359,7 @@ impl Model {
             seed: self.seed.take(),
             begin_us: self.begin_us,
             known: std::mem::take(&mut self.known),
+            lots: self.lots.take(),
             drawn: self.drawn,
             last: self.last,
             recovers_at: self.now + RECOVERY,

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use gateway::recount::{Disagreement, Published, Source};
+use gateway::recount::{Disagreement, Noted, Published, Source};
 use serde_json::{Value, json};
 use testbed::Scratch;
 
@@ -52,6 +52,10 @@ async fn everybody_can_compute_the_place_that_the_gateway_tells() {
     let app = TestApp::open().await;
     let (places, commitment) = draw(&app).await;
     let published = Published::read(&source(&app)).await.unwrap();
+    let noted = Noted {
+        commitment: Some(commitment),
+        root: None,
+    };
     let mut in_line = 0;
     for place in &places {
         let (_, told) = said(
@@ -59,7 +63,7 @@ async fn everybody_can_compute_the_place_that_the_gateway_tells() {
                 .bearer_auth(place["token"].as_str().unwrap()),
         )
         .await;
-        let counted = published.recount(number(place), Some(&commitment));
+        let counted = published.recount(number(place), &noted);
         let counted = counted.unwrap().to_string();
         if told["state"] == "waiting" {
             in_line += 1;
@@ -71,7 +75,7 @@ async fn everybody_can_compute_the_place_that_the_gateway_tells() {
     }
     assert_eq!(in_line, 8);
     let late = number(&app.join().await);
-    let counted = published.recount(late, None).unwrap().to_string();
+    let counted = published.recount(late, &noted).unwrap().to_string();
     assert!(
         counted.contains("came after the doors had opened"),
         "{counted}"
@@ -83,13 +87,16 @@ async fn everybody_can_compute_the_place_that_the_gateway_tells() {
 async fn before_the_doors_open_there_is_nothing_to_compute() {
     let app = TestApp::open().await;
     let nothing = Published::read(&source(&app)).await.unwrap();
-    assert_eq!(nothing.recount(1, None), Err(Disagreement::NoLottery));
+    assert_eq!(
+        nothing.recount(1, &Noted::default()),
+        Err(Disagreement::NoLottery)
+    );
     let opens_at = chassis::time::rfc3339(app.clock.now() + TimeDelta::seconds(60));
     let rule = json!({ "order": "lottery", "opensAt": opens_at });
     app.rule(rule).await;
     let ticket = number(&app.join().await);
     let early = Published::read(&source(&app)).await.unwrap();
-    let told = early.recount(ticket, None);
+    let told = early.recount(ticket, &Noted::default());
     assert!(matches!(told, Err(Disagreement::NotDrawn(_))), "{told:?}");
     app.close().await;
 }
@@ -105,12 +112,61 @@ async fn the_command_says_by_its_exit_code_whether_what_was_kept_agrees() {
     let file = scratch.path().join("draw.json");
     fs::write(&file, format!("{status}\n{list}\n")).unwrap();
     let file = file.to_str().unwrap();
-    let agreed = command(&[file, &ticket, "--commitment", &commitment]);
+    let own = app.get(&format!("{MAIN}/lottery/proof"));
+    let (status_of_proof, proof) = said(own.bearer_auth(crate::test_app::token(&places[0]))).await;
+    assert_eq!(status_of_proof, 200, "{proof}");
+    let entrants = app.get(&format!("{MAIN}/lottery/entrants")).send().await;
+    let entrants = entrants.unwrap().text().await.unwrap();
+    assert_eq!(entrants.lines().count(), 9);
+    let kept = |name: &str, text: &str| {
+        let path = scratch.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let whole = kept("entrants.txt", &entrants);
+    let own = kept("proof.json", &proof.to_string());
+    let root = status["lottery"]["root"].as_str().unwrap();
+    let agreed = command(&[
+        file,
+        &ticket,
+        "--commitment",
+        &commitment,
+        "--root",
+        root,
+        "--entrants",
+        &whole,
+        "--proof",
+        &own,
+    ]);
     assert_eq!(agreed.status.code(), Some(0), "{agreed:?}");
     let told = String::from_utf8(agreed.stdout).unwrap();
     assert!(
         told.contains(&commitment) && told.contains(&ticket),
         "{told}"
+    );
+
+    assert!(
+        told.contains("is complete") && told.contains("leads to the root"),
+        "{told}"
+    );
+    let (_, fewer) = entrants.split_once('\n').unwrap();
+    for odd in [
+        fewer.to_owned(),
+        format!("{entrants}1764\n"),
+        entrants.replacen('1', "2", 1),
+    ] {
+        let odd = kept("odd.txt", &odd);
+        let told = command(&[file, &ticket, "--entrants", &odd]);
+        assert_eq!(told.status.code(), Some(1), "{told:?}");
+    }
+    let mut forged = proof.clone();
+    forged["ticketNumber"] = 1.into();
+    let forged = kept("forged.json", &forged.to_string());
+    let told = command(&[file, &ticket, "--proof", &forged]);
+    assert_eq!(told.status.code(), Some(1), "{told:?}");
+    assert_eq!(
+        command(&[file, &ticket, "--root", "00"]).status.code(),
+        Some(1)
     );
 
     let other = command(&[file, &ticket, "--commitment", "00"]);

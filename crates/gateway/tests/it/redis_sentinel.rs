@@ -36,7 +36,8 @@ async fn after_a_failover_everybody_stands_where_they_stood_also_whom_the_new_ma
  {
     let scratch = Scratch::new().unwrap();
     let mut store = RedisSentinels::start(scratch.path(), "hunter2").unwrap();
-    let app = TestApp::with(&[("GATEWAY_REDIS_URL", &store.url())]).await;
+    let (url, unlimited) = (store.url(), ("GATEWAY_VISIT_POLLS_PER_S", "0"));
+    let app = TestApp::with(&[("GATEWAY_REDIS_URL", &url), unlimited]).await;
     let twin = app.twin().await;
     app.rule(json!({ "maxActive": 1 })).await;
     let inside = app.join().await;

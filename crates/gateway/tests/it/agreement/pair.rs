@@ -238,6 +238,7 @@ impl<'a> Pair<'a> {
         let eyes = self.eyes(via, &Told::Over);
         let real = self.queues[via].admit().await.map_err(broken)?;
         let ran = self.model.admit(eyes)?;
+        self.model.settle();
         let entered: Vec<_> = ran
             .entered
             .iter()

@@ -1,5 +1,6 @@
 //! What the verbs of the model are made of: keys, the head of the line, who is there, who is inside.
 
+use gateway::merkle::Tree;
 use gateway::queue::policy::{Order, State};
 
 use super::{
@@ -33,15 +34,34 @@ impl Model {
         }
         if self.rules.order == Order::Lottery {
             self.drawn = Some(self.last);
+            self.is_unsorted = true;
             self.seen.draws += 1;
         } else if !self.is_unsorted {
             self.seed = None;
         }
     }
 
-    pub(super) fn lot_key(&self, ticket: u64) -> Option<i64> {
-        let lot = i64::try_from(self.seed.as_ref()?.lot(ticket)).unwrap();
-        Some(lot - LOTS)
+    /// Fixes who takes part, once nobody who lost their place may be missing, and makes the key of it.
+    pub fn settle(&mut self) {
+        let (Some(seed), Some(drawn)) = (&self.seed, self.drawn) else {
+            return;
+        };
+        if !self.is_unsorted || self.lots.is_some() || self.now < self.recovers_at {
+            return;
+        }
+        let keys = self.lanes.iter().flat_map(|lane| lane.keys());
+        let tickets = keys.map(|key| self.ticket(*key));
+        let tree = Tree::new(tickets.filter(|ticket| *ticket <= drawn).collect());
+        self.lots = Some(seed.key(&tree.root(), ""));
+    }
+
+    /// The key of who takes part in a draw.
+    fn lot_key(&self, ticket: u64) -> Option<i64> {
+        self.seed.as_ref()?;
+        Some(match &self.lots {
+            Some(lots) => i64::try_from(lots.lot(ticket)).unwrap() - LOTS,
+            None => i64::try_from(ticket).unwrap() - 2 * LOTS,
+        })
     }
 
     pub(super) fn key(&self, ticket: u64) -> i64 {
@@ -53,27 +73,20 @@ impl Model {
         self.lot_key(ticket).filter(|_| has_lot).unwrap_or(plain)
     }
 
-    /// The key of a place that is not sorted yet.
-    pub(super) fn other_key(&self, ticket: u64) -> i64 {
-        let plain = i64::try_from(ticket).unwrap();
-        if self.key(ticket) == plain {
-            self.lot_key(ticket).unwrap_or(plain)
-        } else {
-            plain
-        }
-    }
-
     pub(super) fn ticket(&self, key: i64) -> u64 {
-        u64::try_from(key).unwrap_or_else(|_| {
+        let undrawn = (key < -LOTS).then_some(key + 2 * LOTS);
+        u64::try_from(undrawn.unwrap_or(key)).unwrap_or_else(|_| {
             let lot = u64::try_from(key + LOTS).unwrap();
-            self.seed.as_ref().expect("a lot").ticket(lot)
+            self.lots.as_ref().expect("a lot").ticket(lot)
         })
     }
 
     pub(super) fn sort_out(&mut self) {
-        if !std::mem::take(&mut self.is_unsorted) {
+        let is_settled = self.drawn.is_none() || self.lots.is_some();
+        if !self.is_unsorted || !is_settled {
             return;
         }
+        self.is_unsorted = false;
         for lane in 0..4 {
             for (key, who) in std::mem::take(&mut self.lanes[lane]) {
                 let key = self.key(self.ticket(key));

@@ -1,0 +1,265 @@
+//! Owns the settling of a draw: first which tickets take part is fixed by a root over them, then the key
+//! is made of seed, root and beacon, then everybody gets the place of their lot.
+//!
+//! Until the root is fixed nobody can know a lot, since a ticket more or less makes another key; and
+//! once it is fixed nobody can join. Any gateway may do each step, and several at once: the script
+//! takes one root, a key follows from what is fixed, and a lot is given only to who still has the very
+//! place that was read.
+
+use std::sync::Arc;
+
+use super::draw::{Draw, LOTS, Seed};
+use super::keys::Keys;
+use super::policy::Policy;
+use super::reply::Reply;
+use super::script::{self, Priority};
+use super::snapshot::QueueLookup;
+use super::{Queue, QueueError, QueueId, Queues, StoreError};
+use crate::merkle::Tree;
+
+/// Places that are read, and given their lots, at once.
+const PAGE: usize = 500;
+/// As long as anybody may want to check a draw: 90 days, in seconds.
+const KEPT_S: u64 = 7_776_000;
+/// Bytes of the list that are written at once.
+const PIECE: usize = 1 << 20;
+
+/// What an operator reveals when it is fixed who takes part.
+#[derive(Debug, Clone, Default)]
+pub struct Revealed {
+    /// The seed that was kept.
+    pub seed: Option<Seed>,
+    /// What the beacon said.
+    pub beacon: Option<String>,
+}
+
+/// Why nothing is revealed by this.
+#[derive(Debug, thiserror::Error)]
+pub enum RevealError {
+    /// It is not fixed yet who takes part: what is revealed now could be used.
+    #[error("it is not fixed yet who takes part")]
+    TooEarly,
+    /// The lots are given out.
+    #[error("the lots are given out already")]
+    TooLate,
+    /// Another seed was promised.
+    #[error("this is not the seed that was promised")]
+    OtherSeed,
+    /// A seed or a beacon was announced and is not there.
+    #[error("the draw needs {0} too")]
+    Missing(&'static str),
+    /// Those of the queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+impl Queue {
+    /// Step: settles the draw as far as it can be now. Whether it went on by this.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`.
+    pub(super) async fn settle(&self) -> Result<bool, QueueError> {
+        let keys = &self.entry.keys;
+        let seen = match self.queues.lookup(keys, Priority::Background).await? {
+            QueueLookup::Present(seen) => *seen,
+            QueueLookup::Removed(_) | QueueLookup::Gone => return Ok(false),
+        };
+        // Who lost their place with the store shall be back before it is fixed who takes part.
+        let Some(draw) = seen.draw.filter(|_| !seen.recovering) else {
+            return Ok(false);
+        };
+        if let Some(key) = &draw.key {
+            return self.place_all(&draw, key).await;
+        }
+        let root = match &draw.root {
+            Some(root) => root.clone(),
+            None => self.fix_root(&draw).await?,
+        };
+        let seed = draw.seed.as_ref().filter(|_| seen.policy.beacon.is_none());
+        let is_known = seed.is_some();
+        self.write_key(&root, draw.entrants, seed, "").await?;
+        Ok(is_known)
+    }
+
+    /// Reads who takes part, keeps the list, and fixes its root; the one that is fixed.
+    async fn fix_root(&self, draw: &Draw) -> Result<String, QueueError> {
+        let tree = Tree::new(self.taking_part(draw).await?);
+        let (root, entrants) = (tree.root(), tree.tickets().len() as u64);
+        self.keep_list(&root, &tree).await?;
+        self.write_key(&root, entrants, None, "").await?;
+        self.entry.keep_tree(Arc::new(tree));
+        match self
+            .queues
+            .lookup(&self.entry.keys, Priority::Background)
+            .await?
+        {
+            QueueLookup::Present(seen) => {
+                let root = seen.draw.and_then(|it| it.root);
+                Ok(root.ok_or(StoreError::Odd("a draw without a root"))?)
+            }
+            QueueLookup::Removed(_) | QueueLookup::Gone => Err(QueueError::Unknown),
+        }
+    }
+
+    async fn taking_part(&self, draw: &Draw) -> Result<Vec<u64>, QueueError> {
+        let mut tickets = Vec::new();
+        for lane in self.entry.keys.lanes() {
+            for (from, to) in unplaced(draw) {
+                let mut from = from;
+                loop {
+                    let page = self.page(lane, &from, &to).await?;
+                    let Some((_, last)) = page.last() else { break };
+                    from = format!("({last}");
+                    tickets.extend(page.iter().filter_map(|(_, key)| ticket_of(draw, *key)));
+                }
+            }
+        }
+        Ok(tickets)
+    }
+
+    async fn page(
+        &self,
+        lane: &str,
+        from: &str,
+        to: &str,
+    ) -> Result<Vec<(Vec<u8>, i64)>, StoreError> {
+        let mut read = redis::cmd("ZRANGEBYSCORE");
+        read.arg(lane).arg(from).arg(to);
+        read.arg("WITHSCORES").arg("LIMIT").arg(0).arg(PAGE);
+        self.store().command(&read).await
+    }
+
+    /// Written by ranges, so that two gateways with the same list write the same.
+    async fn keep_list(&self, root: &str, tree: &Tree) -> Result<(), QueueError> {
+        let (key, bytes) = (self.entry.keys.entrants(root), tree.bytes());
+        for (number, piece) in bytes.chunks(PIECE).enumerate() {
+            let mut write = redis::cmd("SETRANGE");
+            write.arg(&key).arg(number * PIECE).arg(piece);
+            self.store().command::<()>(&write).await?;
+        }
+        let mut expire = redis::cmd("EXPIRE");
+        let expire = expire.arg(&key).arg(KEPT_S);
+        Ok(self.store().command(expire).await?)
+    }
+
+    async fn write_key(
+        &self,
+        root: &str,
+        entrants: u64,
+        seed: Option<&Seed>,
+        beacon: &str,
+    ) -> Result<(), QueueError> {
+        let mut call = self.store().call(&script::SETTLE, &self.entry.keys);
+        call.arg(root).arg(entrants);
+        let key = seed.map(|seed| seed.key(root, beacon));
+        call.arg(seed.map_or("", Seed::reveal)).arg(beacon);
+        call.arg(key.as_ref().map_or("", Seed::reveal));
+        let _: Reply = self.store().run(Priority::Background, &call).await?;
+        Ok(())
+    }
+
+    /// Gives everybody the place of their lot, page by page. Whether somebody had another one.
+    async fn place_all(&self, draw: &Draw, key: &Seed) -> Result<bool, QueueError> {
+        let mut is_placed = false;
+        for (from, to) in unplaced(draw) {
+            loop {
+                let page = self.page(&self.entry.keys.waiting, &from, &to).await?;
+                if page.is_empty() {
+                    break;
+                }
+                is_placed = true;
+                let mut call = self.store().call(&script::PLACE, &self.entry.keys);
+                for (user, before) in &page {
+                    let ticket = ticket_of(draw, *before).unwrap_or(0);
+                    let lot = i64::try_from(key.lot(ticket)).unwrap_or(0);
+                    call.arg(user).arg(*before).arg(lot - LOTS);
+                }
+                let _: Reply = self.store().run(Priority::Background, &call).await?;
+            }
+        }
+        Ok(is_placed)
+    }
+
+    /// The tickets that take part in the draw that was last settled.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`; `None` while it is not fixed who takes part, or when the list was lost.
+    pub async fn entrants(&self) -> Result<Option<Arc<Tree>>, QueueError> {
+        let snapshot = self.snapshot();
+        let Some(root) = snapshot.draw.as_ref().and_then(|it| it.root.clone()) else {
+            return Ok(None);
+        };
+        if let Some(tree) = self.entry.tree(&root) {
+            return Ok(Some(tree));
+        }
+        let mut get = redis::cmd("GET");
+        let bytes: Option<Vec<u8>> = self
+            .store()
+            .command(get.arg(self.entry.keys.entrants(&root)))
+            .await?;
+        let tree = Tree::of_bytes(&bytes.unwrap_or_default());
+        let Some(tree) = tree.filter(|tree| tree.root() == root).map(Arc::new) else {
+            return Ok(None);
+        };
+        self.entry.keep_tree(Arc::clone(&tree));
+        Ok(Some(tree))
+    }
+}
+
+impl Queues {
+    /// Takes the seed that the operator kept, and what the beacon said, when it is fixed who takes part.
+    ///
+    /// # Errors
+    /// Those of [`RevealError`].
+    pub async fn reveal(&self, id: &QueueId, revealed: Revealed) -> Result<(), RevealError> {
+        let lookup = self.lookup(&Keys::of(id), Priority::Background).await;
+        let QueueLookup::Present(seen) = lookup.map_err(QueueError::from)? else {
+            return Err(QueueError::Unknown.into());
+        };
+        let draw = seen.draw.as_ref().ok_or(RevealError::TooEarly)?;
+        let root = draw.root.as_ref().ok_or(RevealError::TooEarly)?;
+        if draw.key.is_some() {
+            return Err(RevealError::TooLate);
+        }
+        let (seed, beacon) = complete(draw, &seen.policy, revealed)?;
+        let queue = self.open(id).await?;
+        queue
+            .write_key(root, draw.entrants, Some(&seed), &beacon)
+            .await?;
+        let _ = queue.admit().await;
+        Ok(())
+    }
+}
+
+fn complete(
+    draw: &Draw,
+    policy: &Policy,
+    revealed: Revealed,
+) -> Result<(Seed, String), RevealError> {
+    let seed = draw.seed.clone().or(revealed.seed);
+    let seed = seed.ok_or(RevealError::Missing("`seed`"))?;
+    if seed.commitment() != draw.commitment {
+        return Err(RevealError::OtherSeed);
+    }
+    let beacon = match &policy.beacon {
+        Some(_) => revealed.beacon.ok_or(RevealError::Missing("`beacon`"))?,
+        None => String::new(),
+    };
+    Ok((seed, beacon))
+}
+
+/// The keys of those who take part and have no lot yet: who joined when the lottery was declared, and who
+/// was in line before.
+fn unplaced(draw: &Draw) -> [(String, String); 2] {
+    [
+        ((-2 * LOTS).to_string(), format!("({}", -LOTS)),
+        ("0".to_owned(), draw.last_ticket.to_string()),
+    ]
+}
+
+fn ticket_of(draw: &Draw, key: i64) -> Option<u64> {
+    match u64::try_from(key) {
+        Ok(ticket) => Some(ticket),
+        Err(_) => draw.ticket_at(key),
+    }
+}

@@ -1,0 +1,128 @@
+//! How a draw is settled: by everybody who takes part, by a seed that may be kept, once by many gateways.
+
+use gateway::merkle::Tree;
+use gateway::queue::policy::PolicyChange;
+use gateway::queue::{RevealError, Revealed, Seed};
+
+use crate::fixture::{Fixture, crowd, is_active, redis, user};
+use crate::lottery::{HOUR, assert_line, by_lot, is_hidden, key, lottery, public, settle};
+
+#[tokio::test]
+async fn nobody_who_reads_the_store_before_the_doors_open_can_know_a_lot() {
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-reader", lottery(&fixture)).await;
+    let early = crowd(&queue, 20).await;
+    let meta = async |field: &str| {
+        let mut read = redis::cmd("HGET");
+        let read = read.arg("q:{lottery-reader}:meta").arg(field);
+        let value: Option<String> = read.query_async(&mut redis().await).await.unwrap();
+        value
+    };
+    let seed: Seed = meta("seed").await.unwrap().parse().unwrap();
+    assert_eq!((meta("key").await, meta("root").await), (None, None));
+    // What the reader would compute if nobody came any more.
+    let numbers = early.iter().map(|ticket| ticket.number);
+    let guessed = seed.key(&Tree::new(numbers.collect()).root(), "");
+    let last = queue.join(user()).await.unwrap().ticket;
+    fixture.pass(HOUR);
+    settle(&queue).await;
+    let key = key(&fixture, &queue).await;
+    let lots = |key: &Seed| {
+        early
+            .iter()
+            .map(|it| key.lot(it.number))
+            .collect::<Vec<_>>()
+    };
+    assert_ne!(
+        lots(&key),
+        lots(&guessed),
+        "one more ticket changes every lot"
+    );
+    let tree = queue.entrants().await.unwrap().unwrap();
+    assert!(tree.path(last.number).is_some());
+}
+
+#[tokio::test]
+async fn several_gateways_that_settle_a_draw_at_once_settle_one() {
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-twins", lottery(&fixture)).await;
+    let twin = fixture.twin();
+    let other = twin.open("lottery-twins").await;
+    let tickets = crowd(&queue, 700).await;
+    fixture.pass(HOUR);
+    let leaving = async {
+        for ticket in &tickets[..50] {
+            queue.leave(ticket).await.unwrap();
+        }
+    };
+    tokio::join!(settle(&queue), settle(&other), leaving);
+    settle(&queue).await;
+    fixture.queues.refresh().await.unwrap();
+    let line = by_lot(&key(&fixture, &queue).await, &tickets[50..]);
+    let inside = is_active(&queue.touch(&line[0]).await);
+    assert_line(&queue, &line[usize::from(inside)..]).await;
+}
+
+#[tokio::test]
+async fn a_seed_that_the_operator_keeps_draws_nothing_until_it_is_revealed() {
+    let fixture = Fixture::new();
+    let seed = Seed::random();
+    let rules = PolicyChange {
+        seed_commitment: Some(Some(seed.commitment())),
+        beacon: Some(Some("drand, round 7".to_owned())),
+        ..lottery(&fixture)
+    };
+    let queue = fixture.queue("lottery-kept", rules).await;
+    let tickets = crowd(&queue, 20).await;
+    let reveal = async |seed: Option<&Seed>, beacon: Option<&str>| {
+        let revealed = Revealed {
+            seed: seed.cloned(),
+            beacon: beacon.map(str::to_owned),
+        };
+        fixture.queues.reveal(queue.id(), revealed).await
+    };
+    let early = reveal(Some(&seed), Some("r7")).await;
+    assert!(matches!(early, Err(RevealError::TooEarly)), "{early:?}");
+    fixture.pass(HOUR);
+    settle(&queue).await;
+    let known = public(&fixture, &queue).await;
+    assert_eq!(known.commitment, seed.commitment());
+    assert!(known.entry.is_some() && known.drawn.is_none());
+    assert!(is_hidden(&queue.touch(&tickets[0]).await.unwrap()));
+    let other = reveal(Some(&Seed::random()), Some("r7")).await;
+    assert!(matches!(other, Err(RevealError::OtherSeed)), "{other:?}");
+    for (seed, beacon) in [(Some(&seed), None), (None, Some("r7"))] {
+        let half = reveal(seed, beacon).await;
+        assert!(matches!(half, Err(RevealError::Missing(_))), "{half:?}");
+    }
+    reveal(Some(&seed), Some("r7")).await.unwrap();
+    settle(&queue).await;
+    let drawn = public(&fixture, &queue).await.drawn.unwrap();
+    let root = known.entry.unwrap().root;
+    assert_eq!(
+        (drawn.beacon.as_str(), &drawn.key),
+        ("r7", &seed.key(&root, "r7").published())
+    );
+    let line = by_lot(&key(&fixture, &queue).await, &tickets);
+    assert!(is_active(&queue.touch(&line[0]).await));
+    assert_line(&queue, &line[1..]).await;
+    let again = reveal(Some(&seed), Some("r7")).await;
+    assert!(matches!(again, Err(RevealError::TooLate)), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_seed_that_is_chosen_again_is_counted_where_everybody_sees_it() {
+    let fixture = Fixture::new();
+    let rules = |seed: &Seed| PolicyChange {
+        seed_commitment: Some(Some(seed.commitment())),
+        ..lottery(&fixture)
+    };
+    let (first, second) = (Seed::random(), Seed::random());
+    let queue = fixture.queue("lottery-reroll", rules(&first)).await;
+    assert_eq!(public(&fixture, &queue).await.seeds, 1);
+    fixture.change("lottery-reroll", rules(&first)).await;
+    assert_eq!(public(&fixture, &queue).await.seeds, 1);
+    fixture.change("lottery-reroll", rules(&second)).await;
+    let known = public(&fixture, &queue).await;
+    assert_eq!((known.seeds, known.commitment), (2, second.commitment()));
+}
