@@ -7,6 +7,7 @@ mod cancellation;
 mod codes;
 mod concerts;
 mod customer;
+mod dates;
 mod desk;
 mod document;
 mod edition;

@@ -11,7 +11,10 @@ use std::collections::HashMap;
 use chassis::time::Timestamp;
 use chrono::Datelike;
 use diesel::dsl::count_star;
+use diesel::mysql::Mysql;
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Binary, Datetime, Nullable};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -343,6 +346,81 @@ fn planned(concert_id: Uuid, new: &NewSchedule, now: Timestamp) -> Result<Schedu
         seats_available: new.layout.seats_total(),
         is_cancelled: false,
     })
+}
+
+/// How many seats of a date are free, and when the next hold of one ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Free {
+    /// Free seats.
+    pub seats: u32,
+    /// When there may be one more without any change.
+    pub next_end: Option<Timestamp>,
+}
+
+#[derive(QueryableByName)]
+struct FreeRow {
+    #[diesel(sql_type = Binary)]
+    schedule_id: Id,
+    #[diesel(sql_type = BigInt)]
+    free: i64,
+    #[diesel(sql_type = Nullable<Datetime>)]
+    next_end: Option<At>,
+}
+
+/// Dates that one statement counts.
+const DATES_PER_COUNT: usize = 50;
+
+/// The free seats of these dates. One statement for each fifty.
+pub fn count_free(
+    conn: &mut Conn,
+    ids: &[Uuid],
+    now: Timestamp,
+) -> Result<HashMap<Uuid, Free>, DbError> {
+    let mut counted = HashMap::new();
+    for some in ids.chunks(DATES_PER_COUNT) {
+        let marks = vec!["?"; some.len()].join(", ");
+        let mut count = sql_query(format!(
+            "SELECT schedule_id, \
+             CAST(SUM(state = 'available' OR (state = 'held' AND hold_expires_at <= ?)) AS SIGNED) AS free, \
+             MIN(CASE WHEN state = 'held' AND hold_expires_at > ? THEN hold_expires_at END) AS next_end \
+             FROM seats WHERE schedule_id IN ({marks}) GROUP BY schedule_id"
+        ))
+        .into_boxed::<Mysql>()
+        .bind::<Datetime, _>(At(now))
+        .bind::<Datetime, _>(At(now));
+        for id in some {
+            count = count.bind::<Binary, _>(Id(*id));
+        }
+        let rows: Vec<FreeRow> = count.load(conn)?;
+        counted.extend(rows.into_iter().map(|row| {
+            let free = Free {
+                seats: u32::try_from(row.free).unwrap_or_default(),
+                next_end: row.next_end.map(Timestamp::from),
+            };
+            (row.schedule_id.0, free)
+        }));
+    }
+    Ok(counted)
+}
+
+/// When the next hold of each date of a concert ends, where there is one. One statement.
+pub fn next_ends(
+    conn: &mut Conn,
+    concert_id: Uuid,
+    now: Timestamp,
+) -> Result<HashMap<Uuid, Timestamp>, DbError> {
+    let ends: Vec<(Id, Option<At>)> = seats::table
+        .inner_join(schedules::table)
+        .filter(schedules::concert_id.eq(Id(concert_id)))
+        .filter(seats::state.eq(seat::SeatState::Held))
+        .filter(seats::hold_expires_at.gt(At(now)))
+        .group_by(seats::schedule_id)
+        .select((seats::schedule_id, diesel::dsl::min(seats::hold_expires_at)))
+        .load(conn)?;
+    let ends = ends
+        .into_iter()
+        .filter_map(|(id, end)| Some((id.0, end?.0)));
+    Ok(ends.collect())
 }
 
 /// Free seats of each date, counted from the seats: a counter that each sale updates would be one hot row.

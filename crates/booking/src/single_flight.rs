@@ -1,16 +1,22 @@
 //! Owns a cache of values that many readers ask for at once: one reader loads a value for all who wait.
 //!
 //! At most one load of a key runs at a time, so any number of readers takes one connection. A reader who asks after
-//! [`SingleFlightCache::changed`] never gets a value that was loaded before it. A failure is answered to those who
+//! [`SingleFlightCache::changed`] gets no value that was loaded before it, unless the value changes all the time: then it is
+//! loaded twice a second, and who asks in between gets one that is not older than its age. A failure is answered to those who
 //! waited for it and is not cached. Nothing from here may decide a sale: a value is old by the time it is read.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
+
+/// How often a value that changes all the time is loaded, in a second.
+const LOADS_PER_S: f64 = 2.0;
+/// Changes that show at once after a quiet while.
+const LOADS_AT_ONCE: f64 = 8.0;
 
 /// Values of one kind by their keys.
 pub struct SingleFlightCache<K, T, E> {
@@ -28,6 +34,28 @@ struct Entry<T, E> {
     changes: AtomicU64,
     /// How many loads have ended.
     loads: AtomicU64,
+    /// Loads that may be made because of a change.
+    allowance: Mutex<Allowance>,
+}
+
+/// A token bucket.
+#[derive(Default)]
+struct Allowance {
+    /// Loads that were made and not yet made up for by time.
+    spent: f64,
+    at: Option<Timestamp>,
+}
+
+impl Allowance {
+    /// Whether another load may be made now.
+    fn has_some(&mut self, now: Timestamp) -> bool {
+        let passed = self
+            .at
+            .map_or(0.0, |at| (now - at).as_seconds_f64().max(0.0));
+        self.at = Some(now);
+        self.spent = (self.spent - passed * LOADS_PER_S).max(0.0);
+        self.spent <= LOADS_AT_ONCE - 1.0
+    }
 }
 
 #[derive(Clone)]
@@ -58,9 +86,8 @@ impl<K: Eq + Hash + Copy, T, E: Clone> SingleFlightCache<K, T, E> {
         let entry = self.entry(key);
         let (changes, loads) = entry.seen();
         let now = self.clock.now();
-        if let Some(cached) = entry
-            .cached()
-            .filter(|cached| self.is_fresh(cached, changes, now))
+        if let Some(cached) = entry.cached().filter(|cached| self.is_young(cached, now))
+            && (cached.changes >= changes || !entry.allowance().has_some(now))
         {
             return cached.outcome;
         }
@@ -72,6 +99,7 @@ impl<K: Eq + Hash + Copy, T, E: Clone> SingleFlightCache<K, T, E> {
             return cached.outcome;
         }
         let (changes, loaded_at) = (entry.seen().0, self.clock.now());
+        entry.allowance().spent += 1.0;
         let outcome = load().await.map(Arc::new);
         let load_number = entry.loads.fetch_add(1, Ordering::SeqCst) + 1;
         let cached = Cached {
@@ -119,10 +147,12 @@ impl<K: Eq + Hash + Copy, T, E: Clone> SingleFlightCache<K, T, E> {
     }
 
     fn is_fresh(&self, cached: &Cached<T, E>, changes: u64, now: Timestamp) -> bool {
+        cached.changes >= changes && self.is_young(cached, now)
+    }
+
+    fn is_young(&self, cached: &Cached<T, E>, now: Timestamp) -> bool {
         let age = now - cached.loaded_at;
-        cached.outcome.is_ok()
-            && cached.changes >= changes
-            && (TimeDelta::zero()..self.age).contains(&age)
+        cached.outcome.is_ok() && (TimeDelta::zero()..self.age).contains(&age)
     }
 }
 
@@ -130,6 +160,12 @@ impl<T, E: Clone> Entry<T, E> {
     fn seen(&self) -> (u64, u64) {
         let read = |count: &AtomicU64| count.load(Ordering::SeqCst);
         (read(&self.changes), read(&self.loads))
+    }
+
+    fn allowance(&self) -> MutexGuard<'_, Allowance> {
+        self.allowance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cached(&self) -> Option<Cached<T, E>> {
@@ -148,6 +184,7 @@ impl<T, E> Default for Entry<T, E> {
             cached: RwLock::default(),
             changes: AtomicU64::default(),
             loads: AtomicU64::default(),
+            allowance: Mutex::default(),
         }
     }
 }
@@ -278,5 +315,25 @@ mod tests {
         source.clock.advance(Duration::from_secs(500));
         source.number(100).await;
         assert_eq!(source.cache.entries().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_value_that_changes_all_the_time_is_loaded_twice_a_second_and_nobody_waits_in_between()
+     {
+        let source = Source::open(AGE);
+        source.number(1).await;
+        for _ in 0..100 {
+            source.cache.changed(1);
+            source.number(1).await;
+        }
+        let burst = source.made.load(Ordering::SeqCst);
+        assert!((8..=10).contains(&burst), "{burst} loads at once");
+        source.clock.advance(Duration::from_secs(2));
+        for _ in 0..100 {
+            source.cache.changed(1);
+            source.number(1).await;
+        }
+        let more = source.made.load(Ordering::SeqCst) - burst;
+        assert!((4..=6).contains(&more), "{more} loads of two seconds");
     }
 }
