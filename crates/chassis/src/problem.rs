@@ -19,8 +19,8 @@ use utoipa::ToSchema;
 
 use crate::request_id;
 
-/// Where a client reads more about a code. The address is a name; it need not resolve.
-const TYPE_BASE: &str = "https://usher.example/problems/";
+/// Where a client reads more about a code, relative to whoever answered.
+const TYPE_BASE: &str = "/problems/";
 
 /// A refusal or failure, as the client sees it.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ struct Members<'a> {
 #[allow(dead_code, reason = "describes Members")]
 pub struct ProblemBody {
     /// Names the code.
-    #[schema(example = "https://usher.example/problems/not-found")]
+    #[schema(example = "/problems/not-found")]
     r#type: String,
     /// The code in words.
     #[schema(example = "Not found")]
@@ -190,7 +190,7 @@ impl Problem {
     }
 }
 
-/// `NAME_TAKEN` becomes `https://…/problems/name-taken`.
+/// `NAME_TAKEN` becomes `/problems/name-taken`.
 fn type_of(code: &str) -> String {
     format!("{TYPE_BASE}{}", code.to_ascii_lowercase().replace('_', "-"))
 }
@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(
             body,
             json!({
-                "type": "https://usher.example/problems/name-taken",
+                "type": "/problems/name-taken",
                 "title": "Name taken", "status": 409, "detail": "Name 7 is taken.",
                 "instance": "/taken", "code": "NAME_TAKEN", "retryable": false,
                 "requestId": "abc", "conflicts": [7],

@@ -117,11 +117,13 @@ fn method_not_allowed(allow: &str) -> HttpResponse {
 
 /// The handler of every path that does not exist.
 pub async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    Err(Problem::new(
-        StatusCode::NOT_FOUND,
-        "NOT_FOUND",
-        format!("There is nothing at {}.", request.path()),
-    ))
+    Err(missing(&request))
+}
+
+/// There is nothing at the path of this request.
+pub fn missing(request: &HttpRequest) -> Problem {
+    let detail = format!("There is nothing at {}.", request.path());
+    Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", detail)
 }
 
 #[cfg(test)]

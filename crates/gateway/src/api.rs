@@ -12,6 +12,7 @@ mod origin;
 mod pages;
 pub mod place;
 mod policy;
+mod problems;
 mod queues;
 mod tokens;
 pub mod waiting;
@@ -52,6 +53,7 @@ pub fn routes(app: &mut ServiceConfig, base: &str) {
                 .service(at("/{digest}/{name:.*}").get(pages::file).done())
                 .default_service(web::to(routes::not_found)),
         )
+        .service(at(&own("/problems/{slug}")).get(problems::explain).done())
         .service(
             SwaggerUi::new(format!("{docs}{{_:.*}}")).url(own("/openapi.json"), document(base)),
         )
@@ -126,7 +128,7 @@ fn rest_of_own(app: &mut ServiceConfig, base: &str) {
         queues::list, queues::status, fairness::fairness, lottery::drawn,
         lottery::entrants, lottery::proof, lottery::reveal,
         policy::policy, policy::change, policy::remove, policy::audit,
-        minutes::minutes,
+        minutes::minutes, problems::explain,
     ),
     tags(
         (name = "visitor", description = "Join the line, look at one's place, leave."),
