@@ -295,7 +295,7 @@ impl Visitor {
             loop {
                 let said = ask(wish(self)).await;
                 let again = match said.status {
-                    0 | 500.. => true,
+                    0 | 408 | 500.. => true,
                     _ if said.code() == "IDEMPOTENCY_IN_PROGRESS" => true,
                     401 | 403 => true,
                     410 => said.code() == "TOKEN_EXPIRED",

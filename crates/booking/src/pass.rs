@@ -27,8 +27,11 @@ pub struct Pass {
     /// The queue that let them come; empty for operators who speak for none.
     #[serde(default)]
     pub queue: String,
-    /// How far they have come.
+    /// What the route is open to.
     pub level: Level,
+    /// How far the visit has come; active when an older gateway does not say.
+    #[serde(default)]
+    pub state: VisitState,
     /// What an operator's key may do; all of it when not said.
     #[serde(default)]
     rights: Option<Vec<String>>,
@@ -36,13 +39,26 @@ pub struct Pass {
     exp: i64,
 }
 
-/// How far a visitor has come.
+/// How far a visit has come. A token says who somebody is in every state; being inside is one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VisitState {
+    /// In the line.
+    Waiting,
+    /// Inside.
+    #[default]
+    Active,
+    /// Over; the token lives on as a proof of who it was.
+    Over,
+}
+
+/// What the gateway asked of the visitor before it passed the request on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// In the line.
+    /// A token, in any state of the visit.
     Token,
-    /// Admitted.
+    /// To be inside.
     Active,
     /// Not a visitor: someone with an operator key.
     Operator,

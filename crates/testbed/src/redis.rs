@@ -229,7 +229,11 @@ fn ask(port: u16, password: Option<&str>, command: &str) -> io::Result<String> {
     let after_login = password.and_then(|_| answer.strip_prefix("+OK\r\n"));
     let answer = after_login.unwrap_or(&answer);
     match answer.strip_prefix('-') {
-        Some(refused) => Err(io::Error::other(format!("{command}: {refused}"))),
+        Some(refused) => {
+            // A command can have thousands of words.
+            let words: Vec<_> = command.split(' ').take(4).collect();
+            Err(io::Error::other(format!("{}: {refused}", words.join(" "))))
+        }
         None => Ok(answer.to_owned()),
     }
 }

@@ -1,7 +1,8 @@
 //! Owns who asks: what a handler demands of the pass, by the type of its first argument.
 //!
-//! [`Visitor`] is in the line or admitted, [`Admitted`] is admitted; who has an operator's key is in
-//! `operator`. A handler without any of them is public.
+//! [`Visitor`] is anybody with a token, in every state of the visit: own things are theirs before, in and after it.
+//! [`Admitted`] is inside at this moment. Who has an operator's key is in `operator`. A handler without any of them is
+//! public.
 
 use std::future::{Ready, ready};
 
@@ -14,9 +15,9 @@ use uuid::Uuid;
 use super::codes::{NOT_ADMITTED, PASS_INVALID, QUEUE_MISMATCH, VISITOR_ONLY, WALLET_NOT_FOUND};
 use crate::Booking;
 use crate::concert::QueueName;
-use crate::pass::{HEADER, Level, Pass};
+use crate::pass::{HEADER, Level, Pass, VisitState};
 
-/// Someone who has at least a place in the line.
+/// Someone with a token.
 #[derive(Debug, Clone)]
 pub struct Visitor {
     /// Who.
@@ -71,13 +72,18 @@ impl TryFrom<Pass> for Admitted {
     type Error = Problem;
 
     fn try_from(pass: Pass) -> Result<Self, Problem> {
-        match pass.level {
-            Level::Active => Ok(Self {
+        match (pass.level, pass.state) {
+            (Level::Active, VisitState::Active) => Ok(Self {
                 user_id: user_of(&pass)?,
                 queue: queue_of(pass)?,
             }),
-            Level::Token => Err(NOT_ADMITTED.because("It is not your turn yet.")),
-            Level::Operator => {
+            (Level::Token, _) | (Level::Active, VisitState::Waiting) => {
+                Err(NOT_ADMITTED.because("It is not your turn yet."))
+            }
+            (Level::Active, VisitState::Over) => {
+                Err(NOT_ADMITTED.because("Your visit is over; join the queue again."))
+            }
+            (Level::Operator, _) => {
                 Err(VISITOR_ONLY.because("This is for visitors, not for operators."))
             }
         }

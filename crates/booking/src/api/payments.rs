@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer;
-use super::caller::Admitted;
+use super::caller::Visitor;
 use super::codes::PROVIDER_UNKNOWN;
 use super::provider::{PendingPayment, pending_payment, unpaid};
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
@@ -92,20 +92,20 @@ impl From<payment::Payment> for Payment {
             ("Idempotent-Replayed" = String, description = "`true` on a repetition."))),
         (status = 202, description = "The payment provider was asked; the seats are sold when it has the money.",
             body = PendingPayment)),
-    extensions(("x-access" = json!("active")), ("x-codes" = json!(["RESERVATION_NOT_FOUND", "RESERVATION_CANCELLED",
+    extensions(("x-access" = json!("token")), ("x-codes" = json!(["RESERVATION_NOT_FOUND", "RESERVATION_CANCELLED",
         "HOLD_EXPIRED", "ALREADY_PAID", "BALANCE_SHORT", "PAYMENT_IN_PROGRESS", "PROVIDER_UNKNOWN", "AMOUNT_INVALID"]))))]
 pub async fn pay(
     app: Data<Booking>,
-    admitted: Admitted,
+    visitor: Visitor,
     key: RequiredKey,
     body: Body<Pay>,
 ) -> Result<HttpResponse, Problem> {
     if body.with == Some(Source::Provider) {
-        return order(&app, admitted.user_id, key, &body).await;
+        return order(&app, visitor.user_id, key, &body).await;
     }
     let wish = payment::Pay {
         payment_id: new_id(app.clock.now()),
-        user_id: admitted.user_id,
+        user_id: visitor.user_id,
         reservation_id: body.reservation_id,
     };
     let request = key.request(wish.user_id, PAY, &*body, paid);
@@ -154,21 +154,21 @@ fn ending_visit(paid_now: bool, mut answer: HttpResponse) -> HttpResponse {
 #[utoipa::path(get, path = "/api/v1/payments/{paymentId}", operation_id = "showPayment", tag = "payments",
     params(("paymentId" = Uuid, Path)),
     responses((status = 200, description = "The payment.", body = Payment)),
-    extensions(("x-access" = json!("active")), ("x-codes" = json!(["PAYMENT_NOT_FOUND"]))))]
+    extensions(("x-access" = json!("token")), ("x-codes" = json!(["PAYMENT_NOT_FOUND"]))))]
 pub async fn show(
     app: Data<Booking>,
-    admitted: Admitted,
+    visitor: Visitor,
     id: Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
     let id = *id;
     let found = app
         .db
-        .read(move |conn| payment::find(conn, admitted.user_id, id))
+        .read(move |conn| payment::find(conn, visitor.user_id, id))
         .await?;
     if let Some(found) = found {
         return Ok(answer::own(&Payment::from(found)));
     }
-    let unpaid = unpaid(&app, admitted.user_id, id).await?;
+    let unpaid = unpaid(&app, visitor.user_id, id).await?;
     let unpaid = unpaid.ok_or(RefundError::PaymentNotFound)?;
     Ok(answer::own(&unpaid))
 }
@@ -213,17 +213,17 @@ impl From<&Refunded> for Refund {
     params(("paymentId" = Uuid, Path), RequiredKeyHeader),
     responses((status = 201, description = "The money is in the wallet.", body = Refund,
         headers(("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
-    extensions(("x-access" = json!("active")),
+    extensions(("x-access" = json!("token")),
         ("x-codes" = json!(["PAYMENT_NOT_FOUND", "ALREADY_REFUNDED", "SHOW_STARTED"]))))]
 pub async fn refund(
     app: Data<Booking>,
-    admitted: Admitted,
+    visitor: Visitor,
     key: RequiredKey,
     id: Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
     let wish = payment::Refund {
         refund_id: new_id(app.clock.now()),
-        user_id: admitted.user_id,
+        user_id: visitor.user_id,
         payment_id: *id,
     };
     let content = json!({ "paymentId": wish.payment_id });

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::caller::Admitted;
+use super::caller::{Admitted, Visitor};
 use super::repeat::{self, OptionalKey, OptionalKeyHeader};
 use super::{answer, paging};
 use crate::Booking;
@@ -223,16 +223,16 @@ fn held(made: &reservation::Reservation) -> Answer {
 #[utoipa::path(get, path = "/api/v1/reservations", operation_id = "listReservations", tag = "reservations",
     params(PageQuery),
     responses((status = 200, description = "A page of reservations.", body = Page<Reservation>)),
-    extensions(("x-access" = json!("active"))))]
+    extensions(("x-access" = json!("token"))))]
 pub async fn list(
     app: Data<Booking>,
-    admitted: Admitted,
+    visitor: Visitor,
     query: Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     let (rows, now) = (paging::rows_of(&query)?, app.clock.now());
     let found = app
         .db
-        .read(move |conn| reservation::list(conn, admitted.user_id, rows, now))
+        .read(move |conn| reservation::list(conn, visitor.user_id, rows, now))
         .await?;
     Ok(answer::own(&paging::page_of(
         found,
@@ -246,16 +246,16 @@ pub async fn list(
 #[utoipa::path(get, path = "/api/v1/reservations/{reservationId}", operation_id = "showReservation",
     tag = "reservations", params(("reservationId" = Uuid, Path)),
     responses((status = 200, description = "The reservation.", body = Reservation)),
-    extensions(("x-access" = json!("active")), ("x-codes" = json!(["RESERVATION_NOT_FOUND"]))))]
+    extensions(("x-access" = json!("token")), ("x-codes" = json!(["RESERVATION_NOT_FOUND"]))))]
 pub async fn show(
     app: Data<Booking>,
-    admitted: Admitted,
+    visitor: Visitor,
     id: Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
     let (id, now) = (*id, app.clock.now());
     let found = app
         .db
-        .read(move |conn| reservation::find(conn, admitted.user_id, id, now))
+        .read(move |conn| reservation::find(conn, visitor.user_id, id, now))
         .await?;
     let found = found.ok_or(CancelError::ReservationNotFound)?;
     Ok(answer::own(&Reservation::at(now, found)))
@@ -266,13 +266,13 @@ pub async fn show(
 #[utoipa::path(delete, path = "/api/v1/reservations/{reservationId}", operation_id = "cancel",
     tag = "reservations", params(("reservationId" = Uuid, Path)),
     responses((status = 204, description = "It is given back, or was over already.")),
-    extensions(("x-access" = json!("active")),
+    extensions(("x-access" = json!("token")),
         ("x-codes" = json!(["RESERVATION_NOT_FOUND", "SHOW_STARTED"]))))]
 pub async fn cancel(
     app: Data<Booking>,
-    admitted: Admitted,
+    visitor: Visitor,
     id: Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    app.sale.cancel(admitted.user_id, *id).await?;
+    app.sale.cancel(visitor.user_id, *id).await?;
     Ok(answer::gone())
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use diesel::ConnectionError;
 use diesel::connection::{Connection, SimpleConnection};
 use diesel::dsl::sql;
 use diesel::mysql::MysqlConnection;
@@ -71,16 +72,25 @@ impl Sessions {
 fn open(url: &str) -> Result<(MysqlConnection, bool), Error> {
     let mut mysql = MysqlConnection::establish(url).map_err(Error::ConnectionError)?;
     mysql.batch_execute(SETUP).map_err(Error::QueryError)?;
+    if let Err(cause) = ping(&mut mysql) {
+        return Err(Error::ConnectionError(ConnectionError::BadConnection(
+            cause.to_string(),
+        )));
+    }
     let read_only: i64 = select(sql::<BigInt>("CAST(@@global.read_only AS SIGNED)"))
         .get_result(&mut mysql)
         .map_err(Error::QueryError)?;
     Ok((mysql, read_only == 0))
 }
 
-/// Whether the server answers a query: a node of a cluster without a majority answers a ping and nothing else.
+/// Whether the server answers questions about a table: a node of a cluster without a majority answers all others. That the
+/// table is not there yet is an answer too.
 pub(super) fn ping(conn: &mut Conn) -> Result<(), DbError> {
-    sql_query("SELECT 1").execute(conn)?;
-    Ok(())
+    let asked = sql_query("SELECT 1 FROM __diesel_schema_migrations LIMIT 1").execute(conn);
+    match asked.map_err(DbError::from) {
+        Ok(_) | Err(DbError::Query(_)) => Ok(()),
+        Err(cause) => Err(cause),
+    }
 }
 
 impl ManageConnection for Sessions {

@@ -213,8 +213,9 @@ async fn guards(kind: NeighbourKind) {
     drop(socket);
 
     // A gateway that is gone is no leave to pass.
+    let asking = street.get("/shop").header("Cookie", cookie(&inside));
     street.app.close().await;
-    let (status, got) = text(street.get("/shop").header("Cookie", cookie(&inside))).await;
+    let (status, got) = text(asking).await;
     assert!(
         status >= 500 && !got.contains(heard),
         "{kind:?} {status} {got}"

@@ -1,5 +1,6 @@
 //! A private Redis Cluster of three masters, to which a replica can be added.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,10 @@ impl RedisCluster {
         for (number, master) in masters.iter().enumerate() {
             // Each an own epoch, so that they have nothing to settle when they meet.
             master.ask(&format!("CLUSTER SET-CONFIG-EPOCH {}", number + 1))?;
+            // A node that has loaded keys has taken their slots already.
+            let taken = slots_of(&master.ask("CLUSTER NODES")?);
             let slots = SLOTS * number / MASTERS..SLOTS * (number + 1) / MASTERS;
+            let slots = slots.filter(|slot| !taken.contains(slot));
             let slots: Vec<_> = slots.map(|slot| slot.to_string()).collect();
             master.ask(&format!("CLUSTER ADDSLOTS {}", slots.join(" ")))?;
         }
@@ -143,6 +147,17 @@ impl RedisCluster {
     }
 }
 
+/// The slots of the node that was asked: the last words of its own line, `12` or `100-200`.
+fn slots_of(nodes: &str) -> BTreeSet<usize> {
+    let own = nodes.lines().find(|line| line.contains("myself"));
+    let words = own.unwrap_or_default().split_whitespace().skip(8);
+    let range = |word: &str| {
+        let (first, last) = word.split_once('-').unwrap_or((word, word));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    words.filter_map(range).flatten().collect()
+}
+
 fn id_of(node: &Redis) -> io::Result<String> {
     let said = node.ask("CLUSTER MYID")?;
     Ok(said.lines().nth(1).unwrap_or_default().to_owned())
@@ -153,4 +168,19 @@ pub(crate) fn logs() -> Vec<PathBuf> {
     (0..MASTERS)
         .map(|number| PathBuf::from(number.to_string()).join(LOG))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::slots_of;
+
+    #[test]
+    fn own_slots_are_read_alone_and_as_ranges() {
+        let nodes = "a 127.0.0.1:1@2 master - 0 0 1 connected 7\r\n\
+            b 127.0.0.1:3@4 myself,master - 0 0 2 connected 12 100-102\r\n";
+        assert_eq!(slots_of(nodes), BTreeSet::from([12, 100, 101, 102]));
+        assert_eq!(slots_of(""), BTreeSet::new());
+    }
 }
