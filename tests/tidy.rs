@@ -10,9 +10,12 @@ use serde_json::Value;
 use syn::spanned::Spanned as _;
 use syn::visit::Visit;
 
+#[path = "tidy/places.rs"]
+mod places;
 #[path = "tidy/tree.rs"]
 mod tree;
 
+use places::ONLY_IN;
 use tree::{checkout, files, root, rust};
 
 const LONGEST_FILE: usize = 500;
@@ -331,89 +334,6 @@ fn chassis_knows_nothing_of_what_the_services_are_about() {
         });
     none(&broken.collect::<Vec<_>>(), "words of a service in chassis");
 }
-
-/// Each text that only some files may hold, with those files.
-const ONLY_IN: [(&str, &[&str]); 12] = [
-    // HTTP stays at the edge of a service.
-    (
-        "actix_web",
-        &[
-            "crates/chassis/",
-            "crates/gateway/src/lib.rs",
-            "crates/gateway/src/main.rs",
-            "crates/gateway/src/api",
-            "crates/gateway/src/admission.rs",
-            "crates/gateway/src/cors.rs",
-            "crates/gateway/src/credential.rs",
-            "crates/gateway/src/reload.rs",
-            "crates/gateway/src/proxy",
-            "crates/booking/src/lib.rs",
-            "crates/booking/src/main.rs",
-            "crates/booking/src/api",
-            "crates/booking/src/forwarder/webhook.rs",
-            // Programs of their own, which stand in for somebody else's.
-            "crates/booking/src/receiver.rs",
-            "crates/booking/src/sandbox.rs",
-            "crates/bench/src/limit.rs",
-        ],
-    ),
-    (
-        "HttpResponse",
-        &[
-            "crates/chassis/",
-            "crates/gateway/src/api",
-            "crates/gateway/src/cors.rs",
-            "crates/gateway/src/proxy",
-            "crates/booking/src/api",
-            "crates/booking/src/receiver.rs",
-            "crates/booking/src/sandbox.rs",
-            "crates/bench/src/limit.rs",
-        ],
-    ),
-    // Verbs never look back at the routes.
-    (
-        "crate::api",
-        &[
-            "crates/gateway/src/lib.rs",
-            "crates/gateway/src/api",
-            "crates/gateway/src/admission.rs",
-            "crates/booking/src/lib.rs",
-            "crates/booking/src/api",
-        ],
-    ),
-    // Blocking has one door to MySQL, and one to what librdkafka can only do so.
-    (
-        "spawn_blocking",
-        &["crates/booking/src/db.rs", "crates/booking/src/kafka.rs"],
-    ),
-    ("block_in_place", &[]),
-    // Only clocks read the clock; a duration is measured with Instant.
-    (
-        "Utc::now",
-        &[
-            "crates/chassis/src/time.rs",
-            "crates/loadtest/src/machine.rs",
-        ],
-    ),
-    (
-        "SystemTime::now",
-        &["crates/xtask/", "crates/bench/src/fixture.rs"],
-    ),
-    ("now_v7", &["crates/chassis/src/request_id.rs"]),
-    // Repeated jobs die after a stall; cron lines recover.
-    ("new_repeated", &[]),
-    // The framework's own extractor also takes an array for an object.
-    ("Json<", &["crates/chassis/src/json.rs"]),
-    // Keys of Redis are born in one place of each service.
-    (
-        "\"q:",
-        &[
-            "crates/gateway/src/queue/keys.rs",
-            "crates/bench/src/line.rs",
-        ],
-    ),
-    ("\"seat:", &["crates/booking/src/seat_lock.rs"]),
-];
 
 #[test]
 fn what_has_one_place_stays_in_it() {

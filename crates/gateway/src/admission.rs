@@ -4,15 +4,17 @@
 //! ends everywhere at once. Only while Redis does not answer, whoever was seen inside may go on.
 //! What the upstream hears of the visitor is a pass that only the gateway can sign.
 
-use std::future::{Ready, ready};
+mod operators;
+mod own_things;
+
 use std::sync::Arc;
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, web};
+use actix_web::{Error, HttpMessage as _, HttpRequest, web};
 use chassis::logging::RoutePattern;
 use chassis::problem::{self, Problem};
 use chassis::time::rfc3339;
@@ -22,13 +24,16 @@ use crate::api::place::Place;
 use crate::api::{navigation, waiting};
 use crate::cors;
 use crate::credential::{self, Shown};
-use crate::operator::{self, Right};
 use crate::proxy::{self, upstream::Upstream};
 use crate::queue::policy::State;
 use crate::queue::{Queue, QueueError, QueueId, Standing, Ticket, UserId};
 use crate::route::{Asked, Found, Level, PathInvalid, QueueRule, Readings};
 use crate::token::{self, Holder, VisitId, VisitState};
 use crate::{FreshToken, Gateway, Pass};
+
+pub use operators::Operator;
+use operators::operator_passes;
+use own_things::{id_of, own_things};
 
 /// What the proxy needs to know of a request that may pass.
 #[derive(Clone)]
@@ -259,82 +264,6 @@ fn method_refused() -> Problem {
     )
 }
 
-/// The operator who asks; a handler that takes it is for operators alone.
-pub struct Operator(operator::Operator);
-
-impl Operator {
-    /// The operator's name, if the key is good for this. A refusal is told in the log, by name.
-    pub fn with(&self, right: Right) -> Result<&str, Problem> {
-        let name = self.0.name.as_str();
-        self.0.allowed(right).inspect_err(|refusal| {
-            log::warn!("operator {name} was refused: {refusal}: {right:?}");
-        })?;
-        Ok(name)
-    }
-}
-
-impl FromRequest for Operator {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let app = request.app_data::<web::Data<Gateway>>();
-        ready(match app {
-            Some(app) => operator(app, request).map(|operator| Self(operator.clone())),
-            None => Err(Problem::internal("the application has no state")),
-        })
-    }
-}
-
-/// The operator whose key was shown. A source that showed many wrong ones is not listened to for a
-/// while, right or wrong, so nobody finds a key by trying.
-fn operator<'a>(
-    app: &'a Gateway,
-    request: &HttpRequest,
-) -> Result<&'a operator::Operator, Problem> {
-    let Some(key) = credential::bearer(request) else {
-        return Err(no_operator_key());
-    };
-    let (source, now) = (proxy::source(request, app.trusted_hops), app.clock.now());
-    if let Some(source) = source {
-        app.limits.wrong_keys.check(&source, now)?;
-    }
-    if let Some(operator) = app.operators.find(key) {
-        return Ok(operator);
-    }
-    app.trust_metrics.wrong_keys.inc();
-    log::warn!("a wrong operator key came from {source:?}");
-    if let Some(source) = source {
-        app.limits.wrong_keys.take(source, now)?;
-    }
-    Err(no_operator_key())
-}
-
-fn no_operator_key() -> Problem {
-    Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "OPERATOR_KEY_INVALID",
-        "This route needs an operator's key as Authorization: Bearer.",
-    )
-}
-
-fn operator_passes(app: &Gateway, request: &HttpRequest) -> Result<Proven, Problem> {
-    let operator = operator(app, request)?;
-    Ok(Proven {
-        pass: Some(app.pass(Holder {
-            sub: format!("operator:{}", operator.name),
-            queue: String::new(),
-            level: token::Level::Operator,
-            state: None,
-            rights: operator.rights.clone(),
-            visit: None,
-        })),
-        renewed: None,
-        by_bearer: true,
-        visit: None,
-    })
-}
-
 /// Level `active`: a visitor with several tokens passes with the first of their visits that may.
 /// While the queue of the route lets everybody pass, so does who has no visit.
 async fn inside(
@@ -435,105 +364,6 @@ async fn visit_inside(
 fn other_queue(wanted: &QueueId) -> Problem {
     let detail = format!("This is reached through the queue {wanted}. Join it first.");
     Problem::new(StatusCode::FORBIDDEN, "QUEUE_MISMATCH", detail)
-}
-
-/// Level `token`: whoever proves who they are, in every state of their visit.
-///
-/// Visitors who are not inside have few requests, so that a crowd cannot lean on what is behind.
-async fn own_things(app: &Gateway, request: &HttpRequest) -> Result<Proven, Problem> {
-    let mut refusal = None;
-    for shown in credential::all(request) {
-        let proven = match owner(app, &shown).await {
-            Err(problem) if shown.is_bearer => match provider_user(app, &shown).await {
-                Some(user) => known_elsewhere(app, user),
-                None => Err(problem),
-            },
-            proven => proven,
-        };
-        match proven {
-            Ok(proven) => return Ok(proven),
-            Err(problem) => refusal = Some(worse(refusal, problem)),
-        }
-    }
-    Err(refusal.unwrap_or_else(no_token))
-}
-
-async fn owner(app: &Gateway, shown: &Shown) -> Result<Proven, Problem> {
-    let claims = app.tokens.verify(&shown.token, app.clock.now())?;
-    let ticket = claims.ticket();
-    let (state, visit) = state_of(app, &claims).await?;
-    if state != VisitState::Active {
-        app.own_limit
-            .take((ticket.user, ticket.number), app.clock.now())?;
-    }
-    Ok(Proven {
-        pass: Some(app.pass(Holder {
-            sub: ticket.user.to_string(),
-            queue: claims.queue.to_string(),
-            level: token::Level::Token,
-            state: Some(state),
-            rights: None,
-            visit: visit.is_some().then(|| id_of(&ticket)),
-        })),
-        renewed: (state == VisitState::Over).then(|| app.renewed(&claims)),
-        by_bearer: shown.is_bearer,
-        visit,
-    })
-}
-
-/// How far a visit is, and the visit itself where an answer may end it: only one who is inside has
-/// something to give back.
-async fn state_of(
-    app: &Gateway,
-    claims: &token::Claims,
-) -> Result<(VisitState, Option<(Queue, Ticket)>), QueueError> {
-    if claims.over {
-        return Ok((VisitState::Over, None));
-    }
-    let ticket = claims.ticket();
-    let queue = match app.queue(&claims.queue).await {
-        Ok(queue) => queue,
-        Err(QueueError::Unknown) => return Ok((VisitState::Over, None)),
-        Err(other) => return Err(other),
-    };
-    match app.visits.pass(&queue, ticket, false).await {
-        Ok(visit) => Ok(match visit.standing {
-            Standing::Active { .. } => (VisitState::Active, Some((queue, ticket))),
-            Standing::Waiting { .. } | Standing::Scheduled { .. } => (VisitState::Waiting, None),
-        }),
-        Err(QueueError::Over | QueueError::Unknown) => Ok((VisitState::Over, None)),
-        Err(other) => Err(other),
-    }
-}
-
-/// The user for whom the identity provider vouches, where there is one.
-async fn provider_user(app: &Gateway, shown: &Shown) -> Option<UserId> {
-    let named = app.identity.user(None, Some(&shown.token), app.clock.now());
-    named.await.ok().flatten()
-}
-
-fn known_elsewhere(app: &Gateway, user: UserId) -> Result<Proven, Problem> {
-    app.own_limit.take((user, 0), app.clock.now())?;
-    Ok(Proven {
-        pass: Some(app.pass(Holder {
-            sub: user.to_string(),
-            queue: String::new(),
-            level: token::Level::Token,
-            state: Some(VisitState::Over),
-            rights: None,
-            visit: None,
-        })),
-        renewed: None,
-        by_bearer: true,
-        visit: None,
-    })
-}
-
-fn id_of(ticket: &Ticket) -> VisitId {
-    VisitId {
-        ticket: ticket.number,
-        epoch: ticket.epoch,
-    }
 }
 
 /// Ends the visit that a pass names; the second time it changes nothing.

@@ -1,6 +1,7 @@
 //! The driver of a browser: a server that starts Chromium for each session that is asked of it.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use crate::port;
 use crate::supervised::{Ending, Launch, Supervised};
 
 const READY: Duration = Duration::from_secs(30);
+/// How long a driver may take to close its browsers.
+const SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// A chromedriver on 127.0.0.1. Its browsers end with it.
 #[derive(Debug)]
@@ -44,5 +47,21 @@ impl ChromeDriver {
     /// `http://127.0.0.1:PORT`, where WebDriver is spoken.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for ChromeDriver {
+    /// A driver that is only ended leaves its browsers behind; asked to shut down, it closes them first.
+    fn drop(&mut self) {
+        let asked = || -> io::Result<()> {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+            stream.set_read_timeout(Some(SHUTDOWN))?;
+            stream.write_all(
+                b"GET /shutdown HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+            )?;
+            stream.read_to_end(&mut Vec::new()).map(|_| ())
+        };
+        // One that is gone already has nothing to close.
+        let _ = asked();
     }
 }

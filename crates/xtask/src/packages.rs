@@ -107,8 +107,24 @@ const FOR_CLUSTER: [Need; 1] = [need(
     Proof::Galera,
 )];
 
-/// What the tests alone need: a browser with its driver, and letters for the languages that pages speak.
-const FOR_TESTS: [Need; 4] = [
+/// What the tests alone need: a browser with its driver, letters for the languages that pages speak, and the proxies that a
+/// gateway stands beside.
+const FOR_TESTS: [Need; 7] = [
+    need(
+        "nginx",
+        ["nginx", "nginx", "nginx"],
+        Proof::Programs(&["nginx"]),
+    ),
+    need(
+        "caddy",
+        ["caddy", "caddy", "caddy"],
+        Proof::Programs(&["caddy"]),
+    ),
+    need(
+        "haproxy",
+        ["haproxy", "haproxy", "haproxy"],
+        Proof::Programs(&["haproxy"]),
+    ),
     need(
         "chromium",
         ["chromium", "chromium", "chromium"],
