@@ -28,7 +28,7 @@ use crate::proxy::{self, upstream::Upstream};
 use crate::queue::policy::State;
 use crate::queue::{Queue, QueueError, QueueId, Standing, Ticket, UserId};
 use crate::route::{Asked, Found, Level, PathInvalid, QueueRule, Readings};
-use crate::token::{self, Holder, VisitId, VisitState};
+use crate::token::{self, Holder, VisitState};
 use crate::{FreshToken, Gateway, Pass};
 
 pub use operators::Operator;
