@@ -128,6 +128,7 @@ async fn a_frozen_tab_shows_the_truth_when_it_wakes() {
     visitor
         .tell("Page.setWebLifecycleState", json!({ "state": "active" }))
         .await;
+    visitor.tell("Page.bringToFront", json!({})).await;
     visitor.sees(INSIDE).await;
     visitor.close().await;
 }
