@@ -150,7 +150,7 @@ impl Dates {
         state.shown.insert(concert_id, Arc::clone(list));
     }
 
-    /// Marks what the audit log says since it was last read, which is at most once in the age of a list.
+    /// Watermarks what the audit log says since it was last read, which is at most once in the age of a list.
     async fn follow(&self, db: &Db) -> Result<(), DbError> {
         let mut feed = self.feed.lock().await;
         let now = self.clock.now();

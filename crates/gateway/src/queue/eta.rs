@@ -113,12 +113,17 @@ fn wait(ahead: u64, snapshot: &Snapshot) -> Option<Wait> {
     }
     let (policy, flow) = (&snapshot.policy, &snapshot.flow);
     let share = flow.share();
-    let entrants = (turn(ahead, snapshot) * share).max(1.0);
+    // Near the head the absent are parked as they fall silent, so who still stands there will enter.
+    let turn = turn(ahead, snapshot);
+    let near = turn.min(snapshot.near as f64);
+    let entrants = (near + (turn - near) * share).max(1.0);
+    let unproven = ((turn - near) * share / entrants).clamp(0.0, 1.0);
     // Below nothing when the rules were changed and more are inside than may be.
     let free = f64::from(policy.max_active) - snapshot.active as f64;
     let door = entrants / policy.admit_per_second;
     // Who of those ahead is there is as a throw of coins.
-    let luck = (1.0 - share) * (1.0 / entrants + 1.0 / flow.admitted.max(1) as f64);
+    let coin = (1.0 - share) * (1.0 / entrants + 1.0 / flow.admitted.max(1) as f64);
+    let luck = unproven * coin;
     let for_places = entrants - free;
     let stays = if for_places > 0.0 {
         for_places / freed_per_second(snapshot)?
@@ -248,7 +253,7 @@ fn pace_us(snapshot: &Snapshot) -> u64 {
     let flow = &snapshot.flow;
     let door = 1.0 / snapshot.policy.admit_per_second;
     let stay = freed_per_second(snapshot).map_or(0.0, |rate| 1.0 / rate);
-    let expected_s = stay.max(door) * flow.share();
+    let expected_s = stay.max(door);
     let pause_s = (expected_s * POLL_PART).max(BLIND_MS / 1_000.0) * (1.0 + JITTER);
     (pause_s * 1e6) as u64
 }
@@ -324,7 +329,9 @@ mod tests {
     #[test]
     fn ghosts_ahead_do_not_count() {
         let flow = Flow::new(60, 600, 60, 60);
-        let ghosts = Snapshot::of_flow(Policy::default(), flow);
+        let mut ghosts = Snapshot::of_flow(Policy::default(), flow);
+        // So far from the head nobody is known to be there.
+        ghosts.near = 0;
         let (least, most) = range(999, &ghosts).expect("a rate is known");
         assert!(
             least > 50 && most < 170,
@@ -424,7 +431,7 @@ mod tests {
         let standing = Standing::Waiting { ahead: 1_000_000 };
         assert!(pause(standing, &busy(0), 1.0) < 60_000 / 2);
         let standing = Standing::Active {
-            until: Timestamp::default() + Duration::from_secs(8),
+            until: Timestamp::default() + Duration::from_secs(3_608),
         };
         assert_eq!(pause(standing, &busy(0), 0.5), 2_000);
     }

@@ -170,7 +170,6 @@ async fn twenty_live_visitors_behind_ghosts_are_inside_within_fifty_seconds() {
             while queue.admit().await.unwrap().more {}
             fixture.queues.refresh().await.unwrap();
         }
-        println!("presence: 20 behind {ghosts} ghosts were inside after {seconds} s");
     }
 }
 
