@@ -2,6 +2,7 @@
 
 mod admin;
 mod answer;
+mod audit;
 mod caller;
 mod cancellation;
 mod codes;
@@ -18,6 +19,7 @@ mod no_body;
 mod operator;
 mod outbox;
 mod paging;
+mod parameters;
 mod payments;
 mod person;
 mod programme;
@@ -45,7 +47,7 @@ pub use seat_feed::SeatFeed;
 /// to other systems at once.
 #[rustfmt::skip]
 pub fn routes(app: &mut ServiceConfig) {
-    app.service(scope("").wrap(from_fn(outbox::notify)).wrap(from_fn(operator::record_refusals))
+    app.service(scope("").wrap(from_fn(outbox::notify)).wrap(from_fn(operator::record_refusals)).wrap(from_fn(parameters::check))
         .service(at("/api/v1/concerts").get(concerts::list).done())
         .service(at("/api/v1/concerts/{concertId}").get(concerts::show).done())
         .service(at("/api/v1/concerts/{concertId}/schedules").get(concerts::schedules).done())
@@ -54,6 +56,7 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(at("/api/v1/schedules/{scheduleId}/waitlist").post(waitlist::join).done())
         .service(at("/api/v1/reservations").post(reservations::reserve).get(reservations::list).done())
         .service(at("/api/v1/reservations/{reservationId}").get(reservations::show).delete(reservations::cancel).done())
+        .service(at("/api/v1/reservations/{reservationId}/extensions").post(reservations::extend).done())
         .service(at("/api/v1/payments").post(payments::pay).done())
         .service(at("/api/v1/payments/{paymentId}").get(payments::show).done())
         .service(at("/api/v1/payments/{paymentId}/refunds").post(payments::refund).done())
@@ -83,6 +86,7 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(at("/api/v1/admin/users/{userId}/credits").post(customer::credit).done())
         .service(at("/api/v1/admin/users/{userId}/corrections").post(customer::correct).done())
         .service(at("/api/v1/admin/payments/{paymentId}/refunds").post(customer::refund).done())
+        .service(at("/api/v1/admin/audit").get(audit::list).done())
         .service(at("/api/v1/admin/reconciliation").get(admin::reconcile).done())
         .service(at("/api/v1/admin/outbox").get(outbox::show).done())
         .service(at("/api/v1/admin/outbox/redeliveries").post(outbox::redeliver_all).done())
@@ -102,10 +106,10 @@ pub fn routes(app: &mut ServiceConfig) {
     servers((url = "/", description = "The gateway.")),
     paths(
         concerts::list, concerts::show, concerts::schedules, concerts::seats, seat_feed::watch,
-        reservations::reserve, reservations::list, reservations::show, reservations::cancel,
+        reservations::reserve, reservations::list, reservations::show, reservations::cancel, reservations::extend,
         payments::pay, payments::show, payments::refund,
         wallets::charge, wallets::balance, wallets::ledger,
-        admin::create_concert, admin::add_schedule, admin::reconcile,
+        admin::create_concert, admin::add_schedule, admin::reconcile, audit::list,
         programme::concerts, programme::concert, programme::edit_concert, programme::remove_concert,
         programme::dates, programme::date, programme::edit_date, programme::remove_date, programme::close,
         seating::list, seating::add, seating::block, seating::release,

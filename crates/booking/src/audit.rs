@@ -55,6 +55,10 @@ stored_as_text! {
         Captured = "captured",
         /// Money was given back and seats with it.
         Refunded = "refunded",
+        /// A part of the money was given back, with seats or without.
+        PartiallyRefunded = "partially_refunded",
+        /// A hold was made longer.
+        Extended = "extended",
         /// Made due again after it was given up.
         Redelivered = "redelivered",
         /// Changed by an operator.
@@ -224,4 +228,76 @@ pub fn record(tx: &mut Tx, changes: &[Change<'_>], now: Timestamp) -> Result<(),
         .collect();
     insert_rows!(tx, audit_log::table, rows.as_slice())?;
     Ok(())
+}
+
+/// Which rows to list; a row must meet all that is said.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// What was changed.
+    pub entity: Option<String>,
+    /// Which one.
+    pub entity_id: Option<Uuid>,
+    /// What happened to it.
+    pub action: Option<String>,
+    /// The user who did it.
+    pub user_id: Option<Uuid>,
+    /// The name of the operator's key.
+    pub operator: Option<String>,
+    /// From this instant on.
+    pub from: Option<Timestamp>,
+    /// Before this instant.
+    pub until: Option<Timestamp>,
+    /// Only rows that were written before this one.
+    pub before: Option<i64>,
+}
+
+/// One row as it is read.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = audit_log)]
+#[expect(missing_docs, reason = "the columns, whose words `Change` explains")]
+pub struct Row {
+    pub seq: i64,
+    pub entity: String,
+    #[diesel(deserialize_as = Id)]
+    pub entity_id: Uuid,
+    pub action: String,
+    pub actor: String,
+    pub actor_id: Option<Id>,
+    pub actor_name: Option<String>,
+    #[diesel(deserialize_as = At)]
+    pub at: Timestamp,
+    pub detail: String,
+}
+
+/// Rows of the log, newest first. One statement; with `entity_id` by an index, else along the log.
+pub fn list(conn: &mut Conn, filter: &Filter, at_most: u32) -> Result<Vec<Row>, DbError> {
+    let mut rows = audit_log::table.into_boxed();
+    if let Some(entity) = &filter.entity {
+        rows = rows.filter(audit_log::entity.eq(entity));
+    }
+    if let Some(id) = filter.entity_id {
+        rows = rows.filter(audit_log::entity_id.eq(Id(id)));
+    }
+    if let Some(action) = &filter.action {
+        rows = rows.filter(audit_log::action.eq(action));
+    }
+    if let Some(id) = filter.user_id {
+        rows = rows.filter(audit_log::actor_id.eq(Id(id)));
+    }
+    if let Some(name) = &filter.operator {
+        rows = rows.filter(audit_log::actor_name.eq(name));
+    }
+    if let Some(from) = filter.from {
+        rows = rows.filter(audit_log::at.ge(At(from)));
+    }
+    if let Some(until) = filter.until {
+        rows = rows.filter(audit_log::at.lt(At(until)));
+    }
+    let found = rows
+        .filter(audit_log::seq.lt(filter.before.unwrap_or(i64::MAX)))
+        .order(audit_log::seq.desc())
+        .limit(at_most.into())
+        .select(Row::as_select())
+        .load(conn)?;
+    Ok(found)
 }

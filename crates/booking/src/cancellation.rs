@@ -22,6 +22,8 @@ pub struct Cancelled {
     pub reservation: Reservation,
     /// Whether this call changed it; the second of two does not.
     pub changed: bool,
+    /// What it gave back of a payment, in minor units.
+    pub refunded: Option<i64>,
 }
 
 /// Why a reservation is not cancelled.
@@ -33,6 +35,9 @@ pub enum CancelError {
     /// It is paid and the show has started, so it is no longer given back.
     #[error("the show has started")]
     ShowStarted,
+    /// It is paid and by the rules of the date it is too late to give it back.
+    #[error("it is too late for a refund")]
+    TooLate,
     /// The database failed.
     #[error(transparent)]
     Db(DbError),
@@ -49,10 +54,11 @@ impl Sale {
         let Cancelled {
             reservation,
             changed,
+            refunded,
         } = &cancelled;
         self.metrics.holds.cancellations.inc_by((*changed).into());
-        if *changed && reservation.state == ReservationState::Refunded {
-            self.metrics.payments.count_refund(reservation.amount);
+        if let Some(amount) = refunded {
+            self.metrics.payments.count_refund(*amount);
         }
         self.seats_changed(reservation).await;
         Ok(cancelled)
@@ -103,13 +109,16 @@ pub(crate) fn call_off(
         return Ok(CalledOff::OverAlready);
     }
     match payment::refund_any(tx, found, new_id(now), by, now) {
-        Ok(refunded) => Ok(CalledOff::Refunded(
-            refunded.reservation,
-            refunded.payment.amount,
-        )),
+        Ok(refunded) => Ok(CalledOff::Refunded(refunded.reservation, refunded.amount)),
         Err(RefundError::Db(cause)) => Err(cause),
         Err(RefundError::AlreadyRefunded) => Ok(CalledOff::OverAlready),
-        Err(RefundError::PaymentNotFound | RefundError::ShowStarted) => Err(DbError::Unexpected(
+        Err(
+            RefundError::PaymentNotFound
+            | RefundError::ShowStarted
+            | RefundError::TooLate
+            | RefundError::SeatsUnknown(_)
+            | RefundError::TooMuch { .. },
+        ) => Err(DbError::Unexpected(
             "a confirmed reservation has no payment",
         )),
     }
@@ -144,6 +153,7 @@ pub fn cancel(
         return Ok(Cancelled {
             reservation: seen.moved_to(ReservationState::Cancelled),
             changed: true,
+            refunded: None,
         });
     }
     // It may have been paid while this request waited for the lock.
@@ -152,22 +162,29 @@ pub fn cancel(
         return Ok(Cancelled {
             reservation: found.as_of(now),
             changed: false,
+            refunded: None,
         });
     }
     let refunded = found.clone().moved_to(ReservationState::Refunded);
     match payment::refund_reservation(tx, found, new_id(now), now) {
-        Ok(_) => Ok(Cancelled {
+        Ok(done) => Ok(Cancelled {
             reservation: refunded,
             changed: true,
+            refunded: Some(done.amount),
         }),
         Err(RefundError::AlreadyRefunded) => Ok(Cancelled {
             reservation: refunded,
             changed: false,
+            refunded: None,
         }),
         Err(RefundError::PaymentNotFound) => {
             Err(DbError::Unexpected("a confirmed reservation has no payment").into())
         }
         Err(RefundError::ShowStarted) => Err(CancelError::ShowStarted),
+        Err(RefundError::TooLate) => Err(CancelError::TooLate),
+        Err(RefundError::SeatsUnknown(_) | RefundError::TooMuch { .. }) => {
+            Err(DbError::Unexpected("a refund of everything was refused a part").into())
+        }
         Err(RefundError::Db(cause)) => Err(cause.into()),
     }
 }

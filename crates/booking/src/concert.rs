@@ -4,6 +4,7 @@
 //! to `seat` and `reservation`. Nothing here knows who buys.
 
 mod layout;
+mod refunds;
 mod wording;
 
 use std::collections::HashMap;
@@ -23,6 +24,8 @@ use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db, new_id};
 use crate::schema::{concerts, schedules, seats};
 use crate::seat;
 pub use layout::{Layout, LayoutError, MAX_SEATS, Section, default_layout};
+pub use refunds::{RefundRules, RulesInvalid, Share};
+pub(crate) use refunds::{percent_of, refund_rules};
 pub use wording::{Grade, Price, QueueName, Title, WordingError};
 
 /// Seats that one INSERT makes.
@@ -76,6 +79,8 @@ pub struct Schedule {
     pub seats_available: u32,
     /// Whether it does not take place.
     pub is_cancelled: bool,
+    /// How much of a payment comes back, and until when.
+    pub refund_rules: RefundRules,
 }
 
 /// A date to add.
@@ -89,6 +94,8 @@ pub struct NewSchedule {
     pub sales_close_at: Option<Timestamp>,
     /// Most seats of one user; the default of the service when not said.
     pub max_seats_per_user: Option<u16>,
+    /// How much of a payment comes back, and until when.
+    pub refund_rules: RefundRules,
     /// The seats; [`default_layout`] is fifty.
     pub layout: Layout,
 }
@@ -127,7 +134,7 @@ impl SalesWindow {
     }
 }
 
-type ScheduleRow = (Id, Id, At, At, At, u32, Option<At>);
+type ScheduleRow = (Id, Id, At, At, At, u32, Option<At>, (u32, u32, u16));
 
 /// Concerts that are not hidden, newest first. One statement.
 pub fn list(conn: &mut Conn, page: Page) -> Result<Vec<Concert>, DbError> {
@@ -180,6 +187,17 @@ pub fn seats_left(conn: &mut Conn, queue: &str, now: Timestamp) -> Result<i64, D
         .count()
         .get_result(conn)?;
     Ok(left)
+}
+
+/// The queue before a date's concert, hidden or not. One statement.
+pub fn queue_before(conn: &mut Conn, schedule_id: Uuid) -> Result<Option<String>, DbError> {
+    let found = schedules::table
+        .inner_join(concerts::table)
+        .filter(schedules::id.eq(Id(schedule_id)))
+        .select(concerts::queue)
+        .first(conn)
+        .optional()?;
+    Ok(found)
 }
 
 /// Adds a concert. Two statements.
@@ -236,6 +254,7 @@ pub fn schedules(
             schedules::sales_close_at,
             schedules::seats_total,
             schedules::cancelled_at,
+            refunds::columns(),
         ))
         .load(conn)?;
     if rows.is_empty() && find(conn, concert_id)?.is_none() {
@@ -251,6 +270,7 @@ pub fn schedules(
         seats_total: row.5,
         seats_available: free.get(&row.0.0).copied().unwrap_or(0),
         is_cancelled: row.6.is_some(),
+        refund_rules: row.7.into(),
     });
     Ok(all
         .filter(|schedule| !available || schedule.is_bookable(now))
@@ -290,6 +310,9 @@ pub fn add_schedule(
             schedules::sales_close_at.eq(At(schedule.sales_close_at)),
             schedules::seats_total.eq(schedule.seats_total),
             schedules::max_seats_per_user.eq(new.max_seats_per_user),
+            schedules::refund_full_until_s.eq(new.refund_rules.full_until_s),
+            schedules::refund_share_until_s.eq(new.refund_rules.share_until_s),
+            schedules::refund_share_percent.eq(new.refund_rules.share_percent),
             schedules::created_at.eq(At(now)),
         ))
         .execute(tx)?;
@@ -345,6 +368,7 @@ fn planned(concert_id: Uuid, new: &NewSchedule, now: Timestamp) -> Result<Schedu
         seats_total: new.layout.seats_total(),
         seats_available: new.layout.seats_total(),
         is_cancelled: false,
+        refund_rules: new.refund_rules,
     })
 }
 

@@ -6,6 +6,7 @@
 mod forwarding;
 mod kafka;
 mod provider;
+mod reconciling;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::kafka::Cluster;
 use crate::pass::PassKeys;
 pub use forwarding::{Forwarding, Receiving};
 pub use provider::{ProviderConfig, Sandbox};
+pub use reconciling::Reconciling;
 
 /// Everything that an operator may choose.
 pub struct Config {
@@ -41,6 +43,10 @@ pub struct Config {
     pub max_seats: u16,
     /// `BOOKING_MAX_UNPAID_HOLDS`: holds in a row that a user may leave unpaid, of one schedule.
     pub max_unpaid_holds: u16,
+    /// `BOOKING_EXTENSION_S`: how much longer a hold may last, once; 0 is not at all.
+    pub extension_s: i64,
+    /// `BOOKING_EXTENSION_FREE_SEATS`: free seats that a schedule must have then.
+    pub extension_free_seats: u16,
     /// `BOOKING_DB_POOL`: connections to MySQL; 16.
     pub db_pool: u32,
     /// `BOOKING_WORKERS`: threads that serve HTTP; 0, which is one per core.
@@ -91,6 +97,9 @@ impl Config {
         let hold_s = within(env, "BOOKING_HOLD_S", "300", HOLD_S, 1, 3600);
         let max_seats = within(env, "BOOKING_MAX_SEATS", "4", MAX_SEATS, 1, 50);
         let unpaid = "BOOKING_MAX_UNPAID_HOLDS";
+        let extension_s = within(env, "BOOKING_EXTENSION_S", "120", EXTENSION_S, 0, 3600);
+        let name = "BOOKING_EXTENSION_FREE_SEATS";
+        let extension_free_seats = within(env, name, "1", EXTENSION_FREE_SEATS, 0, 10_000);
         let max_unpaid_holds = within(env, unpaid, "12", MAX_UNPAID_HOLDS, 1, 10_000);
         let db_pool = within(env, "BOOKING_DB_POOL", "16", DB_POOL, 1, 500);
         let workers = within(env, "BOOKING_WORKERS", "0", WORKERS, 0, 256);
@@ -128,6 +137,8 @@ impl Config {
             hold_s,
             max_seats,
             max_unpaid_holds,
+            extension_s,
+            extension_free_seats,
             db_pool,
             workers,
             drain: Duration::from_secs(drain_s),
@@ -180,6 +191,8 @@ const HOLD_S: &str = "How long a reservation holds its seats, in seconds, 1 to 3
     Long enough to pay, short enough that a seat that is not paid is soon free again.";
 const MAX_SEATS: &str =
     "Most seats of one visitor in one schedule, 1 to 50. It keeps resellers small.";
+const EXTENSION_S: &str = "How much longer a hold may last when its visitor asks, once, in seconds, 0 to 3600; 0 is not at all.";
+const EXTENSION_FREE_SEATS: &str = "Free seats that a schedule must have when a hold is extended, 0 to 10000: the last ones are not kept from others.";
 const MAX_UNPAID_HOLDS: &str = "Holds of one schedule that a visitor may make in a row without paying one, in 24 hours, 1 to 10000.\n\
     Holding the same seats again and again keeps them from others; 12 is an hour of holds.";
 const DB_POOL: &str = "Connections to MySQL, 1 to 500; up to twice as many while some hang. More requests than this wait shortly, then get 503.";
@@ -292,6 +305,8 @@ mod tests {
             ("BOOKING_HOLD_S", "five"),
             ("BOOKING_MAX_SEATS", "0"),
             ("BOOKING_MAX_UNPAID_HOLDS", "0"),
+            ("BOOKING_EXTENSION_S", "3601"),
+            ("BOOKING_EXTENSION_FREE_SEATS", "-1"),
             ("BOOKING_DB_POOL", "0"),
             ("BOOKING_WORKERS", "257"),
             ("BOOKING_DRAIN_S", "301"),

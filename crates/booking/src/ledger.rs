@@ -1,7 +1,7 @@
 //! Owns the ledger: every movement of money, one row each, both sides in it.
 //!
 //! Append only: there is no verb that changes or removes an entry, and none may be added; a mistake is put right by an
-//! entry the other way round. A cause can be booked once for what it refers to, which the database enforces.
+//! entry the other way round. A cause can be booked once for a part of what it refers to, which the database enforces.
 
 use chassis::time::Timestamp;
 use diesel::prelude::*;
@@ -76,6 +76,8 @@ pub struct Entry {
     /// The request that charged, or the payment.
     #[diesel(deserialize_as = Id)]
     pub reference_id: Uuid,
+    /// Which part of it: refunds of one payment are counted from 0.
+    pub part: u16,
     /// The account that gives.
     pub debit_account: Account,
     /// The account that gets.
@@ -114,6 +116,7 @@ impl Entry {
             user_id,
             cause,
             reference_id,
+            part: 0,
             debit_account,
             credit_account,
             amount,
@@ -150,6 +153,7 @@ pub(crate) fn record(tx: &mut Tx, entry: &Entry) -> Result<(), DbError> {
             ledger_entries::user_id.eq(Id(entry.user_id)),
             ledger_entries::cause.eq(entry.cause),
             ledger_entries::reference_id.eq(Id(entry.reference_id)),
+            ledger_entries::part.eq(entry.part),
             ledger_entries::debit_account.eq(entry.debit_account),
             ledger_entries::credit_account.eq(entry.credit_account),
             ledger_entries::amount.eq(entry.amount),

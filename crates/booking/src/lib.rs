@@ -55,7 +55,7 @@ use prometheus::Registry;
 use tokio::sync::watch;
 
 use crate::api::{Lists, Remaining, SeatFeed};
-use crate::config::{Config, Forwarding, MysqlUrl};
+use crate::config::{Config, Forwarding, MysqlUrl, Reconciling};
 use crate::db::{Db, DbError, DbOptions};
 use crate::kafka::Producer;
 use crate::metrics::{ForwardMetrics, Metrics};
@@ -166,6 +166,8 @@ fn sale(config: &Config, db: &Db, seat_lock: SeatLock, lists: &Arc<Lists>, clock
             seats_per_user: config.max_seats,
             hold: TimeDelta::seconds(config.hold_s),
             unpaid_holds: config.max_unpaid_holds,
+            extension: TimeDelta::seconds(config.extension_s),
+            extension_free_seats: config.extension_free_seats,
         },
         metrics: SaleMetrics::new(),
         on_seats_changed: Arc::new(move |schedule_id| lists.changed(schedule_id)),
@@ -261,7 +263,7 @@ fn unusable(cause: DbError) -> Unusable {
 }
 
 /// Compares the books as they are, and changes nothing.
-pub async fn reconcile(config: &Config) -> Result<Report, StartError> {
+pub async fn reconcile(config: &Reconciling) -> Result<Report, StartError> {
     let unusable =
         |cause: &dyn std::fmt::Display| StartError::Store(format!("MySQL cannot be used: {cause}"));
     let options = DbOptions {
@@ -270,8 +272,9 @@ pub async fn reconcile(config: &Config) -> Result<Report, StartError> {
         ..DbOptions::default()
     };
     let db = Db::connect(config.mysql_url.as_str(), options).map_err(|cause| unusable(&cause))?;
-    let now = Clock::system().now();
-    let report = db.read(move |conn| reconciliation::check(conn, now)).await;
+    let (now, most) = (Clock::system().now(), config.max_seats);
+    let check = move |conn: &mut _| reconciliation::check(conn, now, most);
+    let report = db.read(check).await;
     report.map_err(|cause: DbError| unusable(&cause))
 }
 

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use booking::api;
-use booking::config::{Config, Forwarding, Receiving, Sandbox};
+use booking::config::{Config, Forwarding, Receiving, Reconciling, Sandbox};
 use booking::{receiver, sandbox};
 use chassis::env::{ConfigInvalid, EXIT_UNAVAILABLE, EXIT_USAGE, unknown};
 use chassis::logging::{self, LogInvalid};
@@ -48,6 +48,7 @@ enum Act {
 fn main() -> ExitCode {
     let cli = Cli::command()
         .after_help(Config::page())
+        .mut_subcommand("reconcile", |act| act.after_help(Reconciling::page()))
         .mut_subcommand("forward", |act| act.after_help(Forwarding::page()))
         .mut_subcommand("sandbox-pay", |act| act.after_help(Sandbox::page()))
         .mut_subcommand("receive", |act| act.after_help(Receiving::page()));
@@ -73,7 +74,7 @@ fn carry_out(act: Act) -> ExitCode {
         Act::Openapi => print(&api::openapi()),
         Act::Serve => configured(Config::from(&lookup), logged, serve),
         Act::Migrate => configured(Config::from(&lookup), logged, migrate),
-        Act::Reconcile => configured(Config::from(&lookup), logged, reconcile),
+        Act::Reconcile => configured(Reconciling::from(&lookup), reconciling_logged, reconcile),
         Act::Forward => configured(Forwarding::from(&lookup), forwarder_logged, forward),
         // Its output is events and nothing else, so it writes no log.
         Act::Receive => configured(Receiving::from(&lookup), |_| Ok(()), receive),
@@ -101,6 +102,10 @@ fn warn_of_unknown() {
     for odd in unknown("BOOKING_", &pages, given) {
         log::warn!("{odd}");
     }
+}
+
+fn reconciling_logged(config: &Reconciling) -> Result<(), LogInvalid> {
+    logging::init(config.log_config.as_deref(), config.log_level)
 }
 
 fn forwarder_logged(config: &Forwarding) -> Result<(), LogInvalid> {
@@ -171,7 +176,7 @@ async fn migrate(config: Config) -> Result<ExitCode, StartError> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn reconcile(config: Config) -> Result<ExitCode, StartError> {
+async fn reconcile(config: Reconciling) -> Result<ExitCode, StartError> {
     let report = booking::reconcile(&config).await?;
     let printed = print(&format!("{report}\n"));
     Ok(if report.is_clean() {

@@ -37,6 +37,10 @@ stored_as_text! {
         PaymentCaptured = "payment.captured",
         /// A payment was given back.
         PaymentRefunded = "payment.refunded",
+        /// A part of a payment was given back.
+        PaymentPartiallyRefunded = "payment.partially_refunded",
+        /// A hold was made longer.
+        ReservationExtended = "reservation.extended",
         /// Money was put into a wallet.
         WalletCharged = "wallet.charged",
         /// An operator moved money.
@@ -70,7 +74,9 @@ impl EventType {
             | Self::ReservationExpired
             | Self::ReservationCancelled
             | Self::PaymentCaptured
-            | Self::PaymentRefunded => "reservation",
+            | Self::PaymentRefunded
+            | Self::PaymentPartiallyRefunded
+            | Self::ReservationExtended => "reservation",
             Self::WalletCharged | Self::WalletCorrected => "wallet",
             Self::ScheduleCancelled => "schedule",
             Self::WaitlistOffered | Self::WaitlistExpired => "waitlist",

@@ -22,7 +22,7 @@ use crate::reservation::{self, Reservation, ReservationState};
 use crate::sale::Sale;
 use crate::schema::{payments, reservations};
 use crate::wallet;
-pub use refund::{Refund, RefundError, Refunded, refund};
+pub use refund::{Extent, Refund, RefundError, Refunded, refund};
 pub(crate) use refund::{refund_any, refund_reservation};
 pub use register::{any, of_date, of_user};
 
@@ -59,6 +59,8 @@ stored_as_text! {
     pub enum PaymentState {
         /// With the seller.
         Captured = "captured",
+        /// A part of it is back in the wallet.
+        PartiallyRefunded = "partially_refunded",
         /// Back in the wallet.
         Refunded = "refunded",
     }
@@ -77,8 +79,10 @@ pub struct Payment {
     /// Who paid.
     #[diesel(deserialize_as = Id)]
     pub user_id: Uuid,
-    /// Minor units.
+    /// What was paid, in minor units.
     pub amount: i64,
+    /// What was given back of it so far, in minor units.
+    pub refunded_amount: i64,
     /// Where the money is.
     pub state: PaymentState,
     /// When it was paid.
@@ -172,6 +176,7 @@ pub fn pay(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Paid, PayError> {
         reservation_id: reservation.id,
         user_id: reservation.user_id,
         amount: reservation.amount,
+        refunded_amount: 0,
         state: PaymentState::Captured,
         created_at: now,
     };

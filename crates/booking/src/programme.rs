@@ -72,6 +72,12 @@ pub struct ListedDate {
     pub hidden: bool,
     /// Most seats of one user; the service's default when not said.
     pub max_seats_per_user: Option<u16>,
+    /// As in [`RefundRules`](crate::concert::RefundRules).
+    pub refund_full_until_s: u32,
+    /// The same.
+    pub refund_share_until_s: u32,
+    /// The same.
+    pub refund_share_percent: u16,
     /// When it was cancelled.
     pub cancelled_at: Option<At>,
     /// How often it was changed, and one.

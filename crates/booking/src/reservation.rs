@@ -7,6 +7,7 @@
 mod best;
 mod buyer;
 mod expire;
+mod extend;
 mod hold;
 mod on_sale;
 mod register;
@@ -26,6 +27,7 @@ use crate::outbox::{Event, EventType};
 use crate::schema::{payments, reservation_seats, reservations};
 pub(crate) use buyer::lock as lock_buyer;
 pub use expire::expire;
+pub use extend::{ExtendError, extend};
 pub use hold::HoldMetrics;
 pub use register::{After, Buyer, Filter, buyers_of, of_date};
 pub(crate) use reserve::reserve_offer;
@@ -71,7 +73,7 @@ pub struct Reservation {
     pub user_id: Uuid,
     /// Its state at the instant that was asked for: a hold that is over reads as expired.
     pub state: ReservationState,
-    /// Its seats by number.
+    /// Its seats by number, without those that were given back one by one.
     pub seats: Vec<ReservedSeat>,
     /// What they cost together, in minor units.
     pub amount: i64,
@@ -219,6 +221,7 @@ pub(crate) fn stored(
         .left_join(payments::table)
         .filter(reservations::id.eq(Id(id)))
         .filter(reservations::user_id.eq(Id(user_id)))
+        .filter(reservation_seats::returned_by.is_null())
         .order(reservation_seats::seat_number)
         .select((
             ReservationRow::as_select(),
@@ -244,6 +247,7 @@ fn with_seats(
     let ids: Vec<Id> = rows.iter().map(|(row, _)| Id(row.id)).collect();
     let seats: Vec<(Id, SeatColumns)> = reservation_seats::table
         .filter(reservation_seats::reservation_id.eq_any(&ids))
+        .filter(reservation_seats::returned_by.is_null())
         .order((
             reservation_seats::reservation_id,
             reservation_seats::seat_number,

@@ -123,11 +123,9 @@ async fn forget(app: Arc<Booking>) -> Result<(), DbError> {
 
 /// Compares the books, and raises the alarm on one unit of difference.
 async fn reconcile(app: Arc<Booking>) -> Result<(), DbError> {
-    let now = app.clock.now();
-    let report = app
-        .db
-        .read(move |conn| reconciliation::check(conn, now))
-        .await?;
+    let (now, most) = (app.clock.now(), app.sale.limits.seats_per_user);
+    let check = move |conn: &mut _| reconciliation::check(conn, now, most);
+    let report = app.db.read(check).await?;
     let differences = i64::try_from(report.differences.len()).unwrap_or(i64::MAX);
     app.metrics.differences.set(differences);
     for difference in report.differences {

@@ -94,6 +94,7 @@ diesel::table! {
         cause -> Varchar,
         #[max_length = 16]
         reference_id -> Binary,
+        part -> Unsigned<Smallint>,
         #[max_length = 16]
         debit_account -> Varchar,
         #[max_length = 16]
@@ -146,7 +147,8 @@ diesel::table! {
         #[max_length = 16]
         user_id -> Binary,
         amount -> Bigint,
-        #[max_length = 16]
+        refunded_amount -> Bigint,
+        #[max_length = 24]
         state -> Varchar,
         created_at -> Datetime,
     }
@@ -183,6 +185,7 @@ diesel::table! {
         id -> Binary,
         #[max_length = 16]
         payment_id -> Binary,
+        part -> Unsigned<Smallint>,
         amount -> Bigint,
         created_at -> Datetime,
     }
@@ -199,6 +202,8 @@ diesel::table! {
         grade -> Varchar,
         price -> Bigint,
         sold_number -> Nullable<Unsigned<Smallint>>,
+        #[max_length = 16]
+        returned_by -> Nullable<Binary>,
     }
 }
 
@@ -216,6 +221,7 @@ diesel::table! {
         amount -> Bigint,
         hold_expires_at -> Datetime,
         created_at -> Datetime,
+        extended_at -> Nullable<Datetime>,
     }
 }
 
@@ -251,6 +257,9 @@ diesel::table! {
         cancelled_at -> Nullable<Datetime>,
         version -> Unsigned<Integer>,
         waiting -> Unsigned<Integer>,
+        refund_full_until_s -> Unsigned<Integer>,
+        refund_share_until_s -> Unsigned<Integer>,
+        refund_share_percent -> Unsigned<Smallint>,
     }
 }
 

@@ -4,14 +4,18 @@
 //! shape 422. A path or query that does not parse is 400.
 
 use std::fmt;
+use std::future::ready;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
+use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, error, web};
 use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{self, Stream, StreamExt as _};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
@@ -54,6 +58,34 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         })
     }
 }
+
+/// The same where a request may also have no body at all: then the content type does not matter either.
+#[derive(Debug)]
+pub struct OptionalBody<T>(pub Option<T>);
+
+impl<T: DeserializeOwned + 'static> FromRequest for OptionalBody<T> {
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            // Whether there is a body is seen by its first bytes: a chunked one may turn out to be empty.
+            let first = timeout(SLOWEST_BODY, payload.next());
+            let first = match first.await.map_err(|_| too_slow(SLOWEST_BODY))? {
+                None => return Ok(Self(None)),
+                Some(Ok(bytes)) if bytes.is_empty() => return Ok(Self(None)),
+                Some(first) => first,
+            };
+            let whole = stream::once(ready(first)).chain(payload);
+            let whole: BoxedPayload = Box::pin(whole);
+            let body = Body::<T>::from_request(&request, &mut Payload::from(whole));
+            body.await.map(|body| Self(Some(body.0)))
+        })
+    }
+}
+
+type BoxedPayload = Pin<Box<dyn Stream<Item = Result<Bytes, error::PayloadError>>>>;
 
 /// Deserializes from a map alone.
 struct Object<T>(T);

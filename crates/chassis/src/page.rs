@@ -22,6 +22,15 @@ pub struct PageQuery {
 }
 
 impl PageQuery {
+    /// The same from parameters that a query of its own has read, since serde cannot flatten numbers.
+    ///
+    /// # Errors
+    /// A limit that is not a number from 1 to 200.
+    pub fn of(limit: Option<String>, cursor: Option<String>) -> Result<Self, String> {
+        let limit = limit.map_or(Ok(Limit::default()), Limit::try_from)?;
+        Ok(Self { limit, cursor })
+    }
+
     /// Items on the page, 1 to 200.
     pub fn limit(&self) -> u32 {
         self.limit.0

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer;
-use super::concerts::{Concert, Schedule};
+use super::concerts::{Concert, RefundRules, Schedule};
 use super::operator::{Operator, right};
 use super::programme::MaxSeats;
 use crate::Booking;
@@ -80,6 +80,8 @@ pub struct NewSchedule {
     /// Most seats of one visitor; the default of the service when not said.
     #[schema(value_type = Option<u16>, minimum = 1, maximum = 50, example = 6)]
     max_seats_per_user: Option<MaxSeats>,
+    /// All comes back until the start when not said.
+    refund_rules: Option<RefundRules>,
     /// Seats 1 to 50 in four grades when not said.
     sections: Option<Vec<Section>>,
 }
@@ -131,6 +133,7 @@ impl NewSchedule {
             sales_open_at: self.sales_open_at.map(storable),
             sales_close_at: self.sales_close_at.map(storable),
             max_seats_per_user: self.max_seats_per_user.map(MaxSeats::number),
+            refund_rules: self.refund_rules.unwrap_or_default().into(),
             layout,
         })
     }
@@ -166,7 +169,7 @@ pub async fn add_schedule(
     log::info!("{} added schedule {}", operator.name, schedule.id);
     Ok(answer::created(
         &format!("/api/v1/schedules/{}/seats", schedule.id),
-        &Schedule::from(schedule),
+        &Schedule::at(now, schedule),
     ))
 }
 
@@ -252,10 +255,8 @@ pub async fn reconcile(
     app: Data<Booking>,
     _operator: Operator<right::Read>,
 ) -> Result<HttpResponse, Problem> {
-    let now = app.clock.now();
-    let report = app
-        .db
-        .read(move |conn| reconciliation::check(conn, now))
-        .await?;
+    let (now, most) = (app.clock.now(), app.sale.limits.seats_per_user);
+    let check = move |conn: &mut _| reconciliation::check(conn, now, most);
+    let report = app.db.read(check).await?;
     Ok(answer::own(&Reconciliation::from(report)))
 }

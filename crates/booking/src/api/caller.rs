@@ -22,6 +22,8 @@ use crate::pass::{HEADER, Level, Pass, VisitState};
 pub struct Visitor {
     /// Who.
     pub user_id: Uuid,
+    /// The queue in which they are inside at this moment.
+    inside: Option<QueueName>,
 }
 
 /// Someone whose turn it is.
@@ -34,6 +36,11 @@ pub struct Admitted {
 }
 
 impl Visitor {
+    /// Whether this very visit is inside, and in this queue.
+    pub fn is_inside(&self, queue: &str) -> bool {
+        self.inside.as_ref().is_some_and(|it| it.as_str() == queue)
+    }
+
     /// The id, or a refusal in the words for what does not exist when it is another user's.
     pub fn must_be(&self, user_id: Uuid) -> Result<Uuid, Problem> {
         if self.user_id == user_id {
@@ -60,6 +67,10 @@ impl TryFrom<Pass> for Visitor {
         match pass.level {
             Level::Token | Level::Active => Ok(Self {
                 user_id: user_of(&pass)?,
+                inside: match pass.state {
+                    VisitState::Active => pass.queue.try_into().ok(),
+                    VisitState::Waiting | VisitState::Over => None,
+                },
             }),
             Level::Operator => {
                 Err(VISITOR_ONLY.because("This is for visitors, not for operators."))

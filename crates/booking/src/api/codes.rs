@@ -71,6 +71,10 @@ codes! {
     RESERVATION_CANCELLED = 409, "The reservation was given back.";
     ALREADY_PAID = 409, "The reservation is paid, or was paid and refunded; `paymentId` names the payment.";
     ALREADY_REFUNDED = 409, "The money was given back before.";
+    REFUND_TOO_LATE = 409, "By the rules of the schedule it is too late for a refund.";
+    REFUND_TOO_LARGE = 409, "More than can be given back now; `refundable` says how much can be.";
+    ALREADY_EXTENDED = 409, "The hold was extended before; once is all.";
+    EXTENSION_REFUSED = 409, "The hold cannot be extended: too few seats are free for others, or it would end no later.";
     SHOW_STARTED = 409, "The show has started, so seats are no longer given back.";
     BALANCE_SHORT = 409, "The wallet has too little; `missing` says how much.";
     EVENT_NOT_DEAD = 409, "The event was not given up: it waits, or is delivered.";
@@ -86,6 +90,7 @@ codes! {
     PRECONDITION_FAILED = 412, "It was changed since you read it: `If-Match` names another version.";
     BODY_TOO_LARGE = 413, "The body has more than 64 KiB.";
     CONTENT_TYPE_UNSUPPORTED = 415, "The body is not application/json.";
+    QUERY_UNKNOWN = 422, "A query parameter that this route does not have.";
     BODY_INVALID = 422, "The body is JSON but not acceptable: a field is unknown, missing or of the wrong kind.";
     PROVIDER_UNKNOWN = 422, "There is no payment provider here; pay from the wallet.";
     SEAT_UNKNOWN = 422, "The schedule has no seat of this number.";

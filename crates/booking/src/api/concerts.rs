@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
+use chassis::time::{Timestamp, whole_seconds};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -95,11 +96,80 @@ pub struct Schedule {
     seats_available: u32,
     /// Whether it does not take place; who paid gets the money back.
     cancelled: bool,
+    /// Whole seconds until sales open, rounded up; 0 once they have.
+    #[schema(minimum = 0, example = 0)]
+    opens_in_seconds: i64,
+    refund_rules: RefundRules,
 }
 
-impl From<concert::Schedule> for Schedule {
-    fn from(schedule: concert::Schedule) -> Self {
+/// How much of the price comes back: all until `fullUntilSeconds` before the start, then `sharePercent` of it until
+/// `shareUntilSeconds` before the start, then nothing.
+#[derive(Serialize, Deserialize, Clone, Copy, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, try_from = "Rules")]
+pub struct RefundRules {
+    /// 0 is until the start.
+    #[schema(minimum = 0, example = 604_800)]
+    full_until_seconds: u32,
+    /// At most `fullUntilSeconds`.
+    #[schema(minimum = 0, example = 86_400)]
+    share_until_seconds: u32,
+    /// Rounded in favour of the buyer.
+    #[schema(minimum = 0, maximum = 100, example = 50)]
+    share_percent: u16,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Rules {
+    full_until_seconds: u32,
+    share_until_seconds: u32,
+    share_percent: u16,
+}
+
+impl TryFrom<Rules> for RefundRules {
+    type Error = concert::RulesInvalid;
+
+    fn try_from(rules: Rules) -> Result<Self, Self::Error> {
+        let rules = concert::RefundRules {
+            full_until_s: rules.full_until_seconds,
+            share_until_s: rules.share_until_seconds,
+            share_percent: rules.share_percent,
+        };
+        rules.checked().map(Self::from)
+    }
+}
+
+impl Default for RefundRules {
+    fn default() -> Self {
+        concert::RefundRules::default().into()
+    }
+}
+
+impl From<concert::RefundRules> for RefundRules {
+    fn from(rules: concert::RefundRules) -> Self {
         Self {
+            full_until_seconds: rules.full_until_s,
+            share_until_seconds: rules.share_until_s,
+            share_percent: rules.share_percent,
+        }
+    }
+}
+
+impl From<RefundRules> for concert::RefundRules {
+    fn from(rules: RefundRules) -> Self {
+        Self {
+            full_until_s: rules.full_until_seconds,
+            share_until_s: rules.share_until_seconds,
+            share_percent: rules.share_percent,
+        }
+    }
+}
+
+impl Schedule {
+    pub(super) fn at(now: Timestamp, schedule: concert::Schedule) -> Self {
+        Self {
+            opens_in_seconds: whole_seconds(schedule.sales_open_at - now),
+            refund_rules: schedule.refund_rules.into(),
             id: schedule.id,
             starts_at: schedule.starts_at,
             sales_open_at: schedule.sales_open_at,

@@ -134,6 +134,7 @@ pub async fn refund(
         refund_id: new_id(app.clock.now()),
         user_id: payment.user_id,
         payment_id: id,
+        extent: payment::Extent::Rest,
     };
     let content = json!({ "paymentId": id });
     let request = key.request(operator.id(), REFUNDS, &content, refunded);

@@ -304,7 +304,7 @@ impl DateList {
         encoded.get_or_init(|| {
             let shown = |date: &&concert::Schedule| !available || date.is_bookable(self.at);
             let dates = self.dates.iter().filter(shown).cloned();
-            let page = Page::whole(dates.map(Schedule::from).collect());
+            let page = Page::whole(dates.map(|date| Schedule::at(self.at, date)).collect());
             let body = serde_json::to_vec(&page).expect("dates are JSON");
             EncodedBody::new(&version_of(&page), body)
         })

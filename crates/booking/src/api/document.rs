@@ -57,6 +57,20 @@ pub struct BookingProblem {
     problem: ProblemBody,
     /// With `SEAT_TAKEN`: which seats and why.
     conflicts: Option<Vec<Conflict>>,
+    /// With `ALREADY_PAID`: the payment that did it.
+    #[schema(rename = "paymentId")]
+    payment_id: Option<uuid::Uuid>,
+    /// With `SALES_CLOSED`: from when sales are open.
+    #[schema(rename = "salesOpenAt", format = DateTime)]
+    sales_open_at: Option<String>,
+    /// With `SALES_CLOSED`: from when they no longer are.
+    #[schema(rename = "salesCloseAt", format = DateTime)]
+    sales_close_at: Option<String>,
+    /// With `SALES_CLOSED`: whole seconds until the opening, while it is still to come.
+    #[schema(rename = "opensInSeconds")]
+    opens_in_seconds: Option<i64>,
+    /// With `REFUND_TOO_LARGE`: how much can be given back now, in minor units.
+    refundable: Option<i64>,
     /// With `SOLD_OUT`: how many seats are free.
     available: Option<u16>,
     /// With `BALANCE_SHORT`: how much, in minor units.
@@ -74,9 +88,12 @@ pub struct BookingProblem {
 pub struct Conflict {
     #[schema(rename = "seatNumber", example = 7)]
     seat_number: u16,
-    /// `held`, `sold` or `blocked`.
+    /// `held`, `sold`, `blocked`, or `yours` when the visitor holds it already.
     #[schema(example = "held")]
     reason: String,
+    /// The visitor's own reservation that has the seat.
+    #[schema(rename = "reservationId")]
+    reservation_id: Option<uuid::Uuid>,
 }
 
 fn complete(path: &str, operation: &mut Operation, components: &mut Components) {
@@ -118,7 +135,7 @@ fn complete(path: &str, operation: &mut Operation, components: &mut Components) 
 
 /// The codes that follow from the form of a request and from who may make it.
 fn implied(path: &str, operation: &Operation, access: &str) -> Vec<&'static str> {
-    let mut names = vec!["INTERNAL", "DATABASE_BUSY"];
+    let mut names = vec!["INTERNAL", "DATABASE_BUSY", "QUERY_UNKNOWN"];
     names.extend_from_slice(match access {
         "token" => &["PASS_INVALID", "VISITOR_ONLY"],
         "active" => &["PASS_INVALID", "VISITOR_ONLY", "NOT_ADMITTED"],

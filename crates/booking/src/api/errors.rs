@@ -3,16 +3,18 @@
 use chassis::problem::Problem;
 use chassis::time::{Timestamp, rfc3339, whole_seconds};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::codes::{
-    ALREADY_PAID, ALREADY_REFUNDED, AMOUNT_INVALID, BALANCE_LIMIT, BALANCE_SHORT,
+    ALREADY_EXTENDED, ALREADY_PAID, ALREADY_REFUNDED, AMOUNT_INVALID, BALANCE_LIMIT, BALANCE_SHORT,
     CANCELLATION_NOT_FOUND, CHARGE_NOT_FOUND, CONCERT_NOT_FOUND, DATABASE_BUSY, DATES_LEFT,
-    ENTRY_NOT_FOUND, EVENT_NOT_DEAD, EVENT_NOT_FOUND, GRADE_UNKNOWN, HOLD_EXPIRED,
-    IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, PAYMENT_IN_PROGRESS, PAYMENT_NOT_FOUND,
-    PRECONDITION_FAILED, QUEUE_MISMATCH, RESERVATION_CANCELLED, RESERVATION_NOT_FOUND,
-    SALES_CLOSED, SALES_INVALID, SCHEDULE_CANCELLED, SCHEDULE_NOT_FOUND, SEAT_TAKEN, SEAT_UNKNOWN,
-    SEATS_AVAILABLE, SEATS_EXIST, SEATS_INVALID, SEATS_SOLD, SECTIONS_INVALID, SHOW_STARTED,
-    SOLD_OUT, TOO_MANY_HOLDS, TOO_MANY_SEATS, WAITLIST_FIRST,
+    ENTRY_NOT_FOUND, EVENT_NOT_DEAD, EVENT_NOT_FOUND, EXTENSION_REFUSED, GRADE_UNKNOWN,
+    HOLD_EXPIRED, IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, PAYMENT_IN_PROGRESS,
+    PAYMENT_NOT_FOUND, PRECONDITION_FAILED, QUEUE_MISMATCH, REFUND_TOO_LARGE, REFUND_TOO_LATE,
+    RESERVATION_CANCELLED, RESERVATION_NOT_FOUND, SALES_CLOSED, SALES_INVALID, SCHEDULE_CANCELLED,
+    SCHEDULE_NOT_FOUND, SEAT_TAKEN, SEAT_UNKNOWN, SEATS_AVAILABLE, SEATS_EXIST, SEATS_INVALID,
+    SEATS_SOLD, SECTIONS_INVALID, SHOW_STARTED, SOLD_OUT, TOO_MANY_HOLDS, TOO_MANY_SEATS,
+    WAITLIST_FIRST,
 };
 use crate::cancellation::CancelError;
 use crate::concert::{LayoutError, ScheduleError};
@@ -22,7 +24,7 @@ use crate::outbox::RedeliverError;
 use crate::payment::{PayError, RefundError};
 use crate::programme::ProgrammeError;
 use crate::provider::{EventError, OrderError};
-use crate::reservation::{Conflict, Reason, ReserveError};
+use crate::reservation::{Conflict, ExtendError, Reason, ReserveError};
 use crate::seat::SeatNumbersError;
 use crate::seat::SeatState;
 use crate::waitlist::WaitlistError;
@@ -202,6 +204,7 @@ impl From<CancelError> for Problem {
         match error {
             CancelError::ReservationNotFound => reservation_not_found(),
             CancelError::ShowStarted => show_started(),
+            CancelError::TooLate => too_late(),
             CancelError::Db(cause) => cause.into(),
         }
     }
@@ -215,9 +218,7 @@ impl From<PayError> for Problem {
                 HOLD_EXPIRED.because("The hold is over; your money was not touched.")
             }
             PayError::Cancelled => RESERVATION_CANCELLED.because("The reservation was given back."),
-            PayError::AlreadyPaid { payment_id } => ALREADY_PAID
-                .because("The reservation is paid, or was paid and refunded.")
-                .with("paymentId", json!(payment_id)),
+            PayError::AlreadyPaid { payment_id } => already_paid(payment_id),
             PayError::BalanceShort { missing } => BALANCE_SHORT
                 .because("The wallet has too little; charge it first.")
                 .with("missing", missing),
@@ -235,6 +236,11 @@ impl From<RefundError> for Problem {
             RefundError::AlreadyRefunded => {
                 ALREADY_REFUNDED.because("The money was given back before.")
             }
+            RefundError::SeatsUnknown(_) => SEAT_UNKNOWN.because(sentence(&error)),
+            RefundError::TooMuch { refundable } => REFUND_TOO_LARGE
+                .because("That is more than can be given back now.")
+                .with("refundable", refundable),
+            RefundError::TooLate => too_late(),
             RefundError::ShowStarted => show_started(),
             RefundError::Db(cause) => cause.into(),
         }
@@ -344,6 +350,41 @@ where
             OnceError::Db(cause) => cause.into(),
         }
     }
+}
+
+impl From<ExtendError> for Problem {
+    fn from(error: ExtendError) -> Self {
+        match error {
+            ExtendError::ReservationNotFound => reservation_not_found(),
+            ExtendError::HoldExpired => {
+                HOLD_EXPIRED.because("The hold is over; your money was not touched.")
+            }
+            ExtendError::Cancelled => {
+                RESERVATION_CANCELLED.because("The reservation was given back.")
+            }
+            ExtendError::AlreadyPaid { payment_id } => already_paid(payment_id),
+            ExtendError::AlreadyExtended => {
+                ALREADY_EXTENDED.because("The hold was extended before; once is all.")
+            }
+            ExtendError::SeatsScarce { free } => EXTENSION_REFUSED
+                .because("Too few seats are free; the last ones are not kept from others.")
+                .with("available", free),
+            ExtendError::NoLonger => {
+                EXTENSION_REFUSED.because("Holds of this date cannot last longer.")
+            }
+            ExtendError::Db(cause) => cause.into(),
+        }
+    }
+}
+
+fn already_paid(payment_id: Option<Uuid>) -> Problem {
+    ALREADY_PAID
+        .because("The reservation is paid, or was paid and refunded.")
+        .with("paymentId", json!(payment_id))
+}
+
+fn too_late() -> Problem {
+    REFUND_TOO_LATE.because("By the rules of this date it is too late for a refund.")
 }
 
 fn reservation_not_found() -> Problem {

@@ -3,11 +3,11 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::{Data, Path};
-use chassis::json::Body;
+use chassis::json::{self, Body, OptionalBody};
 use chassis::problem::Problem;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -17,11 +17,14 @@ use super::codes::PROVIDER_UNKNOWN;
 use super::provider::{PendingPayment, pending_payment, unpaid};
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
 use crate::Booking;
+use crate::concert;
 use crate::db::{Tx, new_id};
 use crate::idempotency::Answer;
 use crate::ledger::CURRENCY;
-use crate::payment::{self, Paid, RefundError, Refunded};
+use crate::payment::{self, Extent, Paid, RefundError, Refunded};
 use crate::provider;
+use crate::seat::SeatNumbers;
+use crate::wallet::{Amount, AmountInvalid};
 
 const PAYMENTS: &str = "/api/v1/payments";
 const PAY: &str = "POST /api/v1/payments";
@@ -63,7 +66,10 @@ pub struct Payment {
     amount: i64,
     #[schema(example = "KRW")]
     currency: &'static str,
-    /// `captured` or `refunded`.
+    /// What was given back of it so far, in minor units.
+    #[schema(example = 0)]
+    refunded_amount: i64,
+    /// `captured`, `partially_refunded` or `refunded`.
     #[schema(example = "captured")]
     state: &'static str,
     #[serde(with = "chassis::time::wire")]
@@ -77,6 +83,7 @@ impl From<payment::Payment> for Payment {
             reservation_id: payment.reservation_id,
             user_id: payment.user_id,
             amount: payment.amount,
+            refunded_amount: payment.refunded_amount,
             currency: CURRENCY,
             state: payment.state.as_str(),
             created_at: payment.created_at,
@@ -110,8 +117,9 @@ pub async fn pay(
     };
     let request = key.request(wish.user_id, PAY, &*body, paid);
     let outcome = app.sale.pay(wish, request).await?;
-    let paid_now = outcome.fresh().is_some();
-    Ok(ending_visit(paid_now, repeat::answer(outcome)?))
+    let ends_visit = ends_visit(&app, &visitor, outcome.fresh()).await?;
+    let answer = repeat::answer(outcome)?;
+    Ok(if ends_visit { released(answer) } else { answer })
 }
 
 /// The seats are paid when the provider has the money. The visit goes on until then.
@@ -142,11 +150,24 @@ fn paid(paid: &Paid) -> Answer {
     repeat::created_at(location, &Payment::from(paid.payment.clone()))
 }
 
-/// A payment that was made now ends the visit; a repetition does not, since it may come from the next visit.
-fn ending_visit(paid_now: bool, mut answer: HttpResponse) -> HttpResponse {
-    if paid_now {
-        answer.headers_mut().insert(ADMISSION, RELEASE);
-    }
+/// Only the visit that has just bought is over: not the next one, which may repeat the request, nor one to another queue.
+async fn ends_visit(
+    app: &Booking,
+    visitor: &Visitor,
+    paid: Option<&Paid>,
+) -> Result<bool, Problem> {
+    let Some(schedule_id) = paid.map(|paid| paid.reservation.schedule_id) else {
+        return Ok(false);
+    };
+    let queue = app
+        .db
+        .read(move |conn| concert::queue_before(conn, schedule_id));
+    Ok(queue.await?.is_some_and(|queue| visitor.is_inside(&queue)))
+}
+
+/// Tells the gateway that the visit is over.
+fn released(mut answer: HttpResponse) -> HttpResponse {
+    answer.headers_mut().insert(ADMISSION, RELEASE);
     answer
 }
 
@@ -181,12 +202,18 @@ pub struct Refund {
     payment_id: Uuid,
     reservation_id: Uuid,
     user_id: Uuid,
-    /// In minor units: all that was paid.
+    /// What this refund gave back, in minor units.
     #[schema(example = 300_000)]
     amount: i64,
+    /// What was given back of the payment so far, this refund with it.
+    #[schema(example = 300_000)]
+    refunded_amount: i64,
+    /// The seats that are free again.
+    #[schema(example = json!([7, 8]))]
+    seat_numbers: Vec<u16>,
     #[schema(example = "KRW")]
     currency: &'static str,
-    /// What the payment is now: `refunded`.
+    /// What the payment is now: `partially_refunded` or `refunded`.
     #[schema(example = "refunded")]
     state: &'static str,
     #[serde(with = "chassis::time::wire")]
@@ -200,7 +227,9 @@ impl From<&Refunded> for Refund {
             payment_id: refunded.payment.id,
             reservation_id: refunded.payment.reservation_id,
             user_id: refunded.payment.user_id,
-            amount: refunded.payment.amount,
+            amount: refunded.amount,
+            refunded_amount: refunded.payment.refunded_amount,
+            seat_numbers: refunded.seat_numbers.clone(),
             currency: CURRENCY,
             state: refunded.payment.state.as_str(),
             created_at: refunded.created_at,
@@ -208,26 +237,74 @@ impl From<&Refunded> for Refund {
     }
 }
 
-/// Gives a payment back in full until the show starts: the wallet is credited and the seats are free again.
+/// How much of a payment to give back: without either field all that is left, with all its seats.
+#[derive(Deserialize, Default, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RefundPart {
+    /// These seats, and what they cost.
+    #[schema(value_type = Option<Vec<u16>>, min_items = 1, example = json!([8]))]
+    seat_numbers: Option<Vec<i64>>,
+    /// So much money, in minor units; the seats stay, unless it is all that is left.
+    #[schema(value_type = Option<i64>, minimum = 1)]
+    amount: Option<Value>,
+}
+
+impl RefundPart {
+    fn extent(&self) -> Result<Extent, Problem> {
+        match (&self.seat_numbers, &self.amount) {
+            (None, None) => Ok(Extent::Rest),
+            (Some(numbers), None) => {
+                let most = u16::try_from(numbers.len()).unwrap_or(u16::MAX);
+                Ok(Extent::Seats(SeatNumbers::parse(numbers, most)?))
+            }
+            (None, Some(amount)) => {
+                let amount = amount.as_i64().ok_or(AmountInvalid)?;
+                Ok(Extent::Amount(Amount::try_from(amount)?.minor()))
+            }
+            (Some(_), Some(_)) => Err(json::unacceptable(
+                "Either `seatNumbers` or `amount`, not both.",
+            )),
+        }
+    }
+
+    /// What makes one request different from another with the same key. All of it is as it was before there were parts.
+    fn content(&self, payment_id: Uuid) -> Value {
+        let mut content = json!({ "paymentId": payment_id });
+        if let Some(numbers) = &self.seat_numbers {
+            content["seatNumbers"] = json!(numbers);
+        }
+        if let Some(amount) = &self.amount {
+            content["amount"] = amount.clone();
+        }
+        content
+    }
+}
+
+/// Gives a payment back, or a part of it, by the rules of the date and until the show starts: the wallet is credited, and
+/// seats that are given back are free again. Without a body it is all that is left.
 #[utoipa::path(post, path = "/api/v1/payments/{paymentId}/refunds", operation_id = "refund", tag = "payments",
-    params(("paymentId" = Uuid, Path), RequiredKeyHeader),
+    params(("paymentId" = Uuid, Path), RequiredKeyHeader), request_body(content = Option<RefundPart>),
     responses((status = 201, description = "The money is in the wallet.", body = Refund,
         headers(("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
     extensions(("x-access" = json!("token")),
-        ("x-codes" = json!(["PAYMENT_NOT_FOUND", "ALREADY_REFUNDED", "SHOW_STARTED"]))))]
+        ("x-codes" = json!(["PAYMENT_NOT_FOUND", "ALREADY_REFUNDED", "SHOW_STARTED", "REFUND_TOO_LATE",
+            "REFUND_TOO_LARGE", "AMOUNT_INVALID", "SEAT_UNKNOWN", "SEATS_INVALID"]))))]
 pub async fn refund(
     app: Data<Booking>,
     visitor: Visitor,
     key: RequiredKey,
     id: Path<Uuid>,
+    body: OptionalBody<RefundPart>,
 ) -> Result<HttpResponse, Problem> {
+    let part = body.0.unwrap_or_default();
+    let content = part.content(*id);
+    let request = key.request(visitor.user_id, REFUND, &content, refunded);
     let wish = payment::Refund {
         refund_id: new_id(app.clock.now()),
         user_id: visitor.user_id,
         payment_id: *id,
+        extent: part.extent()?,
     };
-    let content = json!({ "paymentId": wish.payment_id });
-    let request = key.request(wish.user_id, REFUND, &content, refunded);
     repeat::answer(app.sale.refund(wish, request).await?)
 }
 

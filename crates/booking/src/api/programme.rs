@@ -11,13 +11,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::admin::storable;
+use super::concerts::RefundRules;
 use super::edition::{IfMatch, IfMatchHeader, given};
 use super::no_body::NoBody;
 use super::operator::{Operator, right};
 use super::{answer, paging};
 use crate::Booking;
 use crate::audit::Actor;
-use crate::concert::{Grade, Price, QueueName, Title};
+use crate::concert::{self, Grade, Price, QueueName, Title};
 use crate::db::Tx;
 use crate::programme::{self, EditConcert, EditDate, ListedConcert, ListedDate, SeatCounts};
 
@@ -74,6 +75,7 @@ pub struct AdminSchedule {
     /// Most seats of one visitor; `null` is the default of the service.
     #[schema(minimum = 1, maximum = 50, example = 6)]
     max_seats_per_user: Option<u16>,
+    refund_rules: RefundRules,
     #[serde(with = "chassis::time::wire_option")]
     cancelled_at: Option<DateTime<Utc>>,
     /// Also the `ETag`.
@@ -92,6 +94,12 @@ impl From<ListedDate> for AdminSchedule {
             seats_total: date.seats_total,
             hidden: date.hidden,
             max_seats_per_user: date.max_seats_per_user,
+            refund_rules: concert::RefundRules {
+                full_until_s: date.refund_full_until_s,
+                share_until_s: date.refund_share_until_s,
+                share_percent: date.refund_share_percent,
+            }
+            .into(),
             cancelled_at: date.cancelled_at.map(|at| at.0),
             version: date.version,
         }
@@ -312,6 +320,10 @@ pub struct ScheduleChanges {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u16>, minimum = 1, maximum = 50, required = false)]
     max_seats_per_user: Option<Option<MaxSeats>>,
+    /// How much of a payment comes back from now on, also of what is paid already.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = RefundRules, required = false)]
+    refund_rules: Option<RefundRules>,
     /// What seats of these grades cost from now on. Holds keep the price that they were made at.
     #[serde(default)]
     prices: Vec<GradePrice>,
@@ -359,6 +371,7 @@ impl From<ScheduleChanges> for EditDate {
             max_seats_per_user: changes
                 .max_seats_per_user
                 .map(|max| max.map(MaxSeats::number)),
+            refund_rules: changes.refund_rules.map(RefundRules::into),
             prices: prices.collect(),
         }
     }

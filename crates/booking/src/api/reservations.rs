@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
-use chassis::json::Body;
+use chassis::json::{Body, OptionalBody};
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
 use chassis::time::{Timestamp, whole_seconds};
@@ -261,13 +261,36 @@ pub async fn show(
     Ok(answer::own(&Reservation::at(now, found)))
 }
 
-/// Gives a reservation back: a hold is ended, a paid one is refunded in full until the show starts.
+/// Makes a hold last longer, once, while the date has free seats for others.
+#[utoipa::path(post, path = "/api/v1/reservations/{reservationId}/extensions", operation_id = "extend",
+    tag = "reservations", params(("reservationId" = Uuid, Path)), request_body(content = Option<Extend>),
+    responses((status = 201, description = "The reservation with its new `holdExpiresAt`.", body = Reservation)),
+    extensions(("x-access" = json!("token")), ("x-codes" = json!(["RESERVATION_NOT_FOUND", "HOLD_EXPIRED",
+        "RESERVATION_CANCELLED", "ALREADY_PAID", "ALREADY_EXTENDED", "EXTENSION_REFUSED"]))))]
+pub async fn extend(
+    app: Data<Booking>,
+    visitor: Visitor,
+    id: Path<Uuid>,
+    _nothing: OptionalBody<Extend>,
+) -> Result<HttpResponse, Problem> {
+    let extended = app.sale.extend(visitor.user_id, *id).await?;
+    let location = format!("{RESERVATIONS}/{}", extended.id);
+    let shown = Reservation::at(app.clock.now(), extended);
+    Ok(answer::created(&location, &shown))
+}
+
+/// Nothing needs to be said.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Extend {}
+
+/// Gives a reservation back: a hold is ended, a paid one is refunded by the rules of the date.
 /// The second time is fine too.
 #[utoipa::path(delete, path = "/api/v1/reservations/{reservationId}", operation_id = "cancel",
     tag = "reservations", params(("reservationId" = Uuid, Path)),
     responses((status = 204, description = "It is given back, or was over already.")),
     extensions(("x-access" = json!("token")),
-        ("x-codes" = json!(["RESERVATION_NOT_FOUND", "SHOW_STARTED"]))))]
+        ("x-codes" = json!(["RESERVATION_NOT_FOUND", "SHOW_STARTED", "REFUND_TOO_LATE"]))))]
 pub async fn cancel(
     app: Data<Booking>,
     visitor: Visitor,

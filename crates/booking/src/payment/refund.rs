@@ -1,22 +1,40 @@
-//! The verb `refund`: the money goes back, the seats are free again, and nothing is deleted.
+//! The verb `refund`: money goes back, all of it or a part, seats with it or not; nothing is deleted.
+//!
+//! Every refund of a payment is a part with a number of its own, which the refund and the ledger carry, so a part is
+//! booked once. All parts of a payment come one after another: the buyer's lock is taken before anything is read.
 
 use chassis::time::{Clock, Timestamp};
 use diesel::prelude::*;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Payment, PaymentState, find};
 use crate::audit::{self, Action, Actor};
-use crate::db::{At, DbError, Id, Tx, fails_with_db, update};
+use crate::concert::{self, Share, percent_of};
+use crate::crash;
+use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, update};
 use crate::idempotency::{OnceError, Outcome, Request};
 use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, EventType};
-use crate::reservation::{self, Reservation, ReservationState};
+use crate::reservation::{self, Reservation, ReservationState, ReservedSeat};
 use crate::sale::Sale;
-use crate::schema::{payments, refunds, reservations, schedules};
+use crate::schema::{payments, refunds, reservations};
+use crate::seat::SeatNumbers;
 use crate::wallet;
 
+/// How much of a payment is to be given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    /// All that is left of it, with all its seats.
+    Rest,
+    /// These seats and what they cost.
+    Seats(SeatNumbers),
+    /// So much money, in minor units; the seats stay unless it is all that is left.
+    Amount(i64),
+}
+
 /// A wish to have a payment back.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Refund {
     /// Id of the refund that it becomes.
     pub refund_id: Uuid,
@@ -24,6 +42,8 @@ pub struct Refund {
     pub user_id: Uuid,
     /// What was paid.
     pub payment_id: Uuid,
+    /// How much of it.
+    pub extent: Extent,
 }
 
 /// A refund that was made.
@@ -31,9 +51,13 @@ pub struct Refund {
 pub struct Refunded {
     /// Its id.
     pub id: Uuid,
+    /// What this refund gave back, in minor units.
+    pub amount: i64,
+    /// The seats that are free again, ascending.
+    pub seat_numbers: Vec<u16>,
     /// The payment afterwards.
     pub payment: Payment,
-    /// The seats that are free again are those of this reservation.
+    /// The reservation as it was before, whose seats they were.
     pub reservation: Reservation,
     /// When it was made.
     pub created_at: Timestamp,
@@ -45,9 +69,21 @@ pub enum RefundError {
     /// The user has no such payment.
     #[error("no such payment")]
     PaymentNotFound,
-    /// The money was given back before.
+    /// All of it was given back before.
     #[error("already refunded")]
     AlreadyRefunded,
+    /// The payment has no such seats, or no longer.
+    #[error("not seats of this payment: {0:?}")]
+    SeatsUnknown(Vec<u16>),
+    /// More money than can be given back now.
+    #[error("at most {refundable} can be given back")]
+    TooMuch {
+        /// How much can be, in minor units.
+        refundable: i64,
+    },
+    /// By the rules of the date it is too late.
+    #[error("it is too late for a refund")]
+    TooLate,
     /// The show has started, so seats are no longer given back.
     #[error("the show has started")]
     ShowStarted,
@@ -58,25 +94,17 @@ pub enum RefundError {
 
 fails_with_db!(RefundError);
 
-impl Sale {
-    /// Gives back all of anybody's payment, once, for the operator of this name.
-    pub async fn refund_for(
-        &self,
-        wish: Refund,
-        by: String,
-        request: Request<Refunded>,
-    ) -> Result<Outcome<Refunded>, OnceError<RefundError>> {
-        let clock = self.clock.clone();
-        let act = move |tx: &mut _| {
-            let (reservation, now) = locked(tx, &wish, &clock)?;
-            refund_any(tx, reservation, wish.refund_id, Actor::Operator(&by), now)
-        };
-        let outcome = request.run(&self.db, &self.clock, act).await?;
-        self.after(&outcome).await;
-        Ok(outcome)
-    }
+/// By which rules money goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Terms {
+    /// Those of the date.
+    OfDate,
+    /// All of the price, at any time: the seller gives it back.
+    Everything,
+}
 
-    /// Gives back all of a payment, once: the money is in the wallet and the seats are free.
+impl Sale {
+    /// Gives a payment back, or a part of it: the money is in the wallet, and seats that were given back are free.
     pub async fn refund(
         &self,
         wish: Refund,
@@ -89,58 +117,69 @@ impl Sale {
         Ok(outcome)
     }
 
+    /// Gives anybody's payment back, or a part of it, for the operator of this name: all of the price, at any time.
+    pub async fn refund_for(
+        &self,
+        wish: Refund,
+        by: String,
+        request: Request<Refunded>,
+    ) -> Result<Outcome<Refunded>, OnceError<RefundError>> {
+        let clock = self.clock.clone();
+        let act = move |tx: &mut _| {
+            let (paid, now) = locked(tx, &wish, &clock)?;
+            let by = (wish.refund_id, Actor::Operator(&by));
+            give_back(tx, paid, &wish.extent, Terms::Everything, by, now)
+        };
+        let outcome = request.run(&self.db, &self.clock, act).await?;
+        self.after(&outcome).await;
+        Ok(outcome)
+    }
+
     async fn after(&self, outcome: &Outcome<Refunded>) {
         if let Some(refunded) = outcome.fresh() {
-            self.metrics.payments.count_refund(refunded.payment.amount);
-            self.seats_changed(&refunded.reservation).await;
+            self.metrics.payments.count_refund(refunded.amount);
+            if !refunded.seat_numbers.is_empty() {
+                self.seats_changed(&refunded.reservation).await;
+            }
         }
     }
 }
 
-/// Gives back all of a payment, once.
+/// Gives back what the wish says.
 ///
-/// Fourteen statements: payment, reservation, the buyer's lock, then those of `refund_reservation`.
+/// Fifteen statements: the date, the buyer's lock, payment, reservation, then those of `give_back`.
 pub fn refund(tx: &mut Tx, wish: &Refund, clock: &Clock) -> Result<Refunded, RefundError> {
-    let (reservation, now) = locked(tx, wish, clock)?;
-    refund_reservation(tx, reservation, wish.refund_id, now)
+    let (paid, now) = locked(tx, wish, clock)?;
+    let by = (wish.refund_id, Actor::User(wish.user_id));
+    give_back(tx, paid, &wish.extent, Terms::OfDate, by, now)
 }
 
-/// What was paid, once the buyer is locked. Three statements.
+/// What was paid, read once the buyer is locked. Four statements.
 fn locked(
     tx: &mut Tx,
     wish: &Refund,
     clock: &Clock,
-) -> Result<(Reservation, Timestamp), RefundError> {
+) -> Result<((Payment, Reservation), Timestamp), RefundError> {
+    let schedule_id = date_of(tx, wish.user_id, wish.payment_id)?;
+    let now = reservation::lock_buyer(tx, schedule_id, wish.user_id, clock)?;
     let payment = find(tx, wish.user_id, wish.payment_id)?.ok_or(RefundError::PaymentNotFound)?;
     let reservation = reservation::stored(tx, wish.user_id, payment.reservation_id)?
         .ok_or(DbError::Unexpected("a payment has no reservation"))?;
-    let now = reservation::lock_buyer(tx, reservation.schedule_id, wish.user_id, clock)?;
-    Ok((reservation, now))
+    Ok(((payment, reservation), now))
 }
 
-/// Gives back what was paid for a reservation, once, until the show starts. The caller has the buyer's lock.
-///
-/// Eleven statements: start of the show, reservation, reading the payment, wallet, ledger, payment, refund, seats twice,
-/// audit, outbox.
+/// Gives back what is left of a paid reservation, by the rules of the date. The caller has the buyer's lock.
 pub(crate) fn refund_reservation(
     tx: &mut Tx,
     reservation: Reservation,
     refund_id: Uuid,
     now: Timestamp,
 ) -> Result<Refunded, RefundError> {
-    let starts_at: At = schedules::table
-        .find(Id(reservation.schedule_id))
-        .select(schedules::starts_at)
-        .first(tx)?;
     let actor = Actor::User(reservation.user_id);
-    let refunded = refund_any(tx, reservation, refund_id, actor, now)?;
-    if starts_at.0 <= now {
-        return Err(RefundError::ShowStarted);
-    }
-    Ok(refunded)
+    refund_rest(tx, reservation, Terms::OfDate, (refund_id, actor), now)
 }
 
-/// The same at any time, for whom it is not the customer who asks.
+/// The same at any time and all of the price, for whom it is not the customer who asks.
 pub(crate) fn refund_any(
     tx: &mut Tx,
     reservation: Reservation,
@@ -148,85 +187,293 @@ pub(crate) fn refund_any(
     by: Actor<'_>,
     now: Timestamp,
 ) -> Result<Refunded, RefundError> {
-    // Moving the reservation on is what only one of two refunds can do.
-    let paid = reservations::table
-        .find(Id(reservation.id))
-        .filter(reservations::state.eq(ReservationState::Confirmed));
-    let moved = update(paid, reservations::state.eq(ReservationState::Refunded)).execute(tx)?;
-    if moved == 0 {
-        return Err(RefundError::AlreadyRefunded);
-    }
+    refund_rest(tx, reservation, Terms::Everything, (refund_id, by), now)
+}
+
+fn refund_rest(
+    tx: &mut Tx,
+    reservation: Reservation,
+    terms: Terms,
+    by: (Uuid, Actor<'_>),
+    now: Timestamp,
+) -> Result<Refunded, RefundError> {
     let payment: Payment = payments::table
         .filter(payments::reservation_id.eq(Id(reservation.id)))
         .select(Payment::as_select())
-        .first(tx)?;
-    credit(tx, &payment, now)?;
-    write(tx, &payment, refund_id, now)?;
-    if reservation::unsell(tx, &reservation)? != reservation.seats.len() {
-        return Err(DbError::Unexpected("a confirmed reservation does not have its seats").into());
+        .first(tx)
+        .optional()?
+        .ok_or(RefundError::PaymentNotFound)?;
+    give_back(tx, (payment, reservation), &Extent::Rest, terms, by, now)
+}
+
+/// Which date a user's payment is for; that never changes. One statement.
+fn date_of(conn: &mut Conn, user_id: Uuid, payment_id: Uuid) -> Result<Uuid, RefundError> {
+    let found: Option<Id> = payments::table
+        .inner_join(reservations::table)
+        .filter(payments::id.eq(Id(payment_id)))
+        .filter(payments::user_id.eq(Id(user_id)))
+        .select(reservations::schedule_id)
+        .first(conn)
+        .optional()?;
+    found.map(Uuid::from).ok_or(RefundError::PaymentNotFound)
+}
+
+/// What one refund does.
+struct Plan {
+    amount: i64,
+    /// The seats that become free, with what they cost.
+    seats: Vec<ReservedSeat>,
+    /// Whether nothing is left to refund afterwards.
+    is_last: bool,
+}
+
+/// Eleven statements for the last part: the rules, reservation, how many parts there were, wallet, ledger, payment,
+/// refund, its seats twice, audit, outbox.
+fn give_back(
+    tx: &mut Tx,
+    (payment, reservation): (Payment, Reservation),
+    extent: &Extent,
+    terms: Terms,
+    (refund_id, actor): (Uuid, Actor<'_>),
+    now: Timestamp,
+) -> Result<Refunded, RefundError> {
+    if reservation.state != ReservationState::Confirmed {
+        return Err(RefundError::AlreadyRefunded);
     }
-    let reservation = Reservation {
-        state: ReservationState::Refunded,
-        ..reservation
+    let percent = match terms {
+        Terms::Everything => 100,
+        Terms::OfDate => percent_at(tx, reservation.schedule_id, now)?,
     };
-    let payment = Payment {
-        state: PaymentState::Refunded,
-        ..payment
-    };
-    let changes = [
-        reservation.change(Action::Refunded, by),
-        payment.change(Action::Refunded, by),
-    ];
-    audit::record(tx, &changes, now)?;
-    outbox::record(
-        tx,
-        &[payment.event(EventType::PaymentRefunded, &reservation)],
-        now,
-    )?;
-    Ok(Refunded {
+    let plan = planned(&payment, &reservation, extent, percent)?;
+    move_on(tx, &reservation, &plan)?;
+    crash::point("refund.moved");
+    let payment = write(tx, payment, &plan, refund_id, now)?;
+    crash::point("refund.booked");
+    free(tx, &reservation, &plan, refund_id)?;
+    let refunded = Refunded {
         id: refund_id,
+        amount: plan.amount,
+        seat_numbers: plan.seats.iter().map(|seat| seat.number).collect(),
         payment,
         reservation,
         created_at: now,
-    })
+    };
+    tell(tx, &refunded, plan.is_last, actor, now)?;
+    crash::point("refund.recorded");
+    Ok(refunded)
 }
 
-/// The entry the other way round; the captured one stays. It goes in however full the wallet is.
-fn credit(tx: &mut Tx, payment: &Payment, now: Timestamp) -> Result<(), DbError> {
-    let Payment {
-        id,
-        user_id,
-        amount,
-        ..
-    } = *payment;
-    if amount == 0 {
-        return Ok(());
+fn percent_at(conn: &mut Conn, schedule_id: Uuid, now: Timestamp) -> Result<u16, RefundError> {
+    let (starts_at, rules) = concert::refund_rules(conn, schedule_id)?;
+    match rules.share_at(starts_at, now) {
+        Share::Percent(percent) => Ok(percent),
+        Share::Nothing => Err(RefundError::TooLate),
+        Share::Started => Err(RefundError::ShowStarted),
     }
-    wallet::put_in(tx, user_id, amount, now)?;
-    ledger::record(tx, &Entry::new(user_id, Cause::Refunded, id, amount, now))?;
-    Ok(())
 }
 
+/// Never more than what is left of what was captured, whatever the rules say.
+fn planned(
+    payment: &Payment,
+    reservation: &Reservation,
+    extent: &Extent,
+    percent: u16,
+) -> Result<Plan, RefundError> {
+    let left = payment.amount - payment.refunded_amount;
+    let of_seats = |seats: Vec<ReservedSeat>, is_last| {
+        let price = seats.iter().map(|seat| seat.price).sum();
+        Plan {
+            amount: percent_of(price, percent).min(left),
+            seats,
+            is_last,
+        }
+    };
+    match extent {
+        Extent::Rest => Ok(of_seats(reservation.seats.clone(), true)),
+        Extent::Seats(numbers) => {
+            let is_wanted = |seat: &&ReservedSeat| numbers.as_slice().contains(&seat.number);
+            let seats: Vec<_> = reservation
+                .seats
+                .iter()
+                .filter(is_wanted)
+                .cloned()
+                .collect();
+            let unknown = numbers.as_slice().iter().copied();
+            let unknown = unknown.filter(|number| !seats.iter().any(|seat| seat.number == *number));
+            let unknown: Vec<u16> = unknown.collect();
+            if !unknown.is_empty() {
+                return Err(RefundError::SeatsUnknown(unknown));
+            }
+            let is_last = seats.len() == reservation.seats.len();
+            Ok(of_seats(seats, is_last))
+        }
+        Extent::Amount(amount) => {
+            let refundable = (percent_of(payment.amount, percent) - payment.refunded_amount).max(0);
+            if *amount > refundable {
+                return Err(RefundError::TooMuch { refundable });
+            }
+            let is_last = *amount == left;
+            let seats = if is_last {
+                reservation.seats.clone()
+            } else {
+                Vec::new()
+            };
+            Ok(Plan {
+                amount: *amount,
+                seats,
+                is_last,
+            })
+        }
+    }
+}
+
+/// Moves the reservation on: what only one of two refunds of the same seats can do.
+fn move_on(tx: &mut Tx, reservation: &Reservation, plan: &Plan) -> Result<(), RefundError> {
+    let paid = reservations::table
+        .find(Id(reservation.id))
+        .filter(reservations::state.eq(ReservationState::Confirmed))
+        .filter(reservations::amount.eq(reservation.amount));
+    let moved = if plan.is_last {
+        update(paid, reservations::state.eq(ReservationState::Refunded)).execute(tx)?
+    } else if plan.seats.is_empty() {
+        return Ok(());
+    } else {
+        let price: i64 = plan.seats.iter().map(|seat| seat.price).sum();
+        let count = u16::try_from(plan.seats.len()).unwrap_or(u16::MAX);
+        let rest = (
+            reservations::amount.eq(reservations::amount - price),
+            reservations::seat_count.eq(reservations::seat_count - count),
+        );
+        update(paid, rest).execute(tx)?
+    };
+    if moved == 1 {
+        Ok(())
+    } else {
+        Err(RefundError::AlreadyRefunded)
+    }
+}
+
+/// Books the part: wallet and ledger, the payment, the refund.
 fn write(
     tx: &mut Tx,
-    payment: &Payment,
+    payment: Payment,
+    plan: &Plan,
     refund_id: Uuid,
     now: Timestamp,
-) -> Result<(), RefundError> {
-    let captured = payments::table
+) -> Result<Payment, RefundError> {
+    let parts: i64 = refunds::table
+        .filter(refunds::payment_id.eq(Id(payment.id)))
+        .count()
+        .get_result(tx)?;
+    let part = u16::try_from(parts).map_err(|_| DbError::Unexpected("too many refunds"))?;
+    if plan.amount > 0 {
+        wallet::put_in(tx, payment.user_id, plan.amount, now)?;
+        let entry = Entry::new(
+            payment.user_id,
+            Cause::Refunded,
+            payment.id,
+            plan.amount,
+            now,
+        );
+        ledger::record(tx, &Entry { part, ..entry })?;
+    }
+    let after = Payment {
+        refunded_amount: payment.refunded_amount + plan.amount,
+        state: if plan.is_last {
+            PaymentState::Refunded
+        } else {
+            PaymentState::PartiallyRefunded
+        },
+        ..payment
+    };
+    let before = payments::table
         .find(Id(payment.id))
-        .filter(payments::state.eq(PaymentState::Captured));
-    let moved = update(captured, payments::state.eq(PaymentState::Refunded)).execute(tx)?;
-    if moved == 0 {
+        .filter(payments::state.eq(payment.state))
+        .filter(payments::refunded_amount.eq(payment.refunded_amount));
+    let changes = (
+        payments::state.eq(after.state),
+        payments::refunded_amount.eq(after.refunded_amount),
+    );
+    if update(before, changes).execute(tx)? == 0 {
         return Err(RefundError::AlreadyRefunded);
     }
     diesel::insert_into(refunds::table)
         .values((
             refunds::id.eq(Id(refund_id)),
             refunds::payment_id.eq(Id(payment.id)),
-            refunds::amount.eq(payment.amount),
+            refunds::part.eq(part),
+            refunds::amount.eq(plan.amount),
             refunds::created_at.eq(At(now)),
         ))
         .execute(tx)?;
-    Ok(())
+    Ok(after)
+}
+
+fn free(
+    tx: &mut Tx,
+    reservation: &Reservation,
+    plan: &Plan,
+    refund_id: Uuid,
+) -> Result<(), RefundError> {
+    if plan.seats.is_empty() {
+        return Ok(());
+    }
+    let part = Reservation {
+        seats: plan.seats.clone(),
+        ..reservation.clone()
+    };
+    let returned_by = (!plan.is_last).then_some(refund_id);
+    if reservation::unsell(tx, &part, returned_by)? == plan.seats.len() {
+        Ok(())
+    } else {
+        Err(DbError::Unexpected("a confirmed reservation does not have its seats").into())
+    }
+}
+
+/// Writes what happened into the audit log and the outbox.
+fn tell(
+    tx: &mut Tx,
+    refunded: &Refunded,
+    is_last: bool,
+    actor: Actor<'_>,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let Refunded {
+        id,
+        amount,
+        seat_numbers,
+        payment,
+        reservation,
+        ..
+    } = refunded;
+    let part = json!({ "refundId": id, "amount": amount, "seatNumbers": seat_numbers,
+        "paymentId": payment.id, "scheduleId": reservation.schedule_id });
+    let (action, event_type) = if is_last {
+        (Action::Refunded, EventType::PaymentRefunded)
+    } else {
+        (
+            Action::PartiallyRefunded,
+            EventType::PaymentPartiallyRefunded,
+        )
+    };
+    let of_payment = payment.change(action, actor);
+    let mut changes = vec![audit::Change {
+        detail: json!({ "reservationId": reservation.id, "amount": amount, "refundId": id }),
+        ..of_payment
+    }];
+    if !seat_numbers.is_empty() {
+        let of_seats = reservation.change(action, actor);
+        changes.insert(
+            0,
+            audit::Change {
+                detail: part,
+                ..of_seats
+            },
+        );
+    }
+    audit::record(tx, &changes, now)?;
+    let mut event = payment.event(event_type, reservation);
+    event.payload["refund"] = json!({ "id": id, "amount": amount, "seatNumbers": seat_numbers });
+    event.payload["refundedAmount"] = json!(payment.refunded_amount);
+    outbox::record(tx, &[event], now)
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Expected, ListedConcert, ListedDate, ProgrammeError, locked_concert, locked_date};
 use crate::audit::{self, Action, Actor, Change, Entity};
-use crate::concert::{Grade, Price, QueueName, SalesWindow, Title};
+use crate::concert::{Grade, Price, QueueName, RefundRules, SalesWindow, Title};
 use crate::db::{At, DbError, Id, Tx};
 use crate::schema::{concerts, schedules, seats};
 
@@ -37,6 +37,8 @@ pub struct EditDate {
     pub hidden: Option<bool>,
     /// Most seats of one user; `Some(None)` is the service's default.
     pub max_seats_per_user: Option<Option<u16>>,
+    /// How much of a payment comes back from now on.
+    pub refund_rules: Option<RefundRules>,
     /// What seats of these grades cost from now on.
     pub prices: Vec<(Grade, Price)>,
 }
@@ -137,6 +139,18 @@ pub fn edit_date(
         edited.max_seats_per_user = max;
         changed.insert("maxSeatsPerUser".into(), json!(max));
     }
+    if let Some(rules) = edit.refund_rules {
+        edited.refund_full_until_s = rules.full_until_s;
+        edited.refund_share_until_s = rules.share_until_s;
+        edited.refund_share_percent = rules.share_percent;
+        changed.insert(
+            "refundRules".into(),
+            json!({
+                "fullUntilSeconds": rules.full_until_s, "shareUntilSeconds": rules.share_until_s,
+                "sharePercent": rules.share_percent,
+            }),
+        );
+    }
     for (grade, price) in &edit.prices {
         reprice(tx, id, grade, *price)?;
         changed.insert(format!("price of {}", grade.as_str()), json!(price.minor()));
@@ -198,6 +212,9 @@ fn store(tx: &mut Tx, date: &ListedDate) -> Result<(), DbError> {
             schedules::sales_close_at.eq(At(date.sales_close_at)),
             schedules::hidden.eq(date.hidden),
             schedules::max_seats_per_user.eq(date.max_seats_per_user),
+            schedules::refund_full_until_s.eq(date.refund_full_until_s),
+            schedules::refund_share_until_s.eq(date.refund_share_until_s),
+            schedules::refund_share_percent.eq(date.refund_share_percent),
             schedules::version.eq(date.version),
         ))
         .execute(tx)?;

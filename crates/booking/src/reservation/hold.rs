@@ -16,6 +16,8 @@ chassis::catalogue! {
     conflicts: IntCounterVec = "booking_conflicts_total" by "judge" ["lock", "database"],
     /// Reservations that were given back by their users, held or paid
     cancellations: IntCounter = "booking_cancellations_total",
+    /// Holds that were made longer
+    extended: IntCounter = "booking_extensions_total",
     /// Holds that the sweeper of this instance has ended
     expired: IntCounter = "booking_expired_total",
 }

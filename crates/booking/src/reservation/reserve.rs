@@ -42,6 +42,11 @@ pub struct Limits {
     pub hold: TimeDelta,
     /// Holds that a user may make in a row of one date without paying one, in 24 hours. Default 12: an hour of holds.
     pub unpaid_holds: u16,
+    /// How much longer a hold may last, once. Default 2 minutes; 0 is not at all.
+    pub extension: TimeDelta,
+    /// Free seats that a date must have while a hold is extended, so that the last ones are not kept from those who
+    /// wait. Default 1.
+    pub extension_free_seats: u16,
 }
 
 impl Default for Limits {
@@ -50,6 +55,8 @@ impl Default for Limits {
             seats_per_user: 4,
             hold: TimeDelta::minutes(5),
             unpaid_holds: 12,
+            extension: TimeDelta::minutes(2),
+            extension_free_seats: 1,
         }
     }
 }

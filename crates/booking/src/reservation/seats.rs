@@ -32,14 +32,22 @@ pub(crate) fn sell(tx: &mut Tx, reservation: &Reservation) -> Result<bool, DbErr
     Ok(sold == reservation.seats.len() && marked == reservation.seats.len())
 }
 
-/// Frees the sold seats of a reservation, and says how many. Two statements.
-pub(crate) fn unsell(tx: &mut Tx, reservation: &Reservation) -> Result<usize, DbError> {
-    let freed = free(tx, reservation)?;
-    let unmarked = update(
-        reservation_seats::table.filter(reservation_seats::reservation_id.eq(Id(reservation.id))),
+/// Frees these sold seats of a reservation, and says how many. `returned_by` is the refund that takes them out of a
+/// reservation that goes on without them. Two statements.
+pub(crate) fn unsell(
+    tx: &mut Tx,
+    part: &Reservation,
+    returned_by: Option<Uuid>,
+) -> Result<usize, DbError> {
+    let freed = free(tx, part)?;
+    let its = reservation_seats::table
+        .filter(reservation_seats::reservation_id.eq(Id(part.id)))
+        .filter(one_of(reservation_seats::seat_number, part.seat_numbers()));
+    let changes = (
         reservation_seats::sold_number.eq(None::<u16>),
+        reservation_seats::returned_by.eq(returned_by.map(Id)),
     );
-    unmarked.execute(tx)?;
+    update(its, changes).execute(tx)?;
     Ok(freed)
 }
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use booking::audit::Actor;
 use booking::cancellation::{CancelError, Cancelled};
-use booking::concert::{self, Layout, NewConcert, NewSchedule, QueueName, Title, default_layout};
+use booking::concert::{
+    self, Layout, NewConcert, NewSchedule, QueueName, RefundRules, Title, default_layout,
+};
 use booking::db::{Db, DbError, DbOptions, new_id};
 use booking::idempotency::{Answer, Claim, OnceError, Outcome, Request};
-use booking::payment::{Pay, PayError, Payment, Refund, RefundError, Refunded};
+use booking::payment::{Extent, Pay, PayError, Payment, Refund, RefundError, Refunded};
 use booking::reconciliation::{self, Report};
 use booking::reservation::{self, Limits, Reservation, Reserve, ReserveError, Wanted};
 use booking::sale::{Sale, SaleMetrics};
@@ -181,10 +183,21 @@ impl Fixture {
         payment: &Payment,
         now: Timestamp,
     ) -> Result<Refunded, RefundError> {
+        self.refund_part(turn, payment, Extent::Rest, now).await
+    }
+
+    pub async fn refund_part(
+        &self,
+        turn: usize,
+        payment: &Payment,
+        extent: Extent,
+        now: Timestamp,
+    ) -> Result<Refunded, RefundError> {
         let refund = Refund {
             refund_id: new_id(now),
             user_id: payment.user_id,
             payment_id: payment.id,
+            extent,
         };
         fresh(self.sale(turn, now).refund(refund, plain()).await)
     }
@@ -254,9 +267,10 @@ impl Fixture {
     }
 
     pub async fn reconciled(&self) -> Report {
-        let now = self.now;
+        // Later than any hold of a test, whose times are its own.
+        let (now, most) = (self.now + TimeDelta::hours(1), self.limits.seats_per_user);
         let report = self.instances[0]
-            .read(move |conn| reconciliation::check(conn, now))
+            .read(move |conn| reconciliation::check(conn, now, most))
             .await
             .expect("a report");
         assert_eq!(report.differences, []);
@@ -366,6 +380,7 @@ pub fn schedule(now: Timestamp, layout: Layout) -> NewSchedule {
         sales_open_at: None,
         sales_close_at: None,
         max_seats_per_user: None,
+        refund_rules: RefundRules::default(),
         layout,
     }
 }

@@ -15,7 +15,7 @@ use booking::cancellation;
 use booking::concert::{self, Layout, Section};
 use booking::db::{DbError, Failure, Page, Tx};
 use booking::idempotency::{self, Claim, Fingerprint};
-use booking::payment::{self, Pay, Refund};
+use booking::payment::{self, Extent, Pay, Refund};
 use booking::reservation::{self, Best, Limits, Reserve, Wanted};
 use booking::seat::SeatNumbers;
 use booking::wallet::{self, Amount, Charge};
@@ -186,6 +186,7 @@ async fn sales(books: &Books) -> Vec<Step> {
         refund_id: id("refund", 1),
         user_id,
         payment_id: pay.payment_id,
+        extent: Extent::Rest,
     };
     let cancelled = best.id;
     let charge = Charge {

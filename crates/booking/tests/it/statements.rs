@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use booking::cancellation;
 use booking::db::{DbError, Failure, Tx, new_id};
-use booking::payment::{self, Pay, Refund};
+use booking::payment::{self, Extent, Pay, Refund};
 use booking::reservation::{self, Best, Reserve, Wanted};
 use booking::wallet::{self, Amount, Charge};
 use chassis::time::Clock;
@@ -76,9 +76,10 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
         refund_id: new_id(now),
         user_id: user,
         payment_id: bought.payment.id,
+        extent: Extent::Rest,
     };
     let (_, refunded) = counted(&fixture, move |tx| payment::refund(tx, &refund, &refunding)).await;
-    assert_eq!(refunded, 14, "refund");
+    assert_eq!(refunded, 15, "refund");
 
     let charge = Charge {
         request_id: Uuid::new_v4(),

@@ -14,7 +14,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream;
 
 use crate::ledger::CURRENCY;
-use crate::payment::{self, PaymentState};
+use crate::payment;
 use crate::reservation::{self, After};
 
 /// Rows that are read at once.
@@ -86,10 +86,6 @@ pub(super) fn reservation(it: &reservation::Reservation) -> String {
 }
 
 pub(super) fn payment(it: &payment::Payment) -> String {
-    let refunded_amount = match it.state {
-        PaymentState::Captured => 0,
-        PaymentState::Refunded => it.amount,
-    };
     format!(
         "{},{},{},{},{},{},{CURRENCY},{}",
         it.id,
@@ -97,7 +93,7 @@ pub(super) fn payment(it: &payment::Payment) -> String {
         it.user_id,
         it.state.as_str(),
         it.amount,
-        refunded_amount,
+        it.refunded_amount,
         rfc3339(it.created_at),
     )
 }

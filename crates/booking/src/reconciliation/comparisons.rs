@@ -1,0 +1,175 @@
+//! What must agree, each as one statement that names the things for which it does not: `id`, `expected`, `found`.
+//!
+//! `@now` is the instant of the comparison, `@seats_per_user` the limit of the service.
+
+pub(super) const COMPARISONS: &[(&str, &str)] = &[
+    (
+        "seats of a confirmed reservation, and those of them that are sold to it",
+        "SELECT r.id, CAST(COUNT(*) AS SIGNED) AS expected, CAST(COUNT(t.number) AS SIGNED) AS found \
+         FROM reservations r JOIN reservation_seats s ON s.reservation_id = r.id AND s.returned_by IS NULL \
+         LEFT JOIN seats t ON t.schedule_id = s.schedule_id AND t.number = s.sold_number \
+             AND t.state = 'sold' AND t.reservation_id = r.id \
+         WHERE r.state = 'confirmed' GROUP BY r.id HAVING COUNT(*) <> COUNT(t.number)",
+    ),
+    (
+        "price of a reservation, and the sum of its seats",
+        "SELECT r.id, r.amount AS expected, CAST(COALESCE(SUM(s.price), 0) AS SIGNED) AS found \
+         FROM reservations r LEFT JOIN reservation_seats s ON s.reservation_id = r.id AND s.returned_by IS NULL \
+         GROUP BY r.id, r.amount, r.seat_count \
+         HAVING r.amount <> COALESCE(SUM(s.price), 0) OR r.seat_count <> COUNT(s.seat_number)",
+    ),
+    (
+        "price of all seats that a reservation ever had, and what was paid for it",
+        "SELECT r.id, CAST(IF(r.state IN ('confirmed', 'refunded'), COALESCE(SUM(s.price), 0), 0) AS SIGNED) AS expected, \
+             COALESCE(p.amount, 0) AS found \
+         FROM reservations r LEFT JOIN reservation_seats s ON s.reservation_id = r.id \
+         LEFT JOIN payments p ON p.reservation_id = r.id GROUP BY r.id, r.state, p.id, p.amount \
+         HAVING expected <> found OR MAX(r.state IN ('confirmed', 'refunded')) <> (COUNT(p.id) > 0)",
+    ),
+    (
+        "what a payment says was given back, and its refunds",
+        "SELECT p.id, p.refunded_amount AS expected, CAST(COALESCE(SUM(b.amount), 0) AS SIGNED) AS found \
+         FROM payments p JOIN reservations r ON r.id = p.reservation_id LEFT JOIN refunds b ON b.payment_id = p.id \
+         GROUP BY p.id, p.amount, p.refunded_amount, p.state, r.state \
+         HAVING p.refunded_amount <> COALESCE(SUM(b.amount), 0) OR MAX(p.refunded_amount > p.amount) \
+             OR MAX(p.state = 'captured') <> (COUNT(b.id) = 0) OR MAX((p.state = 'refunded') <> (r.state = 'refunded'))",
+    ),
+    (
+        "a payment and its refunds, and what the ledger says of them",
+        "SELECT p.id, p.amount - p.refunded_amount AS expected, \
+             CAST(COALESCE(SUM(IF(e.cause = 'captured', e.amount, -e.amount)), 0) AS SIGNED) AS found \
+         FROM payments p LEFT JOIN ledger_entries e ON e.reference_id = p.id AND e.cause IN ('captured', 'refunded') \
+         GROUP BY p.id, p.amount, p.refunded_amount \
+         HAVING p.amount <> COALESCE(SUM(IF(e.cause = 'captured', e.amount, 0)), 0) \
+             OR p.refunded_amount <> COALESCE(SUM(IF(e.cause = 'refunded', e.amount, 0)), 0)",
+    ),
+    (
+        "a refund, and its part in the ledger",
+        "SELECT b.id, b.amount AS expected, COALESCE(e.amount, 0) AS found \
+         FROM refunds b LEFT JOIN ledger_entries e ON e.cause = 'refunded' AND e.reference_id = b.payment_id AND e.part = b.part \
+         WHERE b.amount <> COALESCE(e.amount, 0)",
+    ),
+    (
+        "the ledger's net of a wallet, and its balance",
+        "SELECT w.user_id AS id, CAST(COALESCE(SUM(IF(e.credit_account = 'wallet', e.amount, -e.amount)), 0) AS SIGNED) AS expected, \
+             w.balance AS found \
+         FROM wallets w LEFT JOIN ledger_entries e ON e.user_id = w.user_id GROUP BY w.user_id, w.balance \
+         HAVING w.balance <> COALESCE(SUM(IF(e.credit_account = 'wallet', e.amount, -e.amount)), 0)",
+    ),
+    (
+        "a balance that may not be: below zero, or above the limit without money that came back",
+        "SELECT w.user_id AS id, 0 AS expected, w.balance AS found FROM wallets w \
+         WHERE w.balance < 0 OR (w.balance > 1000000000 AND NOT EXISTS \
+             (SELECT 1 FROM ledger_entries e WHERE e.user_id = w.user_id AND e.cause NOT IN ('charged', 'captured')))",
+    ),
+    (
+        "a payment of another user than its reservation's",
+        "SELECT p.id, 0 AS expected, 1 AS found FROM payments p JOIN reservations r ON r.id = p.reservation_id \
+         WHERE p.user_id <> r.user_id",
+    ),
+    (
+        "an entry of the ledger in another wallet than its payment's",
+        "SELECT e.id, 0 AS expected, 1 AS found FROM ledger_entries e JOIN payments p ON p.id = e.reference_id \
+         WHERE e.cause IN ('captured', 'refunded') AND e.user_id <> p.user_id",
+    ),
+    (
+        "a sold seat whose holder has no confirmed reservation of it",
+        "SELECT t.schedule_id AS id, 0 AS expected, CAST(t.number AS SIGNED) AS found FROM seats t \
+         LEFT JOIN reservations r ON r.id = t.reservation_id AND r.schedule_id = t.schedule_id \
+             AND r.user_id = t.holder_id AND r.state = 'confirmed' \
+         LEFT JOIN reservation_seats s ON s.reservation_id = r.id AND s.sold_number = t.number \
+         WHERE t.state = 'sold' AND s.seat_number IS NULL",
+    ),
+    (
+        "a held seat without a reservation that holds it",
+        "SELECT t.schedule_id AS id, 0 AS expected, CAST(t.number AS SIGNED) AS found FROM seats t \
+         LEFT JOIN reservations r ON r.id = t.reservation_id AND r.schedule_id = t.schedule_id \
+             AND r.user_id = t.holder_id AND r.state = 'held' AND r.hold_expires_at = t.hold_expires_at \
+         WHERE t.state = 'held' AND r.id IS NULL",
+    ),
+    (
+        // Ten seconds are for the clocks of other instances.
+        "seats of a live hold, and those that are held for it",
+        "SELECT r.id, CAST(r.seat_count AS SIGNED) AS expected, CAST(COUNT(t.number) AS SIGNED) AS found \
+         FROM reservations r LEFT JOIN reservation_seats s ON s.reservation_id = r.id \
+         LEFT JOIN seats t ON t.schedule_id = s.schedule_id AND t.number = s.seat_number \
+             AND t.state = 'held' AND t.reservation_id = r.id \
+         WHERE r.state = 'held' AND r.hold_expires_at > @now + INTERVAL 10 SECOND \
+         GROUP BY r.id, r.seat_count HAVING r.seat_count <> COUNT(t.number)",
+    ),
+    (
+        "seats that a schedule says it has, and those it has",
+        "SELECT d.id, CAST(d.seats_total AS SIGNED) AS expected, CAST(COUNT(t.number) AS SIGNED) AS found \
+         FROM schedules d LEFT JOIN seats t ON t.schedule_id = d.id \
+         GROUP BY d.id, d.seats_total HAVING d.seats_total <> COUNT(t.number)",
+    ),
+    (
+        // A limit that an operator lowers takes no seat away, so the greater of the two counts.
+        "seats that a user may have of a schedule, and those bought",
+        "SELECT r.user_id AS id, CAST(GREATEST(COALESCE(d.max_seats_per_user, 0), @seats_per_user) AS SIGNED) AS expected, \
+             CAST(SUM(r.seat_count) AS SIGNED) AS found \
+         FROM reservations r JOIN schedules d ON d.id = r.schedule_id WHERE r.state = 'confirmed' \
+         GROUP BY r.schedule_id, r.user_id, d.max_seats_per_user HAVING found > expected",
+    ),
+    (
+        "changes of a reservation, and their rows in the audit log",
+        "SELECT r.id, 1 + (r.state <> 'held') + (r.state = 'refunded') AS expected, CAST(COUNT(DISTINCT a.action) AS SIGNED) AS found \
+         FROM reservations r LEFT JOIN audit_log a ON a.entity_id = r.id AND a.entity = 'reservation' \
+             AND (a.action = 'held' OR a.action = r.state OR (r.state = 'refunded' AND a.action = 'confirmed')) \
+         GROUP BY r.id, r.state HAVING expected <> found",
+    ),
+    (
+        "changes of a payment, and their rows in the audit log",
+        "SELECT p.id, CAST(1 + (SELECT COUNT(*) FROM refunds b WHERE b.payment_id = p.id) AS SIGNED) AS expected, \
+             CAST(COUNT(a.seq) AS SIGNED) AS found \
+         FROM payments p LEFT JOIN audit_log a ON a.entity_id = p.id AND a.entity = 'payment' \
+             AND a.action IN ('captured', 'partially_refunded', 'refunded') \
+         GROUP BY p.id HAVING expected <> found",
+    ),
+    (
+        "charges of a wallet, and their rows in the audit log",
+        "SELECT w.user_id AS id, (SELECT COUNT(*) FROM ledger_entries e WHERE e.user_id = w.user_id AND e.cause = 'charged') AS expected, \
+             (SELECT COUNT(*) FROM audit_log a WHERE a.entity_id = w.user_id AND a.entity = 'wallet' AND a.action = 'charged') AS found \
+         FROM wallets w HAVING expected <> found",
+    ),
+    (
+        // Delivered events are kept for a day at least.
+        "a hold of the last day, and its event",
+        "SELECT r.id, 1 AS expected, 0 AS found FROM reservations r \
+         WHERE r.created_at > @now - INTERVAL 1 DAY AND NOT EXISTS \
+             (SELECT 1 FROM outbox o WHERE o.aggregate_id = r.id AND o.type = 'reservation.held')",
+    ),
+    (
+        "a payment of the last day, and its event",
+        "SELECT p.id, 1 AS expected, 0 AS found FROM payments p \
+         WHERE p.created_at > @now - INTERVAL 1 DAY AND NOT EXISTS \
+             (SELECT 1 FROM outbox o WHERE o.aggregate_id = p.reservation_id AND o.type = 'payment.captured')",
+    ),
+    (
+        "refunds of a payment of the last day, and their events",
+        "SELECT p.id, CAST(COUNT(b.id) AS SIGNED) AS expected, \
+             (SELECT COUNT(*) FROM outbox o WHERE o.aggregate_id = p.reservation_id \
+                 AND o.type IN ('payment.partially_refunded', 'payment.refunded')) AS found \
+         FROM payments p JOIN refunds b ON b.payment_id = p.id WHERE p.created_at > @now - INTERVAL 1 DAY \
+         GROUP BY p.id, p.reservation_id HAVING expected <> found",
+    ),
+    (
+        "those who wait for seats of a date, and how many the date counts",
+        "SELECT s.id, CAST(COUNT(e.seq) AS SIGNED) AS expected, CAST(s.waiting AS SIGNED) AS found \
+         FROM schedules s LEFT JOIN waitlist_entries e ON e.schedule_id = s.id AND e.state = 'waiting' \
+         GROUP BY s.id, s.waiting HAVING COUNT(e.seq) <> s.waiting",
+    ),
+    (
+        "money that a provider has collected, and what the ledger charged for it",
+        "SELECT o.id, IF(o.state = 'succeeded', o.amount, 0) AS expected, COALESCE(e.amount, 0) AS found \
+         FROM provider_orders o LEFT JOIN ledger_entries e ON e.cause = 'charged' AND e.reference_id = o.id \
+             AND e.user_id = o.user_id \
+         WHERE IF(o.state = 'succeeded', o.amount, 0) <> COALESCE(e.amount, 0)",
+    ),
+    (
+        "live reservations of a date whose cancellation is done",
+        "SELECT c.schedule_id AS id, CAST(0 AS SIGNED) AS expected, CAST(COUNT(*) AS SIGNED) AS found \
+         FROM schedule_cancellations c JOIN reservations r ON r.schedule_id = c.schedule_id \
+         WHERE c.finished_at IS NOT NULL AND r.state IN ('held', 'confirmed') GROUP BY c.schedule_id",
+    ),
+];

@@ -1,0 +1,163 @@
+//! A payment that is given back in parts: never more than was captured, each seat once, and the books agree all the time.
+
+use booking::cancellation::CancelError;
+use booking::concert::{RefundRules, default_layout};
+use booking::payment::{Extent, PaymentState, RefundError};
+use booking::reservation::ReservationState;
+use booking::seat::{SeatNumbers, SeatState};
+use chrono::TimeDelta;
+
+use crate::fixture::{Fixture, OPERATOR, PLENTY, all_at_once, schedule};
+
+const PRICE: i64 = 150_000;
+
+fn seats(numbers: &[i64]) -> Extent {
+    Extent::Seats(SeatNumbers::parse(numbers, 10).unwrap())
+}
+
+/// A date in ten days: all comes back for eight of them, a third in the ninth, nothing in the tenth.
+async fn with_rules() -> Fixture {
+    let mut fixture = Fixture::open().await;
+    let mut new = schedule(fixture.now, default_layout());
+    new.starts_at = fixture.now + TimeDelta::days(10);
+    new.refund_rules = RefundRules {
+        full_until_s: 2 * 86_400,
+        share_until_s: 86_400,
+        share_percent: 33,
+    };
+    let (concert_id, now) = (fixture.concert_id, fixture.now);
+    let added = fixture.instances[0]
+        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, OPERATOR, now))
+        .await;
+    fixture.schedule_id = added.unwrap().id;
+    fixture
+}
+
+#[tokio::test]
+async fn one_seat_of_three_comes_back_and_the_others_stay() {
+    let fixture = Fixture::open().await;
+    let (held, payment) = fixture.paid(&[1, 2, 3]).await;
+    let now = fixture.now;
+    let refunded = fixture.refund_part(0, &payment, seats(&[2]), now).await;
+    let refunded = refunded.unwrap();
+    assert_eq!((refunded.amount, refunded.seat_numbers), (PRICE, vec![2]));
+    assert_eq!(refunded.payment.state, PaymentState::PartiallyRefunded);
+    assert_eq!(refunded.payment.refunded_amount, PRICE);
+    assert_eq!(fixture.balance(held.user_id).await, PLENTY - 2 * PRICE);
+    assert_eq!(fixture.seat_state(2, now).await, SeatState::Available);
+    assert_eq!(fixture.seat_state(3, now).await, SeatState::Sold);
+    let rest = fixture.reservation(&held, now).await;
+    assert_eq!(rest.state, ReservationState::Confirmed);
+    assert_eq!((rest.seat_numbers(), rest.amount), (vec![1, 3], 2 * PRICE));
+    fixture.reconciled().await;
+
+    let again = fixture.refund_part(0, &payment, seats(&[2]), now).await;
+    assert!(matches!(again, Err(RefundError::SeatsUnknown(numbers)) if numbers == [2]));
+    // The seat is another buyer's now, and the limit has room again for the first.
+    fixture.paid(&[2]).await;
+    let more = fixture.wish(held.user_id, &[11, 12]);
+    let more = fixture.try_reserve(0, more, now).await;
+    more.expect("two and two");
+    let last = fixture.refund(0, &payment, now).await.unwrap();
+    assert_eq!((last.amount, last.seat_numbers), (2 * PRICE, vec![1, 3]));
+    assert_eq!(last.payment.state, PaymentState::Refunded);
+    assert_eq!(fixture.seat_state(2, now).await, SeatState::Sold);
+    assert_eq!(fixture.balance(held.user_id).await, PLENTY);
+    fixture.reconciled().await;
+    let events = "'reservation.held,payment.captured,payment.partially_refunded,payment.refunded'";
+    let told = format!(
+        "SELECT GROUP_CONCAT(type ORDER BY seq) = {events} FROM outbox WHERE aggregate_id = x'{}'",
+        held.id.simple()
+    );
+    assert_eq!(fixture.number(&told).await, 1);
+}
+
+#[tokio::test]
+async fn money_comes_back_in_parts_until_it_is_all_and_then_the_seats_with_it() {
+    let fixture = Fixture::open().await;
+    let (held, payment) = fixture.paid(&[1, 2]).await;
+    let part = |minor| fixture.refund_part(0, &payment, Extent::Amount(minor), fixture.now);
+    let first = part(100_000).await.unwrap();
+    assert_eq!(first.payment.state, PaymentState::PartiallyRefunded);
+    assert!(first.seat_numbers.is_empty());
+    let too_much = part(200_001).await;
+    let refundable = 200_000;
+    assert!(
+        matches!(too_much, Err(RefundError::TooMuch { refundable: told }) if told == refundable)
+    );
+    fixture.reconciled().await;
+    let last = part(refundable).await.unwrap();
+    assert_eq!(last.payment.state, PaymentState::Refunded);
+    assert_eq!(last.seat_numbers, [1, 2]);
+    assert_eq!(fixture.balance(held.user_id).await, PLENTY);
+    assert!(matches!(part(1).await, Err(RefundError::AlreadyRefunded)));
+    fixture.reconciled().await;
+}
+
+#[tokio::test]
+async fn seats_after_money_give_back_no_more_than_was_captured() {
+    let fixture = Fixture::open().await;
+    let (held, payment) = fixture.paid(&[1, 2]).await;
+    let now = fixture.now;
+    let money = Extent::Amount(2 * PRICE - 1);
+    fixture.refund_part(0, &payment, money, now).await.unwrap();
+    let seat = fixture.refund_part(0, &payment, seats(&[1]), now).await;
+    assert_eq!(seat.unwrap().amount, 1, "all that was left");
+    let last = fixture.refund(0, &payment, now).await.unwrap();
+    assert_eq!((last.amount, last.seat_numbers), (0, vec![2]));
+    assert_eq!(fixture.balance(held.user_id).await, PLENTY);
+    fixture.reconciled().await;
+}
+
+#[tokio::test]
+async fn the_rules_of_a_date_say_how_much_comes_back() {
+    let fixture = with_rules().await;
+    let starts_at = fixture.now + TimeDelta::days(10);
+    let (held, payment) = fixture.paid(&[1, 2, 11, 12]).await;
+    let late = starts_at - TimeDelta::days(2);
+    let seat = fixture.refund_part(0, &payment, seats(&[1]), late).await;
+    assert_eq!(seat.unwrap().amount, 49_500, "33 % of 150,000");
+    let rest = fixture.refund(0, &payment, late).await.unwrap();
+    assert_eq!(rest.amount, ((held.amount - PRICE) * 33 + 99) / 100);
+    assert_eq!(rest.payment.state, PaymentState::Refunded);
+    assert!(rest.payment.refunded_amount < held.amount);
+    fixture.reconciled().await;
+
+    let (other, payment) = fixture.paid(&[1]).await;
+    let too_late = starts_at - TimeDelta::days(1);
+    let refused = fixture.refund(0, &payment, too_late).await;
+    assert!(matches!(refused, Err(RefundError::TooLate)));
+    let cancelled = fixture.cancel(0, &other, too_late).await;
+    assert!(matches!(cancelled, Err(CancelError::TooLate)));
+    let early = late - TimeDelta::microseconds(1);
+    let all = fixture.refund(0, &payment, early).await.unwrap();
+    assert_eq!(all.amount, PRICE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_forty_refunds_of_parts_at_once_each_seat_comes_back_once() {
+    let fixture = Fixture::open().await;
+    let (held, payment) = fixture.paid(&[1, 2, 3, 4]).await;
+    let outcomes = all_at_once((0..40_usize).map(|turn| {
+        let (fixture, payment) = (fixture.clone(), payment.clone());
+        async move {
+            let extent = match turn % 5 {
+                4 => Extent::Amount(10_000),
+                seat => seats(&[seat as i64 + 1]),
+            };
+            let now = fixture.now;
+            fixture.refund_part(turn, &payment, extent, now).await
+        }
+    }))
+    .await;
+    let made = || outcomes.iter().flatten();
+    let given: i64 = made().map(|done| done.amount).sum();
+    let free = made().flat_map(|done| done.seat_numbers.clone());
+    let mut free: Vec<u16> = free.collect();
+    free.sort_unstable();
+    assert_eq!(free, [1, 2, 3, 4]);
+    let left = PLENTY - payment.amount + given;
+    assert_eq!(fixture.balance(held.user_id).await, left);
+    assert!(given <= payment.amount);
+    fixture.reconciled().await;
+}
