@@ -281,7 +281,9 @@ impl Queue {
         }
         let is_poll = proof == "poll";
         let standing = self.standing(&reply)?;
-        if is_poll && reply.get_or_default::<bool>("room")? {
+        // Where no place is told yet nobody is let in by asking.
+        let may_enter = is_poll && matches!(standing, Standing::Waiting { .. });
+        if may_enter && reply.get_or_default::<bool>("room")? {
             return Ok(self.admit_if_room(standing, ticket.user).await);
         }
         Ok(standing)

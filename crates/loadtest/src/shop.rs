@@ -9,6 +9,9 @@ use uuid::Uuid;
 
 use crate::{Connection, Target};
 
+/// Longer than the shop may keep a list.
+const LIST_AGE: std::time::Duration = std::time::Duration::from_millis(700);
+
 const LIMIT: Duration = Duration::from_secs(60);
 /// Rules are in force on every gateway within 2 s; a busy machine may need longer.
 const IN_FORCE: Duration = Duration::from_secs(20);
@@ -171,6 +174,8 @@ impl Shop {
             differences: report["differences"].to_string(),
             ..Books::default()
         };
+        // A list of seats may be half a second old.
+        tokio::time::sleep(LIST_AGE).await;
         for date in &self.dates {
             let path = format!("/api/v1/schedules/{date}/seats");
             let (status, text) = self

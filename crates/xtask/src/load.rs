@@ -93,7 +93,7 @@ impl Load {
     /// Runs the scenario to its end, or until somebody stops it.
     pub fn run(mut self) -> Result<(), Failure> {
         let stop = stop::listen()?;
-        self.take_own();
+        self.take_own()?;
         // Told before minutes of building; the tool itself checks the rest.
         if let Some(name) = self.words.first().filter(|it| !is_known(it)) {
             let name = name.to_string_lossy();
@@ -126,7 +126,7 @@ impl Load {
     }
 
     /// Takes what is for this command out of the flags of the scenario.
-    fn take_own(&mut self) {
+    fn take_own(&mut self) -> Result<(), Failure> {
         let mut words = std::mem::take(&mut self.words).into_iter();
         let mut own = vec![OsString::new()];
         while let Some(word) = words.next() {
@@ -142,8 +142,11 @@ impl Load {
                 own.extend(words.next());
             }
         }
-        if let Err(error) = self.own.try_update_from(own) {
-            error.exit();
+        match self.own.try_update_from(own) {
+            Err(error) if error.use_stderr() => Err(Failure::Usage(error.to_string())),
+            // What was asked for is the help.
+            Err(error) => error.exit(),
+            Ok(()) => Ok(()),
         }
     }
 

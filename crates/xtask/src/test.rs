@@ -79,7 +79,15 @@ fn on_mysql(url: &str) -> Check {
 
 /// Test targets that `cargo test` leaves out, since they take minutes.
 fn long() -> Check {
-    let tests = cargo(&["test", "--workspace", "--locked", "--test", "long"]);
+    let tests = cargo(&[
+        "test",
+        "--workspace",
+        "--locked",
+        "--test",
+        "long",
+        "--test",
+        "cluster",
+    ]);
     ("long tests", tests, TESTS)
 }
 
@@ -100,7 +108,11 @@ fn checks() -> [Check; 6] {
             "`cargo fmt --all` mends it",
         ),
         ("clippy", clippy(&["--all-targets"]), mend),
-        ("clippy of long tests", clippy(&["--test", "long"]), mend),
+        (
+            "clippy of long tests",
+            clippy(&["--test", "long", "--test", "cluster"]),
+            mend,
+        ),
         ("docs", doc, "mend what rustdoc says above"),
         // All at once, so that the tests which start the services find them and nothing is built twice.
         (

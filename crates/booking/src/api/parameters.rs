@@ -18,6 +18,9 @@ use utoipa::openapi::path::{Operation, ParameterIn};
 use super::Document;
 use super::codes::QUERY_UNKNOWN;
 
+/// What every list takes by the contract, also one that is short and always whole.
+const OF_LISTS: [&str; 2] = ["limit", "cursor"];
+
 /// The names by method and route pattern.
 static KNOWN: LazyLock<HashMap<(Method, String), HashSet<String>>> = LazyLock::new(|| {
     let document = Document::openapi();
@@ -70,10 +73,12 @@ fn unknown(request: &ServiceRequest) -> Option<String> {
         &Method::HEAD => Method::GET,
         method => method.clone(),
     };
+    let is_read = method == Method::GET;
     // A path or method without an operation is answered by 404 or 405.
     let known = KNOWN.get(&(method, request.match_pattern()?))?;
     // What cannot be decoded is refused by the query of the route.
     let pairs = Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
     let mut names = pairs.into_inner().into_iter().map(|(name, _)| name);
-    names.find(|name| !known.contains(name))
+    let is_of_lists = |name: &str| is_read && OF_LISTS.contains(&name);
+    names.find(|name| !known.contains(name) && !is_of_lists(name))
 }

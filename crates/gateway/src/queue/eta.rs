@@ -250,7 +250,6 @@ pub(super) fn proven_ms(
 /// The longest pause in µs that [`Forecast::pause_ms`] tells for each visitor ahead, where no limit is
 /// shorter.
 fn pace_us(snapshot: &Snapshot) -> u64 {
-    let flow = &snapshot.flow;
     let door = 1.0 / snapshot.policy.admit_per_second;
     let stay = freed_per_second(snapshot).map_or(0.0, |rate| 1.0 / rate);
     let expected_s = stay.max(door);

@@ -169,16 +169,20 @@ async fn the_command_says_by_its_exit_code_whether_what_was_kept_agrees() {
         Some(1)
     );
 
-    let other = command(&[file, &ticket, "--commitment", "00"]);
+    what_was_changed_is_found(file, &ticket, &status, &list);
+    app.close().await;
+}
+
+fn what_was_changed_is_found(file: &str, ticket: &str, status: &Value, list: &Value) {
+    let other = command(&[file, ticket, "--commitment", "00"]);
     assert_eq!(other.status.code(), Some(1), "{other:?}");
     let mut swapped = list.clone();
     swapped["items"].as_array_mut().unwrap().swap(0, 1);
     fs::write(file, format!("{status}{swapped}")).unwrap();
-    let tampered = command(&[file, &ticket]);
+    let tampered = command(&[file, ticket]);
     assert_eq!(tampered.status.code(), Some(1), "{tampered:?}");
     let told = String::from_utf8(tampered.stderr).unwrap();
     assert!(told.contains("not listed in the order of lots"), "{told}");
-    assert_eq!(command(&["no-such-file", &ticket]).status.code(), Some(69));
+    assert_eq!(command(&["no-such-file", ticket]).status.code(), Some(69));
     assert_eq!(command(&[file, "my ticket"]).status.code(), Some(64));
-    app.close().await;
 }

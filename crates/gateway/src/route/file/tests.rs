@@ -172,8 +172,17 @@ fn routes(text: &str) -> String {
     format!("[upstreams.a]\naddresses = [\"http://a\"]\n{text}")
 }
 
+fn check_refused(text: &str, line: u32, reason: &str) {
+    let refused = read(text, &defaults()).expect_err(text).to_string();
+    assert!(
+        refused.contains(&format!("line {line}:")),
+        "{text}\n{refused}"
+    );
+    assert!(refused.contains(reason), "{text}\n{refused}");
+}
+
 #[test]
-fn a_file_that_cannot_be_used_is_refused_with_line_and_reason() {
+fn an_upstream_that_cannot_be_used_is_refused_with_line_and_reason() {
     for (text, line, reason) in [
         (
             "[upstreams.a]\naddresses = [\"ftp://a\"]".to_owned(),
@@ -220,6 +229,14 @@ fn a_file_that_cannot_be_used_is_refused_with_line_and_reason() {
             3,
             "GET, POST",
         ),
+    ] {
+        check_refused(&text, line, reason);
+    }
+}
+
+#[test]
+fn a_route_that_cannot_be_used_is_refused_with_line_and_reason() {
+    for (text, line, reason) in [
         (
             routes("[[routes]]\npath = \"/a\"\nlevel = \"active\"\nupstream = \"b\""),
             3,
@@ -256,11 +273,6 @@ fn a_file_that_cannot_be_used_is_refused_with_line_and_reason() {
         ("[".to_owned(), 1, ""),
         (String::new(), 1, "no upstream"),
     ] {
-        let refused = read(&text, &defaults()).expect_err(&text).to_string();
-        assert!(
-            refused.contains(&format!("line {line}:")),
-            "{text}\n{refused}"
-        );
-        assert!(refused.contains(reason), "{text}\n{refused}");
+        check_refused(&text, line, reason);
     }
 }
