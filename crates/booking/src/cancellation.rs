@@ -160,7 +160,7 @@ pub fn cancel(
     let found = find(tx)?;
     if found.state != ReservationState::Confirmed {
         return Ok(Cancelled {
-            reservation: found.as_of(now),
+            reservation: found.seen_at(now),
             changed: false,
             refunded: None,
         });

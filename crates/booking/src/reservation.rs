@@ -92,7 +92,7 @@ impl Reservation {
     }
 
     /// The same as it is at `now`: a hold that is over reads as expired.
-    pub(crate) fn as_of(self, now: Timestamp) -> Self {
+    pub(crate) fn seen_at(self, now: Timestamp) -> Self {
         let over = self.state == ReservationState::Held && self.hold_expires_at <= now;
         if over {
             self.moved_to(ReservationState::Expired)
@@ -184,7 +184,7 @@ pub fn find(
     now: Timestamp,
 ) -> Result<Option<Reservation>, DbError> {
     let found = stored(conn, user_id, id)?;
-    Ok(found.map(|reservation| reservation.as_of(now)))
+    Ok(found.map(|reservation| reservation.seen_at(now)))
 }
 
 /// A user's own reservations as they are at `now`, newest first. Two statements.
@@ -206,7 +206,7 @@ pub fn list(
     let found = with_seats(conn, rows)?;
     Ok(found
         .into_iter()
-        .map(|reservation| reservation.as_of(now))
+        .map(|reservation| reservation.seen_at(now))
         .collect())
 }
 

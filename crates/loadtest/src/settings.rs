@@ -204,13 +204,10 @@ const CROWD: u64 = 20;
 /// A visitor of the story takes 2 on average; half as many again are for those who hold and think.
 const SEATS_EACH: f64 = 3.0;
 
-fn within<T: FromStr + PartialOrd + Display>(
+fn within<T: FromStr + PartialOrd + Display + Copy>(
     low: T,
     high: T,
-) -> impl Fn(&str) -> Result<T, String> + Clone
-where
-    T: Copy,
-{
+) -> impl Fn(&str) -> Result<T, String> + Clone {
     move |value| {
         let number = value.replace('_', "").parse().ok();
         let number = number.filter(|number| (low..=high).contains(number));

@@ -86,7 +86,7 @@ fn measure(
     let (plan, booking) = (fixture.plan.clone(), fixture.booking());
     let url = fixture.stack.mysql_url();
     let mut venues = [Venue::default(), Venue::default()];
-    let mut rounds = vec![Vec::new(), Vec::new()];
+    let mut rounds = [Vec::new(), Vec::new()];
     for round in 0..plan.rounds {
         for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
             let subjects = provide(fixture, &venues[side])?;

@@ -138,7 +138,7 @@ fn why_not(
         return Ok(ExtendError::ReservationNotFound);
     };
     let payment_id = found.payment_id;
-    Ok(match found.as_of(now).state {
+    Ok(match found.seen_at(now).state {
         ReservationState::Held => ExtendError::AlreadyExtended,
         ReservationState::Expired => ExtendError::HoldExpired,
         ReservationState::Cancelled => ExtendError::Cancelled,

@@ -89,7 +89,7 @@ pub fn of_date(
         return Ok(Vec::new());
     }
     let found = with_seats(conn, rows)?;
-    Ok(found.into_iter().map(|it| it.as_of(now)).collect())
+    Ok(found.into_iter().map(|it| it.seen_at(now)).collect())
 }
 
 /// At most `limit` users who have bought seats of a date or hold some at `now`, those after this one. One statement.

@@ -68,7 +68,7 @@ fn prefers_html(accept: &str) -> bool {
 }
 
 /// The value of a header as text, empty where there is none.
-pub fn header_text<'a>(request: &'a HttpRequest, name: header::HeaderName) -> &'a str {
+pub fn header_text(request: &HttpRequest, name: header::HeaderName) -> &str {
     let value = request.headers().get(name);
     value.and_then(|it| it.to_str().ok()).unwrap_or_default()
 }

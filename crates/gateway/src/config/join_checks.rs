@@ -26,6 +26,7 @@ pub struct JoinChecks {
 
 /// How it is known who is who.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one, read at the start")]
 pub enum Identification {
     /// Whoever names a user id is that user.
     Open,

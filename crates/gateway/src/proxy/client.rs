@@ -383,9 +383,8 @@ async fn exchange(
     let watch = request.body().watch();
     let limit = upstream.rules.answer_timeout;
     let late = async {
-        match &watch {
-            Some(watch) => watch.over().await?,
-            None => {}
+        if let Some(watch) = &watch {
+            watch.over().await?;
         }
         match limit {
             Some(limit) => sleep(limit).await,

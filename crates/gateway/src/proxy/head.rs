@@ -54,13 +54,12 @@ pub fn passed_on(given: &HeaderMap, spent: bool) -> Sent {
     let own_hop = named_by_connection(given);
     let mut sent = Sent::with_capacity(given.len() + 8);
     for (name, value) in given {
-        let keep = !is_settled(name.as_str())
-            && !own_hop
-                .iter()
-                .any(|it| it.eq_ignore_ascii_case(name.as_str()))
-            && name != header::COOKIE
-            && !(spent && name == header::AUTHORIZATION);
-        if keep {
+        let is_of_hop = |it: &&str| it.eq_ignore_ascii_case(name.as_str());
+        let is_dropped = is_settled(name.as_str())
+            || own_hop.iter().any(|it| is_of_hop(&&**it))
+            || name == header::COOKIE
+            || (spent && name == header::AUTHORIZATION);
+        if !is_dropped {
             append(&mut sent, name.as_str(), value.as_bytes());
         }
     }

@@ -218,9 +218,7 @@ fn head(snapshot: &Snapshot) -> f64 {
 
 fn head_pause_max_ms(snapshot: &Snapshot) -> f64 {
     let half_a_claim = f64::from(snapshot.policy.claim_seconds) * 500.0;
-    half_a_claim
-        .min(HEAD_PAUSE_MAX_MS)
-        .max(POLL_MIN_MS * (1.0 + JITTER))
+    half_a_claim.clamp(POLL_MIN_MS * (1.0 + JITTER), HEAD_PAUSE_MAX_MS)
 }
 
 /// What scripts need to know of the pauses that are told, in the order in which they take it: near, pace,

@@ -41,7 +41,7 @@ impl RedisCluster {
             let home = folder.join(format!("{number}"));
             // Each has the slots of this number again, also when another one had them at the end.
             match fs::remove_file(home.join(NODES_FILE)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Redis::start_with(&home, options, &settings),
             }
         };

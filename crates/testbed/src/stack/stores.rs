@@ -22,7 +22,7 @@ pub(super) enum Line {
 /// Where the seats are.
 pub(super) enum Database {
     None,
-    Single(MariaDb),
+    Single(Box<MariaDb>),
     Cluster(GaleraCluster),
 }
 
@@ -59,7 +59,7 @@ impl Stores {
             (options.progress)("starting mariadbd")?;
             let mariadb = MariaDb::start(&folder.join("mariadb"), mariadb)?;
             mariadb.ensure_database(DATABASE)?;
-            database = Database::Single(mariadb);
+            database = Database::Single(Box::new(mariadb));
         }
         Ok(Self { line, database })
     }
