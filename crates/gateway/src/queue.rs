@@ -282,7 +282,8 @@ impl Queue {
         let is_poll = proof == "poll";
         let standing = self.standing(&reply)?;
         // Where no place is told yet nobody is let in by asking.
-        let may_enter = is_poll && matches!(standing, Standing::Waiting { .. });
+        let is_hidden = matches!(standing, Standing::Scheduled { ahead: None, .. });
+        let may_enter = is_poll && !is_hidden;
         if may_enter && reply.get_or_default::<bool>("room")? {
             return Ok(self.admit_if_room(standing, ticket.user).await);
         }
@@ -416,7 +417,8 @@ impl Queue {
         }
         let draw = draw.filter(|draw| draw.ticket_at(key) == Some(ticket.number))?;
         if draw.is_held() {
-            return Some(self.in_line(ahead));
+            // A key without a lot is of a draw that was declared since: the script knows.
+            return draw::has_lot(key).then(|| self.in_line(ahead));
         }
         let opens_at = snapshot.policy.opens_at.filter(|_| is_secret)?;
         Some(Standing::Scheduled {

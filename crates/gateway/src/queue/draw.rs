@@ -24,6 +24,11 @@ const HALF: u64 = (1 << HALF_BITS) - 1;
 pub(super) const LOTS: i64 = 1 << (2 * HALF_BITS);
 /// Added to the key of a place that will be drawn, it is the ticket number.
 const UNDRAWN: i64 = 2 * LOTS;
+/// Whether the place of this key was drawn.
+pub(super) fn has_lot(key: i64) -> bool {
+    (-LOTS..0).contains(&key)
+}
+
 /// Times that the halves are mixed.
 const ROUNDS: u32 = 6;
 

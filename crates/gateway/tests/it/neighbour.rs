@@ -47,15 +47,13 @@ async fn application() -> Player {
             }
             return;
         }
-        loop {
-            let head = wire.head().await;
-            if head.is_empty() {
-                return;
-            }
+        // A connection serves one request, so that an upgrade is always the first on its own.
+        let head = wire.head().await;
+        if !head.is_empty() {
             let body = format!("the application heard:\n{}", head.to_lowercase());
             let length = body.len();
             wire.send(format!(
-                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
             ))
             .await;
         }
