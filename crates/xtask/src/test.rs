@@ -110,7 +110,7 @@ fn checks() -> [Check; 6] {
         ("clippy", clippy(&["--all-targets"]), mend),
         (
             "clippy of long tests",
-            clippy(&["--test", "long", "--test", "cluster"]),
+            clippy(&["--test", "long", "--test", "cluster", "--test", "killed"]),
             mend,
         ),
         ("docs", doc, "mend what rustdoc says above"),
