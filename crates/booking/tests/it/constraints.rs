@@ -281,7 +281,7 @@ async fn a_difference_of_one_unit_is_found_and_named() {
         ),
         (
             "UPDATE reservations SET state = 'cancelled' WHERE state = 'confirmed'",
-            "what a reservation owes in its state, and what was paid and not given back",
+            "seats sold, and seats of confirmed reservations",
         ),
         (
             "UPDATE reservations SET amount = amount + 1",
