@@ -9,5 +9,6 @@ mod console;
 mod driver;
 mod language;
 mod script;
+mod shop;
 mod site;
 mod waiting;

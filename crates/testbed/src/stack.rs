@@ -4,6 +4,7 @@
 
 mod events;
 mod sandbox;
+mod shop;
 mod start;
 mod stores;
 
@@ -40,6 +41,8 @@ pub struct StackOptions<'a> {
     pub cluster: bool,
     /// The service behind the gateways in place of booking. There is neither a database nor the way of events then.
     pub upstream: Option<String>,
+    /// Whether the demo shop runs too, before booking.
+    pub shop: bool,
     /// The first gateway's port; the first booking has the next, further gateways those after it, then come the way of
     /// events, further bookings and further forwarders; each has its admin listener 1000 above. `None`: free ports.
     pub first_port: Option<u16>,
@@ -71,6 +74,7 @@ impl StackOptions<'_> {
             forwarders: 1,
             cluster: false,
             upstream: None,
+            shop: false,
             first_port: None,
             brokers: Brokers::None,
             sandbox: false,
@@ -116,6 +120,7 @@ impl StackOptions<'_> {
         let mut all: Vec<_> = (1..=self.gateways.max(1)).map(gateway).collect();
         if self.upstream.is_none() {
             all.extend((1..=self.bookings.max(1)).map(booking));
+            all.extend(self.shop.then(shop::service));
             all.extend(self.sandbox.then(sandbox::service));
             if self.brokers != Brokers::None {
                 all.push(events::receiver());
@@ -149,6 +154,8 @@ pub struct Stack {
     pub bookings: Vec<Program>,
     /// Who collects the money of charges, if that is not booking itself.
     pub sandbox: Option<Program>,
+    /// The demo shop, where it is wanted.
+    pub shop: Option<Program>,
     /// Where events go, if there are brokers.
     pub events: Option<Events>,
     stores: Stores,
@@ -183,8 +190,7 @@ impl Ended {
 impl Stack {
     /// Starts everything and waits until all of it is ready.
     pub fn start(options: StackOptions) -> io::Result<Stack> {
-        let (folder, progress) = (&options.folder, options.progress);
-        let gateway_binary = binary("gateway", options.profile)?;
+        let folder = &options.folder;
         std::fs::create_dir_all(folder)?;
         options.check()?;
         if options.fresh {
@@ -206,35 +212,22 @@ impl Stack {
         };
         let urls: Vec<_> = bookings.iter().map(Program::url).collect();
         let upstream = options.upstream.clone().unwrap_or(urls.join(","));
-        let mut gateways = Vec::new();
-        for number in 1..=options.gateways.max(1) {
-            let (name, offset) = gateway(number);
-            progress(&format!("starting {name}"))?;
-            let service = Service {
-                name: &name,
-                arguments: &[],
-                binary: &gateway_binary,
-                offset,
-                more: &options.gateway_environment,
-            };
-            gateways.push(service.start(&options, |port, admin_port| {
-                vec![
-                    ("GATEWAY_LISTEN", local(port)),
-                    ("GATEWAY_ADMIN_LISTEN", local(admin_port)),
-                    ("GATEWAY_REDIS_URL", stores.redis_url()),
-                    ("GATEWAY_IDENTITY", "open".to_owned()),
-                    ("GATEWAY_UPSTREAM", upstream.clone()),
-                    ("GATEWAY_TOKEN_KEYS", format!("dev:{}", keys.token)),
-                    ("GATEWAY_PASS_KEY", keys.pass.clone()),
-                    ("GATEWAY_OPERATOR_KEYS", format!("dev:{}", keys.operator)),
-                    // Whoever is given more variables may say another.
-                    ("GATEWAY_IDENTITY", "open".to_owned()),
-                ]
-            })?);
-        }
+        let shop = match options.shop && options.upstream.is_none() {
+            true => Some(shop::start(&options)?),
+            false => None,
+        };
+        let routes = shop
+            .as_ref()
+            .map(|shop| shop::routes(&options, shop, &urls));
+        let behind = Behind {
+            upstream,
+            routes: routes.transpose()?,
+        };
+        let gateways = start_gateways(&options, &stores, &behind, &keys)?;
         Ok(Stack {
             gateways,
             bookings,
+            shop,
             sandbox,
             events,
             stores,
@@ -378,6 +371,7 @@ impl Stack {
             return Ok(Some(ended));
         }
         let services = self.bookings.iter_mut().chain(&mut self.sandbox);
+        let services = services.chain(&mut self.shop);
         for program in services.chain(&mut self.gateways) {
             if let Some(ended) = Ended::of(program.supervised()) {
                 program.restart()?;
@@ -393,12 +387,56 @@ impl Stack {
     /// Stops everything in order: gateways, bookings, the way of events, then the servers. The first error, after all were stopped.
     pub fn stop(&mut self) -> io::Result<()> {
         let mut outcomes = start::stop(&mut self.gateways);
+        outcomes.extend(start::stop(self.shop.as_mut_slice()));
         outcomes.extend(start::stop(&mut self.bookings));
         outcomes.extend(start::stop(self.sandbox.as_mut_slice()));
         outcomes.extend(self.events.as_mut().map(Events::stop));
         outcomes.push(self.stores.stop());
         outcomes.into_iter().collect()
     }
+}
+
+/// What the gateways stand before.
+struct Behind {
+    upstream: String,
+    /// The file of routes, where there is more than one service.
+    routes: Option<String>,
+}
+
+fn start_gateways(
+    options: &StackOptions,
+    stores: &Stores,
+    behind: &Behind,
+    keys: &Keys,
+) -> io::Result<Vec<Program>> {
+    let binary = binary("gateway", options.profile)?;
+    let start = |number| {
+        let (name, offset) = gateway(number);
+        (options.progress)(&format!("starting {name}"))?;
+        let service = Service {
+            name: &name,
+            arguments: &[],
+            binary: &binary,
+            offset,
+            more: &options.gateway_environment,
+        };
+        service.start(options, |port, admin_port| {
+            let mut own = vec![
+                ("GATEWAY_LISTEN", local(port)),
+                ("GATEWAY_ADMIN_LISTEN", local(admin_port)),
+                ("GATEWAY_REDIS_URL", stores.redis_url()),
+                ("GATEWAY_UPSTREAM", behind.upstream.clone()),
+                ("GATEWAY_TOKEN_KEYS", format!("dev:{}", keys.token)),
+                ("GATEWAY_PASS_KEY", keys.pass.clone()),
+                ("GATEWAY_OPERATOR_KEYS", format!("dev:{}", keys.operator)),
+                // Whoever is given more variables may say another.
+                ("GATEWAY_IDENTITY", "open".to_owned()),
+            ];
+            own.extend(behind.routes.clone().map(|file| ("GATEWAY_ROUTES", file)));
+            own
+        })
+    };
+    (1..=options.gateways.max(1)).map(start).collect()
 }
 
 fn start_bookings(

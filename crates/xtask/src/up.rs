@@ -199,6 +199,7 @@ impl Up {
             forwarders: self.forwarders.unwrap_or(usual),
             cluster: self.cluster,
             upstream: self.upstream.clone(),
+            shop: self.upstream.is_none(),
             first_port: Some(self.port),
             brokers: self.brokers(),
             sandbox: self.charges == Charges::Provider,
