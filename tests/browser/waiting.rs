@@ -129,7 +129,7 @@ async fn a_frozen_tab_shows_the_truth_when_it_wakes() {
         .tell("Page.setWebLifecycleState", json!({ "state": "active" }))
         .await;
     visitor.tell("Page.bringToFront", json!({})).await;
-    visitor.sees(INSIDE).await;
+    visitor.waits_as("turn").await;
     visitor.close().await;
 }
 
