@@ -67,7 +67,7 @@ struct Own {
     /// Stores keep what they promise through a loss of power, on disk
     #[arg(long)]
     durable: bool,
-    /// Servers that run already, as those of `cargo xtask up`; this machine only: 127.0.0.1, localhost or [::1]; several
+    /// Servers that run already, as those of `cargo xtask up`; this machine only: 127.0.0.1, localhost or `[::1]`; several
     /// with commas between. USHER_OPERATOR_KEY is their operator key
     #[arg(long, value_name = "URL")]
     target: Option<OsString>,

@@ -1,7 +1,7 @@
 //! Owns what the page says in each language: one catalogue, which the browser reads too.
 //!
 //! A text that depends on a number has one form for each category of the language's plural rules
-//! (Unicode CLDR 47, cardinal, whole numbers). `Intl` decides in the browser, [`Plural`] here, and
+//! (Unicode CLDR 47, cardinal, whole numbers). `Intl` decides in the browser, `Plural` here, and
 //! a test in a browser sees that they agree. It must not know what is told with its texts.
 
 use std::collections::BTreeMap;

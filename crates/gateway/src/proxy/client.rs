@@ -107,7 +107,7 @@ impl Client {
     /// Sends a request, and returns the head of the answer.
     ///
     /// # Errors
-    /// See [`SendError`].
+    /// See `SendError`.
     pub async fn send(
         &self,
         upstream: &Arc<Upstream>,

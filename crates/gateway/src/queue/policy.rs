@@ -3,7 +3,7 @@
 //! A [`Policy`] that was checked is the only kind that reaches Redis. It is stored as a whole, so a new
 //! rule stands in four places: [`Policy`] with its default, [`PolicyChange`], its line in
 //! [`Policy::changed`] and [`Policy::checked`], and, only where scripts decide by it,
-//! [`Policy::script_fields`] with `read_policy` in `prelude.lua`.
+//! `Policy::script_fields` with `read_policy` in `prelude.lua`.
 
 mod look;
 
