@@ -120,7 +120,11 @@ fn checks() -> [Check; 6] {
             cargo(&["build", "--workspace", "--all-targets", "--locked"]),
             "mend what the compiler says above",
         ),
-        ("tests", cargo(&["test", "--workspace", "--locked"]), TESTS),
+        (
+            "tests",
+            cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]),
+            TESTS,
+        ),
     ]
 }
 
