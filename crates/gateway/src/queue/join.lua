@@ -40,9 +40,7 @@ local function take(user)
     -- A new ticket is the highest there is, so all who were in line are ahead.
     place = { 'verdict', 'waiting', 'ahead', in_line }
     if in_line < told.near then
-      local until_us = now + JOINED
-      if policy.state == 'scheduled' then until_us = math.max(until_us, policy.opens_at + JOINED) end
-      taken.present[#taken.present + 1] = int(until_us)
+      taken.present[#taken.present + 1] = int(joined_until(policy, now))
       taken.present[#taken.present + 1] = user
     end
   end

@@ -96,6 +96,12 @@ local function proven_until(turn, ticket, told, policy, now)
   return until_us
 end
 
+-- Until when a join proves that its visitor is there: before the doors open, until a moment after.
+local function joined_until(policy, now)
+  if policy.state ~= 'scheduled' then return now + JOINED end
+  return math.max(now, policy.opens_at) + JOINED
+end
+
 -- Records that a visitor is there, if they are near, by one of three proofs: 'poll', 'watch', 'join'.
 local function show_up(user, lane, ahead, ticket, proof, told, policy, now)
   if lane == WAITING and ahead >= told.near then return 0 end
@@ -103,7 +109,7 @@ local function show_up(user, lane, ahead, ticket, proof, told, policy, now)
     local turn = ahead + 1 + redis.call('ZCARD', RETURNED)
     redis.call('ZADD', PRESENT, int(proven_until(turn, ticket, told, policy, now)), user)
   else
-    local until_us = now + (proof == 'join' and JOINED or WATCHED)
+    local until_us = proof == 'join' and joined_until(policy, now) or now + WATCHED
     redis.call('ZADD', PRESENT, 'GT', int(until_us), user)
   end
   return 1

@@ -214,10 +214,7 @@ impl Model {
             return Ok(Told::Hidden);
         }
         let mut until_us = (self.now + JOINED) * MICRO;
-        if let (State::Scheduled, Some(opens_at)) = (self.rules.state, self.rules.opens_at)
-            && key == *self.lanes[WAITING].keys().next_back().unwrap_or(&i64::MIN)
-            && !self.present.contains_key(&who)
-        {
+        if let (State::Scheduled, Some(opens_at)) = (self.rules.state, self.rules.opens_at) {
             until_us = until_us.max((opens_at + JOINED) * MICRO);
         }
         let before = self.present.get(&who).copied().unwrap_or_default();
