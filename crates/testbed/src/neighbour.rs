@@ -103,7 +103,8 @@ impl Neighbour {
                 .map(|name| (name.to_owned(), folder.display().to_string()))
                 .to_vec(),
             log: folder.join("log"),
-            ending: Ending::AtOnce,
+            // Killed, the first process of nginx would leave its workers behind.
+            ending: Ending::InOrder,
         };
         let mut supervised = Supervised::start(launch)?;
         supervised.wait_ready(READY, || !is_free(port))?;

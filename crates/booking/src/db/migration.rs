@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::sql;
 use diesel::mysql::MysqlConnection;
-use diesel::sql_types::{Binary, Integer, Nullable, Text};
+use diesel::sql_types::{Binary, Integer, Nullable};
 use diesel::{QueryableByName, RunQueryDsl, select, sql_query};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use uuid::Uuid;
 
-use super::session::Sessions;
+use super::session::{Sessions, shown};
 use super::{DbError, Id};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
@@ -53,19 +53,11 @@ fn busy() -> DbError {
     DbError::Migration("another instance is still migrating".into())
 }
 
-#[derive(QueryableByName)]
-struct Status {
-    #[diesel(sql_type = Text, column_name = Value)]
-    value: String,
-}
-
 /// Whether other nodes may write the same database. A server of its own has no size of a cluster, or says 0.
 fn is_clustered(conn: &mut MysqlConnection) -> Result<bool, DbError> {
-    let size: Vec<Status> = sql_query("SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'").load(conn)?;
-    let by_galera = size.iter().any(|it| it.value != "0");
-    let plugin: Vec<Status> =
-        sql_query("SHOW GLOBAL VARIABLES LIKE 'group_replication_group_name'").load(conn)?;
-    Ok(by_galera || plugin.iter().any(|it| !it.value.is_empty()))
+    let size = shown(conn, "STATUS", "wsrep_cluster_size")?;
+    let group = shown(conn, "VARIABLES", "group_replication_group_name")?;
+    Ok(size.is_some_and(|it| it != "0") || group.is_some_and(|it| !it.is_empty()))
 }
 
 #[derive(QueryableByName)]

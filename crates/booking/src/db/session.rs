@@ -9,8 +9,8 @@ use diesel::dsl::sql;
 use diesel::mysql::MysqlConnection;
 use diesel::r2d2::{Error, ManageConnection, R2D2Connection};
 use diesel::result::Error::NotFound;
-use diesel::sql_types::BigInt;
-use diesel::{RunQueryDsl as _, select, sql_query};
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryResult, QueryableByName, RunQueryDsl as _, select, sql_query};
 
 use super::{Conn, DbError, UrlInvalid, address};
 
@@ -20,6 +20,10 @@ use super::{Conn, DbError, UrlInvalid, address};
 const SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
      SET SESSION innodb_lock_wait_timeout = 2, time_zone = '+00:00', lc_messages = 'en_US', \
      sql_mode = 'STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'";
+
+/// In a Galera cluster each read and each BEGIN first waits for what other nodes have committed by then, so that who
+/// reserved through one node pays through another. Elsewhere it is never said.
+const CAUSAL: &str = "SET SESSION wsrep_sync_wait = 1";
 
 /// A connection of the pool.
 pub(super) struct Session {
@@ -72,6 +76,10 @@ impl Sessions {
 fn open(url: &str) -> Result<(MysqlConnection, bool), Error> {
     let mut mysql = MysqlConnection::establish(url).map_err(Error::ConnectionError)?;
     mysql.batch_execute(SETUP).map_err(Error::QueryError)?;
+    let wsrep = shown(&mut mysql, "VARIABLES", "wsrep_on").map_err(Error::QueryError)?;
+    if wsrep.is_some_and(|it| it == "ON") {
+        mysql.batch_execute(CAUSAL).map_err(Error::QueryError)?;
+    }
     if let Err(cause) = ping(&mut mysql) {
         return Err(Error::ConnectionError(ConnectionError::BadConnection(
             cause.to_string(),
@@ -81,6 +89,18 @@ fn open(url: &str) -> Result<(MysqlConnection, bool), Error> {
         .get_result(&mut mysql)
         .map_err(Error::QueryError)?;
     Ok((mysql, read_only == 0))
+}
+
+#[derive(QueryableByName)]
+struct Shown {
+    #[diesel(sql_type = Text, column_name = Value)]
+    value: String,
+}
+
+/// What the server shows of itself: `kind` is `VARIABLES` or `STATUS`. `None` where it does not know the name.
+pub(super) fn shown(conn: &mut Conn, kind: &str, name: &str) -> QueryResult<Option<String>> {
+    let rows: Vec<Shown> = sql_query(format!("SHOW GLOBAL {kind} LIKE '{name}'")).load(conn)?;
+    Ok(rows.into_iter().next().map(|it| it.value))
 }
 
 /// Whether the server answers questions about a table: a node of a cluster without a majority answers all others. That the

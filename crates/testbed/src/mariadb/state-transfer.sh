@@ -20,17 +20,19 @@ if [ "$role" = joiner ]; then
   echo "ready $data"
   until [ -f "$data/transfer.done" ]; do kill -0 "$parent"; sleep 0.05; done
   cat "$data/transfer.done"
+  rm -f "$data/transfer.done"
   exit
 fi
 if [ -z "$bypass" ]; then
-  # While the tables are flushed nothing is written to them.
+  # While the tables are flushed nothing is written to them. What says that a transfer is done is never copied: the joiner
+  # would go on before the rest is there.
   rm -f "$data/tables_flushed"
   echo "flush tables"
   until [ -s "$data/tables_flushed" ]; do sleep 0.05; done
   state=$(cut -d' ' -f1 "$data/tables_flushed")
   find "$address" -mindepth 1 -maxdepth 1 ! -name galera.cache ! -name gvwstate.dat -exec rm -rf {} +
   find "$data" -mindepth 1 -maxdepth 1 ! -name galera.cache ! -name gvwstate.dat ! -name grastate.dat \
-    ! -name tables_flushed ! -name '*.pid' -exec cp -a {} "$address" \;
+    ! -name tables_flushed ! -name 'transfer.*' ! -name '*.pid' -exec cp -a {} "$address" \;
   echo continue
 fi
 echo "$state" > "$address/transfer.new"
