@@ -7,6 +7,7 @@ pub mod breaker;
 pub mod env;
 pub mod event_stream;
 pub mod health;
+pub mod http_server;
 pub mod json;
 pub mod logging;
 pub mod metrics;

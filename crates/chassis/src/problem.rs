@@ -164,10 +164,10 @@ impl Problem {
         self.0.status
     }
 
-    /// The answer; `instance` is the path asked for.
-    fn answer(&self, instance: Option<&str>, request_id: Option<&str>) -> HttpResponse {
+    /// The members, as they are sent; `instance` is the path asked for.
+    pub(crate) fn body(&self, instance: Option<&str>, request_id: Option<&str>) -> String {
         let Parts { status, code, .. } = *self.0;
-        let body = Members {
+        let members = Members {
             r#type: type_of(code),
             title: title_of(code),
             status: status.as_u16(),
@@ -178,6 +178,13 @@ impl Problem {
             request_id,
             members: &self.0.members,
         };
+        // Names are text and values are JSON already, so there is nothing that cannot be written.
+        serde_json::to_string(&members).unwrap_or_default()
+    }
+
+    /// The answer; `instance` is the path asked for.
+    fn answer(&self, instance: Option<&str>, request_id: Option<&str>) -> HttpResponse {
+        let status = self.0.status;
         let mut answer = HttpResponse::build(status);
         answer.insert_header((header::CACHE_CONTROL, "no-store"));
         if let Some(seconds) = self.0.retry_after_s {
@@ -186,7 +193,8 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        answer.content_type("application/problem+json").json(body)
+        let body = self.body(instance, request_id);
+        answer.content_type("application/problem+json").body(body)
     }
 }
 

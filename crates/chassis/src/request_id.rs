@@ -34,14 +34,15 @@ impl RequestId {
             .filter(|text| is_sane(text));
         match given {
             Some(text) => Self(text.into()),
-            None => Self(
-                uuid::Uuid::now_v7()
-                    .simple()
-                    .encode_lower(&mut uuid::Uuid::encode_buffer())
-                    .to_owned()
-                    .into(),
-            ),
+            None => Self::fresh(),
         }
+    }
+
+    /// A new one.
+    pub(crate) fn fresh() -> Self {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let id = uuid::Uuid::now_v7().simple().encode_lower(&mut buffer);
+        Self((*id).into())
     }
 }
 

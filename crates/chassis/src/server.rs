@@ -4,13 +4,12 @@
 //! admin listener until a signal, then stops in order: not ready, a while of answering with `Connection: close`, no new
 //! steps, no new connections, what runs is finished within the grace period, admin listener last.
 
-use std::any::Any;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
-use actix_web::dev::{Extensions, Server, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
@@ -80,12 +79,10 @@ const LONGEST_HEAD: usize = 32 * 1024;
 /// `: ` and the line's end.
 const FIELD_ENDS: usize = 4;
 
-/// For `HttpServer::on_connect`: the kernel closes a connection whose client has vanished or has
-/// stopped reading. Without it a client who vanished is noticed after a quarter of an hour.
-pub fn cut_off_unread(connection: &dyn Any, _: &mut Extensions) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>()
-        && let Err(cause) = SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD_AT_MOST))
-    {
+/// Lets the kernel close a connection whose client has vanished or has stopped reading. Without it a
+/// client who vanished is noticed after a quarter of an hour.
+pub(crate) fn cut_off_unread(stream: &TcpStream) {
+    if let Err(cause) = SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD_AT_MOST)) {
         log::warn!("a connection has no limit for a client who does not read: {cause}");
     }
 }
@@ -325,10 +322,12 @@ mod tests {
         let server = HttpServer::new(|| App::new().route("/", web::get().to(async || "here")))
             .workers(1)
             .disable_signals()
-            .on_connect(|connection, data| {
-                cut_off_unread(connection, data);
+            .on_connect(|connection, _| {
                 let stream = connection.downcast_ref::<TcpStream>();
-                let told = stream.and_then(|it| SockRef::from(it).tcp_user_timeout().ok());
+                let told = stream.and_then(|it| {
+                    cut_off_unread(it);
+                    SockRef::from(it).tcp_user_timeout().ok()
+                });
                 *SEEN.lock().expect("not poisoned") = told.flatten();
             })
             .listen(listener)

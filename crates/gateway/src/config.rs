@@ -314,6 +314,7 @@ mod tests {
             ("GATEWAY_UPSTREAM", "shop"),
             ("GATEWAY_UPSTREAM_HOST", "a b"),
             ("GATEWAY_UPSTREAM_CA", "/nowhere/ca.pem"),
+            ("GATEWAY_UPSTREAM_CHECK", "health"),
             ("GATEWAY_UPSTREAM_IDLE_TIMEOUT_MS", "0"),
             ("GATEWAY_OWN_PER_S", "x"),
             ("GATEWAY_OWN_BURST", "-1"),

@@ -38,8 +38,9 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::http::header::HeaderValue;
 use actix_web::middleware::{Condition, from_fn};
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, web};
 use chassis::health::Health;
+use chassis::http_server::{self, HttpRules};
 use chassis::metrics::HttpMetrics;
 use chassis::server::{self, Listeners, Running, StartError};
 use chassis::store::{Needed, Unusable};
@@ -307,12 +308,17 @@ fn serve(
     http: HttpMetrics,
     health: web::Data<Health>,
 ) -> io::Result<Server> {
-    let (workers, grace) = (config.process.workers, config.process.grace);
+    let rules = HttpRules {
+        workers: config.process.workers,
+        keep_alive: KEEP_ALIVE,
+        head_timeout: HEAD_TIMEOUT,
+        grace: config.process.grace,
+    };
     let config = config.clone();
     let http = web::Data::new(http);
     let cors = web::Data::new(config.proxy.cors.clone());
     let base = config.proxy.base.0.clone();
-    let server = HttpServer::new(move || {
+    http_server::serve(listener, rules, move || {
         App::new()
             .app_data(app.clone())
             .app_data(http.clone())
@@ -332,21 +338,5 @@ fn serve(
             .wrap(from_fn(trace::assign))
             .wrap(from_fn(request_id::assign))
             .configure(|app| api::routes(app, &base))
-    });
-    let server = if workers > 0 {
-        server.workers(workers)
-    } else {
-        server
-    };
-    Ok(server
-        .keep_alive(KEEP_ALIVE)
-        .h1_allow_half_closed(false)
-        .client_request_timeout(HEAD_TIMEOUT)
-        // A client that closed its half is gone: its stream must not count as presence.
-        .h1_allow_half_closed(false)
-        .on_connect(server::cut_off_unread)
-        .shutdown_timeout(grace.as_secs())
-        .disable_signals()
-        .listen(listener)?
-        .run())
+    })
 }

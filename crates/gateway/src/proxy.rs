@@ -7,6 +7,7 @@
 //! answer ends the visit before the visitor hears of it, so that the next one enters at once; a
 //! replayed answer ends nothing.
 
+mod check;
 mod client;
 mod frames;
 mod head;
@@ -22,8 +23,10 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode, Version};
 use actix_web::web::{self, ReqData};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use chassis::http_server::Handle;
 use chassis::problem::Problem;
 use chassis::{json, request_id, trace};
+use futures_util::StreamExt as _;
 use http::{Request, Response};
 
 use crate::Gateway;
@@ -34,6 +37,7 @@ use client::{Download, SendError};
 use upload::{Upload, UploadError};
 use upstream::{HostRule, Upstream, UpstreamRules};
 
+pub use check::check;
 pub use client::Client;
 pub use head::{host, source};
 pub use tls::Trust;
@@ -61,7 +65,7 @@ pub async fn forward(
     if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS
         && let (Some(protocol), Some(payload)) = (protocol, tunnelled)
     {
-        return switched(app, &passage, protocol, payload, answer).await;
+        return switched(app, &passage, &request, protocol, payload, answer).await;
     }
     if ends_the_visit(answer.headers()) {
         release(&app, &passage).await;
@@ -202,13 +206,25 @@ fn ends_the_visit(headers: &http::HeaderMap) -> bool {
 async fn switched(
     app: web::Data<Gateway>,
     passage: &Passage,
+    request: &HttpRequest,
     protocol: &str,
     payload: Payload,
     mut answer: Response<Download>,
 ) -> Result<HttpResponse, Problem> {
+    let is_websocket = head::is_websocket(protocol);
+    // The parser of requests lets go by itself for a WebSocket only.
+    let payload = match request.conn_data::<Handle>() {
+        Some(connection) if !is_websocket => Payload::Stream {
+            payload: connection.hand_over().boxed_local(),
+        },
+        _ => payload,
+    };
     let upgraded = hyper::upgrade::on(&mut answer).await;
     let upgraded = upgraded.map_err(|cause| invalid(&cause.to_string()))?;
     let (head, download) = answer.into_parts();
+    // Of several that were asked for the service chose one.
+    let chosen = head.headers.get(http::header::UPGRADE);
+    let chosen = chosen.and_then(|it| it.to_str().ok()).unwrap_or(protocol);
     let mut back = HttpResponse::build(StatusCode::SWITCHING_PROTOCOLS);
     copy_headers(&head.headers, &mut back, |name| {
         name != http::header::CONTENT_LENGTH
@@ -217,11 +233,11 @@ async fn switched(
         upgraded,
         payload,
         download,
-        protocol.eq_ignore_ascii_case("websocket"),
+        is_websocket,
         tunnel::visit_ended(app, passage.lease.clone()),
         passage.upstream.rules.idle_timeout,
     );
-    Ok(back.upgrade(protocol).streaming(tunnel))
+    Ok(back.upgrade(chosen).streaming(tunnel))
 }
 
 /// Copies what is not of one hop, nor for the gateway alone.

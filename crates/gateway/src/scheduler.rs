@@ -1,5 +1,6 @@
 //! The table of cron lines. Every gateway runs the steps; the scripts make N runs admit what one would.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use chassis::schedule::{RunningSchedule, Schedule};
@@ -8,9 +9,9 @@ use chassis::time::Timestamp;
 
 use prometheus::Registry;
 
-use crate::Gateway;
 use crate::identity::IdentityError;
 use crate::queue::{Queue, QueueError, each};
+use crate::{Gateway, proxy};
 
 /// Bounds one run for a queue; what is left waits for the next second.
 const MOST_BATCHES: usize = 20;
@@ -19,10 +20,12 @@ const MOST_BATCHES: usize = 20;
 pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<RunningSchedule, StartError> {
     let (identifying, keeping) = (app.clone(), app.clone());
     let (admitting, settling, telling) = (app.clone(), app.clone(), app.clone());
-    let (comparing, promising) = (app.clone(), app.clone());
+    let (comparing, promising, checking) = (app.clone(), app.clone(), app.clone());
     let schedule = Schedule::new(registry)
         .await?
         .trigger("admit", "* * * * * *", move || admit(admitting.clone()))
+        .await?
+        .trigger("check", "*/2 * * * * *", move || check(checking.clone()))
         .await?
         .trigger("identity", "30 * * * * *", move || {
             identity(identifying.clone())
@@ -85,6 +88,12 @@ async fn fill(queue: &Queue) -> Result<(), QueueError> {
             Err(cause) => return Err(cause),
         }
     }
+    Ok(())
+}
+
+/// Step: asks the services behind whether they are well, where that was wanted.
+pub async fn check(app: Arc<Gateway>) -> Result<(), Infallible> {
+    proxy::check(&app.routes().upstreams()).await;
     Ok(())
 }
 

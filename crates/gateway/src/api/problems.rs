@@ -44,6 +44,10 @@ const OWN: &[(&str, &str)] = &[
     ),
     ("HEAD_TOO_LARGE", "The head of the request is too long."),
     (
+        "HEAD_TOO_SLOW",
+        "The head of the request did not arrive in time.",
+    ),
+    (
         "IDENTITY_INVALID",
         "The token of the identity provider is not good.",
     ),

@@ -10,7 +10,7 @@ use chassis::env::Env;
 
 use super::{Cors, DEFAULT_ACCESS, count, millis};
 use crate::proxy::Trust;
-use crate::proxy::upstream::{Origins, Upstream, UpstreamRules};
+use crate::proxy::upstream::{CheckPath, Origins, Upstream, UpstreamRules};
 use crate::route::{self, Access, RouteTable, RoutesInvalid};
 
 /// The service behind, and which of its paths need what.
@@ -118,6 +118,7 @@ fn rules(env: &mut Env<'_>) -> UpstreamRules {
         "10000",
         "Longest pause of a client within the body of a request, in milliseconds, else 408.",
     );
+    let check: Option<CheckPath> = env.optional("GATEWAY_UPSTREAM_CHECK", CHECK_HELP);
     UpstreamRules {
         host,
         connect_timeout,
@@ -127,6 +128,7 @@ fn rules(env: &mut Env<'_>) -> UpstreamRules {
         upload_pause,
         connections,
         trust: trust.unwrap_or_else(Trust::system),
+        check: check.map(|it| it.0),
     }
 }
 
@@ -203,6 +205,9 @@ const HOST_HELP: &str = "Which Host the upstream hears: keep (the client's), ups
      such as shop.example.";
 const CA_HELP: &str =
     "A PEM file with those who vouch for an upstream behind https, in place of the system's.";
+const CHECK_HELP: &str = "A path such as /health at which each address of the upstream is asked every two seconds whether it\n\
+     is well. One that does not say 2xx or 3xx within two seconds gets no requests until it does,\n\
+     unless all fail. Without it only connections that cannot be had tell.";
 const ANSWER_HELP: &str = "Milliseconds from the end of a request to the head of the upstream's answer, else 504; none\n\
      waits for ever, for long polls.";
 const IDLE_HELP: &str = "Longest pause within an answer or an upgraded connection, in milliseconds; none waits for ever.";

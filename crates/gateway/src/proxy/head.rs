@@ -42,6 +42,9 @@ const OWN: [&str; 7] = [
 const OWN_PREFIX: &str = "x-usher-";
 const FORWARDED_PREFIX: &str = "x-forwarded-";
 
+/// Protocols under which requests of HTTP go on, with TLS or without.
+const HTTP_ITSELF: [&str; 4] = ["h2c", "h2", "http", "tls"];
+
 /// Ends the visit.
 pub const ADMISSION: &str = "x-admission";
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -113,15 +116,32 @@ fn listed<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
     names.map(|name| name.trim().to_ascii_lowercase()).collect()
 }
 
-/// The protocol to which a request wants to switch, where that is passed on. HTTP/2 without TLS is not:
-/// its requests would pass the gate unseen.
+/// The protocol to which a request wants to switch, where that is passed on. HTTP in another form is
+/// not: its requests would pass the gate unseen. Neither is a request with a body, after which alone the
+/// other protocol could begin.
 pub fn upgrade(request: &HttpRequest) -> Option<&str> {
-    let protocol = request.headers().get(header::UPGRADE)?.to_str().ok()?;
-    let connection = named_by_connection(request.headers());
+    let headers = request.headers();
+    let protocol = headers.get(header::UPGRADE)?.to_str().ok()?.trim();
+    let is_http = |name: &str| {
+        let name = name.trim().split('/').next().unwrap_or_default();
+        HTTP_ITSELF.iter().any(|it| name.eq_ignore_ascii_case(it))
+    };
+    let length = headers.get(header::CONTENT_LENGTH);
+    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
+        || length.is_some_and(|it| it.as_bytes() != b"0");
     let is_asked = request.version() == Version::HTTP_11
-        && connection.iter().any(|it| it == "upgrade")
-        && protocol.trim().eq_ignore_ascii_case("websocket");
-    is_asked.then(|| protocol.trim())
+        && named_by_connection(headers)
+            .iter()
+            .any(|it| it == "upgrade")
+        && !protocol.is_empty()
+        && !protocol.split(',').any(is_http)
+        && !has_body;
+    is_asked.then_some(protocol)
+}
+
+/// Whether this protocol has frames that are known here.
+pub fn is_websocket(protocol: &str) -> bool {
+    protocol.eq_ignore_ascii_case("websocket")
 }
 
 /// Adds a header; the bytes of one that was received are sound.

@@ -1,8 +1,8 @@
 //! Owns what is known of a service behind: its addresses, how it is spoken to, and which of its
 //! addresses answer.
 //!
-//! Health is passive. An address that cannot be connected to is left out for a while that doubles
-//! with each failure in a row, and is tried again afterwards. Where every address is left out, all
+//! Health is passive, and active too where the operator says at which path to ask. An address that cannot be connected to is left out for a while that doubles
+//! with each failure in a row, and is tried again afterwards; one that fails its check, until it passes. Where every address is left out, all
 //! of them are tried all the same: nobody is refused because of what was true a moment ago. The
 //! state is shared by all workers of the process.
 
@@ -51,6 +51,8 @@ pub struct UpstreamRules {
     pub connections: usize,
     /// Who vouches for it behind `https`.
     pub trust: Trust,
+    /// A path at which each address says whether it is well.
+    pub check: Option<String>,
 }
 
 /// Which `Host` a service hears.
@@ -81,6 +83,15 @@ pub struct Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origins(pub Vec<Origin>);
 
+/// A path at which a service is asked whether it is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckPath(pub String);
+
+/// Not the path of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a path that begins with /")]
+pub struct CheckInvalid;
+
 /// Not the address of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be http://host[:port] or https://host[:port] without a path")]
@@ -101,6 +112,8 @@ struct Address {
 struct Health {
     failures: u32,
     out_until: Option<Instant>,
+    /// It failed its last check.
+    is_unwell: bool,
 }
 
 impl Upstream {
@@ -147,8 +160,31 @@ impl Upstream {
         let mut health = self.addresses[at].health();
         if health.failures > 0 {
             log::info!("{} answers again at {}", self.name, self.origin(at));
-            *health = Health::default();
+            *health = Health {
+                is_unwell: health.is_unwell,
+                ..Health::default()
+            };
         }
+    }
+
+    /// How many addresses it has.
+    pub fn addresses(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// What came of a check of this address.
+    pub fn checked(&self, at: usize, outcome: &Result<(), String>) {
+        let mut health = self.addresses[at].health();
+        match outcome {
+            Ok(()) if health.is_unwell => {
+                log::info!("{} is well again at {}", self.name, self.origin(at));
+            }
+            Err(cause) if !health.is_unwell => {
+                log::warn!("{} is not well at {}: {cause}", self.name, self.origin(at));
+            }
+            _ => {}
+        }
+        health.is_unwell = outcome.is_err();
     }
 
     /// No connection to this address could be had.
@@ -166,7 +202,8 @@ impl Address {
     }
 
     fn is_out(&self, now: Instant) -> bool {
-        self.health().out_until.is_some_and(|until| until > now)
+        let health = self.health();
+        health.is_unwell || health.out_until.is_some_and(|until| until > now)
     }
 }
 
@@ -221,6 +258,15 @@ impl FromStr for Origins {
     }
 }
 
+impl FromStr for CheckPath {
+    type Err = CheckInvalid;
+
+    fn from_str(text: &str) -> Result<Self, CheckInvalid> {
+        let is_path = text.starts_with('/') && text.parse::<http::uri::PathAndQuery>().is_ok();
+        is_path.then(|| Self(text.to_owned())).ok_or(CheckInvalid)
+    }
+}
+
 impl FromStr for HostRule {
     type Err = HostInvalid;
 
@@ -258,6 +304,7 @@ mod tests {
             upload_pause: Duration::from_secs(1),
             connections: 1,
             trust: Trust::system(),
+            check: None,
         };
         Upstream::new("shop", origins, rules)
     }
@@ -305,6 +352,16 @@ mod tests {
         );
         shop.worked(0);
         assert_eq!([first(later), first(later)], [0, 0]);
+        shop.checked(0, &Err("503".to_owned()));
+        shop.worked(0);
+        shop.worked(1);
+        assert_eq!(
+            [first(later), first(later)],
+            [1, 1],
+            "one that fails its check"
+        );
+        shop.checked(0, &Ok(()));
+        assert_ne!(first(later), first(later), "and passes it again");
     }
 
     #[test]

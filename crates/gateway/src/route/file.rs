@@ -16,7 +16,7 @@ use toml::Spanned;
 use super::path::normalize;
 use super::pattern::Pattern;
 use super::table::{Level, Route, RouteTable};
-use crate::proxy::upstream::{Origins, Upstream, UpstreamRules};
+use crate::proxy::upstream::{CheckPath, Origins, Upstream, UpstreamRules};
 
 /// Methods that a route may name. `HEAD` goes with `GET`.
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -48,6 +48,7 @@ struct WrittenUpstream {
     upload_pause_ms: Option<u64>,
     max_body_bytes: Option<Written>,
     connections: Option<usize>,
+    check: Option<String>,
 }
 
 /// A number, or `"none"`.
@@ -228,6 +229,9 @@ fn upstream(
     if let Some(count) = written.connections {
         above_zero("connections", count as u64)?;
         rules.connections = count;
+    }
+    if let Some(check) = &written.check {
+        rules.check = Some(told("check", check.parse::<CheckPath>())?.0);
     }
     Ok(Upstream::new(name, origins, rules))
 }

@@ -93,6 +93,18 @@ impl RouteTable {
         Self { routes, rest }
     }
 
+    /// The services to which something goes.
+    pub fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        let mut all: Vec<Arc<Upstream>> = Vec::new();
+        let named = self.routes.iter().map(|it| &it.upstream);
+        for upstream in named.chain(&self.rest) {
+            if !all.iter().any(|it| Arc::ptr_eq(it, upstream)) {
+                all.push(Arc::clone(upstream));
+            }
+        }
+        all
+    }
+
     /// Where a request goes; `None` where no route fits and nothing takes the rest.
     pub fn find(&self, asked: Asked<'_>) -> Option<Found> {
         let mut readings = asked.path.all();

@@ -9,13 +9,15 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use testbed::{Neighbour, NeighbourKind, Scratch};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 use uuid::Uuid;
 
 use crate::raw::{Player, Wire};
-use crate::test_app::{TestApp, said, token};
+use crate::test_app::{PATIENCE, TestApp, said, token};
 
 /// A neighbour, a gateway beside it and an application behind both.
 struct Street {
@@ -216,7 +218,19 @@ async fn who_is_inside_may_talk_until_the_gateway_is_gone(
         socket.next().await.unwrap().unwrap(),
         Message::text("hello")
     );
-    drop(socket);
+
+    // It ends with the visit, whoever carries it.
+    let own = format!(
+        "{}/usher/api/v1/queues/main/tokens/me",
+        street.neighbour.url()
+    );
+    let leave = street.client.delete(own).header("Cookie", cookie(inside));
+    assert_eq!(said(leave).await.0, 204);
+    let last = timeout(PATIENCE, socket.next()).await.expect("in time");
+    let Some(Ok(Message::Close(Some(frame)))) = last else {
+        panic!("{kind:?} {last:?}");
+    };
+    assert_eq!(frame.code, CloseCode::Policy, "{kind:?}");
 
     // A gateway that is gone is no leave to pass.
     let asking = street.get("/shop").header("Cookie", cookie(inside));

@@ -18,6 +18,7 @@ fn defaults() -> UpstreamRules {
         upload_pause: Duration::from_secs(10),
         connections: 256,
         trust: Trust::system(),
+        check: None,
     }
 }
 
