@@ -237,7 +237,10 @@ async fn switched(
         tunnel::visit_ended(app, passage.lease.clone()),
         passage.upstream.rules.idle_timeout,
     );
-    Ok(back.upgrade(chosen).streaming(tunnel))
+    let mut back = back.upgrade(chosen).streaming(tunnel);
+    // Only of a WebSocket it is known that what follows has no chunks.
+    back.head_mut().no_chunking(true);
+    Ok(back)
 }
 
 /// Copies what is not of one hop, nor for the gateway alone.
