@@ -61,6 +61,7 @@ fn crates_know_each_other_one_way_only() {
         ("testbed", BTreeSet::new()),
         ("gateway", BTreeSet::from(["chassis"])),
         ("booking", BTreeSet::from(["chassis"])),
+        ("storefront", BTreeSet::from(["chassis"])),
         ("kafka-stand-in", BTreeSet::new()),
         ("xtask", BTreeSet::from(["testbed"])),
         ("loadtest", BTreeSet::new()),
@@ -100,7 +101,7 @@ fn services_are_built_with_the_same_dependencies_alone_and_with_all_tests() {
         let shared = shared.map(|line| line.trim_end_matches(" (*)").to_owned());
         shared.collect::<BTreeSet<_>>()
     };
-    let services = ["-pgateway", "-pbooking", "-pkafka-stand-in"];
+    let services = ["-pgateway", "-pbooking", "-pstorefront", "-pkafka-stand-in"];
     let alone = features(&[&services[..], &["--edges=no-dev"]].concat());
     let with_tests = features(&["--workspace"]);
     let other: Vec<_> = alone.difference(&with_tests).cloned().collect();

@@ -13,6 +13,11 @@ use testbed::eventually;
 /// Far longer than anything here takes, on a machine that has much else to do.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Keys, as WebDriver names them.
+pub const TAB: &str = "\u{e004}";
+/// The same.
+pub const ENTER: &str = "\u{e007}";
+
 /// One browser with a profile of its own.
 pub struct Browser {
     client: Client,
@@ -172,6 +177,42 @@ impl Browser {
         }
         let body = json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] });
         self.ask("/actions", &body).await;
+    }
+
+    /// Goes on by the tabulator until a selector's element has the focus.
+    pub async fn tab_to(&self, selector: &str) {
+        let is_there = format!(
+            "return document.activeElement?.matches({})",
+            json!(selector)
+        );
+        for _ in 0..100 {
+            if self.run(&is_there).await == true {
+                return;
+            }
+            self.keys(&[TAB]).await;
+        }
+        panic!("the keyboard does not reach {selector}");
+    }
+
+    /// The tab that is driven now.
+    pub async fn tab(&self) -> String {
+        let request = self.client.get(format!("{}/window", self.session));
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["value"].as_str().unwrap().to_owned()
+    }
+
+    /// Opens another tab and drives it.
+    pub async fn new_tab(&self) -> String {
+        let made = self.ask("/window/new", &json!({ "type": "tab" })).await;
+        let tab = made["handle"].as_str().unwrap().to_owned();
+        self.show_tab(&tab).await;
+        tab
+    }
+
+    /// Drives a tab, and shows it.
+    pub async fn show_tab(&self, tab: &str) {
+        self.ask("/window", &json!({ "handle": tab })).await;
+        self.tell("Page.bringToFront", json!({})).await;
     }
 
     /// A screen of this width and height, in CSS pixels.

@@ -8,6 +8,8 @@ mod access;
 mod console;
 mod driver;
 mod language;
+mod relay;
 mod script;
+mod shop;
 mod site;
 mod waiting;

@@ -26,10 +26,25 @@ impl Site {
         Self::with(&[]).await
     }
 
+    /// With the demo shop before it, and a date with 50 seats.
+    pub async fn shop() -> Self {
+        let site = Self::start(&[], true).await;
+        let id = site.gated.split('/').nth(4).unwrap().to_owned();
+        let date = json!({ "startsAt": "2099-01-01T20:00:00Z" });
+        let path = format!("/api/v1/admin/concerts/{id}/schedules");
+        site.operate(Method::POST, &path, &date).await;
+        site
+    }
+
     /// With more variables of the gateway.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
+        Self::start(variables, false).await
+    }
+
+    async fn start(variables: &[(&str, &str)], has_shop: bool) -> Self {
         let scratch = Scratch::new().unwrap();
         let mut options = StackOptions::new(scratch.path());
+        options.shop = has_shop;
         let variable = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         options.gateway_environment = variables.iter().map(variable).collect();
         let mut site = Self {

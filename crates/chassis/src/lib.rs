@@ -3,6 +3,7 @@
 //! The membership test: a third service that has another subject would need a module
 //! of this crate unchanged. It knows no other crate of the workspace.
 
+pub mod asset;
 pub mod breaker;
 pub mod env;
 pub mod event_stream;

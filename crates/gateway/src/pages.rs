@@ -13,7 +13,8 @@ pub mod state;
 pub mod template;
 pub mod view;
 
-use asset::{Asset, Assets};
+use asset::Assets;
+use chassis::asset::Asset;
 use folder::Look;
 use language::{Language, Languages};
 use template::Template;

@@ -4,13 +4,15 @@
 
 mod events;
 mod sandbox;
+mod services;
+mod shop;
 mod start;
 mod stores;
 
 use std::io;
 use std::path::PathBuf;
 
-use crate::files::{Profile, binary};
+use crate::files::Profile;
 use crate::keys::Keys;
 use crate::mariadb::{GaleraCluster, MariaDb};
 use crate::port::is_free;
@@ -19,12 +21,9 @@ use crate::redis::{Redis, RedisCluster};
 use crate::supervised::{self, Supervised};
 use events::Broker;
 pub use events::{Brokers, Events};
-use start::{ADMIN_OFFSET, Service, local};
+use services::{Behind, booking, gateway, start_bookings, start_gateways};
+use start::ADMIN_OFFSET;
 use stores::{Database, Line, Stores};
-
-/// How far the second booking's port is above the first gateway's, past the most gateways that there may be and the way
-/// of events.
-const BOOKING_OFFSET: u16 = 53;
 
 /// What `Stack::start` starts.
 pub struct StackOptions<'a> {
@@ -40,6 +39,8 @@ pub struct StackOptions<'a> {
     pub cluster: bool,
     /// The service behind the gateways in place of booking. There is neither a database nor the way of events then.
     pub upstream: Option<String>,
+    /// Whether the demo shop runs too, before booking.
+    pub shop: bool,
     /// The first gateway's port; the first booking has the next, further gateways those after it, then come the way of
     /// events, further bookings and further forwarders; each has its admin listener 1000 above. `None`: free ports.
     pub first_port: Option<u16>,
@@ -71,6 +72,7 @@ impl StackOptions<'_> {
             forwarders: 1,
             cluster: false,
             upstream: None,
+            shop: false,
             first_port: None,
             brokers: Brokers::None,
             sandbox: false,
@@ -116,6 +118,7 @@ impl StackOptions<'_> {
         let mut all: Vec<_> = (1..=self.gateways.max(1)).map(gateway).collect();
         if self.upstream.is_none() {
             all.extend((1..=self.bookings.max(1)).map(booking));
+            all.extend(self.shop.then(shop::service));
             all.extend(self.sandbox.then(sandbox::service));
             if self.brokers != Brokers::None {
                 all.push(events::receiver());
@@ -123,20 +126,6 @@ impl StackOptions<'_> {
             }
         }
         all
-    }
-}
-
-/// The name of a gateway and how far its port is above the first: booking sits between the first and the second.
-fn gateway(number: u16) -> (String, u16) {
-    let offset = if number == 1 { 0 } else { number };
-    (format!("gateway-{number}"), offset)
-}
-
-/// The same of a booking.
-fn booking(number: u16) -> (String, u16) {
-    match number {
-        1 => ("booking".to_owned(), 1),
-        _ => (format!("booking-{number}"), BOOKING_OFFSET + number - 2),
     }
 }
 
@@ -149,6 +138,8 @@ pub struct Stack {
     pub bookings: Vec<Program>,
     /// Who collects the money of charges, if that is not booking itself.
     pub sandbox: Option<Program>,
+    /// The demo shop, where it is wanted.
+    pub shop: Option<Program>,
     /// Where events go, if there are brokers.
     pub events: Option<Events>,
     stores: Stores,
@@ -183,8 +174,7 @@ impl Ended {
 impl Stack {
     /// Starts everything and waits until all of it is ready.
     pub fn start(options: StackOptions) -> io::Result<Stack> {
-        let (folder, progress) = (&options.folder, options.progress);
-        let gateway_binary = binary("gateway", options.profile)?;
+        let folder = &options.folder;
         std::fs::create_dir_all(folder)?;
         options.check()?;
         if options.fresh {
@@ -206,33 +196,19 @@ impl Stack {
         };
         let urls: Vec<_> = bookings.iter().map(Program::url).collect();
         let upstream = options.upstream.clone().unwrap_or(urls.join(","));
-        let mut gateways = Vec::new();
-        for number in 1..=options.gateways.max(1) {
-            let (name, offset) = gateway(number);
-            progress(&format!("starting {name}"))?;
-            let service = Service {
-                name: &name,
-                arguments: &[],
-                binary: &gateway_binary,
-                offset,
-                more: &options.gateway_environment,
-            };
-            gateways.push(service.start(&options, |port, admin_port| {
-                vec![
-                    ("GATEWAY_LISTEN", local(port)),
-                    ("GATEWAY_ADMIN_LISTEN", local(admin_port)),
-                    ("GATEWAY_REDIS_URL", stores.redis_url()),
-                    ("GATEWAY_IDENTITY", "open".to_owned()),
-                    ("GATEWAY_UPSTREAM", upstream.clone()),
-                    ("GATEWAY_TOKEN_KEYS", format!("dev:{}", keys.token)),
-                    ("GATEWAY_PASS_KEY", keys.pass.clone()),
-                    ("GATEWAY_OPERATOR_KEYS", format!("dev:{}", keys.operator)),
-                ]
-            })?);
-        }
+        let shop = match options.shop && options.upstream.is_none() {
+            true => Some(shop::start(&options)?),
+            false => None,
+        };
+        let behind = Behind {
+            upstream,
+            routes: shop::routes(&options, shop.as_ref(), &urls)?,
+        };
+        let gateways = start_gateways(&options, &stores, &behind, &keys)?;
         Ok(Stack {
             gateways,
             bookings,
+            shop,
             sandbox,
             events,
             stores,
@@ -376,6 +352,7 @@ impl Stack {
             return Ok(Some(ended));
         }
         let services = self.bookings.iter_mut().chain(&mut self.sandbox);
+        let services = services.chain(&mut self.shop);
         for program in services.chain(&mut self.gateways) {
             if let Some(ended) = Ended::of(program.supervised()) {
                 program.restart()?;
@@ -391,48 +368,11 @@ impl Stack {
     /// Stops everything in order: gateways, bookings, the way of events, then the servers. The first error, after all were stopped.
     pub fn stop(&mut self) -> io::Result<()> {
         let mut outcomes = start::stop(&mut self.gateways);
+        outcomes.extend(start::stop(self.shop.as_mut_slice()));
         outcomes.extend(start::stop(&mut self.bookings));
         outcomes.extend(start::stop(self.sandbox.as_mut_slice()));
         outcomes.extend(self.events.as_mut().map(Events::stop));
         outcomes.push(self.stores.stop());
         outcomes.into_iter().collect()
     }
-}
-
-fn start_bookings(
-    options: &StackOptions,
-    stores: &Stores,
-    broker: Option<&Broker>,
-    sandbox_port: Option<u16>,
-    keys: &Keys,
-) -> io::Result<Vec<Program>> {
-    let binary = binary("booking", options.profile)?;
-    (options.progress)("starting booking, which brings the database up to date")?;
-    let start = |number| {
-        let (name, offset) = booking(number);
-        let service = Service {
-            name: &name,
-            arguments: &[],
-            binary: &binary,
-            offset,
-            more: &options.booking_environment,
-        };
-        service.start(options, |port, admin_port| {
-            let mut own = vec![
-                ("BOOKING_LISTEN", local(port)),
-                ("BOOKING_ADMIN_LISTEN", local(admin_port)),
-                (
-                    "BOOKING_MYSQL_URL",
-                    stores.mysql_url(usize::from(number - 1)),
-                ),
-                ("BOOKING_REDIS_URL", stores.redis_url()),
-                ("BOOKING_PASS_KEY", keys.pass.clone()),
-            ];
-            own.extend(broker.map(Broker::environment));
-            let sandbox = sandbox_port.map(|port| sandbox::environment(port, keys));
-            own.extend(sandbox.into_iter().flatten());
-            own
-        })
-    };
-    (1..=options.bookings.max(1)).map(start).collect()
 }

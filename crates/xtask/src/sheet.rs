@@ -31,6 +31,11 @@ impl Sheet<'_> {
         let mut line = |name: &str, told: &str| {
             let _ = writeln!(text, "  {name:<14} {told}");
         };
+        let gateway = stack.gateways[0].url();
+        if stack.shop.is_some() {
+            line("shop", &format!("{gateway}/shop/"));
+        }
+        line("console", &format!("{gateway}/console/"));
         for service in &stack.gateways {
             line("gateway", &with_metrics(service));
         }

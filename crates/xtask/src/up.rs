@@ -77,8 +77,8 @@ pub struct Up {
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(SERVICES))]
     forwarders: Option<u16>,
     /// The first gateway's port; the first booking has P+1, further gateways P+2 and so on, the forwarder P+51, the
-    /// receiver P+52, further bookings P+53 and so on, further forwarders P+73 and so on, the sandbox P+93; metrics and
-    /// health are 1000 above each
+    /// receiver P+52, further bookings P+53 and so on, further forwarders P+73 and so on, the sandbox P+93, the demo shop
+    /// P+94; metrics and health are 1000 above each
     #[arg(long, value_name = "P", default_value_t = 8080, value_parser = value_parser!(u16).range(PORTS))]
     port: u16,
     /// Build and run with optimisation
@@ -191,6 +191,7 @@ impl Up {
             forwarders: self.forwarders.unwrap_or(usual),
             cluster: self.cluster,
             upstream: self.upstream.clone(),
+            shop: self.upstream.is_none(),
             first_port: Some(self.port),
             brokers: self.brokers(),
             sandbox: self.charges == Charges::Provider,

@@ -44,7 +44,7 @@ pub fn build_services(release: bool, services: Services, stop: &AtomicBool) -> R
     }
     let mut arguments = vec!["build", "--bins", "-p", "gateway"];
     if services.booking {
-        arguments.extend(["-p", "booking"]);
+        arguments.extend(["-p", "booking", "-p", "storefront"]);
     }
     if services.stand_in {
         arguments.extend(["-p", "kafka-stand-in"]);

@@ -1,30 +1,22 @@
 //! Files of pages and the client, and the forms of the waiting page, which work without a script.
 
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
+use chassis::asset::{ASK_AGAIN, Asset, FOR_EVER};
 use chassis::problem::Problem;
 use serde::Deserialize;
 
-use super::navigation::header_text;
-use super::waiting::{self, LANGUAGE, takes_gzip};
+use super::waiting::{self, LANGUAGE};
 use super::{ProblemBody, QueueName, tokens};
 use crate::pages::accent::Accent;
 use crate::pages::address::{encoded, is_local};
-use crate::pages::asset::Asset;
 use crate::queue::{QueueId, UserId};
 use crate::{Gateway, admission, credential};
-
-/// An address with the digest of its content in it never changes.
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
-/// Others are asked for again, which costs a 304.
-const ASK_AGAIN: &str = "public, no-cache";
 
 /// Nobody shows the console in a frame, and it has no form that leads elsewhere.
 const CONSOLE_POLICY: &str = "default-src 'self'; base-uri 'none'; object-src 'none'; \
     form-action 'self'; frame-ancestors 'none'";
-
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Where to go on.
 #[derive(Deserialize)]
@@ -54,13 +46,13 @@ pub async fn file(
     } else {
         ASK_AGAIN
     };
-    Ok(sent(asset, &request, kept))
+    Ok(asset.sent(&request, kept))
 }
 
 /// The client, as an ES module.
 pub async fn client(app: Data<Gateway>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let asset = app.pages.assets().get("usher.js").ok_or_else(no_file)?;
-    Ok(sent(asset, &request, ASK_AGAIN))
+    Ok(asset.sent(&request, ASK_AGAIN))
 }
 
 /// Its types.
@@ -69,12 +61,12 @@ pub async fn client_types(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let asset = app.pages.assets().get("usher.d.ts").ok_or_else(no_file)?;
-    Ok(sent(asset, &request, ASK_AGAIN))
+    Ok(asset.sent(&request, ASK_AGAIN))
 }
 
 /// The operator's console. It holds nothing; what it shows is asked for with the operator's key.
 pub async fn console(app: Data<Gateway>, request: HttpRequest) -> HttpResponse {
-    let mut answer = sent(app.pages.console(), &request, "no-cache");
+    let mut answer = app.pages.console().sent(&request, "no-cache");
     let headers = answer.headers_mut();
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
@@ -94,11 +86,7 @@ pub async fn accent(path: Path<String>, request: HttpRequest) -> Result<HttpResp
         .strip_suffix(".css")
         .and_then(|it| it.parse::<Accent>().ok());
     let sheet = colour.ok_or_else(no_file)?.style_sheet();
-    Ok(sent(
-        &Asset::of(&name, sheet.into_bytes()),
-        &request,
-        FOR_EVER,
-    ))
+    Ok(Asset::of(&name, sheet.into_bytes()).sent(&request, FOR_EVER))
 }
 
 /// Keeps the language that was chosen.
@@ -201,36 +189,4 @@ fn no_file() -> Problem {
         "NOT_FOUND",
         "There is no such file.",
     )
-}
-
-/// A file, or 304 for whoever has it; compressed where it may be.
-fn sent(asset: &Asset, request: &HttpRequest, kept: &'static str) -> HttpResponse {
-    let gzip = asset.gzip.as_ref().filter(|_| takes_gzip(request));
-    let end = if gzip.is_some() { ".gz" } else { "" };
-    let tag = format!("\"{}{end}\"", asset.digest);
-    let has_it = header_text(request, header::IF_NONE_MATCH).split(',').any(
-        |it| matches!(it.trim().trim_start_matches("W/"), known if known == tag || known == "*"),
-    );
-    let mut answer = if has_it {
-        HttpResponse::NotModified()
-    } else {
-        HttpResponse::Ok()
-    };
-    answer
-        .insert_header((header::ETAG, tag))
-        .insert_header((header::CACHE_CONTROL, kept))
-        .insert_header((header::VARY, "Accept-Encoding"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((RESOURCE_POLICY, "cross-origin"));
-    if has_it {
-        return answer.finish();
-    }
-    answer.insert_header((header::CONTENT_TYPE, asset.media_type));
-    match gzip {
-        Some(gzip) => {
-            answer.insert_header((header::CONTENT_ENCODING, "gzip"));
-            answer.body(gzip.clone())
-        }
-        None => answer.body(asset.plain.clone()),
-    }
 }

@@ -6,6 +6,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
+use chassis::asset::{gzip, takes_gzip};
 use chassis::problem::Problem;
 use flate2::Compression;
 
@@ -14,7 +15,6 @@ use super::navigation::{self, header_text};
 use super::place::{self, PlaceState};
 use crate::identity::Identity;
 use crate::pages::accent::Accent;
-use crate::pages::asset::gzip;
 use crate::pages::state::{Place, State};
 use crate::pages::view::{Brand, Scene};
 use crate::queue::policy::Policy;
@@ -352,17 +352,4 @@ fn body(
     }
     answer.insert_header((header::CONTENT_ENCODING, "gzip"));
     answer.body(gzip(html.as_bytes(), Compression::fast()))
-}
-
-/// Whether the answer may be compressed.
-pub fn takes_gzip(request: &HttpRequest) -> bool {
-    let accepted = header_text(request, header::ACCEPT_ENCODING);
-    let is_gzip = |part: &str| {
-        let mut pieces = part.split(';').map(str::trim);
-        let is_named = pieces
-            .next()
-            .is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
-        is_named && !pieces.any(|it| matches!(it, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-    };
-    accepted.split(',').any(is_gzip)
 }

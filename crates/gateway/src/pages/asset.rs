@@ -1,16 +1,11 @@
 //! Owns the files that pages are made of: what is built in, and those of an operator's folder.
 //!
 //! All have one address with the digest of them all in it, so an answer can be kept for ever and
-//! modules that name each other are always of one kind. Compressed once, at the start.
+//! modules that name each other are always of one kind.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::Write as _;
 
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use sha2::{Digest as _, Sha256};
+use chassis::asset::{Asset, digest};
 
 use super::language::Languages;
 
@@ -31,22 +26,6 @@ const FILES: [(&str, &str); 13] = [
     ("usher.d.ts", include_str!("../../web/usher.d.ts")),
 ];
 
-/// Digits of the digest in an address.
-const DIGITS: usize = 16;
-
-/// A file, ready to be sent.
-#[derive(Debug, Clone)]
-pub struct Asset {
-    /// Its media type.
-    pub media_type: &'static str,
-    /// As it is.
-    pub plain: Bytes,
-    /// Compressed, where that makes it smaller.
-    pub gzip: Option<Bytes>,
-    /// Names this very content.
-    pub digest: String,
-}
-
 /// All files by their names.
 pub struct Assets {
     files: BTreeMap<String, Asset>,
@@ -60,19 +39,17 @@ impl Assets {
         let texts = Languages::files().map(|(name, text)| (name, text.as_bytes().to_vec()));
         let mut all: BTreeMap<String, Vec<u8>> = built_in.into_iter().chain(texts).collect();
         all.extend(folder);
-        let mut whole = Sha256::new();
-        for (name, content) in &all {
-            whole.update(name);
-            whole.update([0]);
-            whole.update(content);
-        }
+        let parts = all
+            .iter()
+            .flat_map(|(name, content)| [name.as_bytes(), &[0], content]);
+        let digest = digest(parts);
         let files = all.into_iter().map(|(name, content)| {
             let asset = Asset::of(&name, content);
             (name, asset)
         });
         Self {
             files: files.collect(),
-            digest: digits(&whole.finalize()),
+            digest,
         }
     }
 
@@ -84,55 +61,6 @@ impl Assets {
     /// Of all files; part of their address.
     pub fn digest(&self) -> &str {
         &self.digest
-    }
-}
-
-impl Asset {
-    /// Content by the ending of its name.
-    pub fn of(name: &str, content: Vec<u8>) -> Self {
-        let gzip = gzip(&content, Compression::best());
-        Self {
-            media_type: media_type(name),
-            gzip: Some(gzip)
-                .filter(|it| it.len() < content.len())
-                .map(Bytes::from),
-            digest: digits(&Sha256::digest(&content)),
-            plain: Bytes::from(content),
-        }
-    }
-}
-
-/// `content`, compressed.
-pub fn gzip(content: &[u8], level: Compression) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(content.len() / 2), level);
-    let written = encoder.write_all(content).and_then(|()| encoder.finish());
-    written.expect("memory takes every byte")
-}
-
-fn digits(digest: &[u8]) -> String {
-    let mut text = String::with_capacity(DIGITS);
-    for byte in &digest[..DIGITS / 2] {
-        // A `String` takes every letter.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-/// The media type that the ending of a name stands for.
-pub fn media_type(name: &str) -> &'static str {
-    match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("html") => "text/html; charset=utf-8",
-        Some("json") => "application/json",
-        Some("svg") => "image/svg+xml",
-        Some("png") => "image/png",
-        Some("jpg" | "jpeg") => "image/jpeg",
-        Some("webp") => "image/webp",
-        Some("avif") => "image/avif",
-        Some("woff2") => "font/woff2",
-        Some("ts" | "txt") => "text/plain; charset=utf-8",
-        _ => "application/octet-stream",
     }
 }
 

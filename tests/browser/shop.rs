@@ -1,0 +1,264 @@
+//! The road from the printed address to the ticket, in the demo shop.
+
+use serde_json::json;
+
+use crate::driver::{Browser, ENTER};
+use crate::relay::Relay;
+use crate::site::Site;
+
+/// Chooses the seat of this number in the list, which is there for those who do not see the map.
+async fn choose(visitor: &Browser, number: u32) {
+    let box_of = format!("document.querySelector('#list [value=\"{number}\"]')");
+    visitor
+        .run("document.querySelector('details').open = true")
+        .await;
+    visitor.sees(&box_of).await;
+    visitor.run(&format!("{box_of}.click()")).await;
+    visitor.sees(&format!("{box_of}.checked")).await;
+}
+
+const SEATS: &str = "document.querySelector('#legend')?.children.length > 4";
+const HELD: &str = "document.documentElement.dataset.state === 'held'";
+const PAID: &str = "document.documentElement.dataset.state === 'confirmed'";
+
+async fn at_the_seats(site: &Site) -> Browser {
+    let visitor = site.browser().await;
+    visitor.size(1200, 950, false).await;
+    visitor.go(&site.at("/")).await;
+    visitor.sees("!document.querySelector('#go').hidden").await;
+    visitor.screen("shop").await;
+    visitor.press("#go").await;
+    visitor.sees(SEATS).await;
+    visitor
+}
+
+async fn holds(site: &Site, number: u32) -> Browser {
+    let visitor = at_the_seats(site).await;
+    choose(&visitor, number).await;
+    visitor.press("#hold").await;
+    visitor.sees(HELD).await;
+    visitor
+}
+
+async fn pays(visitor: &Browser) {
+    visitor
+        .sees("!document.querySelector('#charge').hidden")
+        .await;
+    visitor.press("#charge").await;
+    visitor
+        .sees("!document.querySelector('#pay').disabled")
+        .await;
+    visitor.press("#pay").await;
+    visitor.sees(PAID).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_the_first_page_to_the_ticket_and_back() {
+    let site = Site::shop().await;
+    let visitor = at_the_seats(&site).await;
+    visitor.screen("shop-seats").await;
+    choose(&visitor, 7).await;
+    choose(&visitor, 8).await;
+    visitor
+        .sees("document.querySelectorAll('#chosen li').length === 2")
+        .await;
+    visitor.press("#hold").await;
+    visitor.sees(HELD).await;
+    visitor.run("history.back()").await;
+    visitor
+        .sees("!document.querySelector('#holding')?.hidden")
+        .await;
+    visitor.press("#go_on").await;
+    visitor.sees(HELD).await;
+    visitor.run("location.reload()").await;
+    visitor
+        .sees(&format!(
+            "{HELD} && document.querySelector('#left').textContent"
+        ))
+        .await;
+    visitor.screen("shop-held").await;
+    pays(&visitor).await;
+    visitor
+        .sees("document.querySelector('#bars').width > 200")
+        .await;
+    visitor.screen("shop-ticket").await;
+    visitor.run("location.reload()").await;
+    visitor.sees(PAID).await;
+    visitor.go(&site.at("/shop/mine")).await;
+    visitor
+        .sees("document.querySelectorAll('#orders a').length === 1")
+        .await;
+    visitor.press("#orders a").await;
+    visitor.sees(PAID).await;
+    visitor.press("#refund").await;
+    visitor.press("#sure [value=refund]").await;
+    visitor
+        .sees("document.documentElement.dataset.state === 'refunded'")
+        .await;
+    visitor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_whose_answer_is_lost_is_paid_once() {
+    let site = Site::shop().await;
+    let relay = Relay::start(&site.stack.gateway_urls());
+    let visitor = holds(&site, 7).await;
+    let order = visitor.run("return location.pathname").await;
+    // Cookies know no ports.
+    visitor
+        .go(&format!("{}{}", relay.url(), order.as_str().unwrap()))
+        .await;
+    visitor.sees(HELD).await;
+    relay.lose_answer_to("POST /api/v1/payments");
+    pays(&visitor).await;
+    assert!(relay.count() >= 2, "it was sent again");
+    let user = "const { userId } = await fetch(`/api/v1/reservations/${location.pathname.split('/').at(-1)}`).then((it) => it.json());";
+    let ledger = "return (await fetch(`/api/v1/users/${userId}/ledger`).then((it) => it.json())).items.length";
+    let entries = visitor
+        .run(&format!("return (async () => {{ {user} {ledger} }})()"))
+        .await;
+    assert_eq!(entries, 2, "one charge and one payment");
+    visitor.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_want_one_seat_the_slower_is_told_and_offered_the_next() {
+    let site = Site::shop().await;
+    let (fast, slow) = (at_the_seats(&site).await, at_the_seats(&site).await);
+    choose(&slow, 7).await;
+    choose(&fast, 7).await;
+    // The slower one has pressed already when the faster one does; their network is slow.
+    slow.run("const send = fetch; window.fetch = async (...it) => { if (String(it[0]).endsWith('/reservations')) await new Promise((go) => (window.go = go)); return send(...it); }")
+        .await;
+    slow.press("#hold").await;
+    slow.sees("window.go").await;
+    fast.press("#hold").await;
+    fast.sees(HELD).await;
+    slow.run("window.go()").await;
+    slow.sees("document.querySelector('#told').textContent.includes('seat 7 is gone')")
+        .await;
+    slow.screen("shop-faster").await;
+    let offered = slow.text("#chosen").await;
+    assert!(
+        offered.contains(" 8") || offered.contains(" 6"),
+        "{offered}"
+    );
+    fast.close().await;
+    slow.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_is_paid_after_the_lease_has_ended_and_the_next_is_inside() {
+    let site = Site::shop().await;
+    site.rule(json!({ "maxActive": 1, "leaseSeconds": 12, "claimSeconds": 12 }))
+        .await;
+    let visitor = holds(&site, 7).await;
+    let order = visitor.run("return location.href").await;
+    let next = site.browser().await;
+    next.go(&site.at("/")).await;
+    next.press("#go").await;
+    next.waits_as("line").await;
+    visitor.run("history.back()").await;
+    visitor
+        .sees("document.querySelector('#over') && !document.querySelector('#over').hidden")
+        .await;
+    visitor.screen("shop-over").await;
+    next.sees(SEATS).await;
+    visitor.press("#go_on").await;
+    visitor.sees(HELD).await;
+    assert_eq!(visitor.run("return location.href").await, order);
+    pays(&visitor).await;
+    next.close().await;
+    visitor.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tabs_of_one_visitor_show_the_same_order() {
+    let site = Site::shop().await;
+    let visitor = holds(&site, 7).await;
+    let first = visitor.tab().await;
+    let order = visitor.run("return location.href").await;
+    let second = visitor.new_tab().await;
+    visitor.go(order.as_str().unwrap()).await;
+    visitor.sees(HELD).await;
+    visitor.show_tab(&first).await;
+    pays(&visitor).await;
+    visitor.show_tab(&second).await;
+    visitor.sees(PAID).await;
+    visitor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_must_wait_sees_the_waiting_page_before_the_seats() {
+    let site = Site::shop().await;
+    site.rule(json!({ "maxActive": 1, "title": "A night at the tests" }))
+        .await;
+    let inside = site.join().await;
+    let visitor = site.browser().await;
+    visitor.go(&site.at("/")).await;
+    visitor.sees("!document.querySelector('#go').hidden").await;
+    visitor.press("#go").await;
+    visitor.waits_as("line").await;
+    visitor.screen("shop-waiting").await;
+    site.leave(&inside).await;
+    visitor.sees(SEATS).await;
+    visitor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keyboard_is_enough_from_the_first_page_to_the_ticket() {
+    let site = Site::shop().await;
+    let visitor = site.browser().await;
+    visitor.go(&site.at("/")).await;
+    visitor.sees("!document.querySelector('#go').hidden").await;
+    visitor.tab_to("#go").await;
+    visitor.keys(&[ENTER]).await;
+    visitor.sees(SEATS).await;
+    visitor.tab_to("#map").await;
+    let right = "\u{e014}";
+    visitor.keys(&[right, right, " "]).await;
+    visitor
+        .sees("document.querySelectorAll('#chosen li').length === 1")
+        .await;
+    let heard = visitor.text("#seat").await;
+    assert!(
+        heard.starts_with("Seat ") && heard.ends_with("yours"),
+        "{heard}"
+    );
+    visitor.tab_to("#hold").await;
+    visitor.keys(&[ENTER]).await;
+    visitor
+        .sees("!(document.querySelector('#charge')?.hidden ?? true)")
+        .await;
+    visitor.tab_to("#charge").await;
+    visitor.keys(&[ENTER]).await;
+    visitor
+        .sees("!document.querySelector('#pay').disabled")
+        .await;
+    visitor.tab_to("#pay").await;
+    visitor.keys(&[ENTER]).await;
+    visitor.sees(PAID).await;
+    visitor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn korean_is_spoken_with_korean_prices() {
+    let site = Site::shop().await;
+    let visitor = at_the_seats(&site).await;
+    visitor.press("[data-language]").await;
+    visitor
+        .sees(&format!(
+            "document.documentElement.lang === 'ko' && {SEATS}"
+        ))
+        .await;
+    visitor.screen("shop-korean").await;
+    assert_eq!(visitor.text("#hold").await, "이 좌석 잡기");
+    let legend = visitor.text("#legend").await;
+    assert!(legend.contains("₩150,000"), "{legend}");
+    let same = "return Object.keys(texts.TEXTS.en).filter((it) => !texts.TEXTS.ko[it]).concat(Object.keys(texts.TEXTS.ko).filter((it) => !texts.TEXTS.en[it]))";
+    let missing = visitor
+        .run(&format!("return (async () => {{ const texts = await import(document.querySelector('script').src.replace('concert', 'texts')); {same} }})()"))
+        .await;
+    assert_eq!(missing, json!([]), "texts of one language alone");
+    visitor.close().await;
+}
