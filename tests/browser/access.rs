@@ -95,3 +95,47 @@ async fn nothing_is_found_in_any_state_light_or_dark() {
     drop(inside);
     visitor.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_found_in_the_shop_light_or_dark() {
+    let Some(rules) = rules() else { return };
+    let site = Site::shop().await;
+    let visitor = site.browser().await;
+    let nothing = async |what: &str| {
+        for is_dark in [false, true] {
+            visitor.size(900, 900, is_dark).await;
+            let found = findings(&visitor, &rules).await;
+            assert_eq!(found, Vec::<String>::new(), "{what}");
+        }
+    };
+    visitor.go(&site.at("/shop/")).await;
+    visitor.sees("!document.querySelector('#go').hidden").await;
+    nothing("front").await;
+    visitor.press("#go").await;
+    visitor
+        .sees("document.querySelector('#legend')?.children.length > 4")
+        .await;
+    visitor
+        .run("document.querySelector('details').open = true")
+        .await;
+    visitor.sees("document.querySelector('#list label')").await;
+    nothing("seats").await;
+    visitor.press("#best").await;
+    visitor
+        .sees("document.documentElement.dataset.state === 'held' && !document.querySelector('#charge').hidden")
+        .await;
+    nothing("order").await;
+    visitor.press("#charge").await;
+    visitor
+        .sees("!document.querySelector('#pay').disabled")
+        .await;
+    visitor.press("#pay").await;
+    visitor
+        .sees("document.documentElement.dataset.state === 'confirmed'")
+        .await;
+    nothing("ticket").await;
+    visitor.go(&site.at("/shop/mine")).await;
+    visitor.sees("document.querySelector('#orders a')").await;
+    nothing("own orders").await;
+    visitor.close().await;
+}

@@ -209,9 +209,14 @@ impl Browser {
         tab
     }
 
+    /// Drives a tab, which is not seen by that.
+    pub async fn drive_tab(&self, tab: &str) {
+        self.ask("/window", &json!({ "handle": tab })).await;
+    }
+
     /// Drives a tab, and shows it.
     pub async fn show_tab(&self, tab: &str) {
-        self.ask("/window", &json!({ "handle": tab })).await;
+        self.drive_tab(tab).await;
         self.tell("Page.bringToFront", json!({})).await;
     }
 

@@ -5,9 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod access;
+mod client;
 mod console;
 mod driver;
+mod elsewhere;
+mod fit;
 mod language;
+mod outage;
 mod relay;
 mod script;
 mod shop;

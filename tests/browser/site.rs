@@ -15,6 +15,10 @@ pub struct Site {
     pub stack: Stack,
     /// The path that only those who are inside see.
     pub gated: String,
+    /// Which gateway the tests themselves speak to.
+    number: usize,
+    /// Whether the gateway makes the ids of users.
+    is_anonymous: bool,
     driver: ChromeDriver,
     client: Client,
     _scratch: Scratch,
@@ -28,7 +32,7 @@ impl Site {
 
     /// With the demo shop before it, and a date with 50 seats.
     pub async fn shop() -> Self {
-        let site = Self::start(&[], true).await;
+        let site = Self::start(&[], true, 1).await;
         let id = site.gated.split('/').nth(4).unwrap().to_owned();
         let date = json!({ "startsAt": "2099-01-01T20:00:00Z" });
         let path = format!("/api/v1/admin/concerts/{id}/schedules");
@@ -38,18 +42,26 @@ impl Site {
 
     /// With more variables of the gateway.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
-        Self::start(variables, false).await
+        Self::start(variables, false, 1).await
     }
 
-    async fn start(variables: &[(&str, &str)], has_shop: bool) -> Self {
+    /// With two gateways.
+    pub async fn of_two_gateways() -> Self {
+        Self::start(&[], false, 2).await
+    }
+
+    async fn start(variables: &[(&str, &str)], has_shop: bool, gateways: u16) -> Self {
         let scratch = Scratch::new().unwrap();
         let mut options = StackOptions::new(scratch.path());
+        options.gateways = gateways;
         options.shop = has_shop;
         let variable = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         options.gateway_environment = variables.iter().map(variable).collect();
         let mut site = Self {
             stack: Stack::start(options).unwrap(),
             gated: String::new(),
+            number: 0,
+            is_anonymous: variables.contains(&("GATEWAY_IDENTITY", "anonymous")),
             driver: ChromeDriver::start(&scratch.path().join("driver")).unwrap(),
             client: Client::new(),
             _scratch: scratch,
@@ -70,7 +82,12 @@ impl Site {
 
     /// The address of a path.
     pub fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.stack.gateway_urls()[0])
+        format!("{}{path}", self.stack.gateway_urls()[self.number])
+    }
+
+    /// From now on the tests speak to another gateway.
+    pub fn goes_on_at(&mut self, number: usize) {
+        self.number = number;
     }
 
     /// A browser that came to the gated page.
@@ -120,7 +137,10 @@ impl Site {
     /// Somebody without a browser joins; their token.
     pub async fn join(&self) -> String {
         let request = self.client.post(self.at("/api/v1/queues/main/tokens"));
-        let request = request.json(&json!({ "userId": Uuid::new_v4() }));
+        let request = match self.is_anonymous {
+            true => request.json(&json!({})),
+            false => request.json(&json!({ "userId": Uuid::new_v4() })),
+        };
         let place: Value = request.send().await.unwrap().json().await.unwrap();
         place["token"].as_str().unwrap().to_owned()
     }

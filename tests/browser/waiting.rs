@@ -1,11 +1,15 @@
 //! The road of a visitor from the first request to the inside.
 
-use serde_json::json;
+use std::time::{Duration, Instant};
 
+use serde_json::json;
 use testbed::eventually;
 
 use crate::driver::PATIENCE;
 use crate::site::{INSIDE, Site};
+
+/// How long a tab sleeps: longer than streams are silent and than any poll.
+const ASLEEP: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_is_inside_at_once_and_the_second_sees_the_line_move_and_enters() {
@@ -87,49 +91,33 @@ async fn all_tabs_of_a_visitor_share_one_stream_and_one_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_store_is_told_and_the_place_is_found_again() {
-    // The only stream is taken, so the place is polled and the loss is noticed with the next poll.
-    let mut site = Site::with(&[("GATEWAY_RECOVERY_S", "2"), ("GATEWAY_STREAMS", "1")]).await;
-    site.rule(json!({ "maxActive": 1 })).await;
-    let inside = site.join().await;
-    let only = site.stream(&inside).await;
-    let visitor = site.visitor().await;
-    visitor.waits_as("line").await;
-    let ticket = visitor.text("[data-usher=ticket]").await;
-    site.stack.redis_mut().kill();
-    visitor.waits_as("away").await;
-    visitor.screen("away").await;
-    site.stack.redis_mut().restart().unwrap();
-    visitor
-        .sees("['line', 'paused'].includes(document.documentElement.dataset.state)")
-        .await;
-    assert_eq!(
-        visitor.text("[data-usher=ticket]").await,
-        ticket,
-        "the own ticket"
-    );
-    drop(only);
-    visitor.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_tab_shows_the_truth_when_it_wakes() {
+async fn a_tab_that_slept_for_a_minute_enters_when_it_wakes() {
     let site = Site::open().await;
     site.rule(json!({ "maxActive": 1 })).await;
     let inside = site.join().await;
     let visitor = site.visitor().await;
     visitor.waits_as("line").await;
+    let waiting = visitor.tab().await;
+    let other = visitor.new_tab().await;
+    visitor.drive_tab(&waiting).await;
     visitor
         .tell("Page.setWebLifecycleState", json!({ "state": "frozen" }))
         .await;
     site.rule(json!({ "message": "Said while you slept." }))
         .await;
+    let slept = Instant::now();
+    eventually(PATIENCE * 2, "a minute to pass", async || {
+        (slept.elapsed() >= ASLEEP).then_some(())
+    })
+    .await;
     site.leave(&inside).await;
     visitor
         .tell("Page.setWebLifecycleState", json!({ "state": "active" }))
         .await;
-    visitor.tell("Page.bringToFront", json!({})).await;
-    visitor.waits_as("turn").await;
+    // Only a tab that somebody comes back to is seen: the command leaves it hidden.
+    visitor.show_tab(&other).await;
+    visitor.show_tab(&waiting).await;
+    visitor.sees(INSIDE).await;
     visitor.close().await;
 }
 

@@ -31,6 +31,17 @@ pub struct ChallengeRules {
     pub unreachable: Unreachable,
     /// How long it may take.
     pub timeout: Duration,
+    /// How the waiting page shows it; without it the page cannot.
+    pub page: Option<ChallengePage>,
+}
+
+/// What the waiting page needs to show the challenge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChallengePage {
+    /// The script of those whose challenge it is.
+    pub script: Url,
+    /// Where their scripts, frames and pictures come from, and where they call.
+    pub origins: Vec<String>,
 }
 
 /// What the verifier knows us by. Never shown.
@@ -97,6 +108,23 @@ impl Challenge {
         }
     }
 
+    /// How the waiting page shows it, where it can, with the key that it needs.
+    pub fn page(&self) -> Option<(&ChallengePage, &str)> {
+        let page = self.rules.page.as_ref()?;
+        Some((page, &self.rules.site_key))
+    }
+
+    /// Whether something was shown at all, which is known without asking anybody.
+    ///
+    /// # Errors
+    /// `Missing`.
+    pub fn wants(&self, response: Option<&str>) -> Result<(), ChallengeError> {
+        let site_key = self.rules.site_key.clone();
+        response
+            .map(|_| ())
+            .ok_or(ChallengeError::Missing { site_key })
+    }
+
     /// Takes the answer to a challenge that somebody at `source` solved.
     ///
     /// # Errors
@@ -106,10 +134,8 @@ impl Challenge {
         response: Option<&str>,
         source: Option<IpAddr>,
     ) -> Result<(), ChallengeError> {
-        let site_key = self.rules.site_key.clone();
-        let Some(response) = response else {
-            return Err(ChallengeError::Missing { site_key });
-        };
+        self.wants(response)?;
+        let (response, site_key) = (response.unwrap_or_default(), self.rules.site_key.clone());
         if response.is_empty() || response.len() > LONGEST_RESPONSE {
             self.count("refused");
             return Err(ChallengeError::Refused { site_key });

@@ -27,6 +27,15 @@ export type News =
   | { type: "store"; available: boolean; code?: string }
   | { type: "gone"; code: string; detail: string };
 
+/** That a ticket takes part in a draw; docs/LOTTERY.md says how it is checked. */
+export interface Proof {
+  ticketNumber: number;
+  root: string;
+  entrants: number;
+  path: { side: "left" | "right"; hash: string }[];
+  lot: number | null;
+}
+
 /** RFC 9457. */
 export interface Problem {
   type: string;
@@ -91,9 +100,16 @@ export class Usher extends EventTarget {
   readonly last: Place | null;
   /** Milliseconds since 1970 by the gateway's clock. */
   now(): number;
-  join(options?: { userId?: string; secret?: string; signal?: AbortSignal }): Promise<Place>;
+  join(options?: {
+    userId?: string;
+    secret?: string;
+    /** Shows a challenge by others (Turnstile, hCaptcha, reCAPTCHA) and gives its answer. */
+    challenge?: (asked: { siteKey: string }) => Promise<string>;
+    signal?: AbortSignal;
+  }): Promise<Place>;
   place(options?: { signal?: AbortSignal }): Promise<Place>;
   status(options?: { signal?: AbortSignal }): Promise<Record<string, unknown>>;
+  proof(options?: { signal?: AbortSignal }): Promise<Proof>;
   watch(options?: { signal?: AbortSignal }): AsyncGenerator<News, void, undefined>;
   enter(options?: { signal?: AbortSignal }): Promise<Place>;
   leave(options?: { signal?: AbortSignal }): Promise<void>;

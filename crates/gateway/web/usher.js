@@ -75,8 +75,11 @@ export class Usher extends EventTarget {
     return Date.now() + this.#skewMs;
   }
 
-  /** Takes a place, or finds the one there is. Does the work where work is asked for. */
-  async join({ userId, secret, signal } = {}) {
+  /**
+   * Takes a place, or finds the one there is. Does the work where work is asked for; a challenge by others is the caller's
+   * to show: `challenge` gets its `siteKey` and gives the answer.
+   */
+  async join({ userId, secret, challenge, signal } = {}) {
     const body = { ...(userId && { userId }), ...(secret && { secret }) };
     const headers = { "content-type": "application/json" };
     const identity = await this.#identity?.();
@@ -88,7 +91,11 @@ export class Usher extends EventTarget {
         this.#keep(place.token);
         return this.#heard("place", place);
       } catch (refusal) {
-        const work = refusal.problem?.proofOfWork;
+        const { proofOfWork: work, siteKey } = refusal.problem ?? {};
+        if (siteKey && challenge) {
+          body.challenge = await challenge({ siteKey });
+          continue;
+        }
         if (!work) throw refusal;
         const solved = (done) => this.#tell("work", { done });
         body.proof = { challenge: work.challenge, nonce: await solve(work, { signal, progress: solved }) };
@@ -105,6 +112,11 @@ export class Usher extends EventTarget {
   /** What everybody sees of the queue. */
   async status({ signal } = {}) {
     return this.#ask("GET", "", { signal });
+  }
+
+  /** What proves the own part in a draw, with the own lot. */
+  async proof({ signal } = {}) {
+    return this.#patiently(() => this.#ask("GET", "lottery/proof", { signal }), signal);
   }
 
   /** Gives the place up. */

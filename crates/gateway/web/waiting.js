@@ -11,7 +11,7 @@ const TURN_MS = 1_500;
 
 const page = document.querySelector("[data-usher-page]");
 const folder = new URL(".", import.meta.url);
-const { queue, base, to, opens, identity } = page.dataset;
+const { queue, base, to, opens, identity, challenge: script } = page.dataset;
 const slots = Object.fromEntries([...document.querySelectorAll("[data-usher]")].map((it) => [it.dataset.usher, it]));
 const usher = new Usher({ queue, base: new URL(base || "/", location.href) });
 const phrases = await Phrases.load(folder, document.documentElement.lang);
@@ -26,6 +26,8 @@ let deadline = null;
 let progress = Number(slots.progress?.getAttribute("value") ?? 0);
 let announced = { at: 0, text: "" };
 let isEntering = false;
+let turnedAt = null;
+let widget = null;
 let wantsSound = null;
 
 // ---- what is seen
@@ -53,7 +55,8 @@ function paint(next) {
   state = next;
   document.documentElement.dataset.state = state;
   const time = opensAt ? phrases.instant(opensAt) : "";
-  const title = phrases.say(`${state === "work" ? "join" : state}.title`);
+  const title = phrases.say(`${["work", "challenge"].includes(state) ? "join" : state}.title`);
+  if (slots.challenge) slots.challenge.hidden = state !== "challenge";
   put("title", title);
   put("lead", phrases.say(`${state}.lead`, { time }));
   const isInLine = place && ["line", "paused", "scheduled", "soldout"].includes(state) && place.position !== null;
@@ -125,9 +128,10 @@ function tick() {
   if (state === "turn" && deadline !== null) left = (deadline - performance.now()) / 1_000;
   put("clock_label", phrases.say(state === "turn" ? "turn.left" : "scheduled.left"));
   show("clock", left === null || left < 0 ? null : clock(left));
-  if (state === "turn" && left !== null && left < LAST_SECONDS) enter();
+  if (state === "turn") bring(left);
 }
 setInterval(tick, 1_000);
+document.addEventListener("visibilitychange", tick);
 
 // ---- what is done
 
@@ -140,10 +144,18 @@ function enter() {
 }
 
 function turn() {
-  deadline = place.expiresInSeconds === null ? null : performance.now() + place.expiresInSeconds * 1_000;
+  turnedAt = performance.now();
+  deadline = place.expiresInSeconds === null ? null : turnedAt + place.expiresInSeconds * 1_000;
   ring();
-  if (!document.hidden) setTimeout(enter, TURN_MS);
-  else document.addEventListener("visibilitychange", () => setTimeout(enter, TURN_MS), { once: true });
+}
+
+/**
+ * Enters for a visitor who looks and had the time to read it; for one who looks the other way when they look again, or when
+ * little time is left. Judged by what is, each second: a tab that slept does not hear of every change.
+ */
+function bring(left) {
+  const isSeen = turnedAt !== null && !document.hidden && performance.now() - turnedAt >= TURN_MS;
+  if (isSeen || (left !== null && left < LAST_SECONDS)) enter();
 }
 
 function ring() {
@@ -206,11 +218,21 @@ function hear(news) {
   }
   if (news.place) {
     const was = place?.state;
+    const wasDrawing = state === "draw";
     place = news.place;
     if (place.state === "active" && was !== "active") turn();
+    if (wasDrawing && place.position !== null) drawn();
     if (place.state === "scheduled" && was !== "scheduled") schedule();
   }
   if (place) paint(stateOf(place));
+}
+
+/** What was drawn for this visitor, where they took part. */
+async function drawn() {
+  const proof = await usher.proof().catch(() => null);
+  if (!proof?.lot) return;
+  put("drawn", phrases.say("drawn"));
+  show("lot", phrases.say("lot", { lot: String(proof.lot) }));
 }
 
 async function schedule() {
@@ -230,10 +252,30 @@ async function join() {
   const known = page.dataset.kind === "known";
   const userId = identity === "open" ? stored(`${usher.name}:user`) ?? randomId() : undefined;
   if (userId) stored(`${usher.name}:user`, userId);
-  place = known ? await usher.place() : await usher.join({ userId });
+  place = known ? await usher.place() : await usher.join({ userId, challenge: script && slots.challenge ? challenge : undefined });
   progress = 0;
   if (place.state === "active") turn();
   paint(stateOf(place));
+}
+
+/** Shows a challenge by others, whose scripts speak alike: Turnstile, hCaptcha, reCAPTCHA. */
+async function challenge({ siteKey }) {
+  paint("challenge");
+  widget ??= new Promise((loaded, failed) => {
+    const element = Object.assign(document.createElement("script"), { src: script, onload: loaded, onerror: failed });
+    document.head.append(element);
+  });
+  try {
+    await widget;
+  } catch (cause) {
+    widget = null;
+    throw cause;
+  }
+  const others = window.turnstile ?? window.hcaptcha ?? window.grecaptcha;
+  if (!others.render) await new Promise((ready) => others.ready(ready));
+  const place = document.createElement("div");
+  slots.challenge.replaceChildren(place);
+  return new Promise((solved) => others.render(place, { sitekey: siteKey, callback: solved }));
 }
 
 function refused(refusal) {

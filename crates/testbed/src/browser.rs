@@ -29,7 +29,8 @@ impl ChromeDriver {
                 program: find_program("chromedriver")?,
                 arguments: vec![format!("--port={port}").into()],
                 hidden: Vec::new(),
-                environment: Vec::new(),
+                // Profiles and sockets of browsers lie with the log, and go with it.
+                environment: vec![("TMPDIR".to_owned(), folder.display().to_string())],
                 log: folder.join("chromedriver.log"),
                 ending: Ending::InOrder,
             };

@@ -82,11 +82,16 @@ pub async fn check(
         app.limits.joins.take(source, now)?;
     }
     let joining = identify(app, request, queue, join).await?;
+    let response = join.challenge.as_deref();
     if let Some(challenge) = &app.challenge {
-        challenge.take(join.challenge.as_deref(), source).await?;
+        challenge.wants(response)?;
     }
+    // The answer to a challenge is good once, so it is shown to its verifier last.
     app.proof_of_work
         .take(queue.id(), &joining.user, join.solution(), now)?;
+    if let Some(challenge) = &app.challenge {
+        challenge.take(response, source).await?;
+    }
     Ok(joining)
 }
 

@@ -13,12 +13,13 @@ use flate2::Compression;
 use super::join_checks;
 use super::navigation::{self, header_text};
 use super::place::{self, PlaceState};
+use crate::challenge::Challenge;
 use crate::identity::Identity;
 use crate::pages::accent::Accent;
 use crate::pages::state::{Place, State};
 use crate::pages::view::{Brand, Scene};
 use crate::queue::policy::Policy;
-use crate::queue::{QueueId, UserId};
+use crate::queue::{Lottery, QueueId, Seed, UserId};
 use crate::token::TokenError;
 use crate::{Gateway, admission, credential, proxy};
 
@@ -152,6 +153,7 @@ fn state_of(app: &Gateway, refusal: &Problem) -> Option<State> {
         "TOKEN_EXPIRED" => Some(State::Expired),
         "TOKEN_MISSING" | "TOKEN_INVALID" | "QUEUE_MISMATCH" => Some(match is_named {
             true => State::Login,
+            false if app.challenge.is_some() => State::Challenge,
             false if app.proof_of_work.is_needed() => State::Work,
             false => State::Join,
         }),
@@ -229,7 +231,11 @@ impl Shown {
             opens_at: policy
                 .and_then(|it| it.opens_at)
                 .filter(|_| matches!(self.state, State::Scheduled | State::Draw)),
-            is_drawn: lottery.is_some_and(|it| it.drawn.is_some()),
+            lot: self
+                .place
+                .as_ref()
+                .and_then(|(place, _)| lot_of(&lottery?, place.ticket_number())),
+            challenge: app.challenge.as_ref().and_then(Challenge::page),
             start: start.or_else(|| self.place.as_ref().and_then(|(place, _)| place.ahead())),
             place: self
                 .place
@@ -260,6 +266,13 @@ impl Shown {
         }
         body(&mut answer, request, html)
     }
+}
+
+/// What a ticket drew, if it took part in a draw that is over.
+fn lot_of(lottery: &Lottery, ticket: u64) -> Option<u64> {
+    let took_part = lottery.entry.as_ref()?.last_ticket >= ticket;
+    let key: Seed = lottery.drawn.as_ref()?.key.parse().ok()?;
+    took_part.then(|| key.lot(ticket))
 }
 
 fn brand_of(policy: &Policy, base: &str) -> Brand {
@@ -320,19 +333,28 @@ fn head(
     } else {
         String::new()
     };
-    let policy = format!(
-        "default-src 'self'; img-src 'self' {}; base-uri 'none'; object-src 'none'; form-action 'self'; \
-         frame-ancestors 'self' {framed}",
-        pictures.unwrap_or_default()
-    );
+    let challenge = app.challenge.as_ref().and_then(Challenge::page);
+    let others = challenge.map_or_else(String::new, |(page, _)| page.origins.join(" "));
+    let own = |kind: &str, more: [&str; 2]| {
+        let more = more.into_iter().filter(|it| !it.is_empty());
+        let sources: Vec<_> = [kind, "'self'"].into_iter().chain(more).collect();
+        sources.join(" ")
+    };
+    let mut policy = vec![
+        own("default-src", ["", ""]),
+        own("img-src", [pictures.unwrap_or_default(), &others]),
+        "base-uri 'none'; object-src 'none'; form-action 'self'".to_owned(),
+        own("frame-ancestors", [&framed, ""]),
+    ];
+    if !others.is_empty() {
+        let kinds = ["script-src", "style-src", "frame-src", "connect-src"];
+        policy.extend(kinds.map(|kind| own(kind, [&others, ""])));
+    }
     answer
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::CONTENT_LANGUAGE, language))
-        .insert_header((
-            header::CONTENT_SECURITY_POLICY,
-            policy.trim_end().to_owned(),
-        ))
+        .insert_header((header::CONTENT_SECURITY_POLICY, policy.join("; ")))
         .insert_header((header::REFERRER_POLICY, "same-origin"))
         .insert_header((
             header::VARY,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chassis::env::Env;
 use reqwest::Url;
 
-use crate::challenge::{ChallengeRules, ChallengeSecret, Unreachable};
+use crate::challenge::{ChallengePage, ChallengeRules, ChallengeSecret, Unreachable};
 use crate::identity::Rules;
 use crate::proof_of_work::MOST_BITS;
 
@@ -96,6 +96,7 @@ fn challenge(env: &mut Env<'_>) -> Option<ChallengeRules> {
         (1..=10_000).contains(&timeout_ms),
         "must be from 1 to 10000",
     );
+    let page = challenge_page(env);
     let verify_url = verify_url?;
     env.check(
         "GATEWAY_CHALLENGE_VERIFY_URL",
@@ -113,7 +114,48 @@ fn challenge(env: &mut Env<'_>) -> Option<ChallengeRules> {
         site_key: site_key?,
         unreachable,
         timeout: Duration::from_millis(timeout_ms),
+        page,
     })
+}
+
+fn challenge_page(env: &mut Env<'_>) -> Option<ChallengePage> {
+    let script: Option<Url> = env.optional("GATEWAY_CHALLENGE_SCRIPT", SCRIPT_HELP);
+    let origins: Option<Sources> = env.optional("GATEWAY_CHALLENGE_ORIGINS", SOURCES_HELP);
+    let script = script?;
+    let mut all = vec![script.origin().ascii_serialization()];
+    all.extend(origins.into_iter().flat_map(|it| it.0));
+    env.check(
+        "GATEWAY_CHALLENGE_SCRIPT",
+        matches!(script.scheme(), "http" | "https"),
+        "must begin with https:// (http:// inside your own network)",
+    );
+    Some(ChallengePage {
+        script,
+        origins: all,
+    })
+}
+
+/// Origins, divided by commas or spaces.
+struct Sources(Vec<String>);
+
+/// Not origins.
+#[derive(Debug, thiserror::Error)]
+#[error("must be origins as in https://frames.example, divided by commas")]
+struct SourcesInvalid;
+
+impl FromStr for Sources {
+    type Err = SourcesInvalid;
+
+    fn from_str(text: &str) -> Result<Self, SourcesInvalid> {
+        let origin = |word: &str| {
+            let url = Url::parse(word).ok().filter(|it| it.has_host())?;
+            // Nothing but an origin may stand in the policy of a page.
+            (url.origin().ascii_serialization() == word).then(|| word.to_owned())
+        };
+        let words = text.split([',', ' ']).filter(|word| !word.is_empty());
+        let all = words.map(origin).collect::<Option<_>>();
+        all.map(Self).ok_or(SourcesInvalid)
+    }
 }
 
 enum Kind {
@@ -160,5 +202,10 @@ const BITS_HELP: &str = "Zero bits of the proof of work that a place costs, 0 to
 const VERIFY_HELP: &str = "Where the answer to a challenge by others is verified, in the form that Turnstile,\n\
      hCaptcha and reCAPTCHA share: POST of secret, response and remoteip, JSON with success.\n\
      Without it no such challenge is asked for.";
+const SCRIPT_HELP: &str = "The script with which the waiting page shows the challenge, such as\n\
+     https://challenges.cloudflare.com/turnstile/v0/api.js?render=explicit. Its origin is added to the policy\n\
+     of that page alone.";
+const SOURCES_HELP: &str =
+    "More origins that the challenge needs: of its frames, scripts, pictures and calls.";
 const AWAY_HELP: &str = "What happens to those who join while the verifier does not answer in time:\n\
      closed refuses them, open lets them pass.";

@@ -21,6 +21,8 @@ pub enum State {
     Join,
     /// Not in line yet; a place costs a proof of work.
     Work,
+    /// Not in line yet; a place costs a challenge by others.
+    Challenge,
     /// Not in line yet; somebody must say who this is.
     Login,
     /// The visit is over.
@@ -49,6 +51,7 @@ impl State {
             Self::Turn => "turn",
             Self::Join => "join",
             Self::Work => "work",
+            Self::Challenge => "challenge",
             Self::Login => "login",
             Self::Expired => "expired",
             Self::Full => "full",
@@ -76,9 +79,8 @@ impl State {
             Self::Turn => "turn",
             Self::Paused | Self::Away | Self::Limited | Self::Full => "paused",
             Self::Closed | Self::SoldOut | Self::Expired | Self::Left => "over",
-            Self::Line | Self::Scheduled | Self::Draw | Self::Join | Self::Work | Self::Login => {
-                "line"
-            }
+            Self::Line | Self::Scheduled | Self::Draw => "line",
+            Self::Join | Self::Work | Self::Challenge | Self::Login => "line",
         }
     }
 
@@ -107,6 +109,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// The number of the ticket.
+    pub fn ticket_number(&self) -> u64 {
+        self.ticket_number
+    }
+
     /// Visitors who enter before, where that is known.
     pub fn ahead(&self) -> Option<u64> {
         self.ahead

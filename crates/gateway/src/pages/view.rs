@@ -7,9 +7,10 @@ use super::address::encoded;
 use super::language::{Language, Languages};
 use super::state::{Eta, Place, State};
 use super::template::{Value, Values};
+use crate::challenge::ChallengePage;
 
 /// The names that a template may use.
-pub const NAMES: [&str; 60] = [
+pub const NAMES: [&str; 63] = [
     "accent",
     "action",
     "action_text",
@@ -21,6 +22,8 @@ pub const NAMES: [&str; 60] = [
     "base",
     "can_leave",
     "can_rejoin",
+    "challenge",
+    "challenge_key",
     "clock",
     "clock_label",
     "dir",
@@ -42,6 +45,7 @@ pub const NAMES: [&str; 60] = [
     "leave_text",
     "logo",
     "long",
+    "lot",
     "message",
     "message_label",
     "name",
@@ -95,8 +99,10 @@ pub struct Scene<'a> {
     pub queue: &'a str,
     /// When a scheduled queue opens.
     pub opens_at: Option<Timestamp>,
-    /// Whether places were drawn.
-    pub is_drawn: bool,
+    /// What was drawn, of a place that was.
+    pub lot: Option<u64>,
+    /// How a challenge by others is shown, with the key that it needs.
+    pub challenge: Option<(&'a ChallengePage, &'a str)>,
     /// Visitors ahead when the place was given, where that is known.
     pub start: Option<u64>,
     /// Path and query that were asked for.
@@ -150,10 +156,9 @@ impl Scene<'_> {
 
     fn put_words(&self, language: &Language, put: &mut impl FnMut(&'static str, String)) {
         let state = self.state.as_str();
-        let titled = if self.state == State::Work {
-            "join"
-        } else {
-            state
+        let titled = match self.state {
+            State::Work | State::Challenge => "join",
+            _ => state,
         };
         put("lang", language.tag().to_owned());
         put("dir", language.direction().to_owned());
@@ -194,7 +199,7 @@ impl Scene<'_> {
         if let Some(key) = action {
             put("action_text", language.say(key).to_owned());
         }
-        if self.state == State::Work {
+        if matches!(self.state, State::Work | State::Challenge) {
             put("script", language.say("work.script").to_owned());
         }
         if self.resend.is_some() {
@@ -243,6 +248,10 @@ impl Scene<'_> {
                 format!("{base}/api/v1/queues/{queue}/tokens/me/leave?to={to}"),
             );
         }
+        if let Some((page, key)) = self.challenge {
+            put("challenge", page.script.to_string());
+            put("challenge_key", key.to_owned());
+        }
         let brand = self.brand;
         for (name, value) in [
             ("event", &brand.title),
@@ -289,8 +298,12 @@ impl Scene<'_> {
                 put("note", language.say("unlikely").to_owned());
             }
         }
-        if self.is_drawn {
+        if let Some(lot) = self.lot {
             put("drawn", language.say("drawn").to_owned());
+            put(
+                "lot",
+                language.say("lot").replace("{lot}", &lot.to_string()),
+            );
         }
         if let Some(start) = self.start.filter(|start| *start > 0)
             && self.state != State::Scheduled
@@ -363,6 +376,7 @@ mod tests {
             State::Turn,
             State::Join,
             State::Work,
+            State::Challenge,
             State::Login,
             State::Expired,
             State::Full,
@@ -376,7 +390,8 @@ mod tests {
                 place: None,
                 queue: "main",
                 opens_at: None,
-                is_drawn: false,
+                lot: None,
+                challenge: None,
                 start: None,
                 address: "/",
                 resend: None,
