@@ -9,7 +9,6 @@ use crate::check::{self, Check};
 use crate::progress::Progress;
 use crate::recorder::Step;
 use crate::run::Findings;
-use crate::scenario::story::books;
 use crate::settings::Settings;
 use crate::shop::{Shop, Trouble};
 use crate::visitor::{Ending, Stage, Visitor};
@@ -62,7 +61,7 @@ pub(crate) async fn run(
     let record = stage.recorder.finish();
     follow.abort();
 
-    let books = books(&stage, settings).await?;
+    let books = stage.shop.books().await?;
     let reserve = record.step(Step::Reserve);
     let count = |status: u16| reserve.statuses().get(&status).copied().unwrap_or_default();
     let mut checks = vec![

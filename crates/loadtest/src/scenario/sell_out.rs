@@ -8,7 +8,7 @@ use crate::Profile;
 use crate::check::{self, Check};
 use crate::progress::Progress;
 use crate::run::Findings;
-use crate::scenario::story::{PATIENCE, books, visit, visit_checks};
+use crate::scenario::story::{PATIENCE, visit, visit_checks};
 use crate::settings::Settings;
 use crate::shop::{Shop, Trouble};
 use crate::visitor::Stage;
@@ -33,7 +33,7 @@ pub(crate) async fn run(
     let record = stage.recorder.finish();
     follow.abort();
 
-    let books = books(&stage, settings).await?;
+    let books = stage.shop.books().await?;
     let mut checks = vec![
         Check::same("seats paid for", u64::from(settings.seats), endings.seats),
         Check::same("seats of the house", u64::from(settings.seats), books.seats),

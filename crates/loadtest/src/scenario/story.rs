@@ -10,10 +10,10 @@ use crate::check::{self, Check, Kind};
 use crate::progress::Progress;
 use crate::run::Findings;
 use crate::settings::Settings;
-use crate::shop::{Books, Rules, Shop, Trouble};
+use crate::shop::{Books, Shop, Trouble};
 use crate::visitor::{Ending, Stage, Visitor};
 use crate::visitors::{self, Endings};
-use crate::{Class, Profile, Recorder, Scenario};
+use crate::{Class, Profile, Scenario};
 
 /// Seats of one date: a small hall.
 pub(crate) const DATE_SEATS: u32 = 200;
@@ -39,7 +39,7 @@ pub(crate) async fn run(
     let record = stage.recorder.finish();
     follow.abort();
 
-    let books = books(&stage, settings).await?;
+    let books = stage.shop.books().await?;
     let mut checks = visit_checks(&endings, &books);
     checks.push(check::errors(&settings.objective, &record));
     checks.extend(check::speed(&settings.objective, "all calls", &record.all));
@@ -113,28 +113,6 @@ async fn shop_around(visitor: &mut Visitor) -> Ending {
         }
     }
     Ending::Refused
-}
-
-/// What the books say, and the seats as one more visitor sees them. What that visitor asks is in nobody's figures.
-pub(crate) async fn books(stage: &Rc<Stage>, settings: &Settings) -> Result<Books, Trouble> {
-    let wide = Rules {
-        paused: false,
-        max_active: 1_000_000,
-        admit_per_second: 100_000.0,
-    };
-    stage.shop.rule(wide).await?;
-    let aside = Rc::new(Stage {
-        shop: stage.shop.clone(),
-        recorder: Recorder::default(),
-        think: settings.think,
-        seed: settings.seed,
-    });
-    let mut auditor = Visitor::new(&aside, 0);
-    let now = Instant::now();
-    if !auditor.enter(now, now + PATIENCE).await {
-        return Err("nobody came in to look at the seats".to_owned());
-    }
-    stage.shop.books(&auditor.token).await
 }
 
 /// Every visit came to an end, everybody who paid has their seats, and nobody else has any.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::check::{self, Check, Kind};
 use crate::progress::Progress;
 use crate::run::Findings;
-use crate::scenario::story::{DATE_SEATS, PATIENCE, books, visit};
+use crate::scenario::story::{DATE_SEATS, PATIENCE, visit};
 use crate::settings::Settings;
 use crate::shop::{Shop, Trouble};
 use crate::visitor::Stage;
@@ -64,7 +64,7 @@ pub(crate) async fn run(
     let record = stage.recorder.finish();
     follow.abort();
 
-    let books = books(&stage, settings).await?;
+    let books = stage.shop.books().await?;
     // Beyond the last good step a visitor may not hear of their own payment; the books must agree all the same.
     let mut checks = vec![check::agree(&books)];
     let rungs = rungs.take();
