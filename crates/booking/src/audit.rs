@@ -3,6 +3,8 @@
 //! Append only: there is no verb that changes or removes a row, and none may be added. Rows are written in the same
 //! transaction as the change they tell of. Never holds a secret, a token or a key.
 
+mod tail;
+
 use chassis::time::Timestamp;
 use diesel::prelude::*;
 use serde_json::Value;
@@ -10,6 +12,7 @@ use uuid::Uuid;
 
 use crate::db::{At, Conn, DbError, Id, Tx, insert_rows, stored_as_text};
 use crate::schema::audit_log;
+pub use tail::{Tail, Touched};
 
 /// Characters of an operator's name that are kept.
 const NAME_CHARACTERS: usize = 128;
@@ -138,75 +141,6 @@ pub struct Change<'a> {
     pub actor: Actor<'a>,
     /// The rest, as a JSON object.
     pub detail: Value,
-}
-
-/// What a row of the log says about a list of dates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Touched {
-    /// Seats of this date changed hands.
-    Seats(Uuid),
-    /// This date is other than it was.
-    Date(Uuid),
-    /// This concert is.
-    Concert(Uuid),
-}
-
-/// A row of the log that touches a list of dates.
-#[derive(Debug, Clone, Copy)]
-pub struct TouchedRow {
-    /// Its number.
-    pub seq: i64,
-    /// When the change was made.
-    pub at: Timestamp,
-    /// What it was made to.
-    pub touched: Touched,
-}
-
-/// How far back the log is read the first time: more than can be written while a transaction is open.
-const TOUCHED_MOST: i64 = 5_000;
-
-/// The rows after this one that touch a list of dates, at most 5,000, in their order; the last ones when there is none.
-/// One statement, two the first time.
-pub fn touched_since(conn: &mut Conn, after: Option<i64>) -> Result<Vec<TouchedRow>, DbError> {
-    let after = match after {
-        Some(after) => after,
-        None => {
-            let last: Option<i64> = audit_log::table
-                .select(diesel::dsl::max(audit_log::seq))
-                .first(conn)?;
-            last.unwrap_or_default() - TOUCHED_MOST
-        }
-    };
-    let is_about = |entity: Entity| audit_log::entity.eq(entity);
-    let rows: Vec<(i64, Entity, Id, String, At)> = audit_log::table
-        .filter(audit_log::seq.gt(after))
-        .filter(
-            is_about(Entity::Reservation)
-                .or(is_about(Entity::Schedule))
-                .or(is_about(Entity::Concert)),
-        )
-        .order(audit_log::seq)
-        .limit(TOUCHED_MOST)
-        .select((
-            audit_log::seq,
-            audit_log::entity,
-            audit_log::entity_id,
-            audit_log::detail,
-            audit_log::at,
-        ))
-        .load(conn)?;
-    let touched = |(seq, entity, Id(id), detail, At(at)): (i64, Entity, Id, String, At)| {
-        let touched = match entity {
-            Entity::Schedule => Touched::Date(id),
-            Entity::Concert => Touched::Concert(id),
-            _ => {
-                let detail: Value = serde_json::from_str(&detail).ok()?;
-                Touched::Seats(detail["scheduleId"].as_str()?.parse().ok()?)
-            }
-        };
-        Some(TouchedRow { seq, at, touched })
-    };
-    Ok(rows.into_iter().filter_map(touched).collect())
 }
 
 /// Writes these rows. One statement, none for an empty list.

@@ -173,20 +173,14 @@ pub fn queue_of(conn: &mut Conn, schedule_id: Uuid) -> Result<Option<String>, Db
     Ok(found)
 }
 
-/// Seats of all dates behind a queue that can be reserved at `now`. One statement.
-pub fn seats_left(conn: &mut Conn, queue: &str, now: Timestamp) -> Result<i64, DbError> {
-    let left = seats::table
-        .inner_join(schedules::table.inner_join(concerts::table))
+/// The concerts behind a queue that are not hidden. One statement.
+pub fn behind(conn: &mut Conn, queue: &str) -> Result<Vec<Uuid>, DbError> {
+    let found: Vec<Id> = concerts::table
         .filter(concerts::queue.eq(queue))
         .filter(concerts::hidden.eq(false))
-        .filter(schedules::hidden.eq(false))
-        .filter(schedules::cancelled_at.is_null())
-        .filter(schedules::sales_open_at.le(At(now)))
-        .filter(schedules::sales_close_at.gt(At(now)))
-        .filter(seat::is_free(now))
-        .count()
-        .get_result(conn)?;
-    Ok(left)
+        .select(concerts::id)
+        .load(conn)?;
+    Ok(found.into_iter().map(Uuid::from).collect())
 }
 
 /// The queue before a date's concert, hidden or not. One statement.

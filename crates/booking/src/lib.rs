@@ -130,7 +130,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         &clock,
     );
     let app = web::Data::new(Booking {
-        metrics: Metrics::of_service(&registry, &sale),
+        metrics: Metrics::of_service(&registry, &sale, lists.metrics()),
         sale,
         lists,
         remaining: Remaining::new(clock.clone()),

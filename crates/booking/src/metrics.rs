@@ -11,6 +11,7 @@ use prometheus::{IntGauge, Registry};
 
 use crate::db::Db;
 use crate::sale::Sale;
+use crate::single_flight::CacheMetrics;
 
 chassis::catalogue! {
     /// What has happened since the start, and how the books stand.
@@ -73,11 +74,12 @@ impl Metrics {
     ///
     /// # Panics
     /// When the registry already has one of them: that is a mistake in the program.
-    pub fn of_service(registry: &Registry, sale: &Sale) -> Self {
+    pub fn of_service(registry: &Registry, sale: &Sale, cache: &CacheMetrics) -> Self {
         ProcessMetrics::register(registry, "booking", env!("CARGO_PKG_VERSION"));
         show_db(registry, &sale.db);
         sale.seat_lock.metrics().enrol(registry);
         sale.metrics.enrol(registry);
+        cache.enrol(registry);
         Self::register(registry)
     }
 }

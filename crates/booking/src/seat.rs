@@ -41,8 +41,17 @@ pub struct Seat {
     pub state: SeatState,
 }
 
-/// Every seat of a schedule by number; none when there is no such schedule. One statement.
-pub fn list(conn: &mut Conn, schedule_id: Uuid, now: Timestamp) -> Result<Vec<Seat>, DbError> {
+/// The seats of a schedule at an instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Every seat by number.
+    pub seats: Vec<Seat>,
+    /// When the next hold of one ends: until then nothing changes by itself.
+    pub next_end: Option<Timestamp>,
+}
+
+/// Every seat of a schedule; none when there is no such schedule. One statement.
+pub fn list(conn: &mut Conn, schedule_id: Uuid, now: Timestamp) -> Result<Listed, DbError> {
     let rows: Vec<(u16, String, i64, SeatState, Option<At>)> = seats::table
         .filter(seats::schedule_id.eq(Id(schedule_id)))
         .order(seats::number)
@@ -54,13 +63,16 @@ pub fn list(conn: &mut Conn, schedule_id: Uuid, now: Timestamp) -> Result<Vec<Se
             seats::hold_expires_at,
         ))
         .load(conn)?;
+    let ends = rows.iter().filter_map(|row| row.4.map(Timestamp::from));
+    let next_end = ends.filter(|end| *end > now).min();
     let seat = |(number, grade, price, state, hold_expires_at)| Seat {
         number,
         grade,
         price,
         state: effective(state, hold_expires_at, now),
     };
-    Ok(rows.into_iter().map(seat).collect())
+    let seats = rows.into_iter().map(seat).collect();
+    Ok(Listed { seats, next_end })
 }
 
 /// The state that the stored one amounts to at `now`.

@@ -310,5 +310,6 @@ pub async fn seats(
     let seats = app.lists.seats(&app.db, *id).await?;
     admitted.must_come_from(&seats.queue)?;
     let answer = seats.encoded(query.state.is_some()).answer(&request);
-    Ok(app.remaining.told(&app.db, &seats.queue, answer).await)
+    let from = (&app.db, &*app.lists);
+    Ok(app.remaining.told(from, &seats.queue, answer).await)
 }

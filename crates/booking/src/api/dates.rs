@@ -1,10 +1,9 @@
 //! Owns the dates of each concert as many visitors read them, with how many seats of each are free.
 //!
 //! To count all seats of a concert is dear, so it is done once. From then on only those dates are counted whose seats have
-//! changed: what this instance sells it is told of, what others do stands in the audit log, of which new rows alone are
-//! read, and when a hold ends is known before. A call without a change reads no row of a seat.
+//! changed, or of which a hold has ended.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chassis::page::Page;
@@ -15,13 +14,11 @@ use uuid::Uuid;
 
 use super::concerts::{Schedule, version_of};
 use super::encoded::EncodedBody;
-use crate::audit::{self, Touched};
+use crate::audit::Touched;
 use crate::concert::{self, Free, ScheduleError};
 use crate::db::{Db, DbError};
-use crate::single_flight::SingleFlightCache;
+use crate::single_flight::{CacheMetrics, SingleFlightCache};
 
-/// For how long a transaction may stay open after its rows have their numbers: rows that are older are all there.
-const LATE_COMMIT: TimeDelta = TimeDelta::seconds(3);
 /// Where more dates than these have changed, the concert is counted anew.
 const DATES_MOST: usize = 500;
 
@@ -31,7 +28,6 @@ pub struct Dates {
     age: TimeDelta,
     clock: Clock,
     state: Mutex<State>,
-    feed: tokio::sync::Mutex<Feed>,
 }
 
 #[derive(Default)]
@@ -52,16 +48,6 @@ enum Changed {
     Everything,
 }
 
-/// How far the audit log was read.
-#[derive(Default)]
-struct Feed {
-    read_at: Option<Timestamp>,
-    /// Rows up to here are done with.
-    done: Option<i64>,
-    /// Rows behind it that were read already.
-    seen: BTreeSet<i64>,
-}
-
 /// The dates of a concert at an instant, encoded when they are first asked for.
 pub(super) struct DateList {
     /// The queue before the concert.
@@ -76,23 +62,28 @@ pub(super) struct DateList {
 
 impl Dates {
     /// Lists that are cached for `age`.
-    pub fn new(age: TimeDelta, clock: Clock) -> Self {
+    pub fn new(age: TimeDelta, clock: Clock, metrics: &CacheMetrics) -> Self {
         Self {
-            cache: SingleFlightCache::new(age, clock.clone()),
+            cache: SingleFlightCache::new(age, clock.clone()).counted(metrics, "dates"),
             age,
             clock,
             state: Mutex::default(),
-            feed: tokio::sync::Mutex::default(),
         }
     }
 
-    /// The dates of a concert. Five statements the first time; then one, and one more where something has changed.
-    pub(super) async fn of(&self, db: &Db, concert_id: Uuid) -> Result<Arc<DateList>, Problem> {
-        let load = async || {
+    /// The dates of a concert. Four statements the first time; later one where something has changed, and none where
+    /// nothing has, besides those of `follow`.
+    pub(super) async fn of(
+        &self,
+        db: &Db,
+        concert_id: Uuid,
+        follow: impl AsyncFnOnce() -> Result<(), DbError>,
+    ) -> Result<Arc<DateList>, Problem> {
+        let load = async |_| {
             if self.age <= TimeDelta::zero() {
                 return self.count_all(db, concert_id).await;
             }
-            self.follow(db).await?;
+            follow().await?;
             let (before, changed) = self.take(concert_id);
             let loaded = match (before, &changed) {
                 (Some(before), Changed::Dates(dates)) => self.recount(db, before, dates).await,
@@ -112,27 +103,49 @@ impl Dates {
         let concert_id = self.state().concert_of.get(&schedule_id).copied();
         if let Some(concert_id) = concert_id {
             self.mark(concert_id, Changed::Dates(HashSet::from([schedule_id])));
+            self.cache.changed(concert_id);
         }
     }
 
     /// This concert has other dates, or they are other than they were.
     pub fn edited(&self, concert_id: Uuid) {
         self.mark(concert_id, Changed::Everything);
+        self.cache.changed(concert_id);
     }
 
     /// The same of all concerts.
     pub fn all_edited(&self) {
-        let all: Vec<Uuid> = self.state().shown.keys().copied().collect();
-        all.into_iter()
-            .for_each(|concert_id| self.edited(concert_id));
+        let all = self.concerts().into_iter();
+        all.for_each(|concert_id| self.edited(concert_id));
+    }
+
+    /// Another instance has changed something, up to now; who looks next sees it.
+    pub(super) fn touch(&self, touched: Touched) {
+        let concert_of = |id| self.state().concert_of.get(&id).copied();
+        let (concert_id, changed) = match touched {
+            Touched::Seats(id) => (concert_of(id), Changed::Dates(HashSet::from([id]))),
+            Touched::Date(id) => (concert_of(id), Changed::Everything),
+            Touched::Concert(id) => (Some(id), Changed::Everything),
+        };
+        match (concert_id, touched) {
+            (Some(concert_id), _) => self.mark(concert_id, changed),
+            // A new one, of whichever concert.
+            (None, Touched::Date(_)) => self
+                .concerts()
+                .into_iter()
+                .for_each(|id| self.mark(id, Changed::Everything)),
+            (None, _) => {}
+        }
+    }
+
+    fn concerts(&self) -> Vec<Uuid> {
+        self.state().shown.keys().copied().collect()
     }
 
     fn mark(&self, concert_id: Uuid, changed: Changed) {
         let mut state = self.state();
         let known = state.changed.remove(&concert_id);
         state.changed.insert(concert_id, changed.and(known));
-        drop(state);
-        self.cache.changed(concert_id);
     }
 
     /// What was shown, and what has changed since. A change that comes after this is for the next load.
@@ -148,48 +161,6 @@ impl Dates {
         let dates = list.dates.iter().map(|date| (date.id, concert_id));
         state.concert_of.extend(dates);
         state.shown.insert(concert_id, Arc::clone(list));
-    }
-
-    /// Watermarks what the audit log says since it was last read, which is at most once in the age of a list.
-    async fn follow(&self, db: &Db) -> Result<(), DbError> {
-        let mut feed = self.feed.lock().await;
-        let now = self.clock.now();
-        let is_recent = |at: Timestamp| (TimeDelta::zero()..self.age).contains(&(now - at));
-        if feed.read_at.is_some_and(is_recent) {
-            return Ok(());
-        }
-        let done = feed.done;
-        let rows = db
-            .read(move |conn| audit::touched_since(conn, done))
-            .await?;
-        for row in &rows {
-            // What was there before anything was counted is counted.
-            if feed.seen.insert(row.seq) && done.is_some() {
-                self.touch(row.touched);
-            }
-        }
-        let late = now - LATE_COMMIT;
-        let settled = rows.iter().filter(|row| row.at <= late).map(|row| row.seq);
-        let settled = settled.max().or(done).unwrap_or_default();
-        feed.done = Some(settled);
-        feed.seen = feed.seen.split_off(&(settled + 1));
-        feed.read_at = Some(now);
-        Ok(())
-    }
-
-    fn touch(&self, touched: Touched) {
-        match touched {
-            Touched::Seats(schedule_id) => self.changed(schedule_id),
-            Touched::Concert(concert_id) => self.edited(concert_id),
-            Touched::Date(schedule_id) => {
-                let concert_id = self.state().concert_of.get(&schedule_id).copied();
-                match concert_id {
-                    Some(concert_id) => self.edited(concert_id),
-                    // A new one, of whichever concert.
-                    None => self.all_edited(),
-                }
-            }
-        }
     }
 
     async fn count_all(&self, db: &Db, concert_id: Uuid) -> Result<Arc<DateList>, Problem> {
@@ -292,6 +263,12 @@ impl DateList {
             };
         }
         Self::new(self.queue.clone(), dates, next_end, now)
+    }
+
+    /// Seats of all of them that can be reserved.
+    pub(super) fn left(&self, now: Timestamp) -> i64 {
+        let bookable = self.dates.iter().filter(|date| date.is_bookable(now));
+        bookable.map(|date| i64::from(date.seats_available)).sum()
     }
 
     /// All of them, or those of which a seat can be reserved.

@@ -1,6 +1,7 @@
 //! Owns how many seats are left behind a queue, which the gateway tells those who wait (`X-Usher-Remaining`).
 //!
-//! It is counted once for all who ask and kept for some seconds: a word for people, which decides nothing.
+//! It is told from the lists of dates, which count a date only when it has changed, and kept for some seconds: a word for
+//! people, which decides nothing.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -9,6 +10,7 @@ use chassis::time::Clock;
 use chrono::TimeDelta;
 use sha2::{Digest as _, Sha256};
 
+use super::lists::Lists;
 use crate::concert;
 use crate::db::Db;
 use crate::single_flight::SingleFlightCache;
@@ -34,20 +36,25 @@ impl Remaining {
         }
     }
 
-    /// The answer with what is left behind the queue; without it when that cannot be counted now. One statement, for all
-    /// who ask within some seconds.
+    /// The answer with what is left behind the queue; without it when that cannot be told now. One statement and those of
+    /// the lists, for all who ask within some seconds.
     pub(super) async fn told(
         &self,
-        db: &Db,
+        (db, lists): (&Db, &Lists),
         queue: &str,
         mut answer: HttpResponse,
     ) -> HttpResponse {
         let mut key = [0; 16];
         key.copy_from_slice(&Sha256::digest(queue)[..16]);
-        let count = async || {
-            let (queue, now) = (queue.to_owned(), self.clock.now());
-            let left = db.read(move |conn| concert::seats_left(conn, &queue, now));
-            Ok(left.await?)
+        let count = async |_| {
+            let queue = queue.to_owned();
+            let concerts = db.read(move |conn| concert::behind(conn, &queue));
+            let concerts = concerts.await?;
+            let mut left = 0;
+            for concert_id in concerts {
+                left += lists.dates(db, concert_id).await?.left(self.clock.now());
+            }
+            Ok(left)
         };
         if let Ok(left) = self.left.get(key, count).await {
             answer

@@ -115,13 +115,13 @@ impl SeatFeed {
         clock: &Clock,
         schedule_id: Uuid,
     ) -> Result<Arc<Snapshot>, Problem> {
-        let load = async || {
+        let load = async |_| {
             let now = clock.now();
             let found = db.read(move |conn| {
                 let Some(queue) = concert::queue_of(conn, schedule_id)? else {
                     return Ok::<_, DbError>(None);
                 };
-                Ok(Some((queue, seat::list(conn, schedule_id, now)?)))
+                Ok(Some((queue, seat::list(conn, schedule_id, now)?.seats)))
             });
             let (queue, seats) = found.await?.ok_or(ReserveError::ScheduleNotFound)?;
             Ok(Snapshot {

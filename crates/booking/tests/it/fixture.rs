@@ -256,7 +256,7 @@ impl Fixture {
     pub async fn seat_states(&self, now: Timestamp) -> Vec<SeatState> {
         let schedule_id = self.schedule_id;
         let seats = self.instances[0]
-            .read(move |conn| seat::list(conn, schedule_id, now))
+            .read(move |conn| Ok::<_, DbError>(seat::list(conn, schedule_id, now)?.seats))
             .await
             .expect("seats");
         seats.into_iter().map(|seat| seat.state).collect()

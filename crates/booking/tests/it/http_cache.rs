@@ -36,9 +36,10 @@ async fn available(visitor: &Caller<'_>) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_this_instance_sells_shows_at_once() {
+async fn what_this_instance_sells_shows_at_once_after_half_a_second_without_a_change() {
     let app = TestApp::with(&[KEPT]).await;
     let (reader, buyer) = (app.visitor(), app.visitor());
+    let quiet = || app.clock.advance(Duration::from_millis(500));
     assert_eq!(
         (available(&reader).await, states(&reader).await.len()),
         (50, 50)
@@ -49,24 +50,29 @@ async fn what_this_instance_sells_shows_at_once() {
         (available(&reader).await, states(&reader).await[0].as_str()),
         (49, "held")
     );
+    quiet();
     let paid = buyer.pay(&held, "k").await;
     assert_eq!(states(&reader).await[0], "sold");
+    quiet();
     let refunds = format!("/api/v1/payments/{}/refunds", paid.id());
     buyer.post_once(&refunds, "k", &json!({})).await;
     assert_eq!(
         (available(&reader).await, states(&reader).await[0].as_str()),
         (50, "available")
     );
+    quiet();
     let held = buyer.hold(&[2]).await;
     assert_eq!(
         (available(&reader).await, states(&reader).await[1].as_str()),
         (49, "held")
     );
+    quiet();
     buyer.delete(&format!("/api/v1/reservations/{held}")).await;
     assert_eq!(
         (available(&reader).await, states(&reader).await[1].as_str()),
         (50, "available")
     );
+    quiet();
     let dates = format!(
         "/api/v1/admin/concerts/{}/schedules",
         app.fixture.concert_id
@@ -76,6 +82,22 @@ async fn what_this_instance_sells_shows_at_once() {
         .await;
     let shown = reader.get(&dates.replace("/admin", "")).await;
     assert_eq!(shown.body["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_that_changes_all_the_time_shows_its_changes_half_a_second_later() {
+    let app = TestApp::with(&[KEPT]).await;
+    let reader = app.visitor();
+    for number in 1..=20 {
+        app.visitor().hold(&[number]).await;
+        let shown = available(&reader).await;
+        assert!((50 - number..=50).contains(&shown), "{shown}");
+    }
+    app.clock.advance(Duration::from_millis(500));
+    assert_eq!(available(&reader).await, 30);
+    app.clock.advance(Duration::from_millis(500));
+    let held = states(&reader).await;
+    assert_eq!(held.iter().filter(|it| *it == "held").count(), 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,6 +149,28 @@ async fn dates_have_a_version_too_and_other_queues_do_not_see_them() {
             "also from what is kept"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_list_is_older_than_its_age_whichever_instance_sold_and_whatever_was_read_meanwhile() {
+    let seller = TestApp::with(&[KEPT]).await;
+    let app = TestApp::on(seller.fixture.clone(), &[KEPT]).await;
+    let (reader, buyer) = (app.visitor(), seller.visitor());
+    assert_eq!(
+        (available(&reader).await, states(&reader).await.len()),
+        (50, 50)
+    );
+    app.clock.advance(Duration::from_secs(10));
+    assert_eq!(available(&reader).await, 50);
+    buyer.hold(&[1]).await;
+    // Here the seats are looked up with what was read of the log before the sale.
+    app.clock.advance(Duration::from_millis(500));
+    states(&reader).await;
+    app.clock.advance(Duration::from_millis(9_500));
+    assert_eq!(
+        (available(&reader).await, states(&reader).await[0].as_str()),
+        (49, "held")
+    );
 }
 
 /// The same date with 1,350 seats, the largest venue that people sit in.
@@ -220,13 +264,15 @@ async fn what_is_kept_is_shown_while_the_database_is_away() {
     let app = TestApp::with(&[KEPT]).await;
     let visitor = app.visitor();
     assert_eq!(states(&visitor).await.len(), 50);
-    app.fixture.raw("RENAME TABLE seats TO lost").await.unwrap();
+    let away = "RENAME TABLE seats TO lost, audit_log TO lost_log";
+    app.fixture.raw(away).await.unwrap();
     assert_eq!(states(&visitor).await.len(), 50);
     let other = format!("{}?state=available", app.seats_path());
     assert_eq!(visitor.get(&other).await.status, 200, "from the same look");
     app.clock.advance(Duration::from_secs(10));
     assert_eq!(visitor.get(&other).await.refusal(), (500, "INTERNAL"));
-    app.fixture.raw("RENAME TABLE lost TO seats").await.unwrap();
+    let back = "RENAME TABLE lost TO seats, lost_log TO audit_log";
+    app.fixture.raw(back).await.unwrap();
     assert_eq!(
         visitor.get(&other).await.status,
         200,

@@ -238,7 +238,8 @@ async fn seats_are_listed_by_number_with_grade_and_price() {
     let seats = fixture.instances[0]
         .read(move |conn| seat::list(conn, schedule_id, now))
         .await
-        .unwrap();
+        .unwrap()
+        .seats;
     assert!(seats.iter().map(|seat| seat.number).eq(1..=50));
     assert_eq!((seats[9].grade.as_str(), seats[9].price), ("VIP", 150_000));
     assert_eq!(
@@ -249,5 +250,5 @@ async fn seats_are_listed_by_number_with_grade_and_price() {
         .read(move |conn| seat::list(conn, Uuid::new_v4(), now))
         .await
         .unwrap();
-    assert_eq!(none, []);
+    assert_eq!((none.seats, none.next_end), (vec![], None));
 }

@@ -25,6 +25,7 @@ mod http_access;
 mod http_admin;
 mod http_best;
 mod http_cache;
+mod http_cache_cost;
 mod http_config;
 mod http_desk;
 mod http_input;

@@ -52,7 +52,11 @@ impl TestApp {
 
     /// With these variables in place of the defaults.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
-        let fixture = Fixture::open().await;
+        Self::on(Fixture::open().await, variables).await
+    }
+
+    /// One more instance on the database of this fixture.
+    pub async fn on(fixture: Fixture, variables: &[(&str, &str)]) -> Self {
         let clock = Clock::system();
         let config = config(&fixture.url, variables);
         let running = booking::start(config, clock.clone())
