@@ -8,6 +8,7 @@
 mod address;
 mod columns;
 mod error;
+mod kept;
 mod metrics;
 mod migration;
 mod prepared;
@@ -19,7 +20,6 @@ use std::time::{Duration, Instant};
 
 use chassis::metrics::IntGauge;
 use chassis::trace;
-use diesel::connection::Connection;
 use diesel::mysql::MysqlConnection;
 use diesel::r2d2::{NopErrorHandler, Pool};
 use rand::Rng;
@@ -32,6 +32,7 @@ pub(crate) use columns::stored_as_text;
 pub use columns::{At, Id, Page, new_id};
 pub(crate) use error::fails_with_db;
 pub use error::{DbError, Failure, UrlInvalid};
+pub(crate) use kept::{Kept, kept, padded, send, times};
 pub use metrics::DbMetrics;
 pub(crate) use prepared::{insert_rows, one_of, update, upsert};
 use session::{Session, Sessions};
@@ -381,11 +382,7 @@ fn begin<T, E: Failure>(
     session: &mut Session,
     act: &impl Fn(&mut Tx) -> Result<T, E>,
 ) -> Attempt<T, E> {
-    let mut begun = false;
-    let outcome = session.mysql.transaction(|tx| {
-        begun = true;
-        act(tx)
-    });
+    let (outcome, begun) = session.transact(act);
     match outcome {
         Ok(done) => Attempt::Done(Ok(done)),
         Err(error) => Attempt::of(error, begun),

@@ -7,6 +7,7 @@
 
 mod assignment;
 mod delivery;
+mod desk;
 mod endpoint;
 mod lag;
 mod lane;
@@ -36,7 +37,9 @@ use crate::kafka::{self, Cluster, Message, Producer};
 use crate::metrics::ForwardMetrics;
 pub use delivery::{Deliverer, Delivery, DeliveryOptions, Outcome};
 pub use endpoint::{Endpoint, list as endpoints, resume};
-pub use receipt::{Claimed, Receipt, claim, dead, delivered, failed, forget};
+pub use receipt::{
+    Claimed, Receipt, claim, claim_all, dead, delivered, delivered_all, failed, forget,
+};
 pub use webhook::{ID, Reply, SIGNATURE, Secrets, TIMESTAMP, Webhook, WebhookUrl};
 
 /// Events that are passed on side by side.

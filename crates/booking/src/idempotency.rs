@@ -6,14 +6,13 @@
 //! who waits for it would be handed the gap it leaves, and all but one of them would end in a deadlock.
 
 use chassis::time::{Clock, Timestamp};
-use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
 use crate::crash;
-use crate::db::{At, Db, DbError, Failure, Id, Tx, fails_with_db, update, upsert};
+use crate::db::{At, Db, DbError, Failure, Id, Tx, fails_with_db, send, update, upsert};
 use crate::schema::idempotency_keys;
 
 /// The key that a client gives a request: 1 to 255 visible ASCII characters.
@@ -216,7 +215,7 @@ pub fn once<T, E: Failure>(
         return Ok(Ok(Outcome::Replayed(answer)));
     }
     crash::point("once.claimed");
-    tx.batch_execute("SAVEPOINT claimed")?;
+    send(tx, "SAVEPOINT claimed")?;
     match act(tx).map_err(Failure::into_db) {
         Ok(made) => {
             let answer = answer(&made);
@@ -226,7 +225,7 @@ pub fn once<T, E: Failure>(
         }
         Err(Ok(cause)) => Err(cause.into()),
         Err(Err(refusal)) => {
-            tx.batch_execute("ROLLBACK TO SAVEPOINT claimed")?;
+            send(tx, "ROLLBACK TO SAVEPOINT claimed")?;
             Ok(Err(refusal))
         }
     }

@@ -10,12 +10,14 @@ use chassis::server::StartError;
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
 use prometheus::Registry;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::Booking;
 use crate::db::{Db, DbError};
 use crate::forwarder::Endpoint;
 use crate::kafka::TopicError;
+use crate::metrics::Metrics;
+use crate::outbox::Published;
 use crate::{forwarder, idempotency, outbox, reconciliation, reservation};
 
 /// Batches of one run; the rest waits for the next.
@@ -24,8 +26,9 @@ const BATCHES_AT_MOST: u32 = 20;
 const KEYS_LIVE: TimeDelta = TimeDelta::hours(24);
 /// Keys that one transaction forgets.
 const FORGET_BATCH: u32 = 1_000;
-/// What comes within this time is published together, so that many changes cost few transactions.
-const GATHER: Duration = Duration::from_millis(10);
+/// While there is much to publish, what comes within this time is published together, so that many changes cost few
+/// transactions. Where nothing was published for as long, a change does not wait.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Starts the schedule. Every instance runs the steps; the steps skip each other's rows.
 pub async fn start(app: &Arc<Booking>, registry: &Registry) -> Result<RunningSchedule, StartError> {
@@ -139,20 +142,29 @@ async fn publish(app: Arc<Booking>) -> Result<(), DbError> {
     let Some(publisher) = &app.publisher else {
         return Ok(());
     };
-    sleep(GATHER).await;
     for _ in 0..BATCHES_AT_MOST {
-        let published = publisher.step().await?;
-        app.metrics.published.inc_by(published.delivered as u64);
-        app.metrics.unpublished.inc_by(published.failed as u64);
-        app.metrics.dead_lettered.inc_by(published.dead as u64);
+        let begun = Instant::now();
+        let published = publisher.round().await?;
+        count(&app.metrics, published);
         let is_unusable = publisher.topic_trouble().is_some();
         app.metrics.topic_unusable.set(is_unusable.into());
         if !published.has_more() {
+            count(&app.metrics, publisher.end().await?);
             return Ok(());
         }
+        if !publisher.is_full(published.taken) {
+            sleep_until(begun + GATHER).await;
+        }
     }
+    count(&app.metrics, publisher.end().await?);
     app.events.notify();
     Ok(())
+}
+
+fn count(metrics: &Metrics, published: Published) {
+    metrics.published.inc_by(published.delivered as u64);
+    metrics.unpublished.inc_by(published.failed as u64);
+    metrics.dead_lettered.inc_by(published.dead as u64);
 }
 
 /// Counts what waits in the outbox, for the metrics.

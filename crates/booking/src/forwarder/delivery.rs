@@ -6,7 +6,7 @@
 //! One that says 410 gets nothing more until an operator resumes it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chassis::time::Clock;
@@ -14,6 +14,7 @@ use chrono::TimeDelta;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::desk::Desk;
 use super::endpoint;
 use super::lag::Lag;
 use super::receipt::{self, Claimed, Receipt};
@@ -48,6 +49,7 @@ pub struct DeliveryOptions {
 pub struct Deliverer {
     id: Uuid,
     db: Db,
+    desk: Desk,
     clock: Clock,
     webhook: Webhook,
     producer: Producer,
@@ -106,8 +108,12 @@ impl Deliverer {
         producer: Producer,
         options: DeliveryOptions,
     ) -> Self {
+        let id = Uuid::new_v4();
+        let claim = TimeDelta::from_std(options.timeout).unwrap_or_default() + CLAIM_SPARE;
+        let receiver = options.receiver.clone();
         Self {
-            id: Uuid::new_v4(),
+            id,
+            desk: Desk::new(db.clone(), clock.clone(), receiver, id, claim),
             db,
             clock,
             webhook,
@@ -122,6 +128,7 @@ impl Deliverer {
 
     /// Tries once. The caller waits as long as it says and tries again, before any later event with the same key.
     pub async fn attempt(&self, delivery: &mut Delivery) -> Outcome {
+        let _working = self.desk.work();
         match self.tried(delivery).await {
             Ok(tried) => tried,
             Err(cause) => {
@@ -131,7 +138,7 @@ impl Deliverer {
         }
     }
 
-    async fn tried(&self, delivery: &mut Delivery) -> Result<Outcome, DbError> {
+    async fn tried(&self, delivery: &mut Delivery) -> Result<Outcome, Arc<DbError>> {
         let id = delivery.message.header("ce_id").map(Uuid::parse_str);
         let Some(Ok(event_id)) = id else {
             return Ok(self
@@ -144,12 +151,13 @@ impl Deliverer {
             owner: self.id,
         };
         if delivery.taken {
-            return self.write_taken(&receipt).await;
+            self.desk.deliver(event_id).await?;
+            return Ok(Outcome::Passed);
         }
         if self.is_stopped().await? {
             return Ok(Outcome::Held(STOPPED_PAUSE));
         }
-        let attempts = match self.claim(&receipt).await? {
+        let attempts = match self.desk.claim(event_id).await? {
             Claimed::Mine { attempts } => attempts,
             Claimed::Others { .. } => return Ok(Outcome::Held(OTHERS_PAUSE)),
             Claimed::Done => return Ok(Outcome::Repeated),
@@ -160,12 +168,13 @@ impl Deliverer {
             Reply::Taken => {
                 delivery.taken = true;
                 *self.last_taken() = Some(Instant::now());
-                self.write_taken(&receipt).await
+                self.desk.deliver(event_id).await?;
+                Ok(Outcome::Passed)
             }
-            Reply::Gone => self.stop(receipt).await,
+            Reply::Gone => Ok(self.stop(receipt).await?),
             Reply::Refused(reason) => {
-                self.refused(delivery, receipt, attempts, reason, None)
-                    .await
+                let refused = self.refused(delivery, receipt, attempts, reason, None);
+                Ok(refused.await?)
             }
             Reply::Away {
                 reason,
@@ -176,9 +185,8 @@ impl Deliverer {
                     .last_taken()
                     .is_some_and(|taken| taken > delivery.begun)
                 {
-                    return self
-                        .refused(delivery, receipt, attempts, reason, retry_after)
-                        .await;
+                    let refused = self.refused(delivery, receipt, attempts, reason, retry_after);
+                    return Ok(refused.await?);
                 }
                 self.write_failed(&receipt, false, reason).await?;
                 Ok(self.later(delivery, retry_after))
@@ -237,15 +245,6 @@ impl Deliverer {
         self.producer.ensure_topics().await
     }
 
-    async fn claim(&self, receipt: &Receipt) -> Result<Claimed, DbError> {
-        let (now, receipt) = (self.clock.now(), receipt.clone());
-        let timeout = TimeDelta::from_std(self.options.timeout).unwrap_or_default();
-        let until = now + timeout + CLAIM_SPARE;
-        self.db
-            .transaction(move |tx| receipt::claim(tx, &receipt, now, until))
-            .await
-    }
-
     async fn refused(
         &self,
         delivery: &mut Delivery,
@@ -287,13 +286,6 @@ impl Deliverer {
                 self.later(delivery, None)
             }
         }
-    }
-
-    async fn write_taken(&self, receipt: &Receipt) -> Result<Outcome, DbError> {
-        let (now, receipt) = (self.clock.now(), receipt.clone());
-        self.write(move |tx| receipt::delivered(tx, &receipt, now))
-            .await?;
-        Ok(Outcome::Passed)
     }
 
     async fn write_failed(

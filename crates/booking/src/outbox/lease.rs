@@ -6,12 +6,11 @@
 
 use chassis::time::Timestamp;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Datetime, Integer, Nullable, Text, Unsigned};
 use uuid::Uuid;
 
 use super::{EventState, EventType};
-use crate::db::{At, DbError, Id, Tx};
+use crate::db::{At, DbError, Id, Kept, Tx, kept, padded, times, update};
 use crate::schema::outbox;
 
 /// What the column of the last error holds, in characters.
@@ -87,6 +86,24 @@ const HEADS: &str = "SELECT o.seq, o.id, o.type AS event_type, o.aggregate_id, o
         AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.aggregate_id = o.aggregate_id AND e.state = 'pending' AND e.seq < o.seq) \
     ORDER BY o.next_attempt_at, o.seq LIMIT ? FOR UPDATE SKIP LOCKED";
 
+/// Writes what became of events, keeps what `owner` still has in flight, and takes at most `room` more: one transaction
+/// for what would be three.
+pub(super) fn exchange(
+    tx: &mut Tx,
+    owner: Uuid,
+    ended: &[Ended],
+    in_flight: &[i64],
+    (now, until): (Timestamp, Timestamp),
+    room: u32,
+) -> Result<Vec<Leased>, DbError> {
+    write_endings(tx, owner, ended, now)?;
+    renew(tx, owner, in_flight, until)?;
+    match room {
+        0 => Ok(Vec::new()),
+        room => claim(tx, owner, now, until, room),
+    }
+}
+
 /// Takes at most `batch` events that are due at `now`, one of each aggregate, for `owner` until `until`.
 ///
 /// Two statements, one when there is nothing to do.
@@ -97,7 +114,7 @@ pub fn claim(
     until: Timestamp,
     batch: u32,
 ) -> Result<Vec<Leased>, DbError> {
-    let heads: Vec<Leased> = sql_query(HEADS)
+    let heads: Vec<Leased> = kept(HEADS)
         .bind::<Datetime, _>(At(now))
         .bind::<Datetime, _>(At(now))
         .bind::<BigInt, _>(i64::from(batch))
@@ -106,23 +123,33 @@ pub fn claim(
         return Ok(heads);
     }
     let seqs: Vec<i64> = heads.iter().map(|head| head.seq).collect();
-    diesel::update(outbox::table.filter(outbox::seq.eq_any(&seqs)))
-        .set((
-            outbox::claimed_by.eq(Id(owner)),
-            outbox::claimed_until.eq(At(until)),
-        ))
+    let claim = of(&seqs, "UPDATE outbox SET claimed_by = ?, claimed_until = ?");
+    claim
+        .bind::<Binary, _>(Id(owner))
+        .bind::<Datetime, _>(At(until))
+        .bind_all::<BigInt, _>(&padded(&seqs))
         .execute(tx)?;
     Ok(heads)
 }
 
-/// Keeps what `owner` still has in flight until `until`. One statement.
+/// Keeps what `owner` still has in flight until `until`. One statement, none where there is nothing.
 pub fn renew(tx: &mut Tx, owner: Uuid, seqs: &[i64], until: Timestamp) -> Result<(), DbError> {
-    diesel::update(outbox::table.filter(outbox::seq.eq_any(seqs)))
-        .filter(outbox::state.eq(EventState::Pending))
-        .filter(outbox::claimed_by.eq(Id(owner)))
-        .set(outbox::claimed_until.eq(At(until)))
+    if seqs.is_empty() {
+        return Ok(());
+    }
+    of(seqs, "UPDATE outbox SET claimed_until = ?")
+        .and("state = 'pending' AND claimed_by = ?")
+        .bind::<Datetime, _>(At(until))
+        .bind_all::<BigInt, _>(&padded(seqs))
+        .bind::<Binary, _>(Id(owner))
         .execute(tx)?;
     Ok(())
+}
+
+/// A statement about these events.
+fn of(seqs: &[i64], act: &str) -> Kept {
+    let marks = times(padded(seqs).len(), "?");
+    kept(format!("{act} WHERE seq IN ({marks})"))
 }
 
 /// Writes what became of events.
@@ -150,14 +177,11 @@ pub fn write_endings(
     if delivered.is_empty() {
         return Ok(());
     }
-    diesel::update(outbox::table.filter(outbox::seq.eq_any(&delivered)))
-        .filter(outbox::state.eq(EventState::Pending))
-        .set((
-            outbox::state.eq(EventState::Delivered),
-            outbox::delivered_at.eq(At(now)),
-            outbox::claimed_by.eq(None::<Id>),
-            outbox::claimed_until.eq(None::<At>),
-        ))
+    let deliver = "UPDATE outbox SET state = 'delivered', delivered_at = ?, claimed_by = NULL, claimed_until = NULL";
+    of(&delivered, deliver)
+        .and("state = 'pending'")
+        .bind::<Datetime, _>(At(now))
+        .bind_all::<BigInt, _>(&padded(&delivered))
         .execute(tx)?;
     Ok(())
 }
@@ -170,33 +194,35 @@ fn postpone(
     refused: bool,
     reason: &str,
 ) -> Result<(), DbError> {
-    diesel::update(outbox::table.find(seq))
+    let mine = outbox::table
+        .find(seq)
         .filter(outbox::state.eq(EventState::Pending))
-        .filter(outbox::claimed_by.eq(Id(owner)))
-        .set((
-            outbox::attempts.eq(outbox::attempts + 1),
-            outbox::refusals.eq(outbox::refusals + u32::from(refused)),
-            outbox::next_attempt_at.eq(At(again_at)),
-            outbox::last_error.eq(cut(reason)),
-            outbox::claimed_by.eq(None::<Id>),
-            outbox::claimed_until.eq(None::<At>),
-        ))
-        .execute(tx)?;
+        .filter(outbox::claimed_by.eq(Id(owner)));
+    let changes = (
+        outbox::attempts.eq(outbox::attempts + 1),
+        outbox::refusals.eq(outbox::refusals + u32::from(refused)),
+        outbox::next_attempt_at.eq(At(again_at)),
+        outbox::last_error.eq(cut(reason)),
+        outbox::claimed_by.eq(None::<Id>),
+        outbox::claimed_until.eq(None::<At>),
+    );
+    update(mine, changes).execute(tx)?;
     Ok(())
 }
 
 fn give_up(tx: &mut Tx, owner: Uuid, seq: i64, reason: &str) -> Result<(), DbError> {
-    diesel::update(outbox::table.find(seq))
+    let mine = outbox::table
+        .find(seq)
         .filter(outbox::state.eq(EventState::Pending))
-        .filter(outbox::claimed_by.eq(Id(owner)))
-        .set((
-            outbox::state.eq(EventState::Dead),
-            outbox::attempts.eq(outbox::attempts + 1),
-            outbox::last_error.eq(cut(reason)),
-            outbox::claimed_by.eq(None::<Id>),
-            outbox::claimed_until.eq(None::<At>),
-        ))
-        .execute(tx)?;
+        .filter(outbox::claimed_by.eq(Id(owner)));
+    let changes = (
+        outbox::state.eq(EventState::Dead),
+        outbox::attempts.eq(outbox::attempts + 1),
+        outbox::last_error.eq(cut(reason)),
+        outbox::claimed_by.eq(None::<Id>),
+        outbox::claimed_until.eq(None::<At>),
+    );
+    update(mine, changes).execute(tx)?;
     Ok(())
 }
 

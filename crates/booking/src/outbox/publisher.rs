@@ -1,8 +1,9 @@
 //! The publisher: takes events that are due, sends them, writes what became of them.
 //!
-//! No row is locked while an event is on its way. A step never waits long: what a slow broker still has is left under
-//! way, its lease is renewed by the steps that follow, and other events are taken meanwhile. Any number of publishers
-//! may run. One that is killed leaves its leases to end, and its events are sent again by others.
+//! No row is locked while an event is on its way. A round never waits long: what a slow broker still has is left under
+//! way, its lease is renewed by the rounds that follow, and other events are taken meanwhile. What became of the events of
+//! one round is written in the transaction that takes those of the next. Any number of publishers may run. One that is
+//! killed leaves its leases to end, and its events are sent again by others.
 
 use std::mem;
 use std::sync::Arc;
@@ -37,8 +38,10 @@ pub struct PublisherOptions {
     /// How long an event stays with its publisher unless the lease is renewed: what others wait after a kill.
     /// Default 10 s.
     pub lease: TimeDelta,
-    /// How long a step waits for the brokers before it leaves the rest in flight. Default 500 ms.
+    /// How long a round waits for the brokers before it leaves the rest in flight. Default 500 ms.
     pub patience: Duration,
+    /// How long a round waits for the slower ones once the brokers have the first event. Default 50 ms.
+    pub gather: Duration,
     /// How often a broker may refuse an event before it is given up. Default 20, which takes some eight minutes.
     pub refusals: u32,
 }
@@ -49,12 +52,13 @@ impl Default for PublisherOptions {
             batch: 500,
             lease: TimeDelta::seconds(10),
             patience: Duration::from_millis(500),
+            gather: Duration::from_millis(50),
             refusals: 20,
         }
     }
 }
 
-/// What a step did.
+/// What a round did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Published {
     /// Events that it took.
@@ -70,7 +74,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// Whether another step right away would find something to do.
+    /// Whether another round would find something to do.
     pub fn has_more(&self) -> bool {
         self.taken > 0 && self.in_flight == 0
     }
@@ -109,34 +113,39 @@ impl Publisher {
         }
     }
 
-    /// Takes what is due, sends it and writes what became of it, and of what earlier steps had left in flight.
+    /// Takes what is due, sends it and writes what became of it, and of what earlier rounds had left in flight.
     pub async fn step(&self) -> Result<Published, DbError> {
         let mut flight = self.flight.lock().await;
-        let mut published = Published::default();
-        self.write_endings(&mut flight, &mut published).await?;
-        self.renew(&flight.seqs).await?;
-        let taken = self.claim(flight.seqs.len()).await?;
-        published.taken = taken.len();
-        for event in taken {
-            flight.seqs.push(event.seq);
-            let (producer, clock) = (Arc::clone(&self.producer), self.clock.clone());
-            let refusals = self.options.refusals;
-            let sending = async move { send(&producer, &clock, event, refusals).await };
-            flight.sending.push(Box::pin(sending));
-        }
+        let mut published = self.exchange(&mut flight).await?;
         let patience = Instant::now() + self.options.patience;
-        // Whatever has arrived together is written together.
-        while let Ok(Some(first)) = timeout_at(patience, flight.sending.next()).await {
-            flight.unwritten.push(first);
-            while let Some(Some(next)) =
-                futures_util::FutureExt::now_or_never(flight.sending.next())
-            {
-                flight.unwritten.push(next);
-            }
-            self.write_endings(&mut flight, &mut published).await?;
-        }
+        flight.gather(patience, self.options.patience).await;
+        published.in_flight = flight.sending.len();
+        self.settle(&mut flight, &mut published).await?;
+        Ok(published)
+    }
+
+    /// The same, but what became of what it sent is written by the next round, together with what that takes; so many
+    /// rounds in a row take one transaction each. Where there is no next, [`Publisher::end`] writes it.
+    pub async fn round(&self) -> Result<Published, DbError> {
+        let mut flight = self.flight.lock().await;
+        let mut published = self.exchange(&mut flight).await?;
+        let patience = Instant::now() + self.options.patience;
+        flight.gather(patience, self.options.gather).await;
         published.in_flight = flight.sending.len();
         Ok(published)
+    }
+
+    /// Writes what became of what the last round sent, as far as that is known.
+    pub async fn end(&self) -> Result<Published, DbError> {
+        let mut flight = self.flight.lock().await;
+        let mut published = Published::default();
+        self.settle(&mut flight, &mut published).await?;
+        Ok(published)
+    }
+
+    /// Whether there may be more than were taken.
+    pub fn is_full(&self, taken: usize) -> bool {
+        taken >= self.options.batch as usize
     }
 
     /// Makes the topics where they are missing.
@@ -149,35 +158,35 @@ impl Publisher {
         self.producer.topic_trouble()
     }
 
-    async fn claim(&self, in_flight: usize) -> Result<Vec<Leased>, DbError> {
-        let room = self.options.batch.saturating_sub(in_flight as u32);
-        if room == 0 {
-            return Ok(Vec::new());
-        }
+    /// Writes what is known, renews what is in flight, takes what is due and sends it. One transaction.
+    async fn exchange(&self, flight: &mut Flight) -> Result<Published, DbError> {
+        let ended: Arc<[Ended]> = mem::take(&mut flight.unwritten).into();
+        let is_known = |seq: &i64| ended.iter().any(|one| one.seq == *seq);
+        let seqs = flight.seqs.iter().copied();
+        let in_flight: Vec<i64> = seqs.filter(|seq| !is_known(seq)).collect();
+        let room = self.options.batch.saturating_sub(in_flight.len() as u32);
         let (owner, now) = (self.id, self.clock.now());
-        let until = now + self.options.lease;
-        self.db
-            .transaction(move |tx| lease::claim(tx, owner, now, until, room))
-            .await
-    }
-
-    async fn renew(&self, seqs: &[i64]) -> Result<(), DbError> {
-        if seqs.is_empty() {
-            return Ok(());
+        let (until, written) = (now + self.options.lease, Arc::clone(&ended));
+        let outcome = self
+            .db
+            .transaction(move |tx| {
+                lease::exchange(tx, owner, &written, &in_flight, (now, until), room)
+            })
+            .await;
+        let (mut published, taken) = flight.written(ended, outcome)?;
+        published.taken = taken.len();
+        for event in taken {
+            flight.seqs.push(event.seq);
+            let (producer, clock) = (Arc::clone(&self.producer), self.clock.clone());
+            let refusals = self.options.refusals;
+            let sending = async move { send(&producer, &clock, event, refusals).await };
+            flight.sending.push(Box::pin(sending));
         }
-        let (owner, seqs) = (self.id, seqs.to_vec());
-        let until = self.clock.now() + self.options.lease;
-        self.db
-            .transaction(move |tx| lease::renew(tx, owner, &seqs, until))
-            .await
+        Ok(published)
     }
 
-    /// Writes what is known. What cannot be written now is kept for the next step.
-    async fn write_endings(
-        &self,
-        flight: &mut Flight,
-        published: &mut Published,
-    ) -> Result<(), DbError> {
+    /// Writes what is known. What cannot be written now is kept for the next round.
+    async fn settle(&self, flight: &mut Flight, published: &mut Published) -> Result<(), DbError> {
         if flight.unwritten.is_empty() {
             return Ok(());
         }
@@ -187,13 +196,44 @@ impl Publisher {
             .db
             .transaction(move |tx| lease::write_endings(tx, owner, &written, now))
             .await;
-        if let Err(cause) = outcome {
-            flight.unwritten = ended.to_vec();
-            return Err(cause);
+        let (counted, ()) = flight.written(ended, outcome)?;
+        published.delivered += counted.delivered;
+        published.failed += counted.failed;
+        published.dead += counted.dead;
+        Ok(())
+    }
+}
+
+impl Flight {
+    /// Waits until the brokers have answered for everything; for as long as `linger` after the first answer, and not
+    /// beyond `patience`.
+    async fn gather(&mut self, patience: Instant, linger: Duration) {
+        let Ok(Some(first)) = timeout_at(patience, self.sending.next()).await else {
+            return;
+        };
+        self.unwritten.push(first);
+        let until = patience.min(Instant::now() + linger);
+        while let Ok(Some(next)) = timeout_at(until, self.sending.next()).await {
+            self.unwritten.push(next);
         }
-        flight
-            .seqs
+    }
+
+    /// Counts what was written, or keeps it where it was not.
+    fn written<T>(
+        &mut self,
+        ended: Arc<[Ended]>,
+        outcome: Result<T, DbError>,
+    ) -> Result<(Published, T), DbError> {
+        let done = match outcome {
+            Ok(done) => done,
+            Err(cause) => {
+                self.unwritten = ended.to_vec();
+                return Err(cause);
+            }
+        };
+        self.seqs
             .retain(|seq| !ended.iter().any(|one| one.seq == *seq));
+        let mut published = Published::default();
         for one in ended.iter() {
             match &one.ending {
                 Ending::Delivered => published.delivered += 1,
@@ -201,7 +241,7 @@ impl Publisher {
                 Ending::Dead { .. } => published.dead += 1,
             }
         }
-        Ok(())
+        Ok((published, done))
     }
 }
 

@@ -20,6 +20,7 @@ mod forward;
 mod forward_group;
 mod forward_inbox;
 mod forward_process;
+mod gather;
 mod history;
 mod http_access;
 mod http_admin;
