@@ -2,6 +2,8 @@
 
 mod admit;
 mod availability;
+mod cost;
+mod dates;
 mod join;
 mod memory;
 mod one_seat;
@@ -26,7 +28,7 @@ pub struct Bench {
 }
 
 /// All of them, in the order in which they run.
-pub const ALL: [Bench; 11] = [
+pub const ALL: [Bench; 13] = [
     Bench {
         name: "poll",
         about: "a place in a short and in a long line, against one ZRANK",
@@ -58,6 +60,11 @@ pub const ALL: [Bench; 11] = [
         run: sale::pay,
     },
     Bench {
+        name: "cost",
+        about: "commits and round trips of one sale in MySQL, events included",
+        run: cost::run,
+    },
+    Bench {
         name: "proxy",
         about: "through the gateway, against asking directly",
         run: proxy::run,
@@ -71,6 +78,11 @@ pub const ALL: [Bench; 11] = [
         name: "availability",
         about: "the seats of a date, read by a crowd",
         run: availability::run,
+    },
+    Bench {
+        name: "dates",
+        about: "the dates of a long run beside the seats of one, while seats are sold",
+        run: dates::run,
     },
     Bench {
         name: "streams",

@@ -11,9 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use loadtest::{Connection, Target};
+use loadtest::{Answer, Connection, Target};
 use serde_json::{Value, json};
-use testbed::{Profile, Program, ProgramOptions, Scratch, Stack, StackOptions, binary, free_port};
+use testbed::{
+    Brokers, Profile, Program, ProgramOptions, Scratch, Stack, StackOptions, binary, free_port,
+};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
@@ -68,8 +70,13 @@ pub struct Said {
 }
 
 impl Fixture {
-    /// Starts everything.
+    /// Starts everything but the way of events.
     pub fn open(plan: Plan) -> io::Result<Self> {
+        Self::with(plan, Brokers::None)
+    }
+
+    /// Starts everything, also the way of events where there are brokers.
+    pub fn with(plan: Plan, brokers: Brokers) -> io::Result<Self> {
         let scratch = Scratch::new()?;
         let mut options = StackOptions::new(scratch.path());
         options.profile = if cfg!(debug_assertions) {
@@ -77,6 +84,7 @@ impl Fixture {
         } else {
             Profile::Release
         };
+        options.brokers = brokers;
         // Nothing that a benchmark holds ends while it runs; the sweeper has nothing to do.
         options.booking_environment = vec![("BOOKING_HOLD_S".into(), "3600".into())];
         // A few tokens are polled as fast as the gateway answers.
@@ -98,8 +106,7 @@ impl Fixture {
             signing: EncodingKey::from_secret(&secret),
             scratch,
         };
-        let concert = json!({ "title": "A sold-out night", "queue": QUEUE });
-        fixture.concert = fixture.make("/api/v1/admin/concerts", &concert)?;
+        fixture.concert = fixture.concert()?;
         Ok(fixture)
     }
 
@@ -130,10 +137,21 @@ impl Fixture {
 
     /// A new date with this many seats of 100 each.
     pub fn date(&self, seats: usize) -> io::Result<Uuid> {
+        self.date_of(&self.concert, seats)
+    }
+
+    /// A new date of this concert.
+    pub fn date_of(&self, concert: &str, seats: usize) -> io::Result<Uuid> {
         let section = json!({ "grade": "ALL", "price": 100, "from": 1, "to": seats });
         let date = json!({ "startsAt": "2099-01-01T20:00:00Z", "sections": [section] });
-        let path = format!("/api/v1/admin/concerts/{}/schedules", self.concert);
+        let path = format!("/api/v1/admin/concerts/{concert}/schedules");
         Uuid::parse_str(&self.make(&path, &date)?).map_err(io::Error::other)
+    }
+
+    /// A new concert behind the queue.
+    pub fn concert(&self) -> io::Result<String> {
+        let concert = json!({ "title": "A sold-out night", "queue": QUEUE });
+        self.make("/api/v1/admin/concerts", &concert)
     }
 
     fn make(&self, path: &str, body: &Value) -> io::Result<String> {
@@ -251,16 +269,37 @@ impl Caller {
         } else {
             body.to_string()
         };
-        let target = self.connection.target().clone();
-        self.request.clear();
-        target.request(&mut self.request, method, path, headers, body.as_bytes());
-        let answer = self.runtime.block_on(self.connection.send(&self.request));
-        let answer = answer.map_err(io::Error::other)?;
+        let answer = self.send(method, path, headers, body.as_bytes())?;
         Ok(Said {
             status: answer.status,
             body: serde_json::from_slice(answer.body).unwrap_or(Value::Null),
             tag: answer.header("etag").map(str::to_owned),
         })
+    }
+
+    /// Asks for something with these headers and looks at nothing but the status.
+    pub fn status(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<u16> {
+        Ok(self.send("GET", path, headers, b"")?.status)
+    }
+
+    /// What is answered there, as text.
+    pub fn text(&mut self, path: &str) -> io::Result<String> {
+        let answer = self.send("GET", path, &[], b"")?;
+        Ok(String::from_utf8_lossy(answer.body).into_owned())
+    }
+
+    fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Answer<'_>> {
+        let target = self.connection.target().clone();
+        self.request.clear();
+        target.request(&mut self.request, method, path, headers, body);
+        let answer = self.runtime.block_on(self.connection.send(&self.request));
+        answer.map_err(io::Error::other)
     }
 }
 

@@ -21,6 +21,10 @@ pub struct Plan {
     pub streams: usize,
     /// Seats of the date that is looked at.
     pub seats: usize,
+    /// Dates of a long run.
+    pub dates: usize,
+    /// Sales a second.
+    pub sales_per_s: u32,
     /// Seats of a date that is sold from; a venue may have 10,000.
     pub venue: usize,
 }
@@ -37,6 +41,8 @@ impl Plan {
             buyers: 1_000,
             streams: 10_000,
             seats: 1_350,
+            dates: 3_000,
+            sales_per_s: 100,
             venue: 10_000,
         }
     }
@@ -52,6 +58,8 @@ impl Plan {
             buyers: 20,
             streams: 20,
             seats: 100,
+            dates: 10,
+            sales_per_s: 20,
             venue: 1_000,
         }
     }

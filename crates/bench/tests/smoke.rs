@@ -45,6 +45,8 @@ fn every_benchmark_runs_and_reports_and_nothing_fails_on_the_way() {
         "admit",
         "availability",
         "charge",
+        "cost",
+        "dates",
         "join",
         "memory",
         "one-seat",

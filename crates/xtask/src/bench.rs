@@ -20,9 +20,11 @@ pub const HELP: &str = "\
   admit         what letting in costs Redis
   charge, reserve, pay
                 direct to booking, against the same SQL
+  cost          commits and round trips of one sale in MySQL, events included
   proxy         through the gateway, against asking directly
   one-seat      a crowd that wants one seat
   availability  the seats of a date, read by a crowd
+  dates         the dates of a long run beside the seats of one
   streams       visitors who watch their place
   memory        what a visitor costs in Redis
 
@@ -34,16 +36,18 @@ measured in the same run; a missed goal is told and is no failure.
 const MISUSED: i32 = 64;
 /// What the page is about.
 const PAGE_ROWS: u32 = 1_000_000;
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     "poll",
     "join",
     "admit",
     "charge",
     "reserve",
     "pay",
+    "cost",
     "proxy",
     "one-seat",
     "availability",
+    "dates",
     "streams",
     "memory",
 ];

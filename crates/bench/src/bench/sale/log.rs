@@ -42,7 +42,7 @@ pub fn longest_transaction(log: &[u8]) -> Result<Transaction, String> {
     for entry in log.split(|byte| *byte == b'\n').filter_map(entry) {
         match entry.command {
             b"Prepare" => prepared.push(entry.argument),
-            b"Query" if entry.argument == b"BEGIN" => {
+            b"Query" | b"Execute" if entry.argument == b"BEGIN" => {
                 running.insert(entry.thread, (0, vec![entry]));
             }
             b"Close stmt" => {
@@ -102,6 +102,10 @@ fn sent(entry: Entry<'_>, prepared: &[&[u8]]) -> Result<Sent, String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if entry.command == b"Query" {
         return Ok(Sent::Plain(text(entry.argument)));
+    }
+    // Prepared when the connection was made, which may be before anything is written down.
+    if matches!(entry.argument, b"BEGIN" | b"COMMIT") {
+        return Ok(Sent::Prepared(text(entry.argument), Vec::new()));
     }
     let found = prepared
         .iter()

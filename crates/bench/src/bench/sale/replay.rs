@@ -153,8 +153,9 @@ impl Bare {
             let _: Vec<AnyRow> = statement.load(&mut self.mysql)?;
             return Ok(());
         }
+        let is_change = !statement.values.is_empty();
         match statement.execute(&mut self.mysql)? {
-            0 => Err(diesel::NotFound),
+            0 if is_change => Err(diesel::NotFound),
             _ => Ok(()),
         }
     }

@@ -1,0 +1,163 @@
+//! `cost`: what one sale costs MySQL, by the server's own counters: charge, hold and payment, the way of their events to
+//! the data platform included.
+//!
+//! A stack of its own has the whole way of events. Visitors buy at a steady rate; when the last event has arrived, the
+//! counters are read again. What the services do by themselves in that time is in the figures.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use loadtest::Target;
+use serde_json::{Value, json};
+use testbed::Brokers;
+use uuid::Uuid;
+
+use crate::fixture::{Caller, Fixture, Minter};
+use crate::report::{Goal, Row};
+
+/// Who buy side by side.
+const BUYERS: u32 = 8;
+/// Sales a second of a quiet shop.
+const FEW_PER_S: u32 = 4;
+const EVENTS_PER_SALE: f64 = 3.0;
+const ARRIVED: Duration = Duration::from_secs(60);
+const COMMITS_MOST: f64 = 4.5;
+const ROUND_TRIPS_MOST: f64 = 30.0;
+
+/// Commits and round trips, in a crowd and in a quiet shop.
+pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+    let own = Fixture::with(fixture.plan.clone(), Brokers::StandIn)?;
+    let rates = [(own.plan.sales_per_s, true), (FEW_PER_S, false)];
+    // What is prepared once is prepared before it is counted.
+    sales(&own, own.plan.sales_per_s)?;
+    let rows = rates.map(|(per_s, is_crowd)| measure(&own, per_s, is_crowd));
+    let rows = rows.into_iter().collect::<io::Result<Vec<_>>>()?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+fn measure(own: &Fixture, per_s: u32, is_crowd: bool) -> io::Result<[Row; 2]> {
+    let before = Counters::read(own)?;
+    let sales = sales(own, per_s)?;
+    let cost = Counters::read(own)?.since(&before);
+    let each = |counted: f64| counted / f64::from(sales);
+    let (commits, round_trips) = (each(cost.commits), each(cost.statements + cost.prepared));
+    let row = |what: &str, figure: f64, most: f64| {
+        let what = format!("{what} of one sale at {per_s} a second");
+        let row = Row::figure("cost", &what, figure, "");
+        match is_crowd {
+            true => row.goal(Goal::is(&format!("≤ {most}"), figure <= most)),
+            false => row,
+        }
+    };
+    let note = format!(
+        "{sales} sales; {:.1} statements and {:.1} prepared anew for each",
+        each(cost.statements),
+        each(cost.prepared)
+    );
+    Ok([
+        row("commits", commits, COMMITS_MOST),
+        row("round trips", round_trips, ROUND_TRIPS_MOST).note(note),
+    ])
+}
+
+/// Sells for as long as a turn takes, and waits until all events have arrived. Says how many sales there were.
+fn sales(own: &Fixture, per_s: u32) -> io::Result<u32> {
+    let seconds = own.plan.whole_turn().as_secs_f64();
+    let sales = (f64::from(per_s) * seconds) as u32;
+    let sales = sales.clamp(BUYERS, own.plan.venue as u32);
+    let all = arrived(own)? + EVENTS_PER_SALE * f64::from(sales);
+    let date = own.date(sales as usize)?;
+    let (booking, every) = (own.booking(), Duration::from_secs(1) / per_s);
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let buyers: Vec<_> = (0..BUYERS)
+            .map(|first| {
+                let (booking, minter) = (booking.clone(), own.minter());
+                scope.spawn(move || {
+                    let mut buyer = Caller::of(booking)?;
+                    for number in (first..sales).step_by(BUYERS as usize) {
+                        thread::sleep((every * number).saturating_sub(begun.elapsed()));
+                        buy(&mut buyer, &minter, date, number + 1)?;
+                    }
+                    Ok::<_, io::Error>(())
+                })
+            })
+            .collect();
+        for buyer in buyers {
+            let bought = buyer.join();
+            bought.map_err(|_| io::Error::other("a buyer panicked"))??;
+        }
+        Ok::<_, io::Error>(())
+    })?;
+    testbed::wait_for("the last event", ARRIVED, || {
+        (arrived(own).ok()? >= all).then_some(())
+    })?;
+    Ok(sales)
+}
+
+/// Charges, holds and pays, as somebody new.
+fn buy(buyer: &mut Caller, minter: &Minter, date: Uuid, seat: u32) -> io::Result<()> {
+    let user = Uuid::new_v4();
+    let (pass, key) = (minter.pass(user), user.to_string());
+    let headers = [("X-Usher-Pass", pass.as_str()), ("Idempotency-Key", &key)];
+    let mut post = |path: &str, headers: &[(&str, &str)], body: &Value| {
+        let said = buyer.ask("POST", path, headers, body)?;
+        match said.status {
+            201 => Ok(said.body),
+            status => Err(io::Error::other(format!("{path}: {status} {}", said.body))),
+        }
+    };
+    let charges = format!("/api/v1/users/{user}/balance/charges");
+    post(&charges, &headers, &json!({ "amount": 1_000 }))?;
+    let wish = json!({ "scheduleId": date, "seatNumbers": [seat] });
+    let held = post("/api/v1/reservations", &headers[..1], &wish)?;
+    let wish = json!({ "reservationId": held["id"] });
+    post("/api/v1/payments", &headers, &wish)?;
+    Ok(())
+}
+
+/// Events that the data platform has.
+fn arrived(own: &Fixture) -> io::Result<f64> {
+    let forwarder = own.stack.events.as_ref().map(|it| &it.forwarders[0]);
+    let forwarder = forwarder.ok_or_else(|| io::Error::other("no way of events"))?;
+    let metrics = Caller::of(Target::local(forwarder.port()))?.text("/metrics")?;
+    let counted = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("booking_forward_passed_total "));
+    Ok(counted.and_then(|it| it.parse().ok()).unwrap_or(0.0))
+}
+
+/// What the server has counted since it started.
+struct Counters {
+    commits: f64,
+    /// Each is one round trip; what prepares or closes one is not among them.
+    statements: f64,
+    prepared: f64,
+}
+
+impl Counters {
+    fn read(own: &Fixture) -> io::Result<Self> {
+        let told = own.stack.mariadb().execute("SHOW GLOBAL STATUS")?;
+        let of = |name: &str| {
+            let line = told.lines().find_map(|line| {
+                let (found, value) = line.split_once('\t')?;
+                (found == name).then_some(value)
+            });
+            line.and_then(|it| it.parse().ok()).unwrap_or(0.0)
+        };
+        Ok(Self {
+            commits: of("Com_commit"),
+            statements: of("Questions"),
+            prepared: of("Com_stmt_prepare"),
+        })
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            commits: self.commits - before.commits,
+            statements: self.statements - before.statements,
+            prepared: self.prepared - before.prepared,
+        }
+    }
+}

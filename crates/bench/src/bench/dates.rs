@@ -1,0 +1,118 @@
+//! `dates`: the list of dates of a long run beside the list of seats of one date, while seats are sold.
+//!
+//! One reader asks for both in turns, so that neither waits for the other and the same disturbs both.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use loadtest::{Measured, Target};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::fixture::{Caller, Fixture, Minter};
+use crate::report::{Goal, Row, Spread, count, ratios};
+use crate::turns;
+
+const SEATS: usize = 50;
+/// Seats that are sold meanwhile, on one date after the other.
+const SOLD_EVERY: Duration = Duration::from_millis(20);
+/// How much dearer the dates may be than the seats.
+const MOST: f64 = 2.0;
+
+/// Both lists, and how they compare.
+pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+    let (plan, concert) = (fixture.plan.clone(), fixture.concert()?);
+    let dates = (0..plan.dates).map(|_| fixture.date_of(&concert, SEATS));
+    let dates = dates.collect::<io::Result<Vec<_>>>()?;
+    let (booking, minter) = (fixture.booking(), fixture.minter());
+    let paths = [
+        format!("/api/v1/schedules/{}/seats", dates[0]),
+        format!("/api/v1/concerts/{concert}/schedules"),
+    ];
+    let is_over = AtomicBool::new(false);
+    let (measured, sold) = thread::scope(|scope| {
+        let selling = scope.spawn(|| sell(&booking, &minter, &dates, &is_over));
+        let measured: io::Result<Vec<_>> = (0..plan.rounds)
+            .map(|_| read(&booking, &minter, &paths, plan.whole_turn()))
+            .collect();
+        is_over.store(true, Ordering::Relaxed);
+        let sold = selling
+            .join()
+            .map_err(|_| io::Error::other("the seller panicked"))?;
+        Ok::<_, io::Error>((measured?, sold?))
+    })?;
+    let (seats, listed): (Vec<_>, Vec<_>) = measured.into_iter().map(|[a, b]| (a, b)).unzip();
+    let medians = |rounds: &[Measured]| {
+        let each = rounds.iter().map(|it| it.percentile_ms(50.0));
+        each.collect::<Vec<_>>()
+    };
+    let (limit, subject) = (medians(&seats), medians(&listed));
+    let ratio = ratios(&subject, &limit);
+    let row = Row {
+        bench: "dates",
+        what: format!("{} dates, median", count(plan.dates)),
+        measured: Spread::of(&subject),
+        unit: "ms",
+        limit: Some(Spread::of(&limit)),
+        ratio: Some(ratio),
+        p50_ms: Some(turns::percentile_ms(&listed, 50.0)),
+        p95_ms: Some(turns::percentile_ms(&listed, 95.0)),
+        p99_ms: Some(turns::percentile_ms(&listed, 99.0)),
+        errors: turns::errors(&listed, 200) + turns::errors(&seats, 200),
+        ..Row::default()
+    };
+    let goal = Goal::is(&format!("≤ {MOST} × seats"), ratio.median <= MOST);
+    let note = format!("beside {SEATS} seats of one date, while {sold} seats were sold");
+    Ok(vec![row.goal(goal).note(note)])
+}
+
+/// Both lists in turns, for this long.
+fn read(
+    booking: &Target,
+    minter: &Minter,
+    paths: &[String; 2],
+    turn: Duration,
+) -> io::Result<[Measured; 2]> {
+    let mut caller = Caller::of(booking.clone())?;
+    let pass = minter.pass(Uuid::new_v4());
+    let headers = [("X-Usher-Pass", pass.as_str())];
+    let (begun, mut measured) = (Instant::now(), [Measured::default(), Measured::default()]);
+    while begun.elapsed() < turn {
+        for (path, measured) in paths.iter().zip(&mut measured) {
+            let asked = Instant::now();
+            let status = caller.status(path, &headers)?;
+            measured.record(Ok::<_, loadtest::Fault>(status), asked.elapsed());
+        }
+    }
+    Ok(measured)
+}
+
+/// Holds one seat after the other until it is over; says how many.
+fn sell(
+    booking: &Target,
+    minter: &Minter,
+    dates: &[Uuid],
+    is_over: &AtomicBool,
+) -> io::Result<usize> {
+    let mut caller = Caller::of(booking.clone())?;
+    let begun = Instant::now();
+    for sold in 0..dates.len() * SEATS {
+        if is_over.load(Ordering::Relaxed) {
+            return Ok(sold);
+        }
+        let (date, seat) = (dates[sold % dates.len()], sold / dates.len() + 1);
+        let wish = json!({ "scheduleId": date, "seatNumbers": [seat] });
+        let pass = minter.pass(Uuid::new_v4());
+        let headers = [("X-Usher-Pass", pass.as_str())];
+        let said = caller.ask("POST", "/api/v1/reservations", &headers, &wish)?;
+        if said.status != 201 {
+            let words = format!("a seat was not sold: {} {}", said.status, said.body);
+            return Err(io::Error::other(words));
+        }
+        let next = SOLD_EVERY * u32::try_from(sold + 1).map_err(io::Error::other)?;
+        thread::sleep(next.saturating_sub(begun.elapsed()));
+    }
+    Ok(dates.len() * SEATS)
+}
