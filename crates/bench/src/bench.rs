@@ -12,7 +12,7 @@ mod proxy;
 mod sale;
 mod streams;
 
-use std::io;
+use anyhow::Result;
 
 use crate::fixture::Fixture;
 use crate::report::Row;
@@ -24,74 +24,50 @@ pub struct Bench {
     /// In one line.
     pub about: &'static str,
     /// Measures.
-    pub run: fn(&mut Fixture) -> io::Result<Vec<Row>>,
+    pub run: Run,
 }
+
+type Run = fn(&mut Fixture) -> Result<Vec<Row>>;
+
+const fn bench(name: &'static str, about: &'static str, run: Run) -> Bench {
+    Bench { name, about, run }
+}
+
+const SAME_SQL: &str = "direct to booking, against the same SQL";
 
 /// All of them, in the order in which they run.
 pub const ALL: [Bench; 13] = [
-    Bench {
-        name: "poll",
-        about: "a place in a short and in a long line, against one ZRANK",
-        run: poll::run,
-    },
-    Bench {
-        name: "join",
-        about: "new places, against one ZADD",
-        run: join::run,
-    },
-    Bench {
-        name: "admit",
-        about: "what letting in costs Redis, from a short and from a long line",
-        run: admit::run,
-    },
-    Bench {
-        name: "charge",
-        about: "direct to booking, against the same SQL",
-        run: sale::charge,
-    },
-    Bench {
-        name: "reserve",
-        about: "direct to booking, against the same SQL",
-        run: sale::reserve,
-    },
-    Bench {
-        name: "pay",
-        about: "direct to booking, against the same SQL",
-        run: sale::pay,
-    },
-    Bench {
-        name: "cost",
-        about: "commits and round trips of one sale in MySQL, events included",
-        run: cost::run,
-    },
-    Bench {
-        name: "proxy",
-        about: "through the gateway, against asking directly",
-        run: proxy::run,
-    },
-    Bench {
-        name: "one-seat",
-        about: "a crowd that wants one seat",
-        run: one_seat::run,
-    },
-    Bench {
-        name: "availability",
-        about: "the seats of a date, read by a crowd",
-        run: availability::run,
-    },
-    Bench {
-        name: "dates",
-        about: "the dates of a long run beside the seats of one, while seats are sold",
-        run: dates::run,
-    },
-    Bench {
-        name: "streams",
-        about: "visitors who watch their place and wait",
-        run: streams::run,
-    },
-    Bench {
-        name: "memory",
-        about: "what a visitor costs in Redis",
-        run: memory::run,
-    },
+    bench(
+        "poll",
+        "a place in a short and in a long line, against one ZRANK",
+        poll::run,
+    ),
+    bench("join", "new places, against one ZADD", join::run),
+    bench(
+        "admit",
+        "what letting in costs Redis, from a short and from a long line",
+        admit::run,
+    ),
+    bench("charge", SAME_SQL, sale::charge),
+    bench("reserve", SAME_SQL, sale::reserve),
+    bench("pay", SAME_SQL, sale::pay),
+    bench("cost", "commits and round trips of one sale in MySQL, events included", cost::run),
+    bench(
+        "proxy",
+        "through the gateway, against asking directly",
+        proxy::run,
+    ),
+    bench("one-seat", "a crowd that wants one seat", one_seat::run),
+    bench(
+        "availability",
+        "the seats of a date, read by a crowd",
+        availability::run,
+    ),
+    bench("dates", "the dates of a long run beside the seats of one, while seats are sold", dates::run),
+    bench(
+        "streams",
+        "visitors who watch their place and wait",
+        streams::run,
+    ),
+    bench("memory", "what a visitor costs in Redis", memory::run),
 ];

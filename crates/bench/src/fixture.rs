@@ -3,19 +3,19 @@
 //! One stack of the real binaries, the limit server, and a second gateway in front of it: there the service behind
 //! costs nothing, so what is seen is the gateway.
 
-use std::io;
 use std::path::Path;
+use std::process::Command;
 use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::{Error, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use loadtest::{Answer, Connection, Target};
+use loadtest::{Answer, Connection, Operator, Request, Target, Trouble, machine};
 use serde_json::{Value, json};
-use testbed::{
-    Brokers, Profile, Program, ProgramOptions, Scratch, Stack, StackOptions, binary, free_port,
-};
+use testbed::{Profile, Program, ProgramOptions, Scratch, Stack, StackOptions};
+use testbed::{binary, find_program, free_port};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
@@ -29,20 +29,37 @@ const PASS_S: u64 = 30;
 /// The queue of the concert.
 pub const QUEUE: &str = "main";
 
+/// What is asked of the database server.
+const SETTINGS: &str = "SELECT CONCAT_WS(', ', \
+    CONCAT('innodb_flush_log_at_trx_commit=', @@innodb_flush_log_at_trx_commit), \
+    CONCAT('innodb_doublewrite=', @@innodb_doublewrite), \
+    CONCAT('innodb_buffer_pool_size=', @@innodb_buffer_pool_size DIV 1048576, 'M'), \
+    CONCAT('innodb_log_file_size=', @@innodb_log_file_size DIV 1048576, 'M'), \
+    CONCAT('log_bin=', @@log_bin), CONCAT('data in ', @@datadir))";
+
+/// How this program was built; it takes the services from the same folder.
+const PROFILE: Profile = if cfg!(debug_assertions) {
+    Profile::Debug
+} else {
+    Profile::Release
+};
+
 /// All that runs.
 pub struct Fixture {
     /// The real thing.
     pub stack: Stack,
     /// Redis, for filling and looking.
     pub line: Line,
-    /// The smallest server.
-    pub limit: Program,
-    /// A gateway with the smallest server behind it.
-    pub front: Program,
     /// How much is measured.
     pub plan: Plan,
+    /// The smallest server.
+    limit: Program,
+    /// A gateway with the smallest server behind it.
+    front: Program,
     /// The concert that all dates belong to.
     concert: String,
+    operator: Operator,
+    runtime: Runtime,
     signing: EncodingKey,
     scratch: Scratch,
 }
@@ -51,40 +68,38 @@ pub struct Fixture {
 pub struct Visitor {
     /// Who.
     pub user: Uuid,
-    /// What `Authorization` says.
-    pub bearer: String,
+    /// What proves the place.
+    pub token: String,
     /// The ticket number.
     pub ticket: u64,
     /// `waiting` or `active`.
     pub state: String,
 }
 
-/// What was answered to a single request.
-pub struct Said {
-    /// The status.
-    pub status: u16,
-    /// The body, `null` if it is no JSON.
-    pub body: Value,
-    /// The version that the answer names.
-    pub tag: Option<String>,
+/// The rules of a queue whose visits outlast every run: `open` or `paused`, most inside, most let in a second.
+pub fn rules(state: &str, most: usize, per_second: usize) -> Value {
+    json!({
+        "state": state, "maxActive": most, "admitPerSecond": per_second,
+        "leaseSeconds": 86_400, "claimSeconds": 3_600, "maxWaiting": 10_000_000,
+    })
+}
+
+/// Lets everybody in at once.
+pub fn roomy() -> Value {
+    rules("open", 1_000_000, 100_000)
+}
+
+/// One visitor fills all the room for as long as there is.
+pub fn full() -> Value {
+    rules("open", 1, 100_000)
 }
 
 impl Fixture {
-    /// Starts everything but the way of events.
-    pub fn open(plan: Plan) -> io::Result<Self> {
-        Self::with(plan, Brokers::None)
-    }
-
-    /// Starts everything, also the way of events where there are brokers.
-    pub fn with(plan: Plan, brokers: Brokers) -> io::Result<Self> {
+    /// Starts everything.
+    pub fn open(plan: Plan) -> Result<Self> {
         let scratch = Scratch::new()?;
         let mut options = StackOptions::new(scratch.path());
-        options.profile = if cfg!(debug_assertions) {
-            Profile::Debug
-        } else {
-            Profile::Release
-        };
-        options.brokers = brokers;
+        options.profile = PROFILE;
         // Nothing that a benchmark holds ends while it runs; the sweeper has nothing to do.
         options.booking_environment = vec![("BOOKING_HOLD_S".into(), "3600".into())];
         // A few tokens are polled as fast as the gateway answers.
@@ -93,21 +108,48 @@ impl Fixture {
         let line = Line::open(&stack.redis_url())?;
         let limit = start_limit(&stack, scratch.path())?;
         let front = start_front(&stack, &limit, scratch.path())?;
-        let secret = URL_SAFE_NO_PAD
-            .decode(stack.pass_key())
-            .map_err(io::Error::other)?;
+        let secret = URL_SAFE_NO_PAD.decode(stack.pass_key())?;
+        let gateways = [stack.gateways[0].port(), front.port()].map(Target::local);
         let mut fixture = Self {
+            operator: Operator::new(gateways.into(), stack.operator_key()),
             stack,
             line,
+            plan,
             limit,
             front,
-            plan,
             concert: String::new(),
+            runtime: Builder::new_current_thread().enable_all().build()?,
             signing: EncodingKey::from_secret(&secret),
             scratch,
         };
-        fixture.concert = fixture.concert()?;
+        let concert = fixture.operator.concert("A sold-out night", QUEUE);
+        fixture.concert = fixture.operate(concert)?;
         Ok(fixture)
+    }
+
+    /// What the figures are measured on: the machine, the versions, the settings that matter.
+    pub fn describe(&self) -> Vec<(&'static str, String)> {
+        let profile = match PROFILE {
+            Profile::Debug => "debug",
+            Profile::Release => "release",
+        };
+        let told = self.stack.mariadb().execute(SETTINGS).unwrap_or_default();
+        // The folder is of this run; what counts is whether it is in RAM.
+        let settings = match told.trim().rsplit_once("data in ") {
+            Some((rest, folder)) if folder.starts_with("/dev/shm") => format!("{rest}data in RAM"),
+            Some((rest, _)) => format!("{rest}data on disk"),
+            None => told,
+        };
+        let mut all = machine::facts();
+        all.extend([
+            ("profile", profile.into()),
+            ("redis-server", version("redis-server")),
+            ("redis settings", "appendonly no, save off".into()),
+            ("mariadbd", version("mariadbd")),
+            ("mariadbd settings", settings),
+            ("client", "1 thread, in the process of the benchmark".into()),
+        ]);
+        all
     }
 
     /// Where the processes keep their files.
@@ -136,73 +178,50 @@ impl Fixture {
     }
 
     /// A new date with this many seats of 100 each.
-    pub fn date(&self, seats: usize) -> io::Result<Uuid> {
-        self.date_of(&self.concert, seats)
-    }
-
-    /// A new date of this concert.
-    pub fn date_of(&self, concert: &str, seats: usize) -> io::Result<Uuid> {
-        let section = json!({ "grade": "ALL", "price": 100, "from": 1, "to": seats });
-        let date = json!({ "startsAt": "2099-01-01T20:00:00Z", "sections": [section] });
-        let path = format!("/api/v1/admin/concerts/{concert}/schedules");
-        Uuid::parse_str(&self.make(&path, &date)?).map_err(io::Error::other)
-    }
-
-    /// A new concert behind the queue.
-    pub fn concert(&self) -> io::Result<String> {
-        let concert = json!({ "title": "A sold-out night", "queue": QUEUE });
-        self.make("/api/v1/admin/concerts", &concert)
-    }
-
-    fn make(&self, path: &str, body: &Value) -> io::Result<String> {
-        let said = self.operate("POST", path, body)?;
-        let id = said.body["id"].as_str().filter(|_| said.status == 201);
-        id.map(str::to_owned).ok_or_else(|| refused(path, &said))
-    }
-
-    fn operate(&self, method: &str, path: &str, body: &Value) -> io::Result<Said> {
-        let bearer = format!("Bearer {}", self.stack.operator_key());
-        let headers = [("Authorization", bearer.as_str())];
-        Caller::of(self.gateway())?.ask(method, path, &headers, body)
+    pub fn date(&self, seats: usize) -> Result<Uuid> {
+        let date = self
+            .operator
+            .date(&self.concert, u32::try_from(seats)?, 100);
+        Ok(Uuid::parse_str(&self.operate(date)?)?)
     }
 
     /// Sets the rules of a queue, and waits until the gateways know them.
-    pub fn rule(&self, queue: &str, policy: &Value) -> io::Result<()> {
-        let path = format!("/api/v1/queues/{queue}");
-        let said = self.operate("PUT", &path, policy)?;
-        if !matches!(said.status, 200 | 201) {
-            return Err(refused(&path, &said));
-        }
-        let mut callers = [Caller::of(self.gateway())?, Caller::of(self.front())?];
-        for caller in &mut callers {
-            testbed::wait_for("the rules of a queue", READY, || {
-                let told = caller.ask("GET", &path, &[], &Value::Null).ok()?;
-                (told.body["state"] == policy["state"]).then_some(())
-            })?;
-        }
-        Ok(())
+    pub fn rule(&self, queue: &str, rules: &Value) -> Result<()> {
+        self.operate(self.operator.rule(queue, rules))
     }
 
     /// Ends a queue: its line costs nothing more.
-    pub fn remove(&self, queue: &str) -> io::Result<()> {
-        let path = format!("/api/v1/queues/{queue}");
-        self.operate("DELETE", &path, &Value::Null).map(|_| ())
+    pub fn remove(&self, queue: &str) -> Result<()> {
+        self.operate(self.operator.remove(queue))
+    }
+
+    fn operate<T>(&self, act: impl Future<Output = Result<T, Trouble>>) -> Result<T> {
+        self.runtime.block_on(act).map_err(Error::msg)
+    }
+
+    /// Sends one request on a connection of its own.
+    pub fn send(&self, target: Target, request: Request) -> Result<Answer> {
+        let mut connection = Connection::new(target, LIMIT);
+        Ok(self.runtime.block_on(connection.send(request))?)
     }
 
     /// So many join one after another at the gateway.
-    pub fn join(&self, queue: &str, count: usize) -> io::Result<Vec<Visitor>> {
-        let mut caller = Caller::of(self.gateway())?;
+    pub fn join(&self, queue: &str, count: usize) -> Result<Vec<Visitor>> {
+        let mut connection = Connection::new(self.gateway(), LIMIT);
         let path = format!("/api/v1/queues/{queue}/tokens");
         let mut join = || {
             let user = Uuid::new_v4();
-            let said = caller.ask("POST", &path, &[], &json!({ "userId": user }))?;
-            let text = |name: &str| said.body[name].as_str().map(str::to_owned);
-            let token = text("token").ok_or_else(|| refused(&path, &said))?;
+            let request = Request::post(&path, &json!({ "userId": user }));
+            let told = self.runtime.block_on(connection.send(request))?.json();
+            let (Some(token), Some(state)) = (told["token"].as_str(), told["state"].as_str())
+            else {
+                bail!("{path} answered {told}");
+            };
             Ok(Visitor {
                 user,
-                bearer: format!("Bearer {token}"),
-                ticket: said.body["ticketNumber"].as_u64().unwrap_or(0),
-                state: text("state").unwrap_or_default(),
+                token: token.to_owned(),
+                ticket: told["ticketNumber"].as_u64().unwrap_or(0),
+                state: state.to_owned(),
             })
         };
         (0..count).map(|_| join()).collect()
@@ -223,12 +242,13 @@ pub struct Minter {
 }
 
 impl Minter {
-    /// A pass of an active visitor.
-    pub fn pass(&self, user: Uuid) -> String {
+    /// The request with a pass of an active visitor.
+    pub fn admit(&self, user: Uuid, request: Request) -> Request {
         let claims = json!({
             "sub": user, "queue": QUEUE, "level": "active", "exp": now().as_secs() + PASS_S,
         });
-        encode(&Header::new(Algorithm::HS256), &claims, &self.key).unwrap_or_default()
+        let pass = encode(&Header::new(Algorithm::HS256), &claims, &self.key);
+        request.with("x-usher-pass", &pass.unwrap_or_default())
     }
 }
 
@@ -239,123 +259,61 @@ pub fn now() -> Duration {
         .unwrap_or_default()
 }
 
-/// One connection that is asked for one thing at a time.
-pub struct Caller {
-    runtime: Runtime,
-    connection: Connection,
-    request: Vec<u8>,
-}
-
-impl Caller {
-    /// Asks there.
-    pub fn of(target: Target) -> io::Result<Self> {
-        Ok(Self {
-            runtime: Builder::new_current_thread().enable_all().build()?,
-            connection: Connection::new(target, LIMIT),
-            request: Vec::new(),
-        })
-    }
-
-    /// Sends a request and reads the answer; a body of `null` is none.
-    pub fn ask(
-        &mut self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &Value,
-    ) -> io::Result<Said> {
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        let answer = self.send(method, path, headers, body.as_bytes())?;
-        Ok(Said {
-            status: answer.status,
-            body: serde_json::from_slice(answer.body).unwrap_or(Value::Null),
-            tag: answer.header("etag").map(str::to_owned),
-        })
-    }
-
-    /// Asks for something with these headers and looks at nothing but the status.
-    pub fn status(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<u16> {
-        Ok(self.send("GET", path, headers, b"")?.status)
-    }
-
-    /// What is answered there, as text.
-    pub fn text(&mut self, path: &str) -> io::Result<String> {
-        let answer = self.send("GET", path, &[], b"")?;
-        Ok(String::from_utf8_lossy(answer.body).into_owned())
-    }
-
-    fn send(
-        &mut self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> io::Result<Answer<'_>> {
-        let target = self.connection.target().clone();
-        self.request.clear();
-        target.request(&mut self.request, method, path, headers, body);
-        let answer = self.runtime.block_on(self.connection.send(&self.request));
-        answer.map_err(io::Error::other)
-    }
-}
-
-fn refused(path: &str, said: &Said) -> io::Error {
-    io::Error::other(format!("{path} answered {}: {}", said.status, said.body))
-}
-
-fn start_limit(stack: &Stack, folder: &Path) -> io::Result<Program> {
-    let port = free_port();
-    let workers = available_parallelism().map_or(1, usize::from);
-    let mut limit = Program::start(
+fn start_limit(stack: &Stack, folder: &Path) -> Result<Program> {
+    let (port, workers) = (free_port(), available_parallelism().map_or(1, usize::from));
+    let arguments = [
         "limit",
-        ProgramOptions {
-            binary: std::env::current_exe()?,
-            arguments: vec![
-                "limit".into(),
-                port.to_string(),
-                stack.redis_url(),
-                workers.to_string(),
-            ],
-            environment: Vec::new(),
-            port,
-            log: folder.join("limit.log"),
-        },
-    )?;
+        &port.to_string(),
+        &stack.redis_url(),
+        &workers.to_string(),
+    ];
+    let options = ProgramOptions {
+        binary: std::env::current_exe()?,
+        arguments: arguments.map(str::to_owned).into(),
+        environment: Vec::new(),
+        port,
+        log: folder.join("limit.log"),
+    };
+    let mut limit = Program::start("limit", options)?;
     limit.wait_ready(READY)?;
     Ok(limit)
 }
 
-fn start_front(stack: &Stack, limit: &Program, folder: &Path) -> io::Result<Program> {
-    let (port, admin) = (free_port(), free_port());
-    let variable = |name: &str, value: String| (name.to_owned(), value);
-    let profile = if cfg!(debug_assertions) {
-        Profile::Debug
-    } else {
-        Profile::Release
+fn start_front(stack: &Stack, limit: &Program, folder: &Path) -> Result<Program> {
+    let port = free_port();
+    let environment = [
+        ("GATEWAY_LISTEN", format!("127.0.0.1:{port}")),
+        ("GATEWAY_ADMIN_LISTEN", format!("127.0.0.1:{}", free_port())),
+        ("GATEWAY_REDIS_URL", stack.redis_url()),
+        ("GATEWAY_IDENTITY", "open".to_owned()),
+        ("GATEWAY_UPSTREAM", limit.url()),
+        ("GATEWAY_TOKEN_KEYS", format!("dev:{}", stack.token_key())),
+        ("GATEWAY_PASS_KEY", stack.pass_key().to_owned()),
+        ("GATEWAY_VISIT_POLLS_PER_S", "0".to_owned()),
+    ];
+    let options = ProgramOptions {
+        binary: binary("gateway", PROFILE)?,
+        arguments: Vec::new(),
+        environment: environment
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        port,
+        log: folder.join("front.log"),
     };
-    let mut front = Program::start(
-        "front",
-        ProgramOptions {
-            binary: binary("gateway", profile)?,
-            arguments: Vec::new(),
-            environment: vec![
-                variable("GATEWAY_LISTEN", format!("127.0.0.1:{port}")),
-                variable("GATEWAY_ADMIN_LISTEN", format!("127.0.0.1:{admin}")),
-                variable("GATEWAY_REDIS_URL", stack.redis_url()),
-                variable("GATEWAY_IDENTITY", "open".to_owned()),
-                variable("GATEWAY_UPSTREAM", limit.url()),
-                variable("GATEWAY_TOKEN_KEYS", format!("dev:{}", stack.token_key())),
-                variable("GATEWAY_PASS_KEY", stack.pass_key().to_owned()),
-                variable("GATEWAY_VISIT_POLLS_PER_S", "0".to_owned()),
-            ],
-            port,
-            log: folder.join("front.log"),
-        },
-    )?;
+    let mut front = Program::start("front", options)?;
     front.wait_ready(READY)?;
     Ok(front)
+}
+
+/// The first word of what a program says of its version that begins with a digit.
+fn version(program: &str) -> String {
+    let found = find_program(program).ok();
+    let output = found.and_then(|path| Command::new(path).arg("--version").output().ok());
+    let told = output.map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
+    let told = told.unwrap_or_default();
+    let mut words = told
+        .split_whitespace()
+        .map(|word| word.trim_start_matches("v="));
+    let found = words.find(|word| word.starts_with(|it: char| it.is_ascii_digit()));
+    found.unwrap_or("unknown").to_owned()
 }

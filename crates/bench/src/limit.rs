@@ -3,13 +3,12 @@
 //! It runs as a process of its own with as many workers as a gateway, one multiplexed connection to Redis for each.
 //! It checks nothing, writes no log and knows no error but failing.
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{ETAG, HeaderValue};
+use actix_web::http::header::ETAG;
 use actix_web::web::{Data, Path, get, post};
 use actix_web::{App, HttpResponse, HttpServer, error};
+use anyhow::Result;
 use redis::AsyncCommands as _;
 use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
@@ -24,8 +23,8 @@ pub const TAG: &str = "\"1\"";
 static TICKET: AtomicU64 = AtomicU64::new(1);
 
 /// Serves until it is killed.
-pub fn serve(port: u16, redis_url: &str, workers: usize) -> io::Result<()> {
-    let client = redis::Client::open(redis_url).map_err(io::Error::other)?;
+pub fn serve(port: u16, redis_url: &str, workers: usize) -> Result<()> {
+    let client = redis::Client::open(redis_url)?;
     actix_web::rt::System::new().block_on(async move {
         let app = move || {
             let client = client.clone();
@@ -41,7 +40,8 @@ pub fn serve(port: u16, redis_url: &str, workers: usize) -> io::Result<()> {
                 .route("/join/{queue}/{user}", post().to(join))
         };
         let server = HttpServer::new(app).workers(workers);
-        server.bind(("127.0.0.1", port))?.run().await
+        server.bind(("127.0.0.1", port))?.run().await?;
+        Ok(())
     })
 }
 
@@ -52,38 +52,33 @@ async fn tiny() -> HttpResponse {
 }
 
 async fn known() -> HttpResponse {
-    let mut answer = HttpResponse::new(StatusCode::NOT_MODIFIED);
-    let tag = HeaderValue::from_static(TAG);
-    answer.headers_mut().insert(ETAG, tag);
-    answer
+    HttpResponse::NotModified()
+        .insert_header((ETAG, TAG))
+        .finish()
 }
 
 async fn rank(
     redis: Data<MultiplexedConnection>,
     path: Path<(String, Uuid)>,
-) -> Result<HttpResponse, error::Error> {
+) -> error::Result<HttpResponse> {
     let (queue, user) = path.into_inner();
     let mut redis = MultiplexedConnection::clone(&redis);
-    let rank: Option<u64> = redis
+    let rank = redis
         .zrank(line::key(&queue, "waiting"), user.as_bytes())
-        .await
-        .map_err(error::ErrorServiceUnavailable)?;
-    match rank {
-        Some(rank) => Ok(HttpResponse::Ok().body(rank.to_string())),
-        None => Ok(HttpResponse::NotFound().finish()),
-    }
+        .await;
+    let rank: Option<u64> = rank.map_err(error::ErrorServiceUnavailable)?;
+    let rank = rank.ok_or(error::ErrorNotFound("nobody"))?;
+    Ok(HttpResponse::Ok().body(rank.to_string()))
 }
 
 async fn join(
     redis: Data<MultiplexedConnection>,
     path: Path<(String, Uuid)>,
-) -> Result<HttpResponse, error::Error> {
+) -> error::Result<HttpResponse> {
     let (queue, user) = path.into_inner();
     let ticket = TICKET.fetch_add(1, Ordering::Relaxed);
     let mut redis = MultiplexedConnection::clone(&redis);
-    let added: u64 = redis
-        .zadd(line::key(&queue, "waiting"), user.as_bytes(), ticket)
-        .await
-        .map_err(error::ErrorServiceUnavailable)?;
+    let added = redis.zadd(line::key(&queue, "waiting"), user.as_bytes(), ticket);
+    let added: u64 = added.await.map_err(error::ErrorServiceUnavailable)?;
     Ok(HttpResponse::Created().body(added.to_string()))
 }

@@ -3,8 +3,7 @@
 //! The keys are those that `docs/QUEUE.md` lists. A line of a million is written directly: joins would take
 //! minutes. Its members are 16 random bytes, as users are.
 
-use std::io;
-
+use anyhow::{Context as _, Result};
 use redis::{Commands, Connection};
 use uuid::Uuid;
 
@@ -24,91 +23,68 @@ pub struct Line {
 
 impl Line {
     /// Connects.
-    pub fn open(url: &str) -> io::Result<Self> {
-        let client = redis::Client::open(url).map_err(io::Error::other)?;
-        let redis = client.get_connection().map_err(io::Error::other)?;
+    pub fn open(url: &str) -> Result<Self> {
+        let redis = redis::Client::open(url)?.get_connection()?;
         Ok(Self { redis })
     }
 
     /// Puts so many into the line, spread evenly behind those whose ticket numbers are given.
-    pub fn spread(&mut self, queue: &str, count: usize, tickets: &[u64]) -> io::Result<()> {
+    pub fn spread(&mut self, queue: &str, count: usize, tickets: &[u64]) -> Result<()> {
         // Equal scores are in the order of their members, so these lie around the true tickets.
-        self.add(queue, count, |index| tickets[index % tickets.len()])?;
-        Ok(())
+        let members = members(count, |index| tickets[index % tickets.len()]);
+        self.add(&key(queue, "waiting"), &members)
     }
 
     /// Puts so many into the line, one after another; the first `present` are there when their turn comes.
-    pub fn append(&mut self, queue: &str, count: usize, present: usize) -> io::Result<()> {
+    pub fn append(&mut self, queue: &str, count: usize, present: usize) -> Result<()> {
         let now = self.now_us()?;
-        let members = self.add(queue, count, |index| now + index as u64)?;
-        for chunk in members[..present.min(count)].chunks(CHUNK) {
-            let items: Vec<_> = chunk.iter().map(|it| (now + AN_HOUR_US, &it[..])).collect();
-            let () = self
-                .redis
-                .zadd_multiple(key(queue, "present"), &items)
-                .map_err(io::Error::other)?;
+        let mut members = members(count, |index| now + index as u64);
+        self.add(&key(queue, "waiting"), &members)?;
+        members.truncate(present);
+        members
+            .iter_mut()
+            .for_each(|(score, _)| *score = now + AN_HOUR_US);
+        self.add(&key(queue, "present"), &members)
+    }
+
+    fn add(&mut self, key: &str, members: &[(u64, [u8; 16])]) -> Result<()> {
+        for chunk in members.chunks(CHUNK) {
+            let items: Vec<_> = chunk.iter().map(|(score, it)| (*score, &it[..])).collect();
+            let () = self.redis.zadd_multiple(key, &items)?;
         }
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        queue: &str,
-        count: usize,
-        score: impl Fn(usize) -> u64,
-    ) -> io::Result<Vec<[u8; 16]>> {
-        let members: Vec<_> = (0..count).map(|_| *Uuid::new_v4().as_bytes()).collect();
-        for (number, chunk) in members.chunks(CHUNK).enumerate() {
-            let first = number * CHUNK;
-            let items: Vec<_> = chunk
-                .iter()
-                .enumerate()
-                .map(|(index, member)| (score(first + index), &member[..]))
-                .collect();
-            let () = self
-                .redis
-                .zadd_multiple(key(queue, "waiting"), &items)
-                .map_err(io::Error::other)?;
-        }
-        Ok(members)
-    }
-
     /// How many there are in one of the sorted sets.
-    pub fn count(&mut self, queue: &str, part: &str) -> io::Result<u64> {
-        self.redis.zcard(key(queue, part)).map_err(io::Error::other)
+    pub fn count(&mut self, queue: &str, part: &str) -> Result<u64> {
+        Ok(self.redis.zcard(key(queue, part))?)
     }
 
     /// Whether somebody has been near the head for so long that who did not show up is absent.
-    pub fn is_called(&mut self, queue: &str) -> io::Result<bool> {
-        self.redis
-            .hexists(key(queue, "meta"), "called")
-            .map_err(io::Error::other)
+    pub fn is_called(&mut self, queue: &str) -> Result<bool> {
+        Ok(self.redis.hexists(key(queue, "meta"), "called")?)
     }
 
     /// Bytes that keys of a queue take, by every element.
-    pub fn bytes(&mut self, queue: &str, parts: &[&str]) -> io::Result<u64> {
+    pub fn bytes(&mut self, queue: &str, parts: &[&str]) -> Result<u64> {
         let mut sum = 0;
         for part in parts {
-            let bytes: Option<u64> = redis::cmd("MEMORY")
-                .arg("USAGE")
-                .arg(key(queue, part))
-                .arg("SAMPLES")
-                .arg(0)
-                .query(&mut self.redis)
-                .map_err(io::Error::other)?;
+            let mut usage = redis::cmd("MEMORY");
+            usage.arg("USAGE").arg(key(queue, part));
+            let bytes: Option<u64> = usage.arg("SAMPLES").arg(0).query(&mut self.redis)?;
             sum += bytes.unwrap_or(0);
         }
         Ok(sum)
     }
 
     /// What Redis has allocated in all.
-    pub fn used_memory(&mut self) -> io::Result<u64> {
+    pub fn used_memory(&mut self) -> Result<u64> {
         let told = self.info("memory")?;
-        number(&told, "used_memory:").ok_or_else(|| io::Error::other("no used_memory"))
+        number(&told, "used_memory:").context("no used_memory")
     }
 
     /// µs that scripts have run since the server started.
-    pub fn script_us(&mut self) -> io::Result<u64> {
+    pub fn script_us(&mut self) -> Result<u64> {
         let told = self.info("commandstats")?;
         let of = |name: &str| {
             let line = told.lines().find(|it| it.starts_with(name));
@@ -117,19 +93,20 @@ impl Line {
         Ok(of("cmdstat_evalsha:") + of("cmdstat_eval:"))
     }
 
-    fn info(&mut self, section: &str) -> io::Result<String> {
-        redis::cmd("INFO")
-            .arg(section)
-            .query(&mut self.redis)
-            .map_err(io::Error::other)
+    fn info(&mut self, section: &str) -> Result<String> {
+        Ok(redis::cmd("INFO").arg(section).query(&mut self.redis)?)
     }
 
-    fn now_us(&mut self) -> io::Result<u64> {
-        let (s, us): (u64, u64) = redis::cmd("TIME")
-            .query(&mut self.redis)
-            .map_err(io::Error::other)?;
+    fn now_us(&mut self) -> Result<u64> {
+        let (s, us): (u64, u64) = redis::cmd("TIME").query(&mut self.redis)?;
         Ok(s * 1_000_000 + us)
     }
+}
+
+/// So many new users, each with its score.
+fn members(count: usize, score: impl Fn(usize) -> u64) -> Vec<(u64, [u8; 16])> {
+    let member = |index| (score(index), *Uuid::new_v4().as_bytes());
+    (0..count).map(member).collect()
 }
 
 fn number(text: &str, name: &str) -> Option<u64> {

@@ -8,19 +8,19 @@ mod bench;
 mod fixture;
 mod limit;
 mod line;
-mod machine;
 mod plan;
 mod report;
 mod turns;
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::{Result, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
+use loadtest::{say, understood};
 
 use bench::{ALL, Bench};
 use fixture::Fixture;
@@ -62,13 +62,9 @@ enum Limit {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match understood(Arguments::try_parse()) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Nobody reading any more is no reason to fail.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
-        }
+        Err(code) => return code,
     };
     let outcome = match arguments.limit {
         Some(Limit::Limit {
@@ -76,23 +72,12 @@ fn main() -> ExitCode {
             redis,
             workers,
         }) => limit::serve(port, &redis, workers),
-        None => {
-            let is_wanted = |name: &str| {
-                arguments.names.is_empty() || arguments.names.iter().any(|it| it == name)
-            };
-            let benches: Vec<_> = ALL.iter().filter(|it| is_wanted(it.name)).collect();
-            let mut plan = match arguments.small {
-                true => Plan::small(),
-                false => Plan::full(arguments.seconds),
-            };
-            plan.rounds = arguments.rounds.map_or(plan.rounds, usize::from);
-            measure(&benches, plan, arguments.json)
-        }
+        None => measure(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -108,43 +93,41 @@ fn list() -> String {
     format!("Benchmarks:\n{}", ALL.iter().map(line).collect::<String>())
 }
 
-fn measure(benches: &[&Bench], plan: Plan, json: Option<PathBuf>) -> io::Result<()> {
+fn measure(arguments: &Arguments) -> Result<()> {
+    let mut plan = match arguments.small {
+        true => Plan::small(),
+        false => Plan::full(arguments.seconds),
+    };
+    plan.rounds = arguments.rounds.map_or(plan.rounds, usize::from);
     let began = Instant::now();
     let progress = |what: &str| {
         eprintln!("[{:5.1} s] {what}", began.elapsed().as_secs_f32());
     };
     progress("starting the stack");
     let mut fixture = Fixture::open(plan)?;
-    let machine = machine::describe(fixture.stack.mariadb(), turns::CLIENT_THREADS);
+    let machine = fixture.describe();
     for (name, value) in &machine {
-        say(&format!("{name:<18} {value}"))?;
+        say(&format!("{name:<18} {value}"));
     }
+    let names = &arguments.names;
+    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|it| it == name);
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
-    for bench in benches {
+    for bench in ALL.iter().filter(|it| is_wanted(it.name)) {
         progress(bench.name);
         match (bench.run)(&mut fixture) {
             Ok(measured) => rows.extend(measured),
             // The others can still be measured.
-            Err(error) => failed.push(format!("{}: {error}", bench.name)),
+            Err(error) => failed.push(format!("{}: {error:#}", bench.name)),
         }
     }
-    say(&format!("\n{}", report::table(&rows)))?;
-    if let Some(path) = json {
+    say(&format!("\n{}", report::table(&rows)));
+    if let Some(path) = &arguments.json {
         fs::write(path, format!("{:#}\n", report::json(&machine, &rows)))?;
     }
     progress("stopping");
     drop(fixture);
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(io::Error::other(failed.join("\n")))
+    if !failed.is_empty() {
+        bail!(failed.join("\n"));
     }
-}
-
-/// Prints; nobody reading any more is no reason to fail.
-fn say(text: &str) -> io::Result<()> {
-    match writeln!(io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
-    }
+    Ok(())
 }

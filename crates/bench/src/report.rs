@@ -5,12 +5,14 @@
 
 mod spread;
 
+use loadtest::Measured;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use spread::{Spread, count, ratios};
 
 /// A figure that was to be reached.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Goal {
     /// The bound in words, such as `≥ 70 %`.
     pub words: String,
@@ -21,23 +23,13 @@ pub struct Goal {
 impl Goal {
     /// At least this share of the limit, in percent.
     pub fn share(ratio: &Spread, percent: f64) -> Self {
-        Self {
-            words: format!("≥ {percent} %"),
-            met: ratio.median * 100.0 >= percent,
-        }
+        Self::is(&format!("≥ {percent} %"), ratio.median * 100.0 >= percent)
     }
 
     /// Less than this; `what` names the figure.
     pub fn below(what: &str, figure: f64, most: f64, unit: &str) -> Self {
-        let what = if what.is_empty() {
-            String::new()
-        } else {
-            format!("{what} ")
-        };
-        Self {
-            words: format!("{what}< {most} {unit}"),
-            met: figure < most,
-        }
+        let words = format!("{what} < {most} {unit}");
+        Self::is(words.trim_start(), figure < most)
     }
 
     /// Something that is so or not.
@@ -50,7 +42,8 @@ impl Goal {
 }
 
 /// What was measured of one thing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Row {
     /// The name of the benchmark.
     pub bench: &'static str,
@@ -79,15 +72,42 @@ pub struct Row {
 }
 
 impl Row {
-    /// A single figure without a limit.
-    pub fn figure(bench: &'static str, what: &str, value: f64, unit: &'static str) -> Self {
+    /// What several rounds gave.
+    pub fn of(bench: &'static str, what: &str, rounds: &[f64], unit: &'static str) -> Self {
         Self {
             bench,
             what: what.to_owned(),
-            measured: Spread::of(&[value]),
+            measured: Spread::of(rounds),
             unit,
             ..Self::default()
         }
+    }
+
+    /// With a limit, and the share of it round by round.
+    #[must_use]
+    pub fn against(mut self, rounds: &[f64], limits: &[f64]) -> Self {
+        self.ratio = Some(ratios(rounds, limits));
+        self.limit = Some(Spread::of(limits));
+        self
+    }
+
+    /// With how long answers took: the median over rounds.
+    #[must_use]
+    pub fn latencies(mut self, rounds: &[Measured]) -> Self {
+        let [p50, p95, p99] = [50.0, 95.0, 99.0].map(|it| Some(percentile_ms(rounds, it)));
+        (self.p50_ms, self.p95_ms, self.p99_ms) = (p50, p95, p99);
+        self
+    }
+
+    /// With the goal that so many of a hundred answers take less than this.
+    #[must_use]
+    pub fn faster(self, percent: u8, most_ms: f64) -> Self {
+        let found = match percent {
+            95 => self.p95_ms,
+            _ => self.p99_ms,
+        };
+        let found = found.unwrap_or(f64::INFINITY);
+        self.goal(Goal::below(&format!("p{percent}"), found, most_ms, "ms"))
     }
 
     /// With a goal.
@@ -130,24 +150,12 @@ impl Row {
             met.join(", "),
         ]
     }
+}
 
-    fn json(&self) -> Value {
-        let goal = |goal: &Goal| json!({ "words": goal.words, "met": goal.met });
-        json!({
-            "bench": self.bench,
-            "what": self.what,
-            "measured": self.measured.json(),
-            "unit": self.unit,
-            "limit": self.limit.as_ref().map(Spread::json),
-            "ratio": self.ratio.as_ref().map(Spread::json),
-            "p50Ms": self.p50_ms,
-            "p95Ms": self.p95_ms,
-            "p99Ms": self.p99_ms,
-            "errors": self.errors,
-            "goals": self.goals.iter().map(goal).collect::<Vec<_>>(),
-            "notes": self.notes,
-        })
-    }
+/// A percentile: the median of those of the rounds.
+pub fn percentile_ms(rounds: &[Measured], percent: f64) -> f64 {
+    let each: Vec<_> = rounds.iter().map(|it| it.percentile_ms(percent)).collect();
+    Spread::of(&each).median
 }
 
 fn yes(met: bool) -> &'static str {
@@ -193,13 +201,10 @@ pub fn table(rows: &[Row]) -> String {
 
 /// All of it for programs.
 pub fn json(machine: &[(&'static str, String)], rows: &[Row]) -> Value {
-    let machine: serde_json::Map<_, _> = machine
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())))
-        .collect();
+    let machine = machine.iter().map(|(name, value)| (*name, value.as_str()));
     json!({
-        "machine": machine,
-        "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
+        "machine": machine.collect::<Value>(),
+        "rows": rows,
     })
 }
 

@@ -2,29 +2,25 @@
 //!
 //! What disturbs the machine for seconds then disturbs both. Which of them begins changes from round to round.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use loadtest::{Closed, Connection, Measured, Target};
-use tokio::runtime::Builder;
-use tokio::sync::Barrier;
-use tokio::task::LocalSet;
-use tokio::time::Instant;
+use anyhow::Result;
+use loadtest::{Measured, Request, Target};
 
 use crate::plan::Plan;
-use crate::report::{Row, Spread, ratios};
+use crate::report::Row;
 
 /// Longer than any answer that counts as one.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Threads of the client: one asks for more than any server here answers on the cores that are left.
-pub const CLIENT_THREADS: usize = 1;
+/// Requests that are sent round and round.
+pub type Requests = Arc<Vec<Request>>;
 
 /// One of those who take turns.
-pub type Turn<'a> = &'a mut dyn FnMut() -> io::Result<Measured>;
+pub type Turn<'a> = &'a mut dyn FnMut() -> Result<Measured>;
 
 /// Lets all of them run once in each round; returns the rounds of each.
-pub fn take(rounds: usize, turns: &mut [Turn<'_>]) -> io::Result<Vec<Vec<Measured>>> {
+pub fn take(rounds: usize, turns: &mut [Turn<'_>]) -> Result<Vec<Vec<Measured>>> {
     let mut all: Vec<Vec<Measured>> = turns.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds {
         for place in 0..turns.len() {
@@ -35,15 +31,15 @@ pub fn take(rounds: usize, turns: &mut [Turn<'_>]) -> io::Result<Vec<Vec<Measure
     Ok(all)
 }
 
-/// A closed loop of this many connections.
-pub fn closed(plan: &Plan, connections: usize) -> Closed {
-    Closed {
-        connections,
-        threads: CLIENT_THREADS,
-        warm_up: plan.warm_up,
-        duration: plan.turn,
-        limit: LIMIT,
-    }
+/// A closed loop of this many connections, whose requests `make` gives as [`loadtest::closed()`] says.
+pub fn closed<W: FnMut() -> Request + 'static>(
+    plan: &Plan,
+    connections: usize,
+    target: &Target,
+    make: impl Fn(usize) -> W,
+) -> Result<Measured> {
+    let span = (plan.warm_up, plan.turn);
+    Ok(loadtest::closed((target, connections), span, LIMIT, make)?)
 }
 
 /// Sends these requests round and round; each connection begins at another one.
@@ -51,52 +47,22 @@ pub fn repeat(
     plan: &Plan,
     connections: usize,
     target: &Target,
-    requests: &Arc<Vec<Vec<u8>>>,
-) -> io::Result<Measured> {
-    closed(plan, connections).run(target, |number| {
+    requests: &Requests,
+) -> Result<Measured> {
+    closed(plan, connections, target, |number| {
         let (requests, mut next) = (Arc::clone(requests), number);
-        move |buffer: &mut Vec<u8>| {
-            buffer.extend_from_slice(&requests[next % requests.len()]);
+        move || {
+            let request = requests[next % requests.len()].clone();
             next += connections;
+            request
         }
-    })
-}
-
-/// Opens a connection for each request and sends all of them at the same moment.
-pub fn at_once(target: &Target, hello: &[u8], requests: Vec<Vec<u8>>) -> io::Result<Measured> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let (tasks, barrier) = (LocalSet::new(), Arc::new(Barrier::new(requests.len())));
-    let began = Instant::now();
-    let buyers: Vec<_> = requests
-        .into_iter()
-        .map(|request| {
-            let mut connection = Connection::new(target.clone(), LIMIT);
-            let (barrier, hello) = (Arc::clone(&barrier), hello.to_vec());
-            tasks.spawn_local(async move {
-                // Whether this one succeeds will be seen by the next.
-                let _ = connection.send(&hello).await;
-                barrier.wait().await;
-                let sent = Instant::now();
-                let outcome = connection.send(&request).await.map(|it| it.status);
-                (outcome, sent.elapsed())
-            })
-        })
-        .collect();
-    tasks.block_on(&runtime, async {
-        let mut measured = Measured::default();
-        for buyer in buyers {
-            let (outcome, latency) = buyer.await.map_err(io::Error::other)?;
-            measured.record(outcome, latency);
-        }
-        measured.set_elapsed(began.elapsed());
-        Ok(measured)
     })
 }
 
 /// How many a second had the status that they should have.
 pub fn rate(measured: &Measured, expected: u16) -> f64 {
-    let good = measured.statuses().get(&expected).copied().unwrap_or(0);
-    good as f64 / measured.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
+    let seconds = measured.elapsed().as_secs_f64();
+    measured.with(Ok(expected)) as f64 / seconds.max(f64::MIN_POSITIVE)
 }
 
 /// The rates of all rounds.
@@ -104,16 +70,10 @@ pub fn rates(rounds: &[Measured], expected: u16) -> Vec<f64> {
     rounds.iter().map(|it| rate(it, expected)).collect()
 }
 
-/// A percentile: the median of those of the rounds.
-pub fn percentile_ms(rounds: &[Measured], percent: f64) -> f64 {
-    let each: Vec<_> = rounds.iter().map(|it| it.percentile_ms(percent)).collect();
-    Spread::of(&each).median
-}
-
 /// Answers without the status that they should have.
 pub fn errors(rounds: &[Measured], expected: u16) -> u64 {
-    let good = |it: &Measured| it.statuses().get(&expected).copied().unwrap_or(0);
-    rounds.iter().map(|it| it.count() - good(it)).sum()
+    let wrong = |it: &Measured| it.count() - it.with(Ok(expected));
+    rounds.iter().map(wrong).sum()
 }
 
 /// A row about answers per second, with the limit and what either should answer.
@@ -124,21 +84,13 @@ pub fn row(
     limit: Option<(&[Measured], u16)>,
 ) -> Row {
     let measured = rates(subject, expected);
-    let limits = limit.map(|(rounds, expected)| rates(rounds, expected));
-    let limit_errors = limit.map_or(0, |(rounds, expected)| errors(rounds, expected));
-    Row {
-        bench,
-        what: what.to_owned(),
-        measured: Spread::of(&measured),
-        unit: "/s",
-        ratio: limits.as_ref().map(|limits| ratios(&measured, limits)),
-        limit: limits.map(|limits| Spread::of(&limits)),
-        p50_ms: Some(percentile_ms(subject, 50.0)),
-        p95_ms: Some(percentile_ms(subject, 95.0)),
-        p99_ms: Some(percentile_ms(subject, 99.0)),
-        errors: errors(subject, expected) + limit_errors,
-        ..Row::default()
+    let mut row = Row::of(bench, what, &measured, "/s");
+    row.errors = errors(subject, expected);
+    if let Some((rounds, expected)) = limit {
+        row = row.against(&measured, &rates(rounds, expected));
+        row.errors += errors(rounds, expected);
     }
+    row.latencies(subject)
 }
 
 #[cfg(test)]

@@ -95,61 +95,25 @@ impl Profile {
 
     /// Evenly spaced by the rate.
     pub fn even(self) -> Arrivals {
-        Arrivals {
-            profile: self,
-            count: 0.0,
-            chance: None,
-        }
+        // A sum of parts may be a hair above the whole, so the whole is counted.
+        let all = 0..self.total();
+        Box::new(all.map_while(move |number| self.when(number as f64)))
     }
 
     /// As people come who do not know of each other: a Poisson process of this rate. The same seed gives the same
     /// instants.
     pub fn random(self, seed: u64) -> Arrivals {
-        Arrivals {
-            profile: self,
-            count: 0.0,
-            chance: Some(StdRng::seed_from_u64(seed)),
-        }
+        let (mut chance, mut count) = (StdRng::seed_from_u64(seed), 0.0);
+        Box::new(std::iter::from_fn(move || {
+            // 1 - [0, 1) is never 0, whose logarithm has no end.
+            count -= (1.0 - chance.random::<f64>()).ln();
+            self.when(count)
+        }))
     }
 }
 
 /// The instants at which something is due, counted from the start, in order.
-#[derive(Debug, Clone)]
-pub struct Arrivals {
-    profile: Profile,
-    count: f64,
-    chance: Option<StdRng>,
-}
-
-impl Arrivals {
-    /// The rates that they follow.
-    pub fn profile(&self) -> &Profile {
-        &self.profile
-    }
-}
-
-impl Iterator for Arrivals {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        match &mut self.chance {
-            None => {
-                // A sum of parts may be a hair above the whole.
-                if self.count >= self.profile.total() as f64 {
-                    return None;
-                }
-                let due = self.profile.when(self.count);
-                self.count += 1.0;
-                due
-            }
-            Some(chance) => {
-                // 1 - [0, 1) is never 0, whose logarithm has no end.
-                self.count -= (1.0 - chance.random::<f64>()).ln();
-                self.profile.when(self.count)
-            }
-        }
-    }
-}
+pub type Arrivals = Box<dyn Iterator<Item = Duration> + Send>;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Owns what a run is judged by: objectives of speed, and whether seats, money and order are right.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::recorder::Record;
 use crate::settings::Objective;
@@ -8,7 +8,8 @@ use crate::shop::Books;
 use crate::{Class, Measured};
 
 /// What a check is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Right or wrong, on any machine.
     Correct,
@@ -17,7 +18,7 @@ pub enum Kind {
 }
 
 /// Something that must hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What it is about.
     pub kind: Kind,
@@ -32,83 +33,58 @@ pub struct Check {
 }
 
 impl Check {
+    fn new(kind: Kind, what: &str, wanted: String, found: String, kept: bool) -> Self {
+        let what = what.to_owned();
+        Self {
+            kind,
+            what,
+            wanted,
+            found,
+            kept,
+        }
+    }
+
     /// Two figures that must be the same.
     pub fn same(what: &str, wanted: u64, found: u64) -> Self {
-        Self {
-            kind: Kind::Correct,
-            what: what.to_owned(),
-            wanted: wanted.to_string(),
-            found: found.to_string(),
-            kept: wanted == found,
-        }
+        let kept = wanted == found;
+        let (wanted, found) = (wanted.to_string(), found.to_string());
+        Self::new(Kind::Correct, what, wanted, found, kept)
     }
 
     /// A figure that must not be above another.
     pub fn at_most(kind: Kind, what: &str, most: u64, found: u64) -> Self {
-        Self {
-            kind,
-            what: what.to_owned(),
-            wanted: format!("≤ {most}"),
-            found: found.to_string(),
-            kept: found <= most,
-        }
-    }
-
-    fn within_ms(what: String, most_ms: f64, found_ms: f64) -> Self {
-        Self {
-            kind: Kind::Fast,
-            what,
-            wanted: format!("≤ {most_ms} ms"),
-            found: format!("{found_ms:.1} ms"),
-            kept: found_ms <= most_ms,
-        }
-    }
-
-    /// As JSON.
-    pub fn to_json(&self) -> Value {
-        json!({ "what": self.what, "wanted": self.wanted, "found": self.found, "kept": self.kept,
-            "kind": if self.kind == Kind::Correct { "correct" } else { "fast" } })
+        let (wanted, kept) = (format!("≤ {most}"), found <= most);
+        Self::new(kind, what, wanted, found.to_string(), kept)
     }
 }
 
 /// The percentiles that the objective names; `of` says whose they are.
 pub fn speed(objective: &Objective, of: &str, measured: &Measured) -> Vec<Check> {
-    [(objective.p95_ms, 95.0), (objective.p99_ms, 99.0)]
-        .into_iter()
-        .filter_map(|(limit, percent)| {
-            let what = format!("p{percent} of {of}");
-            Some(Check::within_ms(
-                what,
-                limit?,
-                measured.percentile_ms(percent),
-            ))
-        })
-        .collect()
+    let limits = [(objective.p95_ms, 95.0), (objective.p99_ms, 99.0)];
+    let within = |(limit, percent): (Option<f64>, f64)| {
+        let (most, ms) = (limit?, measured.percentile_ms(percent));
+        let (what, wanted) = (format!("p{percent} of {of}"), format!("≤ {most} ms"));
+        let found = format!("{ms:.1} ms");
+        Some(Check::new(Kind::Fast, &what, wanted, found, ms <= most))
+    };
+    limits.into_iter().filter_map(within).collect()
 }
 
 /// No more errors than allowed.
 pub fn errors(objective: &Objective, record: &Record) -> Check {
-    Check::at_most(
-        Kind::Correct,
-        "errors",
-        objective.errors,
-        record.all.of(Class::Error),
-    )
+    let found = record.all.of(Class::Error);
+    Check::at_most(Kind::Correct, "errors", objective.errors, found)
 }
 
 /// The books agree.
 pub fn agree(books: &Books) -> Check {
-    Check {
-        kind: Kind::Correct,
-        what: "seats, payments and ledger".to_owned(),
-        wanted: "agree".to_owned(),
-        found: if books.clean {
-            "agree".to_owned()
-        } else {
-            books.differences.clone()
-        },
-        kept: books.clean,
-    }
+    let what = "seats, payments and ledger";
+    let found = match books.clean {
+        true => "agree",
+        false => &books.differences,
+    };
+    let (wanted, found) = ("agree".to_owned(), found.to_owned());
+    Check::new(Kind::Correct, what, wanted, found, books.clean)
 }
 
 /// The books agree, and as many seats are sold as were paid for here.
@@ -124,27 +100,17 @@ pub fn books(books: &Books, paid: u64) -> Vec<Check> {
 pub fn drift(objective: &Objective, record: &Record, skip: usize) -> Check {
     /// A difference of a few milliseconds is chance on a machine that does other things too.
     const FLOOR_MS: f64 = 5.0;
-    let busy = |it: &&crate::recorder::Second| it.counts.iter().any(|count| *count > 0);
-    let seconds: Vec<f64> = record
-        .seconds
-        .iter()
-        .skip(skip)
-        .filter(busy)
-        .map(|it| it.p95_ms)
-        .collect();
-    let tenth = (seconds.len() / 10).max(1).min(seconds.len());
+    let seconds = record.seconds.iter().skip(skip);
+    let busy = seconds.filter(|it| it.counts.iter().any(|count| *count > 0));
+    let p95: Vec<_> = busy.map(|it| it.p95_ms).collect();
+    let tenth = (p95.len() / 10).max(1).min(p95.len());
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len().max(1) as f64;
-    let (first, last) = (
-        mean(&seconds[..tenth]),
-        mean(&seconds[seconds.len() - tenth..]),
-    );
-    Check {
-        kind: Kind::Fast,
-        what: "p95 of the last tenth against the first".to_owned(),
-        wanted: format!("≤ {} times", objective.drift),
-        found: format!("{first:.1} ms, then {last:.1} ms"),
-        kept: last <= (first * objective.drift).max(FLOOR_MS),
-    }
+    let (first, last) = (mean(&p95[..tenth]), mean(&p95[p95.len() - tenth..]));
+    let what = "p95 of the last tenth against the first";
+    let wanted = format!("≤ {} times", objective.drift);
+    let found = format!("{first:.1} ms, then {last:.1} ms");
+    let kept = last <= (first * objective.drift).max(FLOOR_MS);
+    Check::new(Kind::Fast, what, wanted, found, kept)
 }
 
 #[cfg(test)]

@@ -4,12 +4,11 @@
 //! HTTP, knows no other crate of this workspace, and sends to this machine only.
 //!
 //! The core, which benchmarks use too:
-//! * [`Target`]: where to send; [`Target::request`] writes a request into a buffer.
+//! * [`Target`]: where to send; [`Request`]: what.
 //! * [`Connection`]: one keep-alive connection.
-//! * [`Closed`]: so many connections, each asking again as soon as it has its answer. For throughput.
-//! * [`Open`]: arrivals by the clock, whatever the server does. For waiting; latency counts from the instant at
-//!   which a request was due.
+//! * [`closed()`]: so many connections, each asking again as soon as it has its answer. For throughput.
 //! * [`Measured`]: what came of it.
+//! * [`Operator`]: who makes queues, concerts and dates.
 //!
 //! On top of it the scenarios: [`settings::read`] → [`run()`] → [`table::lines`] and [`report::page`].
 
@@ -20,7 +19,7 @@ mod closed;
 mod connection;
 pub mod machine;
 mod measured;
-mod open;
+mod operator;
 mod outcome;
 mod pacer;
 mod progress;
@@ -36,14 +35,13 @@ mod visitor;
 mod visitors;
 
 pub use arrival::{Arrivals, Profile};
-pub use closed::Closed;
-pub use connection::{Answer, Connection};
+pub use closed::closed;
+pub use connection::{Answer, Connection, Request};
 pub use measured::Measured;
-pub use open::Open;
+pub use operator::{Operator, Trouble};
 pub use outcome::{Class, Fault};
-pub use progress::Progress;
+pub use progress::{MISUSED, Progress, say, understood};
 pub use recorder::{Record, Recorder, Second, Step};
 pub use run::{Outcome, run};
 pub use scenario::Scenario;
-pub use shop::Trouble;
 pub use target::{Target, TargetError};

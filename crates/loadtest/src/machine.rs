@@ -56,7 +56,7 @@ pub fn now() -> (String, String) {
     (told("%Y-%m-%d"), told("%H-%M-%S"))
 }
 
-/// A process that is being watched.
+/// A process that is being watched. Each look fails when it is gone.
 #[derive(Debug, Clone, Copy)]
 pub struct Process {
     pid: i32,
@@ -71,26 +71,17 @@ impl Process {
     }
 
     /// Seconds that it has spent on cores since its start.
-    ///
-    /// # Errors
-    /// It is gone.
     pub fn cpu_s(self) -> io::Result<f64> {
         let stat = self.stat()?;
         Ok((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
     }
 
     /// Its memory in RAM, in bytes.
-    ///
-    /// # Errors
-    /// It is gone.
     pub fn memory(self) -> io::Result<u64> {
         Ok(self.stat()?.rss * procfs::page_size())
     }
 
     /// The share of one core that it uses over this time.
-    ///
-    /// # Errors
-    /// It is gone.
     pub fn share_of_core(self, time: Duration) -> io::Result<f64> {
         let (began, before) = (Instant::now(), self.cpu_s()?);
         thread::sleep(time);

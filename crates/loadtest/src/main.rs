@@ -4,22 +4,16 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
 use loadtest::settings::{self, Run};
-use loadtest::{Outcome, Progress, Target, machine, report, table};
-
-const MISUSED: u8 = 64;
+use loadtest::{MISUSED, Outcome, Progress, Target, machine, report, say, table};
 
 fn main() -> ExitCode {
-    let run = match settings::command().try_get_matches() {
+    let run = match loadtest::understood(settings::command().try_get_matches()) {
         Ok(matches) => settings::read(&matches),
-        Err(error) => {
-            // Nobody reading any more is no reason to fail.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { MISUSED } else { 0 });
-        }
+        Err(code) => return code,
     };
     let Some(run) = run else {
         return ExitCode::from(MISUSED);
@@ -71,9 +65,4 @@ fn write(run: &Run, outcome: &Outcome, machine: &[(&'static str, String)]) -> io
         say(&format!("figures {}", path.display()));
     }
     Ok(())
-}
-
-fn say(text: &str) {
-    // Nobody reading any more is no reason to fail.
-    let _ = writeln!(io::stdout(), "{text}");
 }

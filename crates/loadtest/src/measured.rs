@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{Class, Fault};
 
@@ -18,24 +18,19 @@ const DIGITS: u8 = 3;
 pub struct Measured {
     latency_us: Histogram<u64>,
     late_us: Histogram<u64>,
-    statuses: BTreeMap<u16, u64>,
-    faults: BTreeMap<Fault, u64>,
-    classes: [u64; 3],
+    /// How many had this status, or this reason to have none.
+    outcomes: BTreeMap<Result<u16, Fault>, u64>,
     elapsed: Duration,
 }
 
 impl Default for Measured {
     fn default() -> Self {
-        let empty = || {
-            Histogram::new_with_bounds(1, LONGEST_US, DIGITS)
-                .expect("bounds that a histogram takes")
-        };
+        let empty = Histogram::new_with_bounds(1, LONGEST_US, DIGITS);
+        let empty = empty.expect("bounds that a histogram takes");
         Self {
-            latency_us: empty(),
-            late_us: empty(),
-            statuses: BTreeMap::new(),
-            faults: BTreeMap::new(),
-            classes: [0; 3],
+            latency_us: empty.clone(),
+            late_us: empty,
+            outcomes: BTreeMap::new(),
             elapsed: Duration::ZERO,
         }
     }
@@ -44,16 +39,7 @@ impl Default for Measured {
 impl Measured {
     /// Counts one request: its status or why there was none, and how long that took.
     pub fn record(&mut self, outcome: Result<u16, Fault>, latency: Duration) {
-        self.record_as(outcome.map_or(Class::Error, Class::of), outcome, latency);
-    }
-
-    /// The same where the caller knows better what the answer counts as.
-    pub fn record_as(&mut self, class: Class, outcome: Result<u16, Fault>, latency: Duration) {
-        match outcome {
-            Ok(status) => *self.statuses.entry(status).or_default() += 1,
-            Err(fault) => *self.faults.entry(fault).or_default() += 1,
-        }
-        self.classes[class as usize] += 1;
+        *self.outcomes.entry(outcome).or_default() += 1;
         self.latency_us.saturating_record(micros(latency));
     }
 
@@ -67,19 +53,13 @@ impl Measured {
         self.elapsed = elapsed;
     }
 
-    /// Adds what another thread measured at the same time.
+    /// Adds what was measured at the same time.
     pub fn merge(&mut self, other: &Measured) {
         // Both have the same bounds, so neither can fail.
         let _ = self.latency_us.add(&other.latency_us);
         let _ = self.late_us.add(&other.late_us);
-        for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_default() += count;
-        }
-        for (fault, count) in &other.faults {
-            *self.faults.entry(*fault).or_default() += count;
-        }
-        for (mine, theirs) in self.classes.iter_mut().zip(other.classes) {
-            *mine += theirs;
+        for (outcome, count) in &other.outcomes {
+            *self.outcomes.entry(*outcome).or_default() += count;
         }
         self.elapsed = self.elapsed.max(other.elapsed);
     }
@@ -90,37 +70,36 @@ impl Measured {
         // Both have the same bounds, and no count was taken back.
         let _ = rest.latency_us.subtract(&earlier.latency_us);
         let _ = rest.late_us.subtract(&earlier.late_us);
-        for (status, count) in &earlier.statuses {
-            *rest.statuses.entry(*status).or_default() -= count;
+        for (outcome, count) in &earlier.outcomes {
+            *rest.outcomes.entry(*outcome).or_default() -= count;
         }
-        for (fault, count) in &earlier.faults {
-            *rest.faults.entry(*fault).or_default() -= count;
-        }
-        for (mine, theirs) in rest.classes.iter_mut().zip(earlier.classes) {
-            *mine -= theirs;
-        }
+        rest.outcomes.retain(|_, count| *count > 0);
         rest.elapsed = elapsed;
         rest
     }
 
     /// How many requests.
     pub fn count(&self) -> u64 {
-        self.classes.iter().sum()
+        self.outcomes.values().sum()
     }
 
     /// How many of this class.
     pub fn of(&self, class: Class) -> u64 {
-        self.classes[class as usize]
+        let counted = self.outcomes.iter();
+        let counted = counted.filter(|(outcome, _)| Class::of(**outcome) == class);
+        counted.map(|(_, count)| count).sum()
     }
 
-    /// How many by status.
-    pub fn statuses(&self) -> &BTreeMap<u16, u64> {
-        &self.statuses
+    /// How many had this status, or no answer for this reason.
+    pub fn with(&self, outcome: Result<u16, Fault>) -> u64 {
+        self.outcomes.get(&outcome).copied().unwrap_or_default()
     }
 
-    /// How many without an answer, and why.
-    pub fn faults(&self) -> &BTreeMap<Fault, u64> {
-        &self.faults
+    /// How many of each, by status and then by fault.
+    pub fn outcomes(&self) -> impl Iterator<Item = (Result<u16, Fault>, u64)> {
+        self.outcomes
+            .iter()
+            .map(|(outcome, count)| (*outcome, *count))
     }
 
     /// How long the run took, without its warm-up.
@@ -162,33 +141,22 @@ impl Measured {
     fn counts_by_latency(&self) -> Vec<(f64, u64)> {
         const FIRST_US: u64 = 100;
         const GROWTH: f64 = 1.5;
-        let mut counts: Vec<(f64, u64)> = self
-            .latency_us
-            .iter_log(FIRST_US, GROWTH)
-            .map(|bucket| {
-                (
-                    bucket.value_iterated_to() as f64 / 1e3,
-                    bucket.count_since_last_iteration(),
-                )
-            })
-            .collect();
-        let empty = counts.iter().take_while(|(_, count)| *count == 0).count();
-        counts.drain(..empty);
-        counts
+        let buckets = self.latency_us.iter_log(FIRST_US, GROWTH).map(|bucket| {
+            let end_ms = bucket.value_iterated_to() as f64 / 1e3;
+            (end_ms, bucket.count_since_last_iteration())
+        });
+        buckets.skip_while(|(_, count)| *count == 0).collect()
     }
 
     /// Everything as JSON.
     pub fn to_json(&self) -> Value {
-        let statuses: BTreeMap<_, _> = self
-            .statuses
-            .iter()
-            .map(|(it, n)| (it.to_string(), n))
-            .collect();
-        let faults: BTreeMap<_, _> = self
-            .faults
-            .iter()
-            .map(|(it, n)| (it.to_string(), n))
-            .collect();
+        let (mut statuses, mut faults) = (Map::new(), Map::new());
+        for (outcome, count) in &self.outcomes {
+            match outcome {
+                Ok(status) => statuses.insert(status.to_string(), json!(count)),
+                Err(fault) => faults.insert(fault.to_string(), json!(count)),
+            };
+        }
         json!({
             "count": self.count(),
             "success": self.of(Class::Success),
@@ -269,7 +237,7 @@ mod tests {
         let before = whole.clone();
         whole.merge(&of_ms(501..=1_000));
         let part = whole.since(&before, Duration::from_secs(1));
-        assert_eq!((part.count(), part.statuses()[&200]), (500, 500));
+        assert_eq!((part.count(), part.with(Ok(200))), (500, 500));
         near(part.percentile_ms(1.0), 505.0);
         assert_eq!(part.throughput(), 500.0);
     }
@@ -283,8 +251,8 @@ mod tests {
         assert_eq!(measured.of(Class::Success), 1);
         assert_eq!(measured.of(Class::Refusal), 2);
         assert_eq!(measured.of(Class::Error), 2);
-        assert_eq!(measured.statuses()[&409], 2);
-        assert_eq!(measured.faults()[&Fault::Timeout], 1);
+        assert_eq!(measured.with(Ok(409)), 2);
+        assert_eq!(measured.with(Err(Fault::Timeout)), 1);
         let json = measured.to_json();
         assert_eq!(json["statuses"]["409"], 2);
         assert_eq!(json["faults"]["timeout"], 1);

@@ -1,7 +1,5 @@
 //! Owns what an answer counts as.
 
-use std::fmt;
-
 /// Whether an answer is what was hoped for, a no that is right, or wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
@@ -15,44 +13,35 @@ pub enum Class {
 }
 
 impl Class {
-    /// What a status counts as.
-    pub fn of(status: u16) -> Self {
-        match status {
-            200..=299 | 304 => Class::Success,
-            403 | 409 | 410 | 429 => Class::Refusal,
-            _ => Class::Error,
+    /// What a status counts as, or that there was none.
+    pub fn of(outcome: Result<u16, Fault>) -> Self {
+        match outcome {
+            Ok(200..=299 | 304) => Class::Success,
+            Ok(403 | 409 | 410 | 429) => Class::Refusal,
+            Ok(_) | Err(_) => Class::Error,
         }
     }
 }
 
 /// Why there was no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Fault {
-    /// No connection.
+    /// Nobody took the connection.
+    #[error("no connection")]
     Connect,
     /// Nothing within the time limit.
+    #[error("timeout")]
     Timeout,
     /// The connection ended before the answer did.
+    #[error("broken connection")]
     Broken,
     /// Not HTTP/1.1.
+    #[error("not HTTP")]
     Malformed,
     /// It was due, and the run was over before a connection was free for it.
+    #[error("never sent")]
     Unsent,
 }
-
-impl fmt::Display for Fault {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str(match self {
-            Fault::Connect => "no connection",
-            Fault::Timeout => "timeout",
-            Fault::Broken => "broken connection",
-            Fault::Malformed => "not HTTP",
-            Fault::Unsent => "never sent",
-        })
-    }
-}
-
-impl std::error::Error for Fault {}
 
 #[cfg(test)]
 mod tests {
@@ -61,13 +50,13 @@ mod tests {
     #[test]
     fn a_no_is_no_error_and_an_overload_is_one() {
         for status in [200, 201, 204, 304] {
-            assert_eq!(Class::of(status), Class::Success, "{status}");
+            assert_eq!(Class::of(Ok(status)), Class::Success, "{status}");
         }
         for status in [403, 409, 410, 429] {
-            assert_eq!(Class::of(status), Class::Refusal, "{status}");
+            assert_eq!(Class::of(Ok(status)), Class::Refusal, "{status}");
         }
         for status in [0, 301, 400, 401, 404, 405, 413, 422, 500, 502, 503, 504] {
-            assert_eq!(Class::of(status), Class::Error, "{status}");
+            assert_eq!(Class::of(Ok(status)), Class::Error, "{status}");
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::chance::Chance;
-use crate::{Arrivals, Class, Fault, Recorder, Step};
+use crate::{Arrivals, Fault, Recorder, Step};
 
 /// A call that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,15 +33,11 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    /// Those of a run of this length, each with so much time.
-    pub fn new(
-        start: Instant,
-        (length, limit): (Duration, Duration),
-        calls: UnboundedReceiver<Call>,
-    ) -> Self {
+    /// Those of a run from `start` on; what is left after `time` is given up.
+    pub fn new(start: Instant, time: Duration, calls: UnboundedReceiver<Call>) -> Self {
         Self {
             start,
-            give_up: start + length + limit,
+            give_up: start + time,
             calls: Mutex::new(calls),
         }
     }
@@ -56,7 +52,7 @@ impl Due {
             if now <= self.give_up {
                 return Some((call.who, due));
             }
-            recorder.record(step, Class::Error, Err(Fault::Unsent), due);
+            recorder.record(step, Err(Fault::Unsent), due);
         }
     }
 }
@@ -167,5 +163,24 @@ mod tests {
         }
         assert_eq!(count.iter().sum::<i32>(), 1_000);
         assert!(count.iter().all(|count| *count > 150), "{count:?}");
+    }
+
+    #[tokio::test]
+    async fn what_waited_counts_from_when_it_was_due_and_what_waited_too_long_was_never_sent() {
+        let (sender, calls) = unbounded_channel();
+        for due in [Duration::ZERO, Duration::from_millis(1)] {
+            sender.send(Call { due, who: 7 }).expect("a receiver");
+        }
+        drop(sender);
+        let recorder = Recorder::default();
+        let begun = Instant::now();
+        let patient = Due::new(begun, Duration::from_secs(60), calls);
+        assert_eq!(patient.next(&recorder, Step::Poll).await, Some((7, begun)));
+        let over = Due {
+            give_up: begun,
+            ..patient
+        };
+        assert_eq!(over.next(&recorder, Step::Poll).await, None);
+        assert_eq!(recorder.finish().all.with(Err(Fault::Unsent)), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! Owns the line that says how a run goes: once a second on a terminal, each five seconds in a pipe.
 
-use std::io::{IsTerminal as _, Write as _, stderr};
+use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +19,24 @@ pub enum Progress {
     Silent,
 }
 
+/// Prints what somebody asked for.
+pub fn say(text: &str) {
+    // Nobody reading any more is no reason to fail.
+    let _ = writeln!(stdout(), "{text}");
+}
+
+/// The exit code of a command line that is not understood.
+pub const MISUSED: u8 = 64;
+
+/// What a command line asks for; otherwise says why not, or the help that was asked for, and gives the exit code.
+pub fn understood<T>(parsed: Result<T, clap::Error>) -> Result<T, ExitCode> {
+    parsed.map_err(|error| {
+        // Nobody reading any more is no reason to fail.
+        let _ = error.print();
+        ExitCode::from(if error.use_stderr() { MISUSED } else { 0 })
+    })
+}
+
 impl Progress {
     /// Says a line that stays.
     pub fn say(self, line: &str) {
@@ -32,13 +51,16 @@ impl Progress {
         }
     }
 
-    /// Says how it goes until it is dropped.
+    /// Says how it goes until the figures are final.
     pub async fn follow(self, stage: Rc<Stage>) {
         let redraw = stderr().is_terminal();
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.tick().await;
         loop {
             ticks.tick().await;
+            if stage.recorder.is_over() {
+                return;
+            }
             stage.recorder.roll();
             let (at, second) = stage.recorder.last();
             let line = line(at, &second, stage.recorder.sold.get());

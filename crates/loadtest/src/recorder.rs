@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use crate::{Class, Fault, Measured};
@@ -30,30 +29,21 @@ pub enum Step {
 }
 
 impl Step {
-    /// In the order of the story.
-    pub const ALL: [Step; 8] = [
-        Step::Join,
-        Step::Poll,
-        Step::Dates,
-        Step::Seats,
-        Step::Reserve,
-        Step::Charge,
-        Step::Pay,
-        Step::Leave,
+    /// In the order of the story, as they are shown.
+    pub const ALL: [(Step, &str); 8] = [
+        (Step::Join, "join"),
+        (Step::Poll, "poll"),
+        (Step::Dates, "dates"),
+        (Step::Seats, "seats"),
+        (Step::Reserve, "reserve"),
+        (Step::Charge, "charge"),
+        (Step::Pay, "pay"),
+        (Step::Leave, "leave"),
     ];
 
     /// As it is shown.
     pub fn name(self) -> &'static str {
-        match self {
-            Step::Join => "join",
-            Step::Poll => "poll",
-            Step::Dates => "dates",
-            Step::Seats => "seats",
-            Step::Reserve => "reserve",
-            Step::Charge => "charge",
-            Step::Pay => "pay",
-            Step::Leave => "leave",
-        }
+        Self::ALL[self as usize].1
     }
 }
 
@@ -81,56 +71,39 @@ const LONGEST_ERROR: usize = 300;
 pub struct Recorder {
     start: Instant,
     steps: RefCell<Vec<Measured>>,
-    open: RefCell<Open>,
+    /// The second that is going on.
+    second: RefCell<Measured>,
     seconds: RefCell<Vec<Second>>,
     errors: RefCell<Vec<String>>,
     /// Visitors on their way now.
     pub visitors: Cell<u64>,
     /// Seats that were paid for.
     pub sold: Cell<u64>,
-}
-
-/// The second that is going on.
-#[derive(Debug)]
-struct Open {
-    latency_us: Histogram<u64>,
-    counts: [u64; 3],
+    over: Cell<bool>,
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        let latency_us =
-            Histogram::new_with_bounds(1, 300_000_000, 2).expect("bounds that a histogram takes");
         Self {
             start: Instant::now(),
             steps: RefCell::new(vec![Measured::default(); Step::ALL.len()]),
-            open: RefCell::new(Open {
-                latency_us,
-                counts: [0; 3],
-            }),
+            second: RefCell::default(),
             seconds: RefCell::default(),
             errors: RefCell::default(),
             visitors: Cell::new(0),
             sold: Cell::new(0),
+            over: Cell::new(false),
         }
     }
 }
 
 impl Recorder {
-    /// When it began.
-    pub fn start(&self) -> Instant {
-        self.start
-    }
-
     /// Counts a call that was due at `due` and is answered now.
-    pub fn record(&self, step: Step, class: Class, outcome: Result<u16, Fault>, due: Instant) {
+    pub fn record(&self, step: Step, outcome: Result<u16, Fault>, due: Instant) {
         let latency = due.elapsed();
         self.roll();
-        self.steps.borrow_mut()[step as usize].record_as(class, outcome, latency);
-        let mut open = self.open.borrow_mut();
-        open.counts[class as usize] += 1;
-        let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        open.latency_us.saturating_record(us);
+        self.steps.borrow_mut()[step as usize].record(outcome, latency);
+        self.second.borrow_mut().record(outcome, latency);
     }
 
     /// Notes how late the generator itself was with a call.
@@ -155,17 +128,14 @@ impl Recorder {
         let over = usize::try_from(self.start.elapsed().as_secs()).unwrap_or(usize::MAX);
         let mut seconds = self.seconds.borrow_mut();
         while seconds.len() < over {
-            let mut open = self.open.borrow_mut();
-            let ms = |percent| open.latency_us.value_at_percentile(percent) as f64 / 1e3;
+            let second = self.second.take();
             seconds.push(Second {
-                counts: open.counts,
-                p50_ms: ms(50.0),
-                p95_ms: ms(95.0),
-                p99_ms: ms(99.0),
+                counts: [Class::Success, Class::Refusal, Class::Error].map(|it| second.of(it)),
+                p50_ms: second.percentile_ms(50.0),
+                p95_ms: second.percentile_ms(95.0),
+                p99_ms: second.percentile_ms(99.0),
                 visitors: self.visitors.get(),
             });
-            open.latency_us.reset();
-            open.counts = [0; 3];
         }
     }
 
@@ -183,22 +153,26 @@ impl Recorder {
         all
     }
 
+    /// Whether the figures are final.
+    pub fn is_over(&self) -> bool {
+        self.over.get()
+    }
+
     /// Ends it.
     pub fn finish(&self) -> Record {
+        self.over.set(true);
         let all = self.all();
-        let elapsed = all.elapsed();
         let measured = self.steps.borrow();
         let steps = Step::ALL.into_iter().zip(measured.iter().cloned());
-        let steps =
-            steps
-                .filter(|(_, measured)| measured.count() > 0)
-                .map(|(step, mut measured)| {
-                    measured.set_elapsed(elapsed);
-                    (step, measured)
-                });
+        let steps = steps.filter(|(_, measured)| measured.count() > 0);
+        let steps = steps.map(|((step, _), mut measured)| {
+            measured.set_elapsed(all.elapsed());
+            (step, measured)
+        });
+        let steps = steps.collect();
         self.roll();
         Record {
-            steps: steps.collect(),
+            steps,
             all,
             seconds: self.seconds.take(),
             errors: self.errors.take(),
@@ -223,18 +197,13 @@ impl Record {
     /// The figures of one step, empty ones when it did not occur.
     pub fn step(&self, wanted: Step) -> Measured {
         let found = self.steps.iter().find(|(step, _)| *step == wanted);
-        found
-            .map(|(_, measured)| measured.clone())
-            .unwrap_or_default()
+        found.map_or_else(Measured::default, |(_, measured)| measured.clone())
     }
 
     /// Everything as JSON.
     pub fn to_json(&self) -> Value {
-        let steps: serde_json::Map<_, _> = self
-            .steps
-            .iter()
-            .map(|(step, measured)| (step.name().to_owned(), measured.to_json()))
-            .collect();
+        let steps = self.steps.iter();
+        let steps = steps.map(|(step, measured)| (step.name().to_owned(), measured.to_json()));
         let seconds = self.seconds.iter().map(|it| {
             let [success, refusal, error] = it.counts;
             json!({ "success": success, "refusal": refusal, "error": error, "visitors": it.visitors,
@@ -242,7 +211,7 @@ impl Record {
         });
         json!({
             "all": self.all.to_json(),
-            "steps": steps,
+            "steps": steps.collect::<Value>(),
             "seconds": seconds.collect::<Vec<_>>(),
             "errors": self.errors,
         })
@@ -257,9 +226,9 @@ mod tests {
     fn each_step_is_counted_apart_and_all_together() {
         let recorder = Recorder::default();
         let now = Instant::now();
-        recorder.record(Step::Join, Class::Success, Ok(201), now);
-        recorder.record(Step::Reserve, Class::Refusal, Ok(409), now);
-        recorder.record(Step::Reserve, Class::Error, Err(Fault::Broken), now);
+        recorder.record(Step::Join, Ok(201), now);
+        recorder.record(Step::Reserve, Ok(409), now);
+        recorder.record(Step::Reserve, Err(Fault::Broken), now);
         let record = recorder.finish();
         let names: Vec<_> = record.steps.iter().map(|(step, _)| step.name()).collect();
         assert_eq!(names, ["join", "reserve"]);

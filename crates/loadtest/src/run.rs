@@ -1,19 +1,18 @@
 //! Owns one run from the first request to its findings.
 
-use std::rc::Rc;
-
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
-use crate::check::Check;
+use crate::check::{self, Check};
+use crate::operator::{Operator, Trouble};
 use crate::progress::Progress;
 use crate::recorder::Record;
-use crate::scenario::{join_burst, one_seat, poll, sell_out, story, stress};
+use crate::scenario::{join_burst, one_seat, poll, story, stress};
 use crate::settings::Settings;
-use crate::shop::{Rules, Shop, Trouble};
+use crate::shop::{Shop, rules};
 use crate::visitor::Stage;
-use crate::{Recorder, Scenario, Target};
+use crate::{Scenario, Step, Target};
 
 /// What came of a run.
 #[derive(Debug, Clone)]
@@ -29,6 +28,26 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What the scenario itself looked at, then what every one must keep to: errors, and how fast `what` was, which is
+    /// one step or all calls.
+    pub(crate) fn judged(
+        settings: &Settings,
+        record: Record,
+        mut checks: Vec<Check>,
+        (what, step): (&str, Option<Step>),
+        notes: Vec<String>,
+    ) -> Self {
+        let measured = step.map_or_else(|| record.all.clone(), |step| record.step(step));
+        checks.push(check::errors(&settings.objective, &record));
+        checks.extend(check::speed(&settings.objective, what, &measured));
+        Self {
+            settings: settings.clone(),
+            record,
+            checks,
+            notes,
+        }
+    }
+
     /// Whether everything held.
     pub fn kept(&self) -> bool {
         self.checks.iter().all(|check| check.kept)
@@ -40,19 +59,11 @@ impl Outcome {
             "scenario": self.settings.scenario.name(),
             "settings": self.settings.to_json(),
             "kept": self.kept(),
-            "checks": self.checks.iter().map(Check::to_json).collect::<Vec<_>>(),
+            "checks": self.checks,
             "notes": self.notes,
             "figures": self.record.to_json(),
         })
     }
-}
-
-/// What a scenario gives back.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    pub record: Record,
-    pub checks: Vec<Check>,
-    pub notes: Vec<String>,
 }
 
 /// Runs a scenario against gateways of one sale; blocks this thread until it is over.
@@ -67,57 +78,35 @@ pub fn run(
 ) -> Result<Outcome, Trouble> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
-    let findings = LocalSet::new().block_on(&runtime, act(settings, gateways, key, progress))?;
-    Ok(Outcome {
-        settings: settings.clone(),
-        record: findings.record,
-        checks: findings.checks,
-        notes: findings.notes,
-    })
+    let operator = Operator::new(gateways, key);
+    LocalSet::new().block_on(&runtime, act(settings, operator, progress))
 }
 
 async fn act(
     settings: &Settings,
-    gateways: Vec<Target>,
-    key: &str,
+    operator: Operator,
     progress: Progress,
-) -> Result<Findings, Trouble> {
-    let shop = Shop::open(gateways, key, Rules::of(settings)).await?;
-    let findings = match settings.scenario {
-        Scenario::JoinBurst => join_burst::run(settings, shop.clone(), progress).await,
-        Scenario::Poll => poll::run(settings, shop.clone(), progress).await,
-        Scenario::Story | Scenario::Soak | Scenario::Spike => {
-            story::run(settings, shop.clone(), progress).await
+) -> Result<Outcome, Trouble> {
+    let state = match settings.scenario {
+        Scenario::JoinBurst | Scenario::Poll => "paused",
+        _ => "open",
+    };
+    let rules = rules(state, settings.max_active, settings.admit_per_second);
+    let shop = Shop::open(operator.clone(), &rules).await?;
+    let queue = shop.queue.clone();
+    let stage = Stage::new(settings, shop, progress);
+    let outcome = match settings.scenario {
+        Scenario::JoinBurst => join_burst::run(stage).await,
+        Scenario::Poll => poll::run(stage).await,
+        Scenario::OneSeat => one_seat::run(stage).await,
+        Scenario::Stress => stress::run(stage).await,
+        Scenario::Story | Scenario::SellOut | Scenario::Soak | Scenario::Spike => {
+            story::run(stage).await
         }
-        Scenario::OneSeat => one_seat::run(settings, shop.clone(), progress).await,
-        Scenario::SellOut => sell_out::run(settings, shop.clone(), progress).await,
-        Scenario::Stress => stress::run(settings, shop.clone(), progress).await,
     };
     // Also when something went wrong: a target that stays keeps no queue of ours.
-    if let Err(trouble) = shop.close().await {
-        progress.say(&format!("the queue {} stays behind: {trouble}", shop.queue));
+    if let Err(trouble) = operator.remove(&queue).await {
+        progress.say(&format!("the queue {queue} stays behind: {trouble}"));
     }
-    findings
-}
-
-impl Rules {
-    fn of(settings: &Settings) -> Self {
-        Self {
-            paused: matches!(settings.scenario, Scenario::JoinBurst | Scenario::Poll),
-            max_active: settings.max_active,
-            admit_per_second: settings.admit_per_second,
-        }
-    }
-}
-
-impl Stage {
-    /// A stage for the visitors of this run, whose figures begin now.
-    pub(crate) fn new(settings: &Settings, shop: Shop) -> Rc<Self> {
-        Rc::new(Self {
-            shop,
-            recorder: Recorder::default(),
-            think: settings.think,
-            seed: settings.seed,
-        })
-    }
+    outcome
 }

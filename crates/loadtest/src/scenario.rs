@@ -7,7 +7,6 @@ use crate::settings::Settings;
 pub mod join_burst;
 pub mod one_seat;
 pub mod poll;
-pub mod sell_out;
 pub mod story;
 pub mod stress;
 

@@ -67,57 +67,60 @@ pub struct Run {
     pub check: bool,
 }
 
-/// Every flag that only some scenarios take: its value and what it means.
-const SOME: [(&str, &str, &str); 10] = [
-    ("users", "N", "Visitors in all"),
-    ("waiting", "N", "Visitors in the line"),
-    ("rate", "R", "Arrivals, or polls, per second"),
-    ("duration", "TIME", "How long, as 30, 30s, 500ms or 10m"),
-    (
-        "ramp",
-        "TIME",
-        "How long the rate grows; in sell-out how long the crowd comes",
-    ),
-    (
-        "seats",
-        "N",
-        "Seats on sale, in dates of 50 (sell-out) or 200",
-    ),
-    ("think", "TIME", "Median pause of a person who thinks"),
-    ("connections", "N", "Connections that the crowd shares"),
-    ("max-active", "N", "Most visitors inside"),
-    ("admit", "R", "Most visitors let in per second"),
+/// Every flag that only some scenarios take.
+const SOME: [&str; 10] = [
+    "users",
+    "waiting",
+    "rate",
+    "duration",
+    "ramp",
+    "seats",
+    "think",
+    "connections",
+    "max-active",
+    "admit",
 ];
-const ALWAYS: [(&str, &str, &str); 7] = [
-    ("seed", "N", "Of all that is left to chance; 1 unless said"),
-    (
-        "p95-ms",
-        "MS",
-        "Objective: 95 of 100 calls are answered within; 0 takes it away",
-    ),
-    (
-        "p99-ms",
-        "MS",
-        "Objective: 99 of 100 calls are answered within; 0 takes it away",
-    ),
-    ("errors", "N", "Objective: most errors; 0 unless said"),
-    (
-        "drift",
-        "F",
-        "Objective of soak: p95 of the last tenth against the first; 2 unless said",
-    ),
-    (
-        "report",
-        "DIR",
-        "Where the HTML report goes; target/usher/reports unless said",
-    ),
-    ("json", "FILE", "Figures as JSON"),
+const ALWAYS: [&str; 7] = [
+    "seed", "p95-ms", "p99-ms", "errors", "drift", "report", "json",
 ];
+
+/// What a flag means.
+fn about(name: &str) -> &'static str {
+    match name {
+        "users" => "Visitors in all",
+        "waiting" => "Visitors in the line",
+        "rate" => "Arrivals, or polls, per second",
+        "duration" => "How long, as 30, 30s, 500ms or 10m",
+        "ramp" => "How long the rate grows; in sell-out how long the crowd comes",
+        "seats" => "Seats on sale, in dates of 50 (sell-out) or 200",
+        "think" => "Median pause of a person who thinks",
+        "connections" => "Connections that the crowd shares",
+        "max-active" => "Most visitors inside",
+        "admit" => "Most visitors let in per second",
+        "seed" => "Of all that is left to chance; 1 unless said",
+        "p95-ms" => "Objective: 95 of 100 calls are answered within; 0 takes it away",
+        "p99-ms" => "Objective: 99 of 100 calls are answered within; 0 takes it away",
+        "errors" => "Objective: most errors; 0 unless said",
+        "drift" => "Objective of soak: p95 of the last tenth against the first; 2 unless said",
+        "report" => "Where the HTML report goes; target/usher/reports unless said",
+        _ => "Figures as JSON",
+    }
+}
 
 /// The command line.
 pub fn command() -> Command {
-    let flag = |&(name, value, about): &(&'static str, &'static str, &'static str)| {
-        let flag = Arg::new(name).long(name).value_name(value).help(about);
+    let flag = |&name: &&'static str| {
+        let value = match name {
+            "rate" | "admit" => "R",
+            "duration" | "ramp" | "think" => "TIME",
+            "p95-ms" | "p99-ms" => "MS",
+            "drift" => "F",
+            "report" => "DIR",
+            "json" => "FILE",
+            _ => "N",
+        };
+        let flag = Arg::new(name).long(name).value_name(value);
+        let flag = flag.help(about(name));
         // A number below zero is no flag but a mistake that is told as one.
         let flag = flag.allow_negative_numbers(true);
         match name {
@@ -136,9 +139,7 @@ pub fn command() -> Command {
         }
     };
     let of = |scenario: Scenario| {
-        let own = SOME
-            .iter()
-            .filter(|(name, ..)| scenario.flags().contains(name));
+        let own = SOME.iter().filter(|name| scenario.flags().contains(name));
         let check = Arg::new("check").long("check").action(ArgAction::SetTrue);
         Command::new(scenario.name())
             .about(scenario.about())
@@ -286,31 +287,26 @@ impl Settings {
 
     /// What this scenario heeds, as names and values.
     pub fn shown(&self) -> Vec<(&'static str, String)> {
-        let mut shown = Vec::new();
-        for (name, ..) in SOME {
-            if self.scenario.flags().contains(&name) {
-                shown.push((name, self.value(name)));
-            }
-        }
-        shown.push(("seed", self.seed.to_string()));
-        shown
-    }
-
-    fn value(&self, name: &str) -> String {
         let seconds = |time: Duration| format!("{} s", time.as_secs_f64());
-        match name {
-            "users" => self.users.to_string(),
-            "waiting" => self.waiting.to_string(),
-            "rate" if self.rate == 0.0 => "as told".to_owned(),
-            "rate" => format!("{}/s", self.rate),
-            "duration" => seconds(self.duration),
-            "ramp" => seconds(self.ramp),
-            "seats" => self.seats.to_string(),
-            "think" => seconds(self.think),
-            "connections" => self.connections.to_string(),
-            "max-active" => self.max_active.to_string(),
-            _ => format!("{}/s", self.admit_per_second),
-        }
+        let rate = match self.rate {
+            0.0 => "as told".to_owned(),
+            rate => format!("{rate}/s"),
+        };
+        let all = [
+            ("users", self.users.to_string()),
+            ("waiting", self.waiting.to_string()),
+            ("rate", rate),
+            ("duration", seconds(self.duration)),
+            ("ramp", seconds(self.ramp)),
+            ("seats", self.seats.to_string()),
+            ("think", seconds(self.think)),
+            ("connections", self.connections.to_string()),
+            ("max-active", self.max_active.to_string()),
+            ("admit", format!("{}/s", self.admit_per_second)),
+        ];
+        let heeded = self.scenario.flags();
+        let shown = all.into_iter().filter(|(name, _)| heeded.contains(name));
+        shown.chain([("seed", self.seed.to_string())]).collect()
     }
 
     /// The same in one line.

@@ -2,13 +2,12 @@
 
 use crate::check::Check;
 use crate::run::Outcome;
-use crate::{Class, Measured};
+use crate::{Class, Fault, Measured};
 
-/// The columns of every table of steps: heading and value.
-pub(crate) type Column = (&'static str, fn(&Measured) -> String);
+type Column = (&'static str, fn(&Measured) -> String);
 
 /// What a step is told by.
-pub(crate) const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 10] = [
     ("calls", |it| it.count().to_string()),
     ("yes", |it| it.of(Class::Success).to_string()),
     ("no", |it| it.of(Class::Refusal).to_string()),
@@ -22,89 +21,59 @@ pub(crate) const COLUMNS: [Column; 10] = [
 ];
 
 fn ms(value: f64) -> String {
-    if value < 10.0 {
-        format!("{value:.2}")
-    } else {
-        format!("{value:.1}")
-    }
-}
-
-/// Statuses and faults with their counts, the most frequent first.
-pub(crate) fn answers(measured: &Measured) -> String {
-    let statuses = measured
-        .statuses()
-        .iter()
-        .map(|(status, count)| (*count, status.to_string()));
-    let faults = measured
-        .faults()
-        .iter()
-        .map(|(fault, count)| (*count, fault.to_string()));
-    let mut all: Vec<_> = statuses
-        .chain(faults)
-        .filter(|(count, _)| *count > 0)
-        .collect();
-    all.sort_unstable_by(|a, b| b.cmp(a));
-    let parts: Vec<_> = all
-        .into_iter()
-        .map(|(count, name)| format!("{count} × {name}"))
-        .collect();
-    parts.join(", ")
-}
-
-/// The steps by name, and all together as the last.
-pub(crate) fn rows(outcome: &Outcome) -> Vec<(&'static str, &Measured)> {
-    let steps = outcome
-        .record
-        .steps
-        .iter()
-        .map(|(step, measured)| (step.name(), measured));
-    steps.chain([("all", &outcome.record.all)]).collect()
+    let digits = if value < 10.0 { 2 } else { 1 };
+    format!("{value:.digits$}")
 }
 
 /// Everything, line by line.
 pub fn lines(outcome: &Outcome) -> Vec<String> {
-    let all = &outcome.record.all;
+    let (record, settings) = (&outcome.record, &outcome.settings);
+    let (seconds, rate) = (record.all.elapsed().as_secs_f64(), record.all.throughput());
+    let steps = record
+        .steps
+        .iter()
+        .map(|(step, measured)| (step.name(), measured));
+    let rows: Vec<_> = steps.chain([("all", &record.all)]).collect();
+    let cells = |cell: &dyn Fn(&Column) -> String| {
+        let cells = COLUMNS.iter().map(|column| format!("{:>10}", cell(column)));
+        cells.collect::<String>()
+    };
     let mut lines = vec![
-        format!(
-            "{}: {}",
-            outcome.settings.scenario.name(),
-            outcome.settings.line()
-        ),
-        format!(
-            "{:.1} s, {:.0} calls/s",
-            all.elapsed().as_secs_f64(),
-            all.throughput()
-        ),
+        format!("{}: {}", settings.scenario.name(), settings.line()),
+        format!("{seconds:.1} s, {rate:.0} calls/s"),
         String::new(),
+        format!("{:<9}{}", "", cells(&|(name, _)| (*name).to_owned())),
     ];
-    let mut head = format!("{:<9}", "");
-    for (name, _) in COLUMNS {
-        head.push_str(&format!("{name:>10}"));
-    }
-    lines.push(head);
-    for (name, measured) in rows(outcome) {
-        let mut line = format!("{name:<9}");
-        for (_, value) in COLUMNS {
-            line.push_str(&format!("{:>10}", value(measured)));
-        }
-        lines.push(line);
-    }
+    let row = |(name, it): &(&str, &Measured)| format!("{name:<9}{}", cells(&|(_, of)| of(it)));
+    lines.extend(rows.iter().map(row));
     lines.push(String::new());
-    for (name, measured) in rows(outcome) {
-        lines.push(format!("{name:<9} {}", answers(measured)));
-    }
+    lines.extend(
+        rows.iter()
+            .map(|(name, it)| format!("{name:<9} {}", answers(it))),
+    );
     lines.push(String::new());
     lines.extend(outcome.notes.iter().cloned());
-    lines.extend(
-        outcome
-            .record
-            .errors
-            .iter()
-            .map(|text| format!("error: {}", text.replace('\n', " "))),
-    );
+    let errors = record.errors.iter().map(|text| text.replace('\n', " "));
+    lines.extend(errors.map(|text| format!("error: {text}")));
     lines.push(String::new());
     lines.extend(outcome.checks.iter().map(check));
     lines
+}
+
+/// Statuses and faults with their counts, the most frequent first.
+fn answers(measured: &Measured) -> String {
+    let told = |outcome: Result<u16, Fault>| {
+        outcome.map_or_else(|fault| fault.to_string(), |status| status.to_string())
+    };
+    let counts = measured
+        .outcomes()
+        .map(|(outcome, count)| (count, told(outcome)));
+    let mut counts: Vec<_> = counts.collect();
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    let parts = counts
+        .into_iter()
+        .map(|(count, name)| format!("{count} × {name}"));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 fn check(check: &Check) -> String {

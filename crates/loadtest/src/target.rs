@@ -1,6 +1,5 @@
 //! Owns where requests go, and that it is this machine.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A server of this machine.
@@ -11,27 +10,17 @@ pub struct Target {
 }
 
 /// Why a text is no target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Not `http://HOST:PORT`.
+    #[error("a target is http://127.0.0.1:PORT, without a path")]
     Form,
     /// Another machine, or one that nobody can be sure of.
+    #[error(
+        "a target is 127.0.0.1, localhost or [::1]: this tool is for one's own machine, where nobody else pays for the load"
+    )]
     NotThisMachine,
 }
-
-impl fmt::Display for TargetError {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str(match self {
-            TargetError::Form => "a target is http://127.0.0.1:PORT, without a path",
-            TargetError::NotThisMachine => {
-                "a target is 127.0.0.1, localhost or [::1]: this tool is for one's own machine, \
-                 where nobody else pays for the load"
-            }
-        })
-    }
-}
-
-impl std::error::Error for TargetError {}
 
 impl Target {
     /// Reads `http://127.0.0.1:8080`; without a port it is 80.
@@ -56,19 +45,16 @@ impl Target {
             "[::1]" => IpAddr::V6(Ipv6Addr::LOCALHOST),
             _ => return Err(TargetError::NotThisMachine),
         };
-        Ok(Self {
-            address: SocketAddr::new(ip, port),
-            host: host.to_owned(),
-        })
+        let address = SocketAddr::new(ip, port);
+        let host = host.to_owned();
+        Ok(Self { address, host })
     }
 
     /// This port of 127.0.0.1.
     pub fn local(port: u16) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Self {
-            address,
-            host: address.to_string(),
-        }
+        let host = address.to_string();
+        Self { address, host }
     }
 
     /// Where to connect.
@@ -76,42 +62,10 @@ impl Target {
         self.address
     }
 
-    /// Appends a request to `buffer`. A body is taken for JSON.
-    ///
-    /// Write it once and send it many times, or clear one buffer and write into it again: neither allocates.
-    pub fn request(
-        &self,
-        buffer: &mut Vec<u8>,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) {
-        for part in [method, " ", path, " HTTP/1.1\r\nHost: ", &self.host, "\r\n"] {
-            buffer.extend_from_slice(part.as_bytes());
-        }
-        for (name, value) in headers {
-            for part in [name, ": ", value, "\r\n"] {
-                buffer.extend_from_slice(part.as_bytes());
-            }
-        }
-        if !body.is_empty() {
-            buffer.extend_from_slice(b"Content-Type: application/json\r\n");
-        }
-        if !body.is_empty() || !matches!(method, "GET" | "HEAD" | "DELETE") {
-            buffer.extend_from_slice(b"Content-Length: ");
-            write_number(buffer, body.len());
-            buffer.extend_from_slice(b"\r\n");
-        }
-        buffer.extend_from_slice(b"\r\n");
-        buffer.extend_from_slice(body);
+    /// What `Host` says.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
     }
-}
-
-fn write_number(buffer: &mut Vec<u8>, number: usize) {
-    use std::io::Write as _;
-    // A Vec takes every byte.
-    let _ = write!(buffer, "{number}");
 }
 
 #[cfg(test)]
@@ -157,23 +111,5 @@ mod tests {
         ] {
             assert_eq!(Target::parse(url), Err(TargetError::Form), "{url}");
         }
-    }
-
-    #[test]
-    fn a_request_is_written_as_it_goes_over_the_wire() {
-        let (target, mut buffer) = (Target::local(80), Vec::new());
-        target.request(&mut buffer, "GET", "/a", &[("X-B", "c")], b"");
-        let told = String::from_utf8_lossy(&buffer);
-        assert_eq!(
-            told,
-            "GET /a HTTP/1.1\r\nHost: 127.0.0.1:80\r\nX-B: c\r\n\r\n"
-        );
-        buffer.clear();
-        target.request(&mut buffer, "POST", "/a", &[], b"{}");
-        let told = String::from_utf8_lossy(&buffer);
-        assert!(
-            told.ends_with("Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"),
-            "{told}"
-        );
     }
 }

@@ -6,16 +6,20 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::chance::Chance;
-use crate::shop::{Seats, Shop};
-use crate::{Class, Connection, Recorder, Step};
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::shop::{Items, Seat, Shop};
+use crate::{Class, Connection, Recorder, Request, Step};
 
-const LIMIT: Duration = Duration::from_secs(10);
+/// For each call.
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 /// After an error somebody looks at the page for a while before they try again.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -26,18 +30,111 @@ pub struct Stage {
     pub shop: Shop,
     /// Where figures go.
     pub recorder: Recorder,
-    /// The median pause of a person who thinks.
-    pub think: Duration,
-    /// Of everything that is left to chance.
-    pub seed: u64,
+    /// How large the run is and how its visitors behave.
+    pub settings: Settings,
+    /// Who hears how it goes.
+    pub progress: Progress,
+}
+
+impl Stage {
+    /// A stage of these visitors, whose run has not begun.
+    pub fn new(settings: &Settings, shop: Shop, progress: Progress) -> Self {
+        Self {
+            shop,
+            recorder: Recorder::default(),
+            settings: settings.clone(),
+            progress,
+        }
+    }
+
+    /// Begins the run: figures count from now, and are told as they come.
+    pub fn begin(self) -> Rc<Self> {
+        let stage = self.aside();
+        tokio::task::spawn_local(stage.progress.follow(Rc::clone(&stage)));
+        stage
+    }
+
+    /// The same stage with figures that are nobody's.
+    pub fn aside(&self) -> Rc<Self> {
+        Rc::new(Self::new(&self.settings, self.shop.clone(), self.progress))
+    }
+}
+
+/// A connection over which one visitor or many of them ask; what they ask is counted.
+#[derive(Debug)]
+pub struct Caller {
+    stage: Rc<Stage>,
+    connection: Connection,
+}
+
+/// What was said: the class decides what comes next, the body what with.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// What it counts as; no answer is an error.
+    pub class: Class,
+    body: Bytes,
+}
+
+impl Said {
+    /// The body of what was hoped for, if it is of this form.
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        let hoped_for = self.class == Class::Success;
+        serde_json::from_slice(hoped_for.then_some(&self.body)?).ok()
+    }
+}
+
+impl Caller {
+    /// Of this number; they are spread over the gateways.
+    pub fn new(stage: &Rc<Stage>, number: usize) -> Self {
+        let gateways = &stage.shop.operator.gateways;
+        let gateway = gateways[number % gateways.len()].clone();
+        Self {
+            connection: Connection::new(gateway, LIMIT),
+            stage: Rc::clone(stage),
+        }
+    }
+
+    /// Joins the line; `due` is when they wanted to.
+    pub async fn join(&mut self, body: &Value, due: Instant) -> Option<Place> {
+        let request = Request::post(&self.stage.shop.tokens(), body);
+        self.ask(Step::Join, request, due).await.read()
+    }
+
+    /// Asks for the place that a token proves.
+    pub async fn poll(&mut self, token: &str, due: Instant) -> Said {
+        let path = format!("{}/me", self.stage.shop.tokens());
+        self.ask(Step::Poll, Request::get(&path).bearer(token), due)
+            .await
+    }
+
+    /// Sends a request that was due at `due`, and keeps its figures.
+    async fn ask(&mut self, step: Step, request: Request, due: Instant) -> Said {
+        let recorder = &self.stage.recorder;
+        let answer = self.connection.send(request).await;
+        let outcome = answer
+            .as_ref()
+            .map_or_else(|it| Err(*it), |it| Ok(it.status));
+        recorder.record(step, outcome, due);
+        let class = Class::of(outcome);
+        if class == Class::Error {
+            recorder.error(|| match &answer {
+                Ok(answer) => {
+                    let text = String::from_utf8_lossy(&answer.body);
+                    format!("{} answered {}: {text}", step.name(), answer.status)
+                }
+                Err(fault) => format!("{}: {fault}", step.name()),
+            });
+        }
+        let body = answer.map_or_else(|_| Bytes::new(), |answer| answer.body);
+        Said { class, body }
+    }
 }
 
 /// Somebody who comes.
 #[derive(Debug)]
 pub struct Visitor {
     stage: Rc<Stage>,
-    connection: Connection,
-    request: Vec<u8>,
+    caller: Caller,
     /// Who.
     pub user: String,
     /// What proves the place.
@@ -46,28 +143,7 @@ pub struct Visitor {
     pub chance: Chance,
 }
 
-/// What was said: the class decides what comes next, the body what with.
-#[derive(Debug, Clone, Default)]
-pub struct Said {
-    /// What it counts as; none when there was no answer.
-    pub class: Option<Class>,
-    body: Vec<u8>,
-}
-
-impl Said {
-    /// Whether it is what was hoped for.
-    pub fn is_success(&self) -> bool {
-        self.class == Some(Class::Success)
-    }
-
-    /// The body of what was hoped for, if it is of this form.
-    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
-        let body = self.is_success().then_some(&self.body)?;
-        serde_json::from_slice(body).ok()
-    }
-}
-
-/// What a visitor reads of their place.
+/// What is read of a place.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
@@ -75,13 +151,13 @@ pub struct Place {
     pub state: String,
     /// Ask again after this.
     pub poll_after_ms: u64,
+    /// How many stand before.
+    pub position: Option<u64>,
     /// On issue only.
     pub token: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Dates {
-    items: Vec<Date>,
+    /// The order of joining.
+    #[serde(default)]
+    pub ticket_number: u64,
 }
 
 #[derive(Deserialize)]
@@ -113,40 +189,27 @@ pub enum Ending {
 }
 
 impl Visitor {
-    /// The visitor of this number; they are spread over the gateways.
+    /// The visitor of this number.
     pub fn new(stage: &Rc<Stage>, number: usize) -> Self {
-        let gateways = &stage.shop.gateways;
-        let gateway = gateways[number % gateways.len()].clone();
         Self {
-            connection: Connection::new(gateway, LIMIT),
-            request: Vec::with_capacity(1024),
+            caller: Caller::new(stage, number),
             user: Uuid::new_v4().to_string(),
             token: String::new(),
-            chance: Chance::of(stage.seed, number),
+            chance: Chance::of(stage.settings.seed, number),
             stage: Rc::clone(stage),
         }
     }
 
-    /// Joins the line; `due` is when they wanted to.
-    pub async fn join(&mut self, due: Instant) -> Option<Place> {
-        let path = format!("/api/v1/queues/{}/tokens", self.stage.shop.queue);
+    async fn join(&mut self, due: Instant) -> Option<Place> {
         // With a secret the place is given again when the first answer was lost.
-        let body = json!({ "userId": self.user, "secret": self.user }).to_string();
-        let said = self
-            .ask(Step::Join, ("POST", &path), None, &body, due)
-            .await;
-        let place: Place = said.read()?;
-        place
-            .token
-            .as_deref()
-            .unwrap_or_default()
-            .clone_into(&mut self.token);
+        let body = json!({ "userId": self.user, "secret": self.user });
+        let place = self.caller.join(&body, due).await?;
+        self.token = place.token.clone().unwrap_or_default();
         Some(place)
     }
 
     /// Joins, and asks as told until inside. False when that did not come to be before `until`.
     pub async fn enter(&mut self, due: Instant, until: Instant) -> bool {
-        let path = format!("/api/v1/queues/{}/tokens/me", self.stage.shop.queue);
         let (mut place, mut due) = (self.join(due).await, due);
         loop {
             let pause = match &place {
@@ -164,8 +227,8 @@ impl Visitor {
             place = if self.token.is_empty() {
                 self.join(due).await
             } else {
-                let said = self.ask(Step::Poll, ("GET", &path), None, "", due).await;
-                if said.class == Some(Class::Refusal) {
+                let said = self.caller.poll(&self.token, due).await;
+                if said.class == Class::Refusal {
                     self.token.clear();
                 }
                 said.read()
@@ -175,35 +238,27 @@ impl Visitor {
 
     /// Gives the place up.
     pub async fn leave(&mut self) {
-        let path = format!("/api/v1/queues/{}/tokens/me", self.stage.shop.queue);
-        self.ask(Step::Leave, ("DELETE", &path), None, "", Instant::now())
+        let path = format!("{}/me", self.stage.shop.tokens());
+        self.ask(Step::Leave, Request::of("DELETE", &path, &Value::Null))
             .await;
     }
 
     /// The dates that can still be booked; none when that could not be found out.
     pub async fn dates(&mut self) -> Option<Vec<String>> {
-        let path = format!(
-            "/api/v1/concerts/{}/schedules?available=true&limit=200",
-            self.stage.shop.concert
-        );
-        let said = self
-            .ask(Step::Dates, ("GET", &path), None, "", Instant::now())
-            .await;
-        let dates: Dates = said.read()?;
+        let concert = &self.stage.shop.concert;
+        let path = format!("/api/v1/concerts/{concert}/schedules?available=true&limit=200");
+        let dates: Items<Date> = self.ask(Step::Dates, Request::get(&path)).await.read()?;
         Some(dates.items.into_iter().map(|date| date.id).collect())
     }
 
     /// The numbers of a date's free seats.
     pub async fn free_seats(&mut self, date: &str) -> Option<Vec<u16>> {
         let path = format!("/api/v1/schedules/{date}/seats?state=available");
-        let said = self
-            .ask(Step::Seats, ("GET", &path), None, "", Instant::now())
-            .await;
-        let seats: Seats = said.read()?;
+        let seats: Items<Seat> = self.ask(Step::Seats, Request::get(&path)).await.read()?;
         Some(seats.items.into_iter().map(|seat| seat.number).collect())
     }
 
-    /// Wants these seats; `try_number` makes the wish a new one.
+    /// Wants these seats since `due`; `try_number` makes the wish a new one.
     pub async fn reserve(
         &mut self,
         date: &str,
@@ -211,19 +266,12 @@ impl Visitor {
         try_number: usize,
         due: Instant,
     ) -> (Said, Option<Held>) {
-        let body = json!({ "scheduleId": date, "seatNumbers": seats }).to_string();
-        let key = format!("reserve-{try_number}");
-        let said = self
-            .ask(
-                Step::Reserve,
-                ("POST", "/api/v1/reservations"),
-                Some(&key),
-                &body,
-                due,
-            )
-            .await;
-        let held: Option<Held> = said.read();
-        let held = held.map(|held| Held {
+        let body = json!({ "scheduleId": date, "seatNumbers": seats });
+        let request = Request::post("/api/v1/reservations", &body);
+        let request = request.with("idempotency-key", &format!("reserve-{try_number}"));
+        let request = request.bearer(&self.token);
+        let said = self.caller.ask(Step::Reserve, request, due).await;
+        let held = said.read::<Held>().map(|held| Held {
             seats: seats.len() as u64,
             ..held
         });
@@ -233,113 +281,51 @@ impl Visitor {
     /// Charges what is needed, and pays.
     pub async fn pay(&mut self, held: &Held) -> Ending {
         let path = format!("/api/v1/users/{}/balance/charges", self.user);
-        let body = json!({ "amount": held.amount }).to_string();
-        if !self
-            .persist(Step::Charge, &path, "charge", &body)
-            .await
-            .is_success()
-        {
+        let charge = Request::post(&path, &json!({ "amount": held.amount }));
+        let charge = charge.with("idempotency-key", "charge");
+        if self.persist(Step::Charge, charge).await.class != Class::Success {
             return Ending::Failed;
         }
         self.pause().await;
-        let body = json!({ "reservationId": held.id }).to_string();
-        let said = self
-            .persist(Step::Pay, "/api/v1/payments", "pay", &body)
-            .await;
+        let pay = Request::post("/api/v1/payments", &json!({ "reservationId": held.id }));
+        let pay = pay.with("idempotency-key", "pay");
+        let said = self.persist(Step::Pay, pay).await;
         match said.class {
-            Some(Class::Success) => {
+            Class::Success => {
                 let sold = &self.stage.recorder.sold;
                 sold.set(sold.get() + held.seats);
                 Ending::Bought(held.seats)
             }
-            Some(Class::Refusal) => Ending::Refused,
-            _ => Ending::Failed,
+            Class::Refusal => Ending::Refused,
+            Class::Error => Ending::Failed,
         }
     }
 
     /// Thinks.
     pub async fn pause(&mut self) {
-        let pause = self.chance.think(self.stage.think);
+        let pause = self.chance.think(self.stage.settings.think);
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
     }
 
     /// Sends the same again with the same key when there was no answer or the server could not say; each try counts.
-    async fn persist(&mut self, step: Step, path: &str, key: &str, body: &str) -> Said {
+    async fn persist(&mut self, step: Step, request: Request) -> Said {
         const TRIES: usize = 3;
-        let mut said = Said::default();
-        for _ in 0..TRIES {
-            said = self
-                .ask(step, ("POST", path), Some(key), body, Instant::now())
-                .await;
-            if said.class.is_some_and(|class| class != Class::Error) {
+        let mut said = self.ask(step, request.clone()).await;
+        for _ in 1..TRIES {
+            if said.class != Class::Error {
                 break;
             }
             tokio::time::sleep(AFTER_ERROR).await;
+            said = self.ask(step, request.clone()).await;
         }
         said
     }
 
-    async fn ask(
-        &mut self,
-        step: Step,
-        (method, path): (&str, &str),
-        key: Option<&str>,
-        body: &str,
-        due: Instant,
-    ) -> Said {
-        let bearer = format!("Bearer {}", self.token);
-        let mut headers = [("Authorization", bearer.as_str()), ("", "")];
-        let mut count = usize::from(!self.token.is_empty());
-        if let Some(key) = key {
-            headers[count] = ("Idempotency-Key", key);
-            count += 1;
-        }
-        self.request.clear();
-        let target = self.connection.target().clone();
-        target.request(
-            &mut self.request,
-            method,
-            path,
-            &headers[..count],
-            body.as_bytes(),
-        );
-        self.stage
-            .send(&mut self.connection, &self.request, step, due)
-            .await
-    }
-}
-
-impl Stage {
-    /// Sends a request that was due at `due`, and keeps its figures.
-    pub async fn send(
-        &self,
-        connection: &mut Connection,
-        request: &[u8],
-        step: Step,
-        due: Instant,
-    ) -> Said {
-        let recorder = &self.recorder;
-        match connection.send(request).await {
-            Ok(answer) => {
-                let class = Class::of(answer.status);
-                recorder.record(step, class, Ok(answer.status), due);
-                if class == Class::Error {
-                    let text = String::from_utf8_lossy(answer.body);
-                    recorder
-                        .error(|| format!("{} answered {}: {text}", step.name(), answer.status));
-                }
-                Said {
-                    class: Some(class),
-                    body: answer.body.to_vec(),
-                }
-            }
-            Err(fault) => {
-                recorder.record(step, Class::Error, Err(fault), due);
-                recorder.error(|| format!("{}: {fault}", step.name()));
-                Said::default()
-            }
-        }
+    /// Asks for what is due now, as who they are.
+    async fn ask(&mut self, step: Step, request: Request) -> Said {
+        let request = request.bearer(&self.token);
+        self.caller.ask(step, request, Instant::now()).await
     }
 }

@@ -1,59 +1,44 @@
 //! Owns a crowd of visitors: they come when they are due, live on one thread, and are given up when it takes too long.
 
 use std::cell::Cell;
-use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
-use crate::Arrivals;
-use crate::pacer;
+use crate::settings::Settings;
 use crate::visitor::{Ending, Stage};
+use crate::{Arrivals, pacer};
 
 /// How visits ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Endings {
-    /// Visitors who came.
-    pub came: u64,
-    /// Who bought.
-    pub buyers: u64,
-    /// Seats that they paid for.
-    pub seats: u64,
-    /// Who found everything sold.
-    pub sold_out: u64,
-    /// Who was refused at last.
-    pub refused: u64,
-    /// For whom something went wrong, or whose visit did not end in time.
-    pub failed: u64,
-}
+#[derive(Debug, Clone, Default)]
+pub struct Endings(Vec<Ending>);
 
 impl Endings {
-    /// Counts one.
-    pub fn add(&mut self, ending: Ending) {
-        self.came += 1;
-        match ending {
-            Ending::Bought(seats) => {
-                self.buyers += 1;
-                self.seats += seats;
-            }
-            Ending::SoldOut => self.sold_out += 1,
-            Ending::Refused => self.refused += 1,
-            Ending::Failed => self.failed += 1,
-        }
+    /// Seats that were paid for.
+    pub fn seats(&self) -> u64 {
+        let bought = self.0.iter().filter_map(|ending| match ending {
+            Ending::Bought(seats) => Some(seats),
+            _ => None,
+        });
+        bought.sum()
+    }
+
+    /// Visits in which something went wrong, or which did not end in time.
+    pub fn failed(&self) -> u64 {
+        self.count(Ending::Failed)
+    }
+
+    fn count(&self, wanted: Ending) -> u64 {
+        self.0.iter().filter(|ending| **ending == wanted).count() as u64
     }
 
     /// In words.
     pub fn line(&self) -> String {
-        let Endings {
-            came,
-            buyers,
-            seats,
-            sold_out,
-            refused,
-            failed,
-        } = self;
+        let (came, seats, failed) = (self.0.len() as u64, self.seats(), self.failed());
+        let [sold_out, refused] = [Ending::SoldOut, Ending::Refused].map(|it| self.count(it));
+        let buyers = came - sold_out - refused - failed;
         format!(
             "{came} visitors: {buyers} bought {seats} seats, {sold_out} found nothing left, {refused} refused, {failed} failed"
         )
@@ -73,7 +58,7 @@ where
     V: Future<Output = Ending> + 'static,
 {
     let (start, mut visitors, mut endings) = (Instant::now(), JoinSet::new(), Endings::default());
-    let mut due = pacer::at_rate(start, arrivals, 1, stage.seed);
+    let mut due = pacer::at_rate(start, arrivals, 1, stage.settings.seed);
     let mut number = 0;
     while let Some(call) = due.recv().await {
         if stop.get() {
@@ -82,17 +67,29 @@ where
         visitors.spawn_local(live(number, start + call.due));
         number += 1;
         while let Some(ended) = visitors.try_join_next() {
-            endings.add(ended.unwrap_or(Ending::Failed));
+            endings.0.push(ended.unwrap_or(Ending::Failed));
         }
         stage.recorder.visitors.set(visitors.len() as u64);
     }
     drop(due);
     let deadline = tokio::time::Instant::now() + patience;
     while let Ok(Some(ended)) = timeout_at(deadline, visitors.join_next()).await {
-        endings.add(ended.unwrap_or(Ending::Failed));
+        endings.0.push(ended.unwrap_or(Ending::Failed));
         stage.recorder.visitors.set(visitors.len() as u64);
     }
     // Those who are still there have lost patience.
-    (0..visitors.len()).for_each(|_| endings.add(Ending::Failed));
+    (0..visitors.len()).for_each(|_| endings.0.push(Ending::Failed));
     endings
+}
+
+/// What each of the connections that a crowd shares gave in the end, in any order; `act` takes its number.
+pub async fn connections<A>(settings: &Settings, act: impl Fn(usize) -> A) -> Vec<A::Output>
+where
+    A: Future<Output: 'static> + 'static,
+{
+    let mut all = JoinSet::new();
+    for number in 0..settings.connections {
+        all.spawn_local(act(number));
+    }
+    all.join_all().await
 }

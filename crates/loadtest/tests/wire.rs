@@ -3,12 +3,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use loadtest::{Answer, Class, Closed, Connection, Fault, Open, Profile, Target};
+use loadtest::{Answer, Class, Connection, Fault, Request, Target, closed};
+use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -53,73 +53,48 @@ fn saying(pieces: &'static [&'static str]) -> Target {
     })
 }
 
-fn get(target: &Target) -> Vec<u8> {
-    let mut request = Vec::new();
-    target.request(&mut request, "GET", "/", &[], b"");
-    request
-}
-
-async fn check(pieces: &'static [&'static str], wanted: impl Fn(Result<Answer<'_>, Fault>)) {
+async fn check(pieces: &'static [&'static str], wanted: impl Fn(Result<Answer, Fault>)) {
     let target = saying(pieces);
     let mut connection = Connection::new(target.clone(), LIMIT);
     // Twice, so that what one answer leaves behind is seen by the next.
     for _ in 0..2 {
-        wanted(connection.send(&get(&target)).await);
+        wanted(connection.send(Request::get("/")).await);
     }
 }
 
 #[tokio::test]
 async fn a_body_is_read_whole_however_it_comes() {
-    let whole = |answer: Result<Answer<'_>, Fault>| {
-        let answer = answer.unwrap();
-        assert_eq!((answer.status, answer.body), (200, &b"hello, world"[..]));
-    };
-    check(
-        &["HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhello, world"],
-        whole,
-    )
-    .await;
-    check(
-        &[
-            "HTTP/1.1 20",
-            "0 OK\r\ncontent-length: 12\r",
-            "\n\r\nhello,",
-            " world",
-        ],
-        whole,
-    )
-    .await;
+    const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n";
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    check(&[CHUNKED, "7\r\nhello, \r\n5\r\nworld\r\n0\r\n\r\n"], whole).await;
-    check(
-        &[
-            CHUNKED,
-            "7",
-            "\r\nhel",
-            "lo, \r",
-            "\n5\r\nworld\r\n0",
-            "\r\n\r",
-            "\n",
-        ],
-        whole,
-    )
-    .await;
+    let whole = |answer: Result<Answer, Fault>| {
+        let answer = answer.unwrap();
+        assert_eq!(
+            (answer.status, &answer.body[..]),
+            (200, &b"hello, world"[..])
+        );
+    };
+    check(&[LONG, "hello,", " world"], whole).await;
+    const PIECES: &[&str] = &[
+        CHUNKED,
+        "7",
+        "\r\nhel",
+        "lo, \r",
+        "\n5\r\nworld\r\n0",
+        "\r\n\r",
+        "\n",
+    ];
+    check(PIECES, whole).await;
 }
 
 #[tokio::test]
 async fn answers_without_a_body_and_their_headers_are_read() {
-    check(
-        &["HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nETag: \"a:b\"\r\n\r\n"],
-        |answer| {
-            let answer = answer.unwrap();
-            assert_eq!((answer.status, answer.body), (304, &b""[..]));
-            assert_eq!(answer.header("etag"), Some("\"a:b\""));
-            assert_eq!(answer.header("retry-after"), None);
-        },
-    )
-    .await;
-    check(&["HTTP/1.1 204 No Content\r\n\r\n"], |answer| {
-        assert_eq!(answer.unwrap().status, 204)
+    const UNCHANGED: &str =
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nETag: \"a:b\"\r\n\r\n";
+    check(&[UNCHANGED], |answer| {
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (304, &b""[..]));
+        assert_eq!(answer.header("etag"), Some("\"a:b\""));
+        assert_eq!(answer.header("retry-after"), None);
     })
     .await;
 }
@@ -130,37 +105,52 @@ async fn what_is_no_answer_is_a_fault_with_a_name() {
         assert_eq!(answer, Err(Fault::Malformed))
     })
     .await;
-    check(
-        &["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"],
-        |answer| assert_eq!(answer, Err(Fault::Malformed)),
-    )
+    const ENDLESS: &str =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n";
+    check(&[ENDLESS], |answer| {
+        assert_eq!(answer, Err(Fault::Malformed))
+    })
     .await;
     let broken = server(|mut stream| {
         asked(&mut stream);
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhel")
-            .unwrap();
+        let half = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhel";
+        stream.write_all(half).unwrap();
     });
     let silent = server(|mut stream| while asked(&mut stream) {});
-    let closed = Target::local(
-        TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port(),
-    );
-    for (target, fault) in [
-        (broken, Fault::Broken),
-        (silent, Fault::Timeout),
-        (closed, Fault::Connect),
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = Target::local(listener.local_addr().unwrap().port());
+    drop(listener);
+    for (target, fault, limit) in [
+        (broken, Fault::Broken, LIMIT),
+        (silent, Fault::Timeout, Duration::from_millis(50)),
+        (closed, Fault::Connect, LIMIT),
     ] {
-        let limit = if fault == Fault::Timeout {
-            Duration::from_millis(50)
-        } else {
-            LIMIT
-        };
         let mut connection = Connection::new(target.clone(), limit);
-        assert_eq!(connection.send(&get(&target)).await, Err(fault));
+        assert_eq!(connection.send(Request::get("/")).await, Err(fault));
+    }
+}
+
+#[tokio::test]
+async fn a_request_says_its_host_and_only_a_body_has_a_type() {
+    let (sender, heads) = mpsc::channel();
+    let target = server(move |mut stream| {
+        let mut request = [0; 1024];
+        let length = stream.read(&mut request).unwrap();
+        let text = String::from_utf8_lossy(&request[..length]).to_lowercase();
+        sender.send(text).unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
+    });
+    let host = format!("host: {}\r\n", target.address());
+    let typed = "content-type: application/json\r\n";
+    for (request, is_typed) in [
+        (Request::get("/a").with("x-b", "c"), false),
+        (Request::post("/a", &json!({})), true),
+    ] {
+        let mut connection = Connection::new(target.clone(), LIMIT);
+        connection.send(request).await.unwrap();
+        let told = heads.recv().unwrap();
+        assert!(told.contains(&host), "{told}");
+        assert_eq!(told.contains(typed), is_typed, "{told}");
     }
 }
 
@@ -179,11 +169,8 @@ async fn a_connection_is_kept_until_the_server_closes_it() {
     });
     let mut connection = Connection::new(target.clone(), LIMIT);
     for number in 0..9 {
-        assert_eq!(
-            connection.send(&get(&target)).await.unwrap().status,
-            200,
-            "{number}"
-        );
+        let answer = connection.send(Request::get("/")).await;
+        assert_eq!(answer.map(|it| it.status), Ok(200), "{number}");
     }
     assert_eq!(connection.opened(), 3);
 }
@@ -200,7 +187,10 @@ async fn a_connection_that_was_closed_while_idle_is_opened_again() {
     });
     let mut connection = Connection::new(target.clone(), LIMIT);
     for _ in 0..3 {
-        assert_eq!(connection.send(&get(&target)).await.unwrap().status, 200);
+        assert_eq!(
+            connection.send(Request::get("/")).await.unwrap().status,
+            200
+        );
         // The clock stands still for the jump alone, so that no time limit ends meanwhile.
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(2)).await;
@@ -212,56 +202,14 @@ async fn a_connection_that_was_closed_while_idle_is_opened_again() {
 #[test]
 fn a_closed_loop_counts_what_its_connections_get() {
     let target = saying(&["HTTP/1.1 409 Conflict\r\nContent-Length: 2\r\n\r\n{}"]);
-    let closed = Closed {
-        threads: 2,
-        warm_up: Duration::ZERO,
-        ..Closed::new(4, Duration::from_millis(200))
+    let span = (Duration::ZERO, Duration::from_millis(200));
+    let request = Request::get("/");
+    let same = |_| {
+        let request = request.clone();
+        move || request.clone()
     };
-    let request = get(&target);
-    let measured = closed
-        .run(&target, |_| {
-            let request = request.clone();
-            move |buffer: &mut Vec<u8>| buffer.extend_from_slice(&request)
-        })
-        .unwrap();
+    let measured = closed((&target, 4), span, LIMIT, same).unwrap();
     assert!(measured.count() >= 4, "{measured:?}");
     assert_eq!(measured.of(Class::Refusal), measured.count());
-    assert_eq!(measured.statuses()[&409], measured.count());
-}
-
-#[test]
-fn an_open_loop_sends_what_is_due_and_counts_the_wait_from_then() {
-    let served = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&served);
-    // The first request is not answered before its client gives up; all others wait behind it.
-    let target = server(move |mut stream| {
-        while asked(&mut stream) {
-            if seen.fetch_add(1, Ordering::SeqCst) > 0 {
-                stream
-                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-                    .unwrap();
-            }
-        }
-    });
-    let open = Open {
-        limit: Duration::from_millis(400),
-        ..Open::new(1)
-    };
-    let arrivals = Profile::steady(100.0, Duration::from_millis(200)).even();
-    let request = get(&target);
-    let measured = open
-        .run(&target, arrivals, |_| {
-            let request = request.clone();
-            move |buffer: &mut Vec<u8>| buffer.extend_from_slice(&request)
-        })
-        .unwrap();
-    assert_eq!(measured.count(), 20);
-    assert_eq!(measured.faults()[&Fault::Timeout], 1);
-    assert_eq!(served.load(Ordering::SeqCst), 20);
-    // The last was due 190 ms after the first, which took 400 ms: each of them waited for at least the difference.
-    assert!(
-        measured.percentile_ms(1.0) >= 200.0,
-        "{}",
-        measured.percentile_ms(1.0)
-    );
+    assert_eq!(measured.with(Ok(409)), measured.count());
 }

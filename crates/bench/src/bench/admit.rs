@@ -2,20 +2,22 @@
 //!
 //! The visitors of these lines are recorded as present, so that all of them are let in and nobody is parked.
 
-use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-
-use crate::fixture::Fixture;
-use crate::report::{Goal, Row, Spread, count, ratios};
+use anyhow::Result;
 use loadtest::machine::Process;
+use testbed::wait_for;
+
+use crate::fixture::{Fixture, rules};
+use crate::report::{Goal, Row, count};
 
 const FEW: &str = "admit-few";
 const MANY: &str = "admit-many";
 /// Visitors a second, as the goal says; fewer where the line would not last.
 const FAST: usize = 1_000;
+/// Enough for all.
+const ROOM: usize = 1_000_000;
 /// The highest rate there is: only room decides.
 const MOST: usize = 100_000;
 /// How often a crowd enters in a round.
@@ -28,42 +30,32 @@ const ADMISSION: Duration = Duration::from_secs(10);
 const STEADY: Duration = Duration::from_millis(1_500);
 
 /// Measures the server process, then the scripts.
-pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let plan = fixture.plan.clone();
     let time = plan.turn.max(Duration::from_millis(1_000));
     let fast = FAST.min(plan.many / SHARE);
     for queue in [FEW, MANY] {
-        fixture.rule(queue, &rules("paused", fast))?;
+        fixture.rule(queue, &rules("paused", ROOM, fast))?;
     }
     let seconds = (time + 4 * STEADY).as_secs_f64().ceil() as usize;
     let present = plan.rounds * (fast * seconds + OPENINGS * plan.few);
     fixture.line.append(MANY, plan.many, present)?;
-    let rows = vec![share(fixture, fast, time)?, each(fixture)?];
+    let mut rows = share(fixture, fast, time)?;
+    rows.push(each(fixture)?);
     fixture.remove(FEW)?;
     fixture.remove(MANY)?;
-    let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
-    for row in &mut rows {
-        row.bench = "admit";
-    }
     Ok(rows)
 }
 
-fn rules(state: &str, rate: usize) -> Value {
-    json!({
-        "state": state, "maxActive": 1_000_000, "admitPerSecond": rate,
-        "leaseSeconds": 86_400, "claimSeconds": 3_600, "maxWaiting": 10_000_000,
-    })
-}
-
 /// The share of a core that the server uses beyond what it uses while nobody enters.
-fn share(fixture: &mut Fixture, fast: usize, time: Duration) -> io::Result<Vec<Row>> {
+fn share(fixture: &mut Fixture, fast: usize, time: Duration) -> Result<Vec<Row>> {
     let redis = Process::of(fixture.stack.redis().pid());
     let (mut shares, mut rates) = (Vec::new(), Vec::new());
     for _ in 0..fixture.plan.rounds {
-        fixture.rule(MANY, &rules("paused", fast))?;
+        fixture.rule(MANY, &rules("paused", ROOM, fast))?;
         thread::sleep(STEADY);
         let idle = redis.share_of_core(time)?;
-        fixture.rule(MANY, &rules("open", fast))?;
+        fixture.rule(MANY, &rules("open", ROOM, fast))?;
         thread::sleep(STEADY);
         let before = next_admission(fixture, MANY)?;
         let began = Instant::now();
@@ -72,44 +64,31 @@ fn share(fixture: &mut Fixture, fast: usize, time: Duration) -> io::Result<Vec<R
         rates.push(entered as f64 / began.elapsed().as_secs_f64());
         shares.push((busy - idle) * 100.0);
     }
-    fixture.rule(MANY, &rules("paused", fast))?;
-    let (share, rate) = (Spread::of(&shares), Spread::of(&rates));
-    let what = format!(
-        "Redis beyond idle, {fast} a second from {} waiting",
-        fixture.plan.many
-    );
-    let cost = Row {
-        what,
-        measured: share,
-        unit: "% of a core",
-        ..Row::default()
-    };
-    let speed = Row {
-        what: "let in".into(),
-        measured: rate,
-        limit: Some(Spread::of(&[fast as f64])),
-        ratio: Some(ratios(&rates, &vec![fast as f64; rates.len()])),
-        unit: "/s",
-        ..Row::default()
-    };
+    fixture.rule(MANY, &rules("paused", ROOM, fast))?;
+    let many = fixture.plan.many;
+    let what = format!("Redis beyond idle, {fast} a second from {many} waiting");
+    let cost = Row::of("admit", &what, &shares, "% of a core");
+    let (share, limits) = (cost.measured.median, vec![fast as f64; rates.len()]);
+    let speed = Row::of("admit", "let in", &rates, "/s").against(&rates, &limits);
     let parked = fixture.line.count(MANY, "parked")?;
     Ok(vec![
-        cost.goal(Goal::below("", share.median, 5.0, "%")),
+        cost.goal(Goal::below("", share, 5.0, "%")),
         speed.goal(Goal::is("nobody parked", parked == 0)),
     ])
 }
 
 /// Waits until the scheduler has let in somebody, so that what is counted begins and ends with a step.
-fn next_admission(fixture: &mut Fixture, queue: &str) -> io::Result<u64> {
+fn next_admission(fixture: &mut Fixture, queue: &str) -> Result<u64> {
     let before = fixture.line.count(queue, "active")?;
-    testbed::wait_for("somebody to enter", ADMISSION, || {
+    let now = wait_for("somebody to enter", ADMISSION, || {
         let now = fixture.line.count(queue, "active").ok()?;
         (now != before).then_some(now)
-    })
+    })?;
+    Ok(now)
 }
 
 /// Time inside scripts for each who enters, when a crowd enters at once: in one script, as far as a batch reaches.
-fn each(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+fn each(fixture: &mut Fixture) -> Result<Row> {
     let crowd = fixture.plan.few;
     let (mut few, mut many) = (Vec::new(), Vec::new());
     for _ in 0..fixture.plan.rounds {
@@ -123,34 +102,22 @@ fn each(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
             found.push(sum_us as f64 / (OPENINGS * crowd) as f64);
         }
     }
-    let ratio = ratios(&many, &few);
-    let what = format!(
-        "each visitor from {} waiting, against {}",
-        count(fixture.plan.many),
-        count(crowd)
-    );
-    let row = Row {
-        what,
-        measured: Spread::of(&many),
-        limit: Some(Spread::of(&few)),
-        ratio: Some(ratio),
-        unit: "µs in scripts",
-        ..Row::default()
-    };
-    Ok(vec![row.goal(Goal::below("", ratio.median, 2.0, "times"))])
+    let (size, crowd) = (count(fixture.plan.many), count(crowd));
+    let what = format!("each visitor from {size} waiting, against {crowd}");
+    let row = Row::of("admit", &what, &many, "µs in scripts").against(&many, &few);
+    let times = row.ratio.unwrap_or_default().median;
+    Ok(row.goal(Goal::below("", times, 2.0, "times")))
 }
 
 /// Makes room for exactly so many; returns what scripts ran for until all of them were inside, in µs.
-fn open_for(fixture: &mut Fixture, queue: &str, crowd: usize) -> io::Result<u64> {
+fn open_for(fixture: &mut Fixture, queue: &str, crowd: usize) -> Result<u64> {
     let target = fixture.line.count(queue, "active")? as usize + crowd;
-    let mut open = rules("open", MOST);
-    open["maxActive"] = json!(target);
     let before = fixture.line.script_us()?;
-    fixture.rule(queue, &open)?;
-    testbed::wait_for("a crowd to enter", ADMISSION, || {
+    fixture.rule(queue, &rules("open", target, MOST))?;
+    wait_for("a crowd to enter", ADMISSION, || {
         (fixture.line.count(queue, "active").ok()? as usize >= target).then_some(())
     })?;
     let us = fixture.line.script_us()? - before;
-    fixture.rule(queue, &rules("paused", MOST))?;
+    fixture.rule(queue, &rules("paused", ROOM, MOST))?;
     Ok(us)
 }

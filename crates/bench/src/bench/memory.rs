@@ -2,65 +2,59 @@
 //!
 //! The waiting are written directly; who is inside or parked was moved there by the gateway.
 
-use std::io;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use anyhow::Result;
+use serde_json::json;
 use testbed::wait_for;
 
-use crate::fixture::Fixture;
-use crate::report::{self, Goal, Row};
+use crate::fixture::{Fixture, rules};
+use crate::report::{Goal, Row, count};
 
 const WAITING: &str = "memory-waiting";
 const MOVED: &str = "memory-moved";
 const INSIDE: [&str; 3] = ["active", "unclaimed", "tickets"];
 const PARKED: [&str; 2] = ["parked", "parked_before"];
 const MIB: f64 = 1_048_576.0;
+/// The highest rate there is: only room decides.
+const MOST: usize = 100_000;
 /// The scheduler's steps are a second apart; who is away is known as absent after two silences of some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A long line, then a shorter one that is let in by half and parked.
-pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let many = fixture.plan.many;
-    fixture.rule(WAITING, &rules("paused", 1))?;
+    fixture.rule(WAITING, &rules("paused", 1, MOST))?;
     let before = fixture.line.used_memory()?;
     fixture.line.append(WAITING, many, 0)?;
-    let used = fixture.line.used_memory()? - before;
+    let used = (fixture.line.used_memory()? - before) as f64;
     let key = fixture.line.bytes(WAITING, &["waiting"])?;
     fixture.remove(WAITING)?;
-    let mib = used as f64 / MIB;
-    let all = Row::figure(
+    let all = Row::of(
         "memory",
-        &format!("{} waiting", report::count(many)),
-        mib,
+        &format!("{} waiting", count(many)),
+        &[used / MIB],
         "MiB",
     )
-    .goal(Goal::below("", used as f64 / 1e6, 150.0, "MB"))
+    .goal(Goal::below("", used / 1e6, 150.0, "MB"))
     .note("the difference of used_memory");
     let mut rows = vec![all, each("waiting", key, many as u64)];
     rows.extend(moved(fixture)?);
     Ok(rows)
 }
 
-fn rules(state: &str, most: usize) -> Value {
-    json!({
-        "state": state, "maxActive": most, "admitPerSecond": 100_000, "leaseSeconds": 86_400,
-        "claimSeconds": 3_600, "maxWaiting": 10_000_000,
-    })
-}
-
-fn moved(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+fn moved(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let half = fixture.plan.many / 50;
-    fixture.rule(MOVED, &rules("paused", half))?;
+    fixture.rule(MOVED, &rules("paused", half, MOST))?;
     fixture.line.append(MOVED, 2 * half, 0)?;
-    fixture.rule(MOVED, &rules("open", half))?;
+    fixture.rule(MOVED, &rules("open", half, MOST))?;
     wait_for("all who have room to enter", PATIENCE, || {
         let inside = fixture.line.count(MOVED, "active").ok()?;
         (inside == half as u64).then_some(())
     })?;
     let inside = fixture.line.bytes(MOVED, &INSIDE)?;
     // Nobody of these ever polls, so a short silence makes them absent. Until that is known there is no room.
-    let mut short = rules("open", half);
+    let mut short = rules("open", half, MOST);
     short["claimSeconds"] = json!(1);
     fixture.rule(MOVED, &short)?;
     wait_for("the absent to be known", PATIENCE, || {
@@ -82,6 +76,11 @@ fn moved(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
 
 fn each(state: &str, bytes: u64, count: u64) -> Row {
     let figure = bytes as f64 / (count as f64).max(1.0);
-    Row::figure("memory", &format!("each who is {state}"), figure, "bytes")
-        .note(format!("MEMORY USAGE with every sample, by {count}"))
+    Row::of(
+        "memory",
+        &format!("each who is {state}"),
+        &[figure],
+        "bytes",
+    )
+    .note(format!("MEMORY USAGE with every sample, by {count}"))
 }

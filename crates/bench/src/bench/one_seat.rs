@@ -1,66 +1,45 @@
-//! `one-seat`: a crowd that wants the same seat at the same moment, through the gateway.
+//! `one-seat`: a crowd that wants the same seat at the same moment, through the gateway. It is the scenario of that name
+//! of the load tool, whose crowd is inside and connected before the moment comes.
 
-use std::io;
+use anyhow::{Error, Result};
+use loadtest::settings::Settings;
+use loadtest::{Class, Measured, Progress, Scenario, Step};
 
-use loadtest::{Class, Measured};
-use serde_json::json;
+use crate::fixture::Fixture;
+use crate::report::{Goal, Row, count};
 
-use super::poll::get;
-use super::proxy::roomy;
-use crate::fixture::{Fixture, QUEUE, Visitor};
-use crate::report::{Goal, Row, Spread, count};
-use crate::turns;
-
-/// A seat for each round. Connections stand before the moment comes; each buyer has one.
-pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
-    let (rounds, buyers) = (fixture.plan.rounds, fixture.plan.buyers);
-    fixture.rule(QUEUE, &roomy())?;
-    let crowd = fixture.join(QUEUE, buyers)?;
-    let date = fixture.date(rounds.max(50))?;
-    let gateway = fixture.gateway();
-    let want = |visitor: &Visitor, seat: usize| {
-        let body = json!({ "scheduleId": date, "seatNumbers": [seat] }).to_string();
-        let (headers, mut request) = ([("Authorization", visitor.bearer.as_str())], Vec::new());
-        let path = "/api/v1/reservations";
-        gateway.request(&mut request, "POST", path, &headers, body.as_bytes());
-        request
+/// A seat and a crowd for each round.
+pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
+    let settings = Settings {
+        users: fixture.plan.buyers as u64,
+        ..Scenario::OneSeat.defaults()
     };
-    let hello = get(&gateway, "/live", None);
-    let measured = (1..=rounds)
-        .map(|seat| {
-            let wants = crowd.iter().map(|visitor| want(visitor, seat)).collect();
-            turns::at_once(&gateway, &hello, wants)
-        })
-        .collect::<io::Result<Vec<_>>>()?;
-    Ok(vec![row(buyers, &measured)])
+    let key = fixture.stack.operator_key();
+    let round = |_| {
+        let outcome = loadtest::run(&settings, vec![fixture.gateway()], key, Progress::Silent);
+        Ok(outcome.map_err(Error::msg)?.record.step(Step::Reserve))
+    };
+    let rounds = (0..fixture.plan.rounds)
+        .map(round)
+        .collect::<Result<Vec<_>>>()?;
+    Ok(vec![row(fixture.plan.buyers, &rounds)])
 }
 
 fn row(buyers: usize, rounds: &[Measured]) -> Row {
-    let of = |status: u16| {
-        rounds
-            .iter()
-            .map(move |it| it.statuses().get(&status).copied())
+    let all = |status: u16, wanted: usize| {
+        let mut counts = rounds.iter().map(|it| it.with(Ok(status)));
+        counts.all(|count| count == wanted as u64)
     };
-    let one = of(201).all(|winners| winners == Some(1));
-    let others = of(409).all(|losers| losers == Some(buyers as u64 - 1));
+    let (one, others) = (all(201, 1), all(409, buyers - 1));
     let errors = rounds.iter().map(|it| it.of(Class::Error)).sum();
     let p95: Vec<_> = rounds.iter().map(|it| it.percentile_ms(95.0)).collect();
-    let p95 = Spread::of(&p95);
-    Row {
-        bench: "one-seat",
-        what: format!("{} buyers at once, p95", count(buyers)),
-        measured: p95,
-        unit: "ms",
-        p50_ms: Some(turns::percentile_ms(rounds, 50.0)),
-        p95_ms: Some(p95.median),
-        p99_ms: Some(turns::percentile_ms(rounds, 99.0)),
-        errors,
-        ..Row::default()
-    }
-    .goal(Goal::is("1 × 201", one))
-    .goal(Goal::is(&format!("{} × 409", count(buyers - 1)), others))
-    .goal(Goal::below("p95", p95.median, 250.0, "ms"))
-    .goal(Goal::is("0 errors", errors == 0))
+    let what = format!("{} buyers at once, p95", count(buyers));
+    let mut row = Row::of("one-seat", &what, &p95, "ms").latencies(rounds);
+    row.errors = errors;
+    row.goal(Goal::is("1 × 201", one))
+        .goal(Goal::is(&format!("{} × 409", count(buyers - 1)), others))
+        .faster(95, 250.0)
+        .goal(Goal::is("0 errors", errors == 0))
 }
 
 #[cfg(test)]

@@ -1,17 +1,14 @@
 //! `proxy`: a small GET of somebody inside, through the gateway, against asking directly.
 
-use std::io;
 use std::sync::Arc;
 
-use loadtest::{Measured, Target};
-use serde_json::json;
+use anyhow::{Result, bail};
+use loadtest::{Measured, Request};
 use uuid::Uuid;
 
-use super::poll::get;
-use crate::fixture::{Fixture, QUEUE};
-use crate::plan::Plan;
-use crate::report::{Goal, Row, Spread};
-use crate::turns;
+use crate::fixture::{Fixture, QUEUE, Visitor, roomy};
+use crate::report::{Goal, Row, Spread, percentile_ms};
+use crate::turns::{self, Requests};
 
 const CONNECTIONS: usize = 64;
 /// So few that nobody waits for a core.
@@ -20,37 +17,39 @@ const CALM: usize = 2;
 const OWN: &str = "/api/v1/reservations";
 
 /// Behind the gateway is once a server that costs next to nothing, and once booking.
-pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let plan = fixture.plan.clone();
     fixture.rule(QUEUE, &roomy())?;
     let visitors = fixture.join(QUEUE, CONNECTIONS)?;
     let outside = visitors.iter().find(|it| it.state != "active");
     if let Some(visitor) = outside {
-        return Err(io::Error::other(format!("{} is not inside", visitor.user)));
+        bail!("{} is not inside", visitor.user);
     }
-    let bearer = |target: &Target, path: &str| {
-        let each = visitors
-            .iter()
-            .map(|it| get(target, path, Some(&it.bearer)));
-        Arc::new(each.collect::<Vec<_>>())
+    let asks = |path: &str| -> Requests {
+        let ask = |it: &Visitor| Request::get(path).bearer(&it.token);
+        Arc::new(visitors.iter().map(ask).collect())
     };
     let (limit, front) = (fixture.limit(), fixture.front());
-    let (direct, through) = (bearer(&limit, "/tiny"), bearer(&front, "/tiny"));
-    let crowd = measure(&plan, CONNECTIONS, (&limit, &direct), (&front, &through))?;
-    let calm = measure(&plan, CALM, (&limit, &direct), (&front, &through))?;
+    let tiny = asks("/tiny");
+    let measure = |connections| {
+        turns::take(
+            plan.rounds,
+            &mut [
+                &mut || turns::repeat(&plan, connections, &limit, &tiny),
+                &mut || turns::repeat(&plan, connections, &front, &tiny),
+            ],
+        )
+    };
+    let (crowd, calm) = (measure(CONNECTIONS)?, measure(CALM)?);
     let (booking, gateway) = (fixture.booking(), fixture.gateway());
-    let through = bearer(&gateway, OWN);
+    let through = asks(OWN);
     let own = turns::take(
         plan.rounds,
         &mut [
             // A pass lives for thirty seconds, so each turn has its own.
             &mut || {
-                turns::repeat(
-                    &plan,
-                    CONNECTIONS,
-                    &booking,
-                    &with_passes(fixture, &booking),
-                )
+                let passes = with_passes(fixture);
+                turns::repeat(&plan, CONNECTIONS, &booking, &passes)
             },
             &mut || turns::repeat(&plan, CONNECTIONS, &gateway, &through),
         ],
@@ -61,31 +60,6 @@ pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
         added(&calm),
         row("booking's list of reservations", CONNECTIONS, &own),
     ])
-}
-
-/// Lets everybody in at once.
-pub fn roomy() -> serde_json::Value {
-    json!({
-        "state": "open", "maxActive": 1_000_000, "admitPerSecond": 100_000,
-        "leaseSeconds": 86_400, "claimSeconds": 3_600,
-    })
-}
-
-type Side<'a> = (&'a Target, &'a Arc<Vec<Vec<u8>>>);
-
-fn measure(
-    plan: &Plan,
-    connections: usize,
-    limit: Side<'_>,
-    subject: Side<'_>,
-) -> io::Result<Vec<Vec<Measured>>> {
-    turns::take(
-        plan.rounds,
-        &mut [
-            &mut || turns::repeat(plan, connections, limit.0, limit.1),
-            &mut || turns::repeat(plan, connections, subject.0, subject.1),
-        ],
-    )
 }
 
 fn row(what: &str, connections: usize, rounds: &[Vec<Measured>]) -> Row {
@@ -99,25 +73,17 @@ fn added(rounds: &[Vec<Measured>]) -> Row {
     let added: Vec<_> = pairs
         .map(|(subject, limit)| subject.percentile_ms(50.0) - limit.percentile_ms(50.0))
         .collect();
-    let added = Spread::of(&added);
-    let row = row("added to the median of a small answer", CALM, rounds);
-    Row {
-        measured: added,
-        limit: Some(Spread::of(&[turns::percentile_ms(&rounds[0], 50.0)])),
-        ratio: None,
-        unit: "ms",
-        ..row
-    }
-    .goal(Goal::below("", added.median, 0.3, "ms"))
-    .note("the limit is the median of the direct answer")
+    let what = format!("added to the median of a small answer, {CALM} connections");
+    let mut row = Row::of("proxy", &what, &added, "ms").latencies(&rounds[1]);
+    row.limit = Some(Spread::of(&[percentile_ms(&rounds[0], 50.0)]));
+    row.errors = rounds.iter().map(|it| turns::errors(it, 200)).sum();
+    let added = row.measured.median;
+    row.goal(Goal::below("", added, 0.3, "ms"))
+        .note("the limit is the median of the direct answer")
 }
 
-fn with_passes(fixture: &Fixture, booking: &Target) -> Arc<Vec<Vec<u8>>> {
+fn with_passes(fixture: &Fixture) -> Requests {
     let minter = fixture.minter();
-    let ask = |_| {
-        let (pass, mut request) = (minter.pass(Uuid::new_v4()), Vec::new());
-        booking.request(&mut request, "GET", OWN, &[("X-Usher-Pass", &pass)], b"");
-        request
-    };
+    let ask = |_| minter.admit(Uuid::new_v4(), Request::get(OWN));
     Arc::new((0..CONNECTIONS).map(ask).collect())
 }

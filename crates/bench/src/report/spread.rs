@@ -1,9 +1,9 @@
 //! Owns the figures of several rounds: their median, the least and the most.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// What several rounds gave.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Spread {
     /// The middle one; of two, their mean.
     pub median: f64,
@@ -48,11 +48,6 @@ impl Spread {
             most: percent(self.most),
         };
         hundredfold.text("%")
-    }
-
-    /// For programs.
-    pub fn json(&self) -> Value {
-        json!({ "median": self.median, "least": self.least, "most": self.most })
     }
 }
 

@@ -1,26 +1,22 @@
 //! The instant at which a sale is announced: many join within seconds, most of them at the start. Nobody is let in, so
 //! that the line can be counted.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use serde_json::json;
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::check::{self, Check, Kind};
+use crate::Profile;
+use crate::check::{Check, Kind};
+use crate::operator::Trouble;
 use crate::pacer::{self, Due};
-use crate::progress::Progress;
 use crate::recorder::Step;
-use crate::run::Findings;
-use crate::settings::Settings;
-use crate::shop::{Shop, Trouble};
-use crate::visitor::Stage;
-use crate::{Connection, Profile};
+use crate::run::Outcome;
+use crate::shop::Shop;
+use crate::visitor::{Caller, LIMIT, Stage};
+use crate::visitors::connections;
 
-const LIMIT: Duration = Duration::from_secs(10);
 /// The public status is up to a second old.
 const COUNTED: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(200);
@@ -33,113 +29,60 @@ struct Joined {
     ticket: u64,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Place {
-    ticket_number: u64,
-}
-
-/// What the connections share.
-struct Shared {
-    due: Due,
-    joined: RefCell<Vec<Joined>>,
-}
-
 /// Runs it.
-pub(crate) async fn run(
-    settings: &Settings,
-    shop: Shop,
-    progress: Progress,
-) -> Result<Findings, Trouble> {
-    let stage = Stage::new(settings, shop);
-    let follow = tokio::task::spawn_local(progress.follow(Rc::clone(&stage)));
+pub(crate) async fn run(stage: Stage) -> Result<Outcome, Trouble> {
+    let settings = &stage.settings.clone();
+    let stage = stage.begin();
     let start = Instant::now();
     let arrivals = Profile::burst(settings.users, settings.duration).even();
     let calls = pacer::at_rate(start, arrivals, 1, settings.seed);
-    let shared = Rc::new(Shared {
-        due: Due::new(start, (settings.duration, LIMIT), calls),
-        joined: RefCell::default(),
+    let due = Rc::new(Due::new(start, settings.duration + LIMIT, calls));
+    let joined = connections(settings, |number| {
+        join_what_is_due(Rc::clone(&stage), number, Rc::clone(&due))
     });
-    let mut connections = JoinSet::new();
-    for number in 0..settings.connections {
-        connections.spawn_local(join_what_is_due(
-            Rc::clone(&stage),
-            number,
-            Rc::clone(&shared),
-        ));
-    }
-    connections.join_all().await;
+    let joined: Vec<_> = joined.await.into_iter().flatten().collect();
     let record = stage.recorder.finish();
-    follow.abort();
 
-    let joined = shared.joined.take();
     let count = joined.len() as u64;
-    let mut checks = vec![
-        Check::same(
-            "visitors in the line",
-            count,
-            line_of(&stage.shop, count).await?,
-        ),
-        Check::at_most(
-            Kind::Correct,
-            "who came later and stands before",
-            0,
-            inversions(joined),
-        ),
-        check::errors(&settings.objective, &record),
+    let line = line_of(&stage.shop, count).await?;
+    let (early, late) = (
+        inversions(joined),
+        record.step(Step::Join).late_percentile_ms(99.0),
+    );
+    let checks = vec![
+        Check::same("visitors in the line", count, line),
+        Check::at_most(Kind::Correct, "who came later and stands before", 0, early),
     ];
-    let join = record.step(Step::Join);
-    checks.extend(check::speed(
-        &settings.objective,
-        "joins, from when they were due",
-        &join,
-    ));
-    let late = join.late_percentile_ms(99.0);
-    Ok(Findings {
-        record,
-        checks,
-        notes: vec![
-            format!(
-                "{count} joined; the highest rate was {:.0}/s",
-                peak(settings)
-            ),
-            format!("99 of 100 were sent within {late:.1} ms of when they were due"),
-        ],
-    })
+    let what = ("joins, from when they were due", Some(Step::Join));
+    let peak = 2.0 * settings.users as f64 / settings.duration.as_secs_f64().max(f64::MIN_POSITIVE);
+    let notes = vec![
+        format!("{count} joined; the highest rate was {peak:.0}/s"),
+        format!("99 of 100 were sent within {late:.1} ms of when they were due"),
+    ];
+    Ok(Outcome::judged(settings, record, checks, what, notes))
 }
 
-fn peak(settings: &Settings) -> f64 {
-    2.0 * settings.users as f64 / settings.duration.as_secs_f64().max(f64::MIN_POSITIVE)
-}
-
-async fn join_what_is_due(stage: Rc<Stage>, number: usize, shared: Rc<Shared>) {
-    let gateways = &stage.shop.gateways;
-    let target = gateways[number % gateways.len()].clone();
-    let path = format!("/api/v1/queues/{}/tokens", stage.shop.queue);
-    let mut connection = Connection::new(target.clone(), LIMIT);
-    let mut request = Vec::new();
-    while let Some((_, due)) = shared.due.next(&stage.recorder, Step::Join).await {
+async fn join_what_is_due(stage: Rc<Stage>, number: usize, due: Rc<Due>) -> Vec<Joined> {
+    let (mut caller, mut joined) = (Caller::new(&stage, number), Vec::new());
+    while let Some((_, due)) = due.next(&stage.recorder, Step::Join).await {
         let asked = Instant::now();
-        request.clear();
-        let body = json!({ "userId": Uuid::new_v4() }).to_string();
-        target.request(&mut request, "POST", &path, &[], body.as_bytes());
-        let said = stage.send(&mut connection, &request, Step::Join, due).await;
-        let joined = said.read::<Place>().map(|place| Joined {
+        let body = json!({ "userId": Uuid::new_v4() });
+        joined.extend(caller.join(&body, due).await.map(|place| Joined {
             asked,
             answered: Instant::now(),
             ticket: place.ticket_number,
-        });
-        shared.joined.borrow_mut().extend(joined);
+        }));
     }
+    joined
 }
 
 /// The length of the line, asked until it is what it should be or the answer cannot be old any more.
 async fn line_of(shop: &Shop, wanted: u64) -> Result<u64, Trouble> {
     let deadline = Instant::now() + COUNTED;
     loop {
-        let (waiting, active) = shop.standing().await?;
-        if waiting + active == wanted || Instant::now() > deadline {
-            return Ok(waiting + active);
+        let found = shop.visitors().await?;
+        if found == wanted || Instant::now() > deadline {
+            return Ok(found);
         }
         tokio::time::sleep(AGAIN).await;
     }

@@ -6,33 +6,27 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::check::{self, Check};
-use crate::progress::Progress;
+use crate::operator::Trouble;
 use crate::recorder::Step;
-use crate::run::Findings;
-use crate::settings::Settings;
-use crate::shop::{Shop, Trouble};
+use crate::run::Outcome;
+use crate::scenario::story::books;
 use crate::visitor::{Ending, Stage, Visitor};
+use crate::visitors::connections;
 
 const DATE_SEATS: u32 = 50;
 const SEAT: u16 = 7;
 /// All come in within this.
 const ENTRY: Duration = Duration::from_secs(60);
-/// Visitors who come in at the same time: the entry is not what is measured.
-const AT_A_TIME: usize = 64;
 
 /// Runs it.
-pub(crate) async fn run(
-    settings: &Settings,
-    mut shop: Shop,
-    progress: Progress,
-) -> Result<Findings, Trouble> {
-    shop.sell(DATE_SEATS, DATE_SEATS).await?;
-    let stage = Stage::new(settings, shop);
-    let follow = tokio::task::spawn_local(progress.follow(Rc::clone(&stage)));
-    let visitors = enter_all(&stage, settings.users).await?;
-    progress.say(&format!(
-        "{} visitors are inside; now all want seat {SEAT}",
-        visitors.len()
+pub(crate) async fn run(mut stage: Stage) -> Result<Outcome, Trouble> {
+    let settings = &stage.settings.clone();
+    stage.shop.sell(DATE_SEATS, DATE_SEATS).await?;
+    let stage = stage.begin();
+    let visitors = enter_all(&stage).await?;
+    let inside = visitors.len();
+    stage.progress.say(&format!(
+        "{inside} visitors are inside; now all want seat {SEAT}"
     ));
 
     let date = Rc::new(stage.shop.dates[0].clone());
@@ -59,56 +53,41 @@ pub(crate) async fn run(
         }
     }
     let record = stage.recorder.finish();
-    follow.abort();
 
-    let books = stage.shop.books().await?;
+    let books = books(&stage).await?;
     let reserve = record.step(Step::Reserve);
-    let count = |status: u16| reserve.statuses().get(&status).copied().unwrap_or_default();
+    let (won, lost) = (reserve.with(Ok(201)), reserve.with(Ok(409)));
     let mut checks = vec![
-        Check::same("201 to the wish for the seat", 1, count(201)),
-        Check::same(
-            "409 to the wish for the seat",
-            settings.users - 1,
-            count(409),
-        ),
+        Check::same("201 to the wish for the seat", 1, won),
+        Check::same("409 to the wish for the seat", settings.users - 1, lost),
     ];
     checks.extend(check::books(&books, paid));
     checks.push(Check::same("seats paid for", 1, paid));
-    checks.push(check::errors(&settings.objective, &record));
-    checks.extend(check::speed(
-        &settings.objective,
-        "the wish for the seat",
-        &reserve,
-    ));
-    Ok(Findings {
-        record,
-        checks,
-        notes: Vec::new(),
-    })
+    let wish = ("the wish for the seat", Some(Step::Reserve));
+    Ok(Outcome::judged(settings, record, checks, wish, Vec::new()))
 }
 
-async fn enter_all(stage: &Rc<Stage>, users: u64) -> Result<Vec<Visitor>, Trouble> {
+/// Lets all come in, a few at a time: the entry is not what is measured.
+async fn enter_all(stage: &Rc<Stage>) -> Result<Vec<Visitor>, Trouble> {
     let until = Instant::now() + ENTRY;
-    let (mut coming, mut inside) = (JoinSet::new(), Vec::new());
-    let users = usize::try_from(users).unwrap_or(usize::MAX);
-    for number in 0..users {
-        let mut visitor = Visitor::new(stage, number);
-        coming.spawn_local(async move {
-            visitor
-                .enter(Instant::now(), until)
-                .await
-                .then_some(visitor)
-        });
-        if coming.len() >= AT_A_TIME {
-            inside.extend(coming.join_next().await.and_then(Result::ok).flatten());
+    let (users, step) = (stage.settings.users as usize, stage.settings.connections);
+    let inside = connections(&stage.settings, |first| {
+        let stage = Rc::clone(stage);
+        async move {
+            let mut inside = Vec::new();
+            for number in (first..users).step_by(step) {
+                let mut visitor = Visitor::new(&stage, number);
+                if visitor.enter(Instant::now(), until).await {
+                    inside.push(visitor);
+                }
+            }
+            inside
         }
-    }
-    while let Some(came) = coming.join_next().await {
-        inside.extend(came.ok().flatten());
-    }
+    });
+    let inside: Vec<_> = inside.await.into_iter().flatten().collect();
     stage.recorder.visitors.set(inside.len() as u64);
-    if inside.len() < users {
-        return Err(format!("only {} of {users} came in", inside.len()));
+    match inside.len() {
+        came if came < users => Err(format!("only {came} of {users} came in")),
+        _ => Ok(inside),
     }
-    Ok(inside)
 }

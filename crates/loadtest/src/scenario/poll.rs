@@ -8,39 +8,28 @@ use std::rc::Rc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use serde_json::json;
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::check::{self, Check, Kind};
+use crate::Profile;
+use crate::check::{Check, Kind};
+use crate::operator::Trouble;
 use crate::pacer::{self, Call, Due};
-use crate::progress::Progress;
 use crate::recorder::Step;
-use crate::run::Findings;
+use crate::run::Outcome;
 use crate::settings::Settings;
-use crate::shop::{Shop, Trouble};
-use crate::visitor::Stage;
-use crate::{Connection, Profile};
+use crate::visitor::{Caller, LIMIT, Place, Stage};
+use crate::visitors::connections;
 
-const LIMIT: Duration = Duration::from_secs(10);
 /// Tokens that are kept, 400 bytes each; of a longer line every n-th visitor polls.
 const MOST_POLLERS: u64 = 100_000;
 /// A long filling says how far it is.
 const TOLD_EACH: u64 = 100_000;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Place {
-    position: Option<u64>,
-    poll_after_ms: u64,
-    token: Option<String>,
-}
-
 /// Somebody who waits and asks.
 #[derive(Debug)]
 struct Poller {
-    bearer: String,
+    token: String,
     position: u64,
     pause: Duration,
 }
@@ -55,135 +44,83 @@ struct Shared {
 }
 
 /// Runs it.
-pub(crate) async fn run(
-    settings: &Settings,
-    shop: Shop,
-    progress: Progress,
-) -> Result<Findings, Trouble> {
+pub(crate) async fn run(stage: Stage) -> Result<Outcome, Trouble> {
+    let settings = &stage.settings.clone();
     let began = Instant::now();
-    let pollers = fill(&shop, settings, progress).await?;
+    let pollers = fill(&stage).await?;
     let filled = began.elapsed();
     let (polling, seconds) = (pollers.len(), filled.as_secs_f64());
-    progress.say(&format!(
+    stage.progress.say(&format!(
         "{} wait after {seconds:.1} s; {polling} of them poll",
         settings.waiting
     ));
 
-    let stage = Stage::new(settings, shop);
-    let follow = tokio::task::spawn_local(progress.follow(Rc::clone(&stage)));
+    let stage = stage.begin();
     stage.recorder.visitors.set(polling as u64);
     let shared = Shared::begin(settings, pollers);
-    let mut connections = JoinSet::new();
-    for number in 0..settings.connections {
-        let (stage, shared) = (Rc::clone(&stage), Rc::clone(&shared));
-        connections.spawn_local(poll_what_is_due(stage, number, shared));
-    }
-    connections.join_all().await;
-    let record = stage.recorder.finish();
-    follow.abort();
-
-    let poll = record.step(Step::Poll);
-    let went_up = shared.went_up.get();
-    let mut checks = vec![
-        Check::at_most(Kind::Correct, "positions that went up", 0, went_up),
-        check::errors(&settings.objective, &record),
-    ];
-    let what = "polls, from when they were due";
-    checks.extend(check::speed(&settings.objective, what, &poll));
-    let late = poll.late_percentile_ms(99.0);
-    let rate = settings.waiting as f64 / seconds;
-    Ok(Findings {
-        record,
-        checks,
-        notes: vec![
-            format!("the line was filled at {rate:.0} joins/s"),
-            format!("99 of 100 were sent within {late:.1} ms of when they were due"),
-        ],
+    connections(settings, |number| {
+        poll_what_is_due(Rc::clone(&stage), number, Rc::clone(&shared))
     })
+    .await;
+    let record = stage.recorder.finish();
+
+    let went_up = shared.went_up.get();
+    let late = record.step(Step::Poll).late_percentile_ms(99.0);
+    let checks = vec![Check::at_most(
+        Kind::Correct,
+        "positions that went up",
+        0,
+        went_up,
+    )];
+    let what = ("polls, from when they were due", Some(Step::Poll));
+    let rate = settings.waiting as f64 / seconds;
+    let notes = vec![
+        format!("the line was filled at {rate:.0} joins/s"),
+        format!("99 of 100 were sent within {late:.1} ms of when they were due"),
+    ];
+    Ok(Outcome::judged(settings, record, checks, what, notes))
 }
 
-/// A line that is being filled.
-struct Filling {
-    shop: Shop,
-    all: u64,
-    /// How many shall still join.
-    left: Cell<u64>,
-    /// Each of so many is kept as a poller.
-    every: u64,
-    progress: Progress,
-    pollers: RefCell<Vec<Poller>>,
-}
-
-/// Lets all join, as fast as the connections can.
-async fn fill(
-    shop: &Shop,
-    settings: &Settings,
-    progress: Progress,
-) -> Result<Vec<Poller>, Trouble> {
-    let filling = Rc::new(Filling {
-        shop: shop.clone(),
-        all: settings.waiting,
-        left: Cell::new(settings.waiting),
-        every: settings.waiting.div_ceil(MOST_POLLERS),
-        progress,
-        pollers: RefCell::default(),
+/// Lets all join, as fast as the connections can, and gives those who poll. These calls are in nobody's figures.
+async fn fill(stage: &Stage) -> Result<Vec<Poller>, Trouble> {
+    let aside = stage.aside();
+    let pollers = connections(&stage.settings, |number| {
+        join_one_after_another(Rc::clone(&aside), number)
     });
-    let mut connections = JoinSet::new();
-    for number in 0..settings.connections {
-        connections.spawn_local(join_those_left(Rc::clone(&filling), number));
-    }
-    while let Some(ended) = connections.join_next().await {
-        ended.unwrap_or_else(|_| Err("a connection panicked".to_owned()))?;
-    }
-    Ok(filling.pollers.take())
+    let pollers = pollers.await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(pollers.into_iter().flatten().collect())
 }
 
-async fn join_those_left(filling: Rc<Filling>, number: usize) -> Result<(), Trouble> {
-    let gateways = &filling.shop.gateways;
-    let target = gateways[number % gateways.len()].clone();
-    let path = format!("/api/v1/queues/{}/tokens", filling.shop.queue);
-    let (mut connection, mut request) = (Connection::new(target.clone(), LIMIT), Vec::new());
-    while let Some(left) = filling.left.get().checked_sub(1) {
-        filling.left.set(left);
-        request.clear();
-        let body = json!({ "userId": Uuid::new_v4() }).to_string();
-        target.request(&mut request, "POST", &path, &[], body.as_bytes());
-        let answer = connection.send(&request).await;
-        let answer = answer.map_err(|fault| format!("join: {fault}"))?;
-        let place: Option<Place> = serde_json::from_slice(answer.body).ok();
-        let refused = || format!("join answered {}", answer.status);
-        let place = place.ok_or_else(refused)?;
-        let token = place.token.as_ref().ok_or_else(refused)?;
-        if left.is_multiple_of(filling.every) {
-            filling.pollers.borrow_mut().push(Poller {
-                bearer: format!("Bearer {token}"),
+async fn join_one_after_another(stage: Rc<Stage>, first: usize) -> Result<Vec<Poller>, Trouble> {
+    let all = stage.settings.waiting;
+    let every = all.div_ceil(MOST_POLLERS);
+    let (mut caller, mut pollers) = (Caller::new(&stage, first), Vec::new());
+    for number in (first as u64..all).step_by(stage.settings.connections) {
+        let body = json!({ "userId": Uuid::new_v4() });
+        let place = caller.join(&body, Instant::now()).await;
+        let Some((token, place)) = place.and_then(|it| Some((it.token.clone()?, it))) else {
+            let errors = stage.recorder.finish().errors;
+            return Err(format!("a join was refused; {}", errors.join("; ")));
+        };
+        if number.is_multiple_of(every) {
+            pollers.push(Poller {
+                token,
                 position: place.position.unwrap_or(u64::MAX),
                 pause: Duration::from_millis(place.poll_after_ms),
             });
         }
-        if left > 0 && left.is_multiple_of(TOLD_EACH) {
-            let joined = filling.all - left;
-            filling
-                .progress
-                .say(&format!("{joined} of {} joined", filling.all));
+        if number > 0 && number.is_multiple_of(TOLD_EACH) {
+            stage.progress.say(&format!("{number} of {all} joined"));
         }
     }
-    Ok(())
+    Ok(pollers)
 }
 
 async fn poll_what_is_due(stage: Rc<Stage>, number: usize, shared: Rc<Shared>) {
-    let gateways = &stage.shop.gateways;
-    let target = gateways[number % gateways.len()].clone();
-    let path = format!("/api/v1/queues/{}/tokens/me", stage.shop.queue);
-    let (mut connection, mut request) = (Connection::new(target.clone(), LIMIT), Vec::new());
+    let mut caller = Caller::new(&stage, number);
     while let Some((who, due)) = shared.due.next(&stage.recorder, Step::Poll).await {
-        request.clear();
-        {
-            let pollers = shared.pollers.borrow();
-            let headers = [("Authorization", pollers[who].bearer.as_str())];
-            target.request(&mut request, "GET", &path, &headers, b"");
-        }
-        let said = stage.send(&mut connection, &request, Step::Poll, due).await;
+        let token = shared.pollers.borrow()[who].token.clone();
+        let said = caller.poll(&token, due).await;
         let mut pause = Duration::from_secs(1);
         if let Some(place) = said.read::<Place>() {
             pause = Duration::from_millis(place.poll_after_ms);
@@ -212,7 +149,7 @@ impl Shared {
         };
         Rc::new(Self {
             pollers: RefCell::new(pollers),
-            due: Due::new(start, (length, LIMIT), due),
+            due: Due::new(start, length + LIMIT, due),
             next,
             went_up: Cell::new(0),
         })

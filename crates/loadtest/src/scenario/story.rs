@@ -1,57 +1,65 @@
-//! The whole way of a visitor, at a rate: join, wait as told, look at dates and seats, think, hold, charge, pay.
+//! The whole way of a visitor: join, wait as told, look at dates and seats, think, hold, charge, pay.
 //!
-//! `soak` is the same for long, `spike` with ten times as many for a while.
+//! `story` and `soak` let them come at a rate, `spike` ten times as many for a while. In `sell-out` a crowd that is much
+//! larger than the house buys every seat, and then finds that nothing is left.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::check::{self, Check, Kind};
-use crate::progress::Progress;
-use crate::run::Findings;
+use crate::operator::Trouble;
+use crate::run::Outcome;
 use crate::settings::Settings;
-use crate::shop::{Books, Shop, Trouble};
+use crate::shop::{Books, rules};
 use crate::visitor::{Ending, Stage, Visitor};
 use crate::visitors::{self, Endings};
-use crate::{Class, Profile, Scenario};
+use crate::{Arrivals, Class, Profile, Scenario};
 
 /// Seats of one date: a small hall.
 pub(crate) const DATE_SEATS: u32 = 200;
+/// The same where all is sold out: several dates also of a small house.
+const SMALL_DATE_SEATS: u32 = 50;
 /// After the last has come, all others have this long to end their visits.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How often somebody chooses again when others were faster.
 const TRIES: usize = 20;
 const SPIKE: f64 = 10.0;
 
 /// Runs it.
-pub(crate) async fn run(
-    settings: &Settings,
-    mut shop: Shop,
-    progress: Progress,
-) -> Result<Findings, Trouble> {
-    shop.sell(settings.seats, DATE_SEATS).await?;
-    let stage = Stage::new(settings, shop);
-    let follow = tokio::task::spawn_local(progress.follow(Rc::clone(&stage)));
-    let until = Instant::now() + settings.duration + PATIENCE;
-    let arrivals = profile(settings).random(settings.seed);
-    let live = |number, due| visit(Rc::clone(&stage), number, due, until);
-    let endings = visitors::run(&stage, arrivals, PATIENCE, &Cell::new(false), live).await;
+pub(crate) async fn run(mut stage: Stage) -> Result<Outcome, Trouble> {
+    let settings = &stage.settings.clone();
+    let all_is_sold = settings.scenario == Scenario::SellOut;
+    let coming = match all_is_sold {
+        true => (
+            Profile::burst(settings.users, settings.ramp).even(),
+            settings.ramp,
+        ),
+        false => (profile(settings).random(settings.seed), settings.duration),
+    };
+    let each = if all_is_sold {
+        SMALL_DATE_SEATS
+    } else {
+        DATE_SEATS
+    };
+    stage.shop.sell(settings.seats, each).await?;
+    let stage = stage.begin();
+    let endings = sale(&stage, coming, &Cell::new(false)).await;
     let record = stage.recorder.finish();
-    follow.abort();
 
-    let books = stage.shop.books().await?;
+    let books = books(&stage).await?;
     let mut checks = visit_checks(&endings, &books);
-    checks.push(check::errors(&settings.objective, &record));
-    checks.extend(check::speed(&settings.objective, "all calls", &record.all));
+    if all_is_sold {
+        let seats = u64::from(settings.seats);
+        checks.push(Check::same("seats paid for", seats, endings.seats()));
+        checks.push(Check::same("seats of the house", seats, books.seats));
+    }
     if settings.scenario == Scenario::Soak {
         let skip = settings.ramp.as_secs() as usize;
         checks.push(check::drift(&settings.objective, &record, skip));
     }
-    Ok(Findings {
-        record,
-        checks,
-        notes: vec![endings.line()],
-    })
+    let (all, notes) = (("all calls", None), vec![endings.line()]);
+    Ok(Outcome::judged(settings, record, checks, all, notes))
 }
 
 /// Arrivals over time.
@@ -69,8 +77,19 @@ fn profile(settings: &Settings) -> Profile {
         .then(rate, rate, rest - peak - before)
 }
 
+/// Lets visitors come who buy if they can, until all have ended their visits or lost their patience.
+pub(crate) async fn sale(
+    stage: &Rc<Stage>,
+    (arrivals, length): (Arrivals, Duration),
+    stop: &Cell<bool>,
+) -> Endings {
+    let until = Instant::now() + length + PATIENCE;
+    let live = |number, due| visit(Rc::clone(stage), number, due, until);
+    visitors::run(stage, arrivals, PATIENCE, stop, live).await
+}
+
 /// One visitor, from the wish to the seat.
-pub(crate) async fn visit(stage: Rc<Stage>, number: usize, due: Instant, until: Instant) -> Ending {
+async fn visit(stage: Rc<Stage>, number: usize, due: Instant, until: Instant) -> Ending {
     let mut visitor = Visitor::new(&stage, number);
     if !visitor.enter(due, until).await {
         return Ending::Failed;
@@ -108,23 +127,32 @@ async fn shop_around(visitor: &mut Visitor) -> Ending {
             visitor.pause().await;
             return visitor.pay(&held).await;
         }
-        if said.class != Some(Class::Refusal) {
+        if said.class != Class::Refusal {
             return Ending::Failed;
         }
     }
     Ending::Refused
 }
 
+/// What the books say, and the seats as one more visitor sees them. What that visitor asks is in nobody's figures.
+pub(crate) async fn books(stage: &Stage) -> Result<Books, Trouble> {
+    let shop = &stage.shop;
+    let wide = rules("open", 1_000_000, 100_000.0);
+    shop.operator.rule(&shop.queue, &wide).await?;
+    let mut auditor = Visitor::new(&stage.aside(), 0);
+    let now = Instant::now();
+    if !auditor.enter(now, now + PATIENCE).await {
+        return Err("nobody came in to look at the seats".to_owned());
+    }
+    shop.books(&auditor.token).await
+}
+
 /// Every visit came to an end, everybody who paid has their seats, and nobody else has any.
-pub(crate) fn visit_checks(endings: &Endings, books: &Books) -> Vec<Check> {
-    let mut checks = check::books(books, endings.seats);
+fn visit_checks(endings: &Endings, books: &Books) -> Vec<Check> {
+    let mut checks = check::books(books, endings.seats());
     checks.push(Check::same("seats held and not paid for", 0, books.held));
-    checks.push(Check::at_most(
-        Kind::Correct,
-        "visits that failed",
-        0,
-        endings.failed,
-    ));
+    let what = "visits that failed";
+    checks.push(Check::at_most(Kind::Correct, what, 0, endings.failed()));
     checks
 }
 

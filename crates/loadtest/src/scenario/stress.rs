@@ -3,16 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
 
 use crate::check::{self, Check, Kind};
-use crate::progress::Progress;
-use crate::run::Findings;
-use crate::scenario::story::{DATE_SEATS, PATIENCE, visit};
+use crate::operator::Trouble;
+use crate::run::Outcome;
+use crate::scenario::story::{DATE_SEATS, books, sale};
 use crate::settings::Settings;
-use crate::shop::{Shop, Trouble};
 use crate::visitor::Stage;
-use crate::visitors;
 use crate::{Class, Measured, Profile};
 
 const GROWTH: f64 = 1.5;
@@ -40,51 +37,47 @@ impl Rung {
 }
 
 /// Runs it.
-pub(crate) async fn run(
-    settings: &Settings,
-    mut shop: Shop,
-    progress: Progress,
-) -> Result<Findings, Trouble> {
-    shop.sell(settings.seats, DATE_SEATS).await?;
-    let stage = Stage::new(settings, shop);
-    let follow = tokio::task::spawn_local(progress.follow(Rc::clone(&stage)));
-    let (stop, rungs) = (Rc::new(Cell::new(false)), Rc::new(RefCell::new(Vec::new())));
-    let climb = tokio::task::spawn_local(climb(
-        settings.clone(),
-        Rc::clone(&stage),
-        progress,
-        (Rc::clone(&stop), Rc::clone(&rungs)),
-    ));
-    let until = Instant::now() + settings.duration * STEPS + PATIENCE;
-    let live = |number, due| visit(Rc::clone(&stage), number, due, until);
-    let arrivals = profile(settings).random(settings.seed);
-    let endings = visitors::run(&stage, arrivals, PATIENCE, &stop, live).await;
+pub(crate) async fn run(mut stage: Stage) -> Result<Outcome, Trouble> {
+    let settings = &stage.settings.clone();
+    stage.shop.sell(settings.seats, DATE_SEATS).await?;
+    let stage = stage.begin();
+    let climbed = Rc::new(Climbed::default());
+    let climb = climb(Rc::clone(&stage), Rc::clone(&climbed));
+    let climb = tokio::task::spawn_local(climb);
+    let profile = profile(settings);
+    let coming = (profile.clone().random(settings.seed), profile.length());
+    let endings = sale(&stage, coming, &climbed.stop).await;
     // The figures of the last step are taken when its time is over, also when its visitors were faster.
     let _ = climb.await;
     let record = stage.recorder.finish();
-    follow.abort();
 
-    let books = stage.shop.books().await?;
-    // Beyond the last good step a visitor may not hear of their own payment; the books must agree all the same.
-    let mut checks = vec![check::agree(&books)];
-    let rungs = rungs.take();
-    let good = rungs.iter().take_while(|rung: &&Rung| rung.good).last();
-    checks.push(Check {
+    let books = books(&stage).await?;
+    let rungs = climbed.rungs.take();
+    let good = rungs.iter().take_while(|rung| rung.good).last();
+    let good = good.map(|rung| format!("{:.1} visitors/s", rung.rate));
+    let last_good = Check {
         kind: Kind::Fast,
         what: "the last good step".to_owned(),
         wanted: format!("≥ {} visitors/s", settings.rate),
-        found: good.map_or("none".to_owned(), |rung| {
-            format!("{:.1} visitors/s", rung.rate)
-        }),
         kept: good.is_some(),
-    });
+        found: good.unwrap_or("none".to_owned()),
+    };
     let mut notes: Vec<_> = rungs.iter().map(Rung::line).collect();
     notes.push(endings.line());
-    Ok(Findings {
+    Ok(Outcome {
+        settings: settings.clone(),
         record,
-        checks,
+        // Beyond the last good step a visitor may not hear of their own payment; the books must agree all the same.
+        checks: vec![check::agree(&books), last_good],
         notes,
     })
+}
+
+/// How far it came.
+#[derive(Debug, Default)]
+struct Climbed {
+    rungs: RefCell<Vec<Rung>>,
+    stop: Cell<bool>,
 }
 
 fn rate(settings: &Settings, step: u32) -> f64 {
@@ -99,12 +92,8 @@ fn profile(settings: &Settings) -> Profile {
 }
 
 /// Looks at each step when its time is over, and stops at the first that broke.
-async fn climb(
-    settings: Settings,
-    stage: Rc<Stage>,
-    progress: Progress,
-    (stop, rungs): (Rc<Cell<bool>>, Rc<RefCell<Vec<Rung>>>),
-) {
+async fn climb(stage: Rc<Stage>, climbed: Rc<Climbed>) {
+    let settings = &stage.settings;
     let mut before = stage.recorder.all();
     let mut next = tokio::time::Instant::now();
     for step in 0..STEPS {
@@ -114,15 +103,14 @@ async fn climb(
         let measured = now.since(&before, settings.duration);
         before = now;
         let rung = Rung {
-            rate: rate(&settings, step),
-            good: is_good(&settings, &measured),
+            rate: rate(settings, step),
+            good: is_good(settings, &measured),
             measured,
         };
-        progress.say(&rung.line());
-        let broken = !rung.good;
-        rungs.borrow_mut().push(rung);
-        if broken {
-            stop.set(true);
+        stage.progress.say(&rung.line());
+        climbed.stop.set(!rung.good);
+        climbed.rungs.borrow_mut().push(rung);
+        if climbed.stop.get() {
             return;
         }
     }

@@ -1,17 +1,19 @@
 //! Owns how one transaction of booking is caught: the verb runs once while the server writes down what it is asked.
 
 use std::fs;
-use std::io;
 
+use anyhow::{Error, Result, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::log::longest_transaction;
 use super::replay::{Recipe, Subject};
-use crate::fixture::{Caller, Fixture};
+use super::{post, subject};
+use crate::fixture::Fixture;
 
 /// Stands for nothing else in any statement.
 const SEAT: u16 = 47;
+/// For a seat.
 const ENOUGH: u32 = 1_000;
 
 /// A verb of the sale.
@@ -23,12 +25,6 @@ pub enum Verb {
     Reserve,
     /// A hold is paid.
     Pay,
-}
-
-/// What was caught, and what there is to say of it.
-pub struct Captured {
-    pub recipe: Recipe,
-    pub note: String,
 }
 
 impl Verb {
@@ -46,7 +42,7 @@ impl Verb {
         match self {
             Verb::Charge => (
                 format!("/api/v1/users/{}/balance/charges", subject.user),
-                json!({ "amount": 1 }),
+                json!({ "amount": ENOUGH }),
             ),
             Verb::Reserve => (
                 "/api/v1/reservations".to_owned(),
@@ -60,86 +56,53 @@ impl Verb {
     }
 }
 
-/// Runs a verb once and reads what it was.
-pub fn capture(fixture: &mut Fixture, verb: Verb) -> io::Result<Captured> {
-    let mut act = Act::new(fixture)?;
-    act.prepare(verb)?;
+/// Runs a verb once: what it was, and what there is to say of it.
+pub fn capture(fixture: &mut Fixture, verb: Verb) -> Result<(Recipe, String)> {
+    let subject = prepare(fixture, verb)?;
     // With new connections every statement is prepared while the log is on: only then are its values written down.
     fixture.stack.bookings[0].restart()?;
-    act.caller = Caller::of(fixture.booking())?;
     let log = fixture.folder().join("general.log");
     let run = |statements: &str| fixture.stack.mariadb().execute(statements);
     run(&format!(
         "SET GLOBAL general_log_file = '{}', log_output = 'FILE', general_log = 1",
         log.display()
     ))?;
-    let acted = act.run(verb);
+    let acted = act(fixture, verb, &subject);
     run("SET GLOBAL general_log = 0")?;
     acted?;
     let told = fs::read(&log)?;
     fs::remove_file(&log)?;
-    let transaction = longest_transaction(&told).map_err(io::Error::other)?;
+    let transaction = longest_transaction(&told).map_err(Error::msg)?;
     let (count, closed) = (transaction.sent.len(), transaction.closed);
-    Ok(Captured {
-        recipe: Recipe::of(transaction.sent, &act.subject),
-        note: format!(
-            "{count} statements with BEGIN and COMMIT; booking prepares {closed} of them anew each time, the bare client none"
-        ),
-    })
+    let note = format!(
+        "{count} statements with BEGIN and COMMIT; booking prepares {closed} of them anew each time, the bare client none"
+    );
+    Ok((Recipe::of(transaction.sent, &subject), note))
 }
 
-/// Somebody who charges, holds and pays.
-struct Act {
-    caller: Caller,
-    pass: String,
-    subject: Subject,
+/// Somebody for whom everything has been that must be before the verb. A wallet exists before it is charged, as it does
+/// where it is measured.
+fn prepare(fixture: &Fixture, verb: Verb) -> Result<Subject> {
+    let mut subject = Subject {
+        date: fixture.date(50)?,
+        seat: SEAT,
+        ..subject(Uuid::new_v4())
+    };
+    if verb != Verb::Reserve {
+        act(fixture, Verb::Charge, &subject)?;
+        subject.key = Uuid::new_v4().to_string();
+    }
+    if verb == Verb::Pay {
+        let held = act(fixture, Verb::Reserve, &subject)?;
+        subject.reservation = Uuid::parse_str(held["id"].as_str().unwrap_or_default())?;
+    }
+    Ok(subject)
 }
 
-impl Act {
-    fn new(fixture: &Fixture) -> io::Result<Self> {
-        let user = Uuid::new_v4();
-        Ok(Self {
-            caller: Caller::of(fixture.booking())?,
-            pass: fixture.minter().pass(user),
-            subject: Subject {
-                user,
-                date: fixture.date(50)?,
-                seat: SEAT,
-                reservation: Uuid::nil(),
-                key: Uuid::new_v4().to_string(),
-            },
-        })
-    }
-
-    /// What must have been before the verb. A wallet exists before it is charged, as it does where it is measured.
-    fn prepare(&mut self, verb: Verb) -> io::Result<()> {
-        let path = format!("/api/v1/users/{}/balance/charges", self.subject.user);
-        if verb != Verb::Reserve {
-            self.ask(&path, &json!({ "amount": ENOUGH }))?;
-            self.subject.key = Uuid::new_v4().to_string();
-        }
-        if verb == Verb::Pay {
-            let held = self.run(Verb::Reserve)?;
-            let id = held["id"].as_str().unwrap_or_default();
-            self.subject.reservation = Uuid::parse_str(id).map_err(io::Error::other)?;
-        }
-        Ok(())
-    }
-
-    fn run(&mut self, verb: Verb) -> io::Result<Value> {
-        let (path, body) = verb.request(&self.subject);
-        self.ask(&path, &body)
-    }
-
-    fn ask(&mut self, path: &str, body: &Value) -> io::Result<Value> {
-        let mut headers = vec![("X-Usher-Pass", self.pass.as_str())];
-        if path != "/api/v1/reservations" {
-            headers.push(("Idempotency-Key", &self.subject.key));
-        }
-        let said = self.caller.ask("POST", path, &headers, body)?;
-        let words = format!("{path} answered {}: {}", said.status, said.body);
-        let made = said.status == 201;
-        made.then_some(said.body)
-            .ok_or_else(|| io::Error::other(words))
-    }
+fn act(fixture: &Fixture, verb: Verb, subject: &Subject) -> Result<Value> {
+    let request = post(&fixture.minter(), verb, subject);
+    let answer = fixture.send(fixture.booking(), request)?;
+    let (name, status, body) = (verb.name(), answer.status, answer.json());
+    ensure!(status == 201, "{name} answered {status}: {body}");
+    Ok(body)
 }

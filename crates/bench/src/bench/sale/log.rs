@@ -1,6 +1,7 @@
 //! Owns reading what the database server wrote down of one connection: the longest transaction, with its values.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A value as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,20 +14,20 @@ pub enum Literal {
     Null,
 }
 
-/// A statement as it was sent.
+/// A statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sent {
-    /// As text.
-    Plain(String),
+pub enum Statement<V> {
+    /// As text, as BEGIN.
+    Plain(Arc<str>),
     /// Prepared, and executed with these values.
-    Prepared(String, Vec<Literal>),
+    Prepared(Arc<str>, Vec<V>),
 }
 
 /// A transaction that was written down.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
     /// From BEGIN to COMMIT.
-    pub sent: Vec<Sent>,
+    pub sent: Vec<Statement<Literal>>,
     /// How many statements were closed again, and are prepared anew each time.
     pub closed: usize,
 }
@@ -98,20 +99,20 @@ fn entry(line: &[u8]) -> Option<Entry<'_>> {
     })
 }
 
-fn sent(entry: Entry<'_>, prepared: &[&[u8]]) -> Result<Sent, String> {
+fn sent(entry: Entry<'_>, prepared: &[&[u8]]) -> Result<Statement<Literal>, String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if entry.command == b"Query" {
-        return Ok(Sent::Plain(text(entry.argument)));
+        return Ok(Statement::Plain(text(entry.argument).into()));
     }
     // Prepared when the connection was made, which may be before anything is written down.
     if matches!(entry.argument, b"BEGIN" | b"COMMIT") {
-        return Ok(Sent::Prepared(text(entry.argument), Vec::new()));
+        return Ok(Statement::Prepared(text(entry.argument).into(), Vec::new()));
     }
     let found = prepared
         .iter()
         .find_map(|it| Some((it, values(it, entry.argument)?)));
     let (statement, values) = found.ok_or_else(|| format!("not read: {}", text(entry.argument)))?;
-    Ok(Sent::Prepared(text(statement), values))
+    Ok(Statement::Prepared(text(statement).into(), values))
 }
 
 /// The values that stand where the prepared statement has its question marks; none when it is another statement.
@@ -176,7 +177,7 @@ mod tests {
     #[test]
     fn the_longest_transaction_is_read_with_its_values() {
         let read = longest_transaction(LOG).expect("a transaction");
-        let statement = "UPDATE `a` SET `b` = ? WHERE `c` = ? AND `d` = ? AND `e` = ?".to_owned();
+        let statement = "UPDATE `a` SET `b` = ? WHERE `c` = ? AND `d` = ? AND `e` = ?";
         let values = vec![
             Literal::Bytes(b"it's\0\n\\".to_vec()),
             Literal::Number(-7),
@@ -184,9 +185,9 @@ mod tests {
             Literal::Bytes(b"2026-11-26 11:08:00.5".to_vec()),
         ];
         let wanted = [
-            Sent::Plain("BEGIN".into()),
-            Sent::Prepared(statement, values),
-            Sent::Plain("COMMIT".into()),
+            Statement::Plain("BEGIN".into()),
+            Statement::Prepared(statement.into(), values),
+            Statement::Plain("COMMIT".into()),
         ];
         assert_eq!((read.sent.as_slice(), read.closed), (&wanted[..], 1));
     }

@@ -5,9 +5,9 @@
 //! booking made is made anew, and everything else is sent as it was. One connection, one thread; every statement is
 //! prepared once and then sent with its values in one round trip, by the same library as booking's.
 
-use std::io;
 use std::sync::Arc;
 
+use anyhow::Result;
 use diesel::connection::SimpleConnection as _;
 use diesel::deserialize::{self, QueryableByName};
 use diesel::mysql::{Mysql, MysqlConnection};
@@ -18,7 +18,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text, Untyped};
 use diesel::{Connection as _, RunQueryDsl};
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::log::{Literal, Sent};
+use super::log::{Literal, Statement};
 use crate::fixture::now;
 
 /// As booking sets up each of its connections.
@@ -40,71 +40,70 @@ pub struct Subject {
     pub key: String,
 }
 
+impl Subject {
+    /// Its values, as they stand in statements.
+    fn values(&self) -> Vec<Literal> {
+        let [user, date, reservation] = [self.user, self.date, self.reservation].map(literal);
+        let key = Literal::Bytes(self.key.clone().into_bytes());
+        vec![
+            user,
+            date,
+            Literal::Number(self.seat.into()),
+            reservation,
+            key,
+        ]
+    }
+}
+
+fn literal(id: Uuid) -> Literal {
+    Literal::Bytes(id.as_bytes().to_vec())
+}
+
 /// A value of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Slot {
-    User,
-    Date,
-    Seat,
-    Reservation,
-    Key,
-    /// The n-th id that is made in the transaction.
-    Made(usize),
+    /// The n-th of those that differ: the subject's, then the ids that are made in the transaction.
+    Own(usize),
     Same(Literal),
-}
-
-/// A statement of the transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
-    /// Without values, as BEGIN.
-    Plain(Arc<str>),
-    Prepared(Arc<str>, Arc<[Slot]>),
 }
 
 /// One transaction, ready to be sent for anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
-    steps: Vec<Step>,
+    steps: Vec<Statement<Slot>>,
     made: usize,
 }
 
 impl Recipe {
     /// From what was sent for this subject.
-    pub fn of(sent: Vec<Sent>, subject: &Subject) -> Self {
-        let mut made = Vec::new();
+    pub fn of(sent: Vec<Statement<Literal>>, subject: &Subject) -> Self {
+        let mut own = subject.values();
+        let of_subject = own.len();
         let steps = sent.into_iter().map(|sent| match sent {
-            Sent::Plain(text) => Step::Plain(text.into()),
-            Sent::Prepared(text, values) => {
-                let slots = values.into_iter().map(|it| slot(it, subject, &mut made));
-                Step::Prepared(text.into(), slots.collect())
+            Statement::Plain(text) => Statement::Plain(text),
+            Statement::Prepared(text, values) => {
+                let slots = values.into_iter().map(|it| slot(it, &mut own));
+                Statement::Prepared(text, slots.collect())
             }
         });
         Self {
             steps: steps.collect(),
-            made: made.len(),
+            made: own.len() - of_subject,
         }
     }
 }
 
-fn slot(value: Literal, subject: &Subject, made: &mut Vec<Uuid>) -> Slot {
-    match &value {
-        Literal::Number(number) if *number == i64::from(subject.seat) => Slot::Seat,
-        Literal::Bytes(bytes) if *bytes == subject.key.as_bytes() => Slot::Key,
-        // Sixteen bytes that are no text are an id.
-        Literal::Bytes(bytes) if bytes.len() == 16 && !bytes.is_ascii() => {
-            let id = Uuid::from_slice(bytes).unwrap_or_default();
-            match id {
-                _ if id == subject.user => Slot::User,
-                _ if id == subject.date => Slot::Date,
-                _ if id == subject.reservation => Slot::Reservation,
-                _ => Slot::Made(made.iter().position(|it| *it == id).unwrap_or_else(|| {
-                    made.push(id);
-                    made.len() - 1
-                })),
-            }
-        }
-        _ => Slot::Same(value),
+fn slot(value: Literal, own: &mut Vec<Literal>) -> Slot {
+    // Sixteen bytes that are no text are an id.
+    let is_id = matches!(&value, Literal::Bytes(it) if it.len() == 16 && !it.is_ascii());
+    let known = own.iter().position(|it| *it == value);
+    if known.is_none() && !is_id {
+        return Slot::Same(value);
     }
+    Slot::Own(known.unwrap_or_else(|| {
+        own.push(value);
+        own.len() - 1
+    }))
 }
 
 /// A connection.
@@ -112,8 +111,8 @@ pub struct Bare {
     mysql: MysqlConnection,
 }
 
-/// A statement with what its slots hold.
-struct Statement {
+/// A prepared statement with what its slots hold.
+struct Filled {
     sql: Arc<str>,
     values: Vec<Literal>,
 }
@@ -123,24 +122,26 @@ struct AnyRow;
 
 impl Bare {
     /// Connects.
-    pub fn open(url: &str) -> io::Result<Self> {
-        let mut mysql = MysqlConnection::establish(url).map_err(io::Error::other)?;
-        mysql.batch_execute(SETUP).map_err(io::Error::other)?;
+    pub fn open(url: &str) -> Result<Self> {
+        let mut mysql = MysqlConnection::establish(url)?;
+        mysql.batch_execute(SETUP)?;
         Ok(Self { mysql })
     }
 
     /// Sends the transaction for a subject.
     pub fn send(&mut self, recipe: &Recipe, subject: &Subject) -> QueryResult<()> {
-        let made: Vec<_> = (0..recipe.made).map(|_| new_id()).collect();
+        let mut own = subject.values();
+        own.extend((0..recipe.made).map(|_| literal(new_id())));
         for step in &recipe.steps {
             match step {
-                Step::Plain(text) => self.mysql.batch_execute(text)?,
-                Step::Prepared(text, slots) => {
-                    let values = slots.iter().map(|it| it.fill(subject, &made)).collect();
-                    self.execute(Statement {
-                        sql: Arc::clone(text),
-                        values,
-                    })?;
+                Statement::Plain(text) => self.mysql.batch_execute(text)?,
+                Statement::Prepared(text, slots) => {
+                    let fill = |slot: &Slot| match slot {
+                        Slot::Own(number) => own[*number].clone(),
+                        Slot::Same(value) => value.clone(),
+                    };
+                    let (sql, values) = (Arc::clone(text), slots.iter().map(fill).collect());
+                    self.execute(Filled { sql, values })?;
                 }
             }
         }
@@ -148,7 +149,7 @@ impl Bare {
     }
 
     /// All rows are read; a change that changes nothing is a mistake.
-    fn execute(&mut self, statement: Statement) -> QueryResult<()> {
+    fn execute(&mut self, statement: Filled) -> QueryResult<()> {
         if statement.sql.starts_with("SELECT") {
             let _: Vec<AnyRow> = statement.load(&mut self.mysql)?;
             return Ok(());
@@ -157,21 +158,6 @@ impl Bare {
         match statement.execute(&mut self.mysql)? {
             0 if is_change => Err(diesel::NotFound),
             _ => Ok(()),
-        }
-    }
-}
-
-impl Slot {
-    fn fill(&self, subject: &Subject, made: &[Uuid]) -> Literal {
-        let id = |id: &Uuid| Literal::Bytes(id.as_bytes().to_vec());
-        match self {
-            Slot::User => id(&subject.user),
-            Slot::Date => id(&subject.date),
-            Slot::Seat => Literal::Number(subject.seat.into()),
-            Slot::Reservation => id(&subject.reservation),
-            Slot::Key => Literal::Bytes(subject.key.clone().into_bytes()),
-            Slot::Made(number) => id(&made[*number]),
-            Slot::Same(value) => value.clone(),
         }
     }
 }
@@ -186,7 +172,7 @@ fn new_id() -> Uuid {
     ))
 }
 
-impl QueryFragment<Mysql> for Statement {
+impl QueryFragment<Mysql> for Filled {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         const NOTHING: Option<i64> = None;
         // Not marked as unsafe to cache: the connection keeps the prepared statement under its text.
@@ -206,16 +192,16 @@ impl QueryFragment<Mysql> for Statement {
     }
 }
 
-impl QueryId for Statement {
+impl QueryId for Filled {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl Query for Statement {
+impl Query for Filled {
     type SqlType = Untyped;
 }
 
-impl RunQueryDsl<MysqlConnection> for Statement {}
+impl RunQueryDsl<MysqlConnection> for Filled {}
 
 impl QueryableByName<Mysql> for AnyRow {
     fn build<'a>(_: &impl NamedRow<'a, Mysql>) -> deserialize::Result<Self> {
@@ -230,7 +216,6 @@ mod tests {
     #[test]
     fn what_belongs_to_the_subject_is_filled_in_anew_and_the_rest_is_the_same() {
         let id = |number: u128| Uuid::from_u128((0xff << 120) | number);
-        let bytes = |id: Uuid| Literal::Bytes(id.as_bytes().to_vec());
         let subject = Subject {
             user: id(1),
             date: id(2),
@@ -238,35 +223,18 @@ mod tests {
             reservation: id(3),
             key: "k-1".to_owned(),
         };
-        let (held, made) = (Literal::Bytes(b"held".to_vec()), bytes(id(9)));
-        let values = vec![
-            bytes(id(1)),
-            Literal::Number(47),
-            held.clone(),
-            made.clone(),
-            made,
-        ];
+        let (held, made) = (Literal::Bytes(b"held".to_vec()), literal(id(9)));
+        let user = literal(id(1));
+        let values = vec![user, Literal::Number(47), held.clone(), made.clone(), made];
         let sent = vec![
-            Sent::Plain("BEGIN".into()),
-            Sent::Prepared("A ? ? ? ? ?".into(), values),
+            Statement::Plain("BEGIN".into()),
+            Statement::Prepared("A ? ? ? ? ?".into(), values),
         ];
         let recipe = Recipe::of(sent, &subject);
         assert_eq!(recipe.made, 1);
-        let Step::Prepared(_, slots) = &recipe.steps[1] else {
-            panic!("{recipe:?}")
-        };
-        let wanted = [
-            Slot::User,
-            Slot::Seat,
-            Slot::Same(held),
-            Slot::Made(0),
-            Slot::Made(0),
-        ];
-        assert_eq!(slots[..], wanted);
-        let other = Subject {
-            user: id(4),
-            ..subject
-        };
-        assert_eq!(slots[0].fill(&other, &[]), bytes(id(4)));
+        let own = Slot::Own;
+        let slots = vec![own(0), own(2), Slot::Same(held), own(5), own(5)];
+        let wanted = Statement::Prepared("A ? ? ? ? ?".into(), slots);
+        assert_eq!(recipe.steps[1], wanted);
     }
 }

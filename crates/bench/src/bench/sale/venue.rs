@@ -3,9 +3,9 @@
 //! Seats and wallets are written with statements of many rows: through the API it would take longer than what is
 //! measured.
 
-use std::io;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use anyhow::Result;
 use uuid::Uuid;
 
 use super::{Subject, subject};
@@ -25,16 +25,9 @@ pub struct Venue {
     per_s: Option<f64>,
 }
 
-/// Free seats.
-pub struct Seats {
-    dates: Vec<Uuid>,
-    each: usize,
-    next: AtomicUsize,
-}
-
-/// Reservations that can be paid.
-pub struct Reservations {
-    dates: Vec<(Uuid, u32)>,
+/// The seats of dates, each of which is given out once.
+pub struct Seats<D> {
+    dates: Vec<D>,
     each: usize,
     next: AtomicUsize,
 }
@@ -45,61 +38,46 @@ impl Venue {
         self.per_s = Some(per_s);
     }
 
-    fn dates(&self, fixture: &Fixture) -> usize {
+    /// Enough seats for a turn, of dates that `date` makes of their size.
+    pub fn provide<D>(
+        &self,
+        fixture: &Fixture,
+        date: impl Fn(&Fixture, usize) -> Result<D>,
+    ) -> Result<Seats<D>> {
+        let each = fixture.plan.venue;
         let per_s = self.per_s.unwrap_or(FIRST_GUESS) * RESERVE;
         let seats = per_s * fixture.plan.whole_turn().as_secs_f64();
-        (seats / fixture.plan.venue as f64).ceil().max(1.0) as usize
-    }
-
-    /// Enough free seats for a turn.
-    pub fn provide(&self, fixture: &Fixture) -> io::Result<Seats> {
-        let each = fixture.plan.venue;
-        let dates = (0..self.dates(fixture)).map(|_| fixture.date(each));
+        let count = (seats / each as f64).ceil().max(1.0) as usize;
+        let dates = (0..count).map(|_| date(fixture, each));
         Ok(Seats {
-            dates: dates.collect::<io::Result<_>>()?,
-            each,
-            next: AtomicUsize::new(0),
-        })
-    }
-
-    /// Enough reservations for a turn.
-    pub fn provide_held(&self, fixture: &Fixture) -> io::Result<Reservations> {
-        let each = fixture.plan.venue;
-        let dates = (0..self.dates(fixture)).map(|_| held_date(fixture, each));
-        Ok(Reservations {
-            dates: dates.collect::<io::Result<_>>()?,
+            dates: dates.collect::<Result<_>>()?,
             each,
             next: AtomicUsize::new(0),
         })
     }
 }
 
-impl Seats {
-    /// The next free one.
-    pub fn next(&self) -> Option<(Uuid, u16)> {
+impl<D: Copy> Seats<D> {
+    /// The next one: its date and its number.
+    pub fn next(&self) -> Option<(D, u16)> {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         let date = self.dates.get(next / self.each)?;
         Some((*date, u16::try_from(next % self.each + 1).ok()?))
     }
 }
 
-impl Reservations {
-    /// The next that nobody has paid.
-    pub fn next(&self) -> Option<Subject> {
-        let next = self.next.fetch_add(1, Ordering::Relaxed);
-        let (date, batch) = *self.dates.get(next / self.each)?;
-        let seat = u16::try_from(next % self.each + 1).ok()?;
-        Some(Subject {
-            date,
-            seat,
-            reservation: id('r', batch, seat.into()),
-            ..subject(id('u', batch, seat.into()))
-        })
+/// Who holds a seat of a [`held_date`], and can pay for it.
+pub fn holder(((date, batch), seat): (Held, u16)) -> Subject {
+    Subject {
+        date,
+        seat,
+        reservation: id('r', batch, seat.into()),
+        ..subject(id('u', batch, seat.into()))
     }
 }
 
 /// Users with an empty wallet.
-pub fn wallets(fixture: &Fixture, count: usize) -> io::Result<Vec<Uuid>> {
+pub fn wallets(fixture: &Fixture, count: usize) -> Result<Vec<Uuid>> {
     let batch = BATCH.fetch_add(1, Ordering::Relaxed);
     let user = sql_id('w', batch, "seq");
     let write = format!(
@@ -107,12 +85,15 @@ pub fn wallets(fixture: &Fixture, count: usize) -> io::Result<Vec<Uuid>> {
          SELECT {user}, 0, UTC_TIMESTAMP(6) FROM seq_1_to_{count}"
     );
     run(fixture, &write)?;
-    let numbers = 1..=u32::try_from(count).map_err(io::Error::other)?;
+    let numbers = 1..=u32::try_from(count)?;
     Ok(numbers.map(|number| id('w', batch, number)).collect())
 }
 
+/// A date and the number in the ids of its holders.
+type Held = (Uuid, u32);
+
 /// A date of which each seat is held by a user of its own who can pay for it.
-fn held_date(fixture: &Fixture, seats: usize) -> io::Result<(Uuid, u32)> {
+pub fn held_date(fixture: &Fixture, seats: usize) -> Result<Held> {
     let (date, batch) = (fixture.date(seats)?, BATCH.fetch_add(1, Ordering::Relaxed));
     let (reservation, user) = (sql_id('r', batch, "number"), sql_id('u', batch, "number"));
     let of_date = format!("schedule_id = UNHEX('{}')", date.simple());
@@ -140,11 +121,12 @@ fn held_date(fixture: &Fixture, seats: usize) -> io::Result<(Uuid, u32)> {
     Ok((date, batch))
 }
 
-fn run(fixture: &Fixture, statements: &str) -> io::Result<()> {
+fn run(fixture: &Fixture, statements: &str) -> Result<()> {
     let url = fixture.stack.mysql_url();
     let database = url.rsplit('/').next().unwrap_or_default();
     let script = format!("USE {database}; START TRANSACTION; {statements}; COMMIT");
-    fixture.stack.mariadb().execute(&script).map(|_| ())
+    fixture.stack.mariadb().execute(&script)?;
+    Ok(())
 }
 
 /// Sixteen letters and digits.
@@ -164,31 +146,24 @@ mod tests {
 
     use uuid::Uuid;
 
-    use super::{Reservations, Seats, id};
+    use super::{Seats, holder, id};
 
     #[test]
     fn seats_are_given_out_once_date_by_date() {
-        let dates = vec![Uuid::from_u128(1), Uuid::from_u128(2)];
         let next = AtomicUsize::new(0);
         let seats = Seats {
-            dates: dates.clone(),
+            dates: vec!["a", "b"],
             each: 2,
             next,
         };
         let all: Vec<_> = std::iter::from_fn(|| seats.next()).collect();
-        let [first, second] = [dates[0], dates[1]];
-        assert_eq!(all, [(first, 1), (first, 2), (second, 1), (second, 2)]);
+        assert_eq!(all, [("a", 1), ("a", 2), ("b", 1), ("b", 2)]);
         assert_eq!(seats.next(), None);
     }
 
     #[test]
     fn who_pays_is_the_user_of_the_seat() {
-        let held = Reservations {
-            dates: vec![(Uuid::nil(), 7)],
-            each: 10,
-            next: AtomicUsize::new(3),
-        };
-        let held = held.next().expect("a reservation");
+        let held = holder(((Uuid::nil(), 7), 4));
         assert_eq!(held.reservation.as_bytes(), b"r000000700000004");
         assert_eq!((held.user, held.seat), (id('u', 7, 4), 4));
     }
