@@ -1,4 +1,4 @@
-//! Guards the pages: every link leads somewhere.
+//! Guards the pages: every link leads somewhere, and the examples of how code reads are the real code.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::fs;
@@ -120,4 +120,76 @@ fn every_decision_is_dated_and_stands_in_the_list() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// An example of a page: the file that it names, and its lines.
+struct Example<'a> {
+    file: &'a str,
+    lines: Vec<&'a str>,
+}
+
+/// What stands below each `GOOD` in the code of a page, up to the next example or the end of the code.
+fn good_examples(text: &str) -> Vec<Example<'_>> {
+    let mut found: Vec<Example<'_>> = Vec::new();
+    let mut is_good = false;
+    for line in text.lines() {
+        let mark = line.strip_prefix("// ").or(line.strip_prefix("-- "));
+        let mark = mark.unwrap_or_default();
+        if line.starts_with("```") || mark.starts_with("BAD") {
+            is_good = false;
+        } else if let Some(file) = mark.strip_prefix("GOOD") {
+            let file = file.strip_prefix(": ").unwrap_or_default();
+            let lines = Vec::new();
+            found.push(Example { file, lines });
+            is_good = true;
+        } else if is_good && let Some(example) = found.last_mut() {
+            example.lines.push(line);
+        }
+    }
+    for example in &mut found {
+        while example.lines.last().is_some_and(|line| line.is_empty()) {
+            example.lines.pop();
+        }
+    }
+    found
+}
+
+/// Whether these lines stand in the text one after the other, all of them indented by as much.
+fn holds(text: &str, wanted: &[&str]) -> bool {
+    let lines: Vec<_> = text.lines().collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    lines.windows(wanted.len().max(1)).any(|here| {
+        let by = indent(here[0]).saturating_sub(indent(wanted[0]));
+        let is_same = |(line, wanted): (&&str, &&str)| match wanted.is_empty() {
+            true => line.is_empty(),
+            false => **line == format!("{:by$}{wanted}", ""),
+        };
+        here.iter().zip(wanted).all(is_same)
+    })
+}
+
+#[test]
+fn every_good_example_stands_in_the_file_that_it_names() {
+    let page = fs::read_to_string(root().join("docs/STYLE.md")).unwrap();
+    let rules = page.split("\n### ").skip(1);
+    let silent = rules.filter(|rule| good_examples(rule).is_empty());
+    let mut wrong: Vec<_> = silent
+        .map(|rule| format!("{} has no example", rule.lines().next().unwrap()))
+        .collect();
+    for Example { file, lines } in good_examples(&page) {
+        let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+        if lines.is_empty() || !holds(&text, &lines) {
+            wrong.push(format!("{file:?} does not hold:\n{}", lines.join("\n")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_example_differs_from_its_file_by_one_space_or_one_line() {
+    let text = "fn a() {\n    if b {\n        c();\n\n        d();\n    }\n}\n";
+    assert!(holds(text, &["if b {", "    c();", "", "    d();"]));
+    assert!(!holds(text, &["if b {", "   c();"]));
+    assert!(!holds(text, &["c();", "d();"]));
+    assert!(!holds(text, &["e();"]));
 }
