@@ -1,7 +1,6 @@
 //! Every route of this service, and its OpenAPI document.
 
 mod admin;
-mod answer;
 mod audit;
 mod caller;
 mod cancellation;
@@ -35,6 +34,7 @@ mod wallets;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{ServiceConfig, scope};
+use chassis::answer;
 use chassis::routes::at;
 use utoipa::OpenApi;
 

@@ -40,7 +40,7 @@ pub use endpoint::{Endpoint, list as endpoints, resume};
 pub use receipt::{
     Claimed, Receipt, claim, claim_all, dead, delivered, delivered_all, failed, forget,
 };
-pub use webhook::{ID, Reply, SIGNATURE, Secrets, TIMESTAMP, Webhook, WebhookUrl};
+pub use webhook::{ID, Reply, SIGNATURE, Secrets, TIMESTAMP, Webhook};
 
 /// Events that are passed on side by side.
 const LANES: usize = 32;

@@ -30,8 +30,8 @@ pub mod scheduler;
 mod schema;
 pub mod seat;
 pub mod seat_lock;
+pub mod signed;
 pub mod single_flight;
-
 pub mod waitlist;
 pub mod wallet;
 

@@ -107,10 +107,13 @@ pub enum Expected {
 }
 
 impl Expected {
-    fn allows(&self, version: u32) -> bool {
+    /// Refuses a version that somebody has changed since.
+    fn check(&self, version: u32) -> Result<(), ProgrammeError> {
         match self {
-            Self::Any => true,
-            Self::OneOf(versions) => versions.contains(&version),
+            Self::OneOf(versions) if !versions.contains(&version) => {
+                Err(ProgrammeError::VersionMismatch(version))
+            }
+            Self::Any | Self::OneOf(_) => Ok(()),
         }
     }
 }

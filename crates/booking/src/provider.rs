@@ -22,7 +22,7 @@ use crate::reservation::{self, ReservationState};
 use crate::sale::Sale;
 use crate::schema::provider_orders;
 use crate::wallet::{self, Charge, ChargeError};
-pub use client::{Provider, ProviderUrl};
+pub use client::Provider;
 
 stored_as_text! {
     /// What the money is for.

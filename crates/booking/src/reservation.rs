@@ -29,6 +29,7 @@ pub(crate) use buyer::lock as lock_buyer;
 pub use expire::expire;
 pub use extend::{ExtendError, extend};
 pub use hold::HoldMetrics;
+pub(crate) use register::behind;
 pub use register::{After, Buyer, Filter, buyers_of, of_date};
 pub(crate) use reserve::reserve_offer;
 pub use reserve::{Conflict, Limits, Reason, Reserve, ReserveError, SEATS_AT_MOST, reserve};

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::middleware::from_fn;
@@ -14,10 +14,8 @@ use actix_web::web::{Bytes, Data, Path};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use chassis::health::Health;
 use chassis::server::{self, Listening, StartError};
-use chassis::time::{Clock, Timestamp, rfc3339};
+use chassis::time::{Clock, rfc3339};
 use chassis::{problem, request_id, routes};
-use reqwest::Client;
-use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -27,7 +25,7 @@ use uuid::Uuid;
 
 use crate::config::Sandbox;
 use crate::forwarder::{ID, SIGNATURE, Secrets, TIMESTAMP};
-use crate::provider::ProviderUrl;
+use crate::signed::SignedClient;
 
 /// Events that wait to be sent.
 const WAITING: usize = 10_000;
@@ -115,13 +113,9 @@ pub fn start(config: Sandbox, clock: Clock) -> Result<Running, StartError> {
             .default_service(actix_web::web::to(routes::not_found))
     });
     let server = server.workers(1).disable_signals().listen(listener);
-    let client = Client::builder().timeout(ANSWER_WITHIN).build();
-    let post = Post {
-        client: client.map_err(|cause| StartError::Store(cause.to_string()))?,
-        to: config.events_url,
-        secrets: config.secrets,
-    };
-    let sending = tokio::spawn(send_all(waiting, Arc::new(post), config.delay, clock));
+    let post = SignedClient::new(config.events_url, config.secrets, ANSWER_WITHIN);
+    let post = post.map_err(|cause| StartError::Store(cause.to_string()))?;
+    let sending = tokio::spawn(send_all(waiting, post, config.delay, clock));
     log::info!("a sandbox takes orders on {address}; no money moves");
     Ok(Running {
         listening: Listening::spawn(server.map_err(failed)?.run(), address),
@@ -132,14 +126,14 @@ pub fn start(config: Sandbox, clock: Clock) -> Result<Running, StartError> {
 /// Every event is on its own way, so one that is late delays no other.
 async fn send_all(
     mut waiting: mpsc::Receiver<Event>,
-    post: Arc<Post>,
+    post: SignedClient,
     delay: Duration,
     clock: Clock,
 ) {
     let mut on_their_way = JoinSet::new();
     while let Some(event) = waiting.recv().await {
         while on_their_way.try_join_next().is_some() {}
-        let (post, clock) = (Arc::clone(&post), clock.clone());
+        let (post, clock) = (post.clone(), clock.clone());
         on_their_way.spawn(async move {
             sleep(delay).await;
             send(&event, &post, &clock).await;
@@ -148,7 +142,7 @@ async fn send_all(
     on_their_way.join_all().await;
 }
 
-async fn send(event: &Event, post: &Post, clock: &Clock) {
+async fn send(event: &Event, post: &SignedClient, clock: &Clock) {
     let kinds: &[&str] = match event.amount % 100 {
         13 => &["order.failed"],
         14 => &[event.kind, event.kind],
@@ -162,36 +156,12 @@ async fn send(event: &Event, post: &Post, clock: &Clock) {
         });
         let id = format!("{}.{kind}", event.order_id);
         for _ in 0..TRIES {
-            if post.send(&id, body.to_string(), clock.now()).await {
+            let sent = post.post(&id, body.to_string(), clock.now()).send().await;
+            if sent.is_ok_and(|answer| answer.status().is_success()) {
                 break;
             }
             sleep(PAUSE).await;
         }
-    }
-}
-
-/// Posts events to booking.
-struct Post {
-    client: Client,
-    to: ProviderUrl,
-    secrets: Secrets,
-}
-
-impl Post {
-    /// Whether booking took it.
-    async fn send(&self, id: &str, body: String, now: Timestamp) -> bool {
-        let unix_s = now.timestamp();
-        let sent = self
-            .client
-            .post(self.to.url().clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(ID, id)
-            .header(TIMESTAMP, unix_s)
-            .header(SIGNATURE, self.secrets.sign(id, unix_s, &body))
-            .body(body)
-            .send()
-            .await;
-        sent.is_ok_and(|answer| answer.status().is_success())
     }
 }
 

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::api::place::Place;
 use crate::api::{navigation, waiting};
+use crate::codes;
 use crate::cors;
 use crate::credential::{self, Shown};
 use crate::proxy::{self, upstream::Upstream};
@@ -253,15 +254,11 @@ pub async fn decide(
 
 fn no_route(target: &Target<'_>) -> Problem {
     let detail = format!("There is nothing at {}.", target.path);
-    Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", detail)
+    codes::NOT_FOUND.because(detail)
 }
 
 fn method_refused() -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "METHOD_NOT_ALLOWED",
-        "CONNECT and TRACE are not passed on.",
-    )
+    codes::METHOD_NOT_ALLOWED.because("CONNECT and TRACE are not passed on.")
 }
 
 /// Level `active`: a visitor with several tokens passes with the first of their visits that may.
@@ -363,7 +360,7 @@ async fn visit_inside(
 
 fn other_queue(wanted: &QueueId) -> Problem {
     let detail = format!("This is reached through the queue {wanted}. Join it first.");
-    Problem::new(StatusCode::FORBIDDEN, "QUEUE_MISMATCH", detail)
+    codes::QUEUE_MISMATCH.because(detail)
 }
 
 /// Ends the visit that a pass names; the second time it changes nothing.
@@ -389,9 +386,7 @@ pub async fn release(app: &Gateway, holder: &Holder) -> Result<(), Problem> {
 
 /// No token where one is needed.
 pub fn no_token() -> Problem {
-    Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "TOKEN_MISSING",
+    codes::TOKEN_MISSING.because(
         "Join the queue first: POST /api/v1/queues/{queue}/tokens. Then send the token as \
          Authorization: Bearer.",
     )
@@ -399,34 +394,25 @@ pub fn no_token() -> Problem {
 
 /// Not inside yet; the refusal carries the place.
 pub fn not_admitted(place: &Place) -> Problem {
-    Problem::new(
-        StatusCode::FORBIDDEN,
-        "NOT_ADMITTED",
-        "It is not your turn yet.",
-    )
-    .retryable()
-    .retry_after(place.retry_after_s())
-    .with("place", serde_json::json!(place))
+    codes::NOT_ADMITTED
+        .because("It is not your turn yet.")
+        .retryable()
+        .retry_after(place.retry_after_s())
+        .with("place", serde_json::json!(place))
 }
 
 impl From<PathInvalid> for Problem {
     fn from(error: PathInvalid) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "PATH_INVALID",
-            format!("Refused: {error}."),
-        )
+        codes::PATH_INVALID.because(format!("Refused: {error}."))
     }
 }
 
 impl From<token::TokenError> for Problem {
     fn from(error: token::TokenError) -> Self {
         match error {
-            token::TokenError::Invalid => Self::new(
-                StatusCode::UNAUTHORIZED,
-                "TOKEN_INVALID",
-                "This is not a token of this queue.",
-            ),
+            token::TokenError::Invalid => {
+                codes::TOKEN_INVALID.because("This is not a token of this queue.")
+            }
             token::TokenError::Expired => QueueError::Over.into(),
         }
     }

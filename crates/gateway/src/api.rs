@@ -17,7 +17,6 @@ mod queues;
 mod tokens;
 pub mod waiting;
 
-use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use chassis::problem::{Problem, ProblemBody};
@@ -27,6 +26,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{IntoParams, Modify, OpenApi};
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::codes;
 use crate::{admission, proxy};
 
 pub use origin::from_known_pages;
@@ -192,9 +192,5 @@ struct QueueName {
 }
 
 fn cursor_invalid() -> Problem {
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        "QUERY_INVALID",
-        "cursor is not the nextCursor of an earlier page.",
-    )
+    codes::QUERY_INVALID.because("cursor is not the nextCursor of an earlier page.")
 }

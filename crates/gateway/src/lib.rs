@@ -7,6 +7,7 @@ pub mod admission;
 pub mod admitted_cache;
 pub mod api;
 pub mod challenge;
+mod codes;
 pub mod config;
 mod cors;
 pub mod credential;

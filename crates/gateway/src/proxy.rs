@@ -31,6 +31,7 @@ use http::{Request, Response};
 
 use crate::Gateway;
 use crate::admission::Passage;
+use crate::codes;
 use crate::route;
 
 use client::{Download, SendError};
@@ -140,10 +141,9 @@ fn add_via(
     let texts = given.filter_map(|value| value.to_str().ok());
     let mut hops = texts.flat_map(|text| text.split(',')).map(str::trim);
     if hops.any(|hop| hop.ends_with(&app.via)) {
-        let status = StatusCode::LOOP_DETECTED;
         let detail =
             "The request came through this waiting room before: its upstream leads back to it.";
-        return Err(Problem::new(status, "LOOP_DETECTED", detail));
+        return Err(codes::LOOP_DETECTED.because(detail));
     }
     let version = match request.version() {
         Version::HTTP_10 => "1.0",
@@ -190,7 +190,7 @@ fn length(request: &HttpRequest) -> Result<Length, Problem> {
 }
 
 fn odd(detail: &'static str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "REQUEST_INVALID", detail)
+    codes::REQUEST_INVALID.because(detail)
 }
 
 /// What an answer that was given before says was done when it was given first.
@@ -315,22 +315,14 @@ fn refusal(app: &Gateway, upstream: &Upstream, cause: &SendError) -> Problem {
     failures.with_label_values(&[cause.reason()]).inc();
     let kept = "Your place is kept.";
     match cause {
-        SendError::Busy => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "UPSTREAM_BUSY",
-            format!("The service behind has as many requests as it may have. {kept}"),
-        ),
-        SendError::Late => Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "UPSTREAM_TIMEOUT",
-            format!("The service behind did not answer in time. {kept}"),
-        ),
-        SendError::Unreachable(cause) => Problem::new(
-            StatusCode::BAD_GATEWAY,
-            "UPSTREAM_UNREACHABLE",
-            format!("The service behind cannot be reached. {kept}"),
-        )
-        .cause(format!("{}: {cause}", upstream.name)),
+        SendError::Busy => codes::UPSTREAM_BUSY.because(format!(
+            "The service behind has as many requests as it may have. {kept}"
+        )),
+        SendError::Late => codes::UPSTREAM_TIMEOUT
+            .because(format!("The service behind did not answer in time. {kept}")),
+        SendError::Unreachable(cause) => codes::UPSTREAM_UNREACHABLE
+            .because(format!("The service behind cannot be reached. {kept}"))
+            .cause(format!("{}: {cause}", upstream.name)),
         SendError::Invalid(cause) => invalid(&format!("{}: {cause}", upstream.name)),
         SendError::Upload(UploadError::TooLong(limit)) => too_large(*limit),
         SendError::Upload(UploadError::Stalled(pause)) => json::too_slow(*pause),
@@ -340,10 +332,7 @@ fn refusal(app: &Gateway, upstream: &Upstream, cause: &SendError) -> Problem {
 }
 
 fn invalid(cause: &str) -> Problem {
-    Problem::new(
-        StatusCode::BAD_GATEWAY,
-        "UPSTREAM_INVALID",
-        "The service behind gave an answer that cannot be passed on. Your place is kept.",
-    )
-    .cause(cause)
+    codes::UPSTREAM_INVALID
+        .because("The service behind gave an answer that cannot be passed on. Your place is kept.")
+        .cause(cause)
 }

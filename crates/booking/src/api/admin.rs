@@ -16,6 +16,7 @@ use super::programme::MaxSeats;
 use crate::Booking;
 use crate::audit::Actor;
 use crate::concert::{self, Grade, Layout, Price, QueueName, Title, default_layout};
+use crate::db::Tx;
 use crate::reconciliation;
 
 /// A concert to put on sale.
@@ -159,18 +160,13 @@ pub async fn add_schedule(
 ) -> Result<HttpResponse, Problem> {
     let (new, now) = (body.0.checked()?, app.clock.now());
     let (concert_id, name) = (*concert_id, operator.name.clone());
-    let schedule = app
-        .db
-        .transaction(move |tx| {
-            concert::add_schedule(tx, concert_id, &new, Actor::Operator(&name), now)
-        })
-        .await?;
+    let add =
+        move |tx: &mut Tx| concert::add_schedule(tx, concert_id, &new, Actor::Operator(&name), now);
+    let schedule = app.db.transaction(add).await?;
     app.lists.added(concert_id);
     log::info!("{} added schedule {}", operator.name, schedule.id);
-    Ok(answer::created(
-        &format!("/api/v1/schedules/{}/seats", schedule.id),
-        &Schedule::at(now, schedule),
-    ))
+    let at = format!("/api/v1/schedules/{}/seats", schedule.id);
+    Ok(answer::created(&at, &Schedule::at(now, schedule)))
 }
 
 /// Whether seats, payments and ledger agree.

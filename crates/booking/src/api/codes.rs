@@ -2,47 +2,7 @@
 //!
 //! A code means the same everywhere, and the OpenAPI document takes its words from here.
 
-use std::borrow::Cow;
-
-use actix_web::http::StatusCode;
-use chassis::problem::Problem;
-
-/// A code with the status it always has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Code {
-    /// In capitals, as clients branch on it.
-    pub name: &'static str,
-    /// The status.
-    pub status: u16,
-    /// When it is answered, for the reader of the document.
-    pub meaning: &'static str,
-}
-
-impl Code {
-    /// The problem, with a sentence about this very request.
-    pub fn because(self, detail: impl Into<Cow<'static, str>>) -> Problem {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let problem = Problem::new(status, self.name, detail);
-        if self == IDEMPOTENCY_IN_PROGRESS {
-            // The only refusal that goes away by itself, and soon.
-            return problem.retryable().retry_after(1);
-        }
-        problem
-    }
-}
-
-macro_rules! codes {
-    ($($name:ident = $status:literal, $meaning:literal;)+) => {
-        $(
-            #[doc = $meaning]
-            pub const $name: Code = Code { name: stringify!($name), status: $status, meaning: $meaning };
-        )+
-        /// Every code.
-        pub const ALL: &[Code] = &[$($name,)+];
-    };
-}
-
-codes! {
+chassis::codes! {
     BODY_MALFORMED = 400, "The body is not JSON.";
     PATH_INVALID = 400, "An id in the path is not a UUID.";
     QUERY_INVALID = 400, "A query parameter does not parse.";
@@ -85,7 +45,7 @@ codes! {
     WAITLIST_FIRST = 409, "Seats came back, and those in the waiting list come first; join it.";
     PAYMENT_IN_PROGRESS = 409, "Another payment for the reservation is on its way; wait for it.";
     SCHEDULE_CANCELLED = 409, "The date was cancelled.";
-    IDEMPOTENCY_IN_PROGRESS = 409, "The first request with this key still runs; try again soon.";
+    IDEMPOTENCY_IN_PROGRESS = 409, "The first request with this key still runs; try again soon.", again after 1;
     HOLD_EXPIRED = 410, "The hold is over; the seats are free for others.";
     PRECONDITION_FAILED = 412, "It was changed since you read it: `If-Match` names another version.";
     BODY_TOO_LARGE = 413, "The body has more than 64 KiB.";

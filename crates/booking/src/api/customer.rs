@@ -126,20 +126,22 @@ pub async fn refund(
     id: Path<Uuid>,
     _: NoBody,
 ) -> Result<HttpResponse, Problem> {
-    let id = *id;
-    let look = move |conn: &mut _| payment::any(conn, id);
-    let payment = app.db.read(look).await?;
-    let payment = payment.ok_or(RefundError::PaymentNotFound)?;
     let wish = payment::Refund {
         refund_id: new_id(app.clock.now()),
-        user_id: payment.user_id,
-        payment_id: id,
+        user_id: who_paid(&app, *id).await?,
+        payment_id: *id,
         extent: payment::Extent::Rest,
     };
-    let content = json!({ "paymentId": id });
+    let content = json!({ "paymentId": *id });
     let request = key.request(operator.id(), REFUNDS, &content, refunded);
-    let by = operator.name;
-    repeat::answer(app.sale.refund_for(wish, by, request).await?)
+    let refunded = app.sale.refund_for(wish, operator.name, request);
+    repeat::answer(refunded.await?)
+}
+
+async fn who_paid(app: &Booking, id: Uuid) -> Result<Uuid, Problem> {
+    let look = move |conn: &mut _| payment::any(conn, id);
+    let payment = app.db.read(look).await?;
+    Ok(payment.ok_or(RefundError::PaymentNotFound)?.user_id)
 }
 
 /// Money that an operator gives or takes.

@@ -18,7 +18,7 @@ use super::operator::{Operator, right};
 use super::payments::Payment;
 use super::reservations::Reservation;
 use crate::Booking;
-use crate::db::DbError;
+use crate::db::{Conn, DbError};
 use crate::ledger::CURRENCY;
 use crate::payment::{self, PaymentState};
 use crate::programme::{self, ProgrammeError};
@@ -95,31 +95,15 @@ pub async fn reservations(
     wanted: Query<ReservationFilter>,
 ) -> Result<HttpResponse, Problem> {
     let (id, filter, now) = (*id, wanted.filter(), app.clock.now());
-    known(&app, id).await?;
-    if let Some(Format::Csv) = wanted.format {
-        let next = move |after| {
-            let db = app.db.clone();
-            csv::part(async move {
-                let look = move |conn: &mut _| {
-                    reservation::of_date(conn, id, filter, after, csv::ROWS, now)
-                };
-                let found = db.read::<_, DbError, _>(look).await?;
-                let last = found.last().map(after_reservation);
-                Ok((found.iter().map(csv::reservation).collect(), last))
-            })
-        };
-        return Ok(csv::answer("reservations", csv::RESERVATIONS, next));
-    }
-    let (after, limit) = (after_of(&page)?, page.limit() + 1);
-    let look = move |conn: &mut _| reservation::of_date(conn, id, filter, after, limit, now);
-    let found = app.db.read::<_, DbError, _>(look).await?;
-    let Page { items, next_cursor } =
-        Page::cut(found, page.limit(), |it| cursor(after_reservation(it)));
-    let items = items.into_iter().map(|it| Reservation::at(now, it));
-    Ok(answer::own(&Page {
-        items: items.collect(),
-        next_cursor,
-    }))
+    let list = List {
+        read: move |conn: &mut Conn, after, limit| {
+            reservation::of_date(conn, id, filter, after, limit, now)
+        },
+        at: after_reservation,
+        file: csv::RESERVATIONS,
+        show: |it| Reservation::at(now, it),
+    };
+    list.answer(app, id, &page, wanted.format).await
 }
 
 /// Which payments, and in which form.
@@ -171,30 +155,15 @@ pub async fn payments(
 ) -> Result<HttpResponse, Problem> {
     let (id, user_id) = (*id, wanted.user_id);
     let state = wanted.state.map(PaymentState::from);
-    known(&app, id).await?;
-    if let Some(Format::Csv) = wanted.format {
-        let next = move |after| {
-            let db = app.db.clone();
-            csv::part(async move {
-                let look = move |conn: &mut _| {
-                    payment::of_date(conn, id, state, user_id, after, csv::ROWS)
-                };
-                let found = db.read::<_, DbError, _>(look).await?;
-                let last = found.last().map(after_payment);
-                Ok((found.iter().map(csv::payment).collect(), last))
-            })
-        };
-        return Ok(csv::answer("payments", csv::PAYMENTS, next));
-    }
-    let (after, limit) = (after_of(&page)?, page.limit() + 1);
-    let look = move |conn: &mut _| payment::of_date(conn, id, state, user_id, after, limit);
-    let found = app.db.read::<_, DbError, _>(look).await?;
-    let Page { items, next_cursor } =
-        Page::cut(found, page.limit(), |it| cursor(after_payment(it)));
-    Ok(answer::own(&Page {
-        items: items.into_iter().map(Payment::from).collect(),
-        next_cursor,
-    }))
+    let list = List {
+        read: move |conn: &mut Conn, after, limit| {
+            payment::of_date(conn, id, state, user_id, after, limit)
+        },
+        at: after_payment,
+        file: csv::PAYMENTS,
+        show: Payment::from,
+    };
+    list.answer(app, id, &page, wanted.format).await
 }
 
 /// Somebody who has seats of a date.
@@ -250,40 +219,63 @@ pub async fn buyers(
     wanted: Query<BuyerFilter>,
 ) -> Result<HttpResponse, Problem> {
     let (id, now) = (*id, app.clock.now());
-    known(&app, id).await?;
-    let after_buyer = |buyer: &reservation::Buyer| After {
-        user_id: buyer.user_id.0,
-        reservation_id: Uuid::max(),
+    let list = List {
+        read: move |conn: &mut Conn, after: After, limit| {
+            reservation::buyers_of(conn, id, after.user_id, limit, now)
+        },
+        at: after_buyer,
+        file: csv::BUYERS,
+        show: Buyer::from,
     };
-    if let Some(Format::Csv) = wanted.format {
-        let next = move |after: After| {
-            let db = app.db.clone();
-            csv::part(async move {
-                let look = move |conn: &mut _| {
-                    reservation::buyers_of(conn, id, after.user_id, csv::ROWS, now)
-                };
-                let found = db.read::<_, DbError, _>(look).await?;
-                let last = found.last().map(after_buyer);
-                Ok((found.iter().map(csv::buyer).collect(), last))
-            })
-        };
-        return Ok(csv::answer("buyers", csv::BUYERS, next));
-    }
-    let (after, limit) = (after_of(&page)?, page.limit() + 1);
-    let look = move |conn: &mut _| reservation::buyers_of(conn, id, after.user_id, limit, now);
-    let found = app.db.read::<_, DbError, _>(look).await?;
-    let Page { items, next_cursor } = Page::cut(found, page.limit(), |it| cursor(after_buyer(it)));
-    Ok(answer::own(&Page {
-        items: items.into_iter().map(Buyer::from).collect(),
-        next_cursor,
-    }))
+    list.answer(app, id, &page, wanted.format).await
 }
 
-/// Refuses the lists of a date that there is not.
-async fn known(app: &Booking, id: Uuid) -> Result<(), Problem> {
-    let look = move |conn: &mut _| programme::date(conn, id);
-    app.db.read::<_, ProgrammeError, _>(look).await?;
-    Ok(())
+/// A list of a date: how rows behind a place are read, where each of them is, and how it is told.
+struct List<T, R, S> {
+    read: R,
+    at: fn(&T) -> After,
+    file: csv::File<T>,
+    show: S,
+}
+
+impl<T, R, D, S> List<T, R, S>
+where
+    T: Send + 'static,
+    R: Fn(&mut Conn, After, u32) -> Result<Vec<T>, DbError> + Clone + Send + Sync + 'static,
+    D: Serialize,
+    S: Fn(T) -> D,
+{
+    /// A page, or all of it as a file; refuses the lists of a date that there is not.
+    async fn answer(
+        self,
+        app: Data<Booking>,
+        id: Uuid,
+        page: &PageQuery,
+        format: Option<Format>,
+    ) -> Result<HttpResponse, Problem> {
+        let look = move |conn: &mut _| programme::date(conn, id);
+        app.db.read::<_, ProgrammeError, _>(look).await?;
+        let (read, at, line) = (self.read, self.at, self.file.line);
+        if let Some(Format::Csv) = format {
+            let next = move |after| {
+                let (db, read) = (app.db.clone(), read.clone());
+                csv::part(async move {
+                    let look = move |conn: &mut _| read(conn, after, csv::ROWS);
+                    let found = db.read::<_, DbError, _>(look).await?;
+                    Ok((found.iter().map(line).collect(), found.last().map(at)))
+                })
+            };
+            return Ok(csv::answer(self.file, next));
+        }
+        let (after, limit) = (after_of(page)?, page.limit() + 1);
+        let look = move |conn: &mut _| read(conn, after, limit);
+        let found = app.db.read::<_, DbError, _>(look).await?;
+        let Page { items, next_cursor } = Page::cut(found, page.limit(), |it| cursor(at(it)));
+        Ok(answer::own(&Page {
+            items: items.into_iter().map(self.show).collect(),
+            next_cursor,
+        }))
+    }
 }
 
 fn after_reservation(reservation: &reservation::Reservation) -> After {
@@ -297,6 +289,13 @@ fn after_payment(payment: &payment::Payment) -> After {
     After {
         user_id: payment.user_id,
         reservation_id: payment.reservation_id,
+    }
+}
+
+fn after_buyer(buyer: &reservation::Buyer) -> After {
+    After {
+        user_id: buyer.user_id.0,
+        reservation_id: Uuid::max(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::ResponseError as _;
 use actix_web::body::MessageBody as _;
+use chassis::code::Code;
 use chassis::problem::ProblemBody;
 use serde_json::{Value, json};
 use utoipa::openapi::example::ExampleBuilder;
@@ -20,7 +21,7 @@ use utoipa::openapi::{
 };
 use utoipa::{Modify, ToSchema};
 
-use super::codes::{self, Code};
+use super::codes;
 
 /// Completes every operation of the document.
 pub struct Refusals;

@@ -9,6 +9,7 @@ use actix_web::{Error, HttpResponse};
 use chassis::json::Body;
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
+use chassis::time::Timestamp;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -57,6 +58,23 @@ pub struct Outbox {
     webhooks: Vec<Webhook>,
     #[serde(flatten)]
     dead_letters: Page<DeadLetter>,
+}
+
+impl Outbox {
+    fn of(
+        backlog: &outbox::Backlog,
+        webhooks: Vec<Webhook>,
+        dead_letters: Page<DeadLetter>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            backlog: backlog.pending,
+            lag_seconds: backlog.lag_s(now),
+            dead: backlog.dead,
+            webhooks,
+            dead_letters,
+        }
+    }
 }
 
 /// A receiver of webhooks, as its forwarders last measured it.
@@ -143,19 +161,14 @@ pub async fn show(
 ) -> Result<HttpResponse, Problem> {
     let (now, rows) = (app.clock.now(), rows_of(&query)?);
     let look = move |conn: &mut _| {
-        let backlog = outbox::backlog(conn)?;
-        let dead_letters = outbox::dead_letters(conn, rows)?;
-        Ok::<_, DbError>((backlog, dead_letters, forwarder::endpoints(conn)?))
+        let (backlog, dead) = (outbox::backlog(conn)?, outbox::dead_letters(conn, rows)?);
+        Ok::<_, DbError>((backlog, dead, forwarder::endpoints(conn)?))
     };
     let (backlog, dead_letters, endpoints) = app.db.read(look).await?;
+    let dead_letters = page_of(dead_letters, &query, |event| event.id, DeadLetter::from);
     let webhooks = endpoints.into_iter().map(|it| Webhook::of(it, now));
-    Ok(answer::own(&Outbox {
-        backlog: backlog.pending,
-        lag_seconds: backlog.lag_s(now),
-        dead: backlog.dead,
-        webhooks: webhooks.collect(),
-        dead_letters: page_of(dead_letters, &query, |event| event.id, DeadLetter::from),
-    }))
+    let outbox = Outbox::of(&backlog, webhooks.collect(), dead_letters, now);
+    Ok(answer::own(&outbox))
 }
 
 /// An event that is sent again.

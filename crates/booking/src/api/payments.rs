@@ -118,8 +118,7 @@ pub async fn pay(
     let request = key.request(wish.user_id, PAY, &*body, paid);
     let outcome = app.sale.pay(wish, request).await?;
     let ends_visit = ends_visit(&app, &visitor, outcome.fresh()).await?;
-    let answer = repeat::answer(outcome)?;
-    Ok(if ends_visit { released(answer) } else { answer })
+    Ok(released_if(ends_visit, repeat::answer(outcome)?))
 }
 
 /// The seats are paid when the provider has the money. The visit goes on until then.
@@ -165,9 +164,11 @@ async fn ends_visit(
     Ok(queue.await?.is_some_and(|queue| visitor.is_inside(&queue)))
 }
 
-/// Tells the gateway that the visit is over.
-fn released(mut answer: HttpResponse) -> HttpResponse {
-    answer.headers_mut().insert(ADMISSION, RELEASE);
+/// Tells the gateway whether the visit is over.
+fn released_if(ends_visit: bool, mut answer: HttpResponse) -> HttpResponse {
+    if ends_visit {
+        answer.headers_mut().insert(ADMISSION, RELEASE);
+    }
     answer
 }
 

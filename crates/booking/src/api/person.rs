@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use chassis::problem::Problem;
+use chassis::time::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use super::payments::Payment;
 use super::reservations::Reservation;
 use super::waitlist::WaitlistEntry;
 use crate::Booking;
-use crate::db::Page;
+use crate::db::{Conn, Page};
 use crate::ledger::{self, CURRENCY};
 use crate::waitlist::WaitlistError;
 use crate::{payment, reservation, waitlist, wallet};
@@ -54,26 +55,28 @@ pub async fn export(
     user_id: Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
     let (user_id, now) = (*user_id, app.clock.now());
-    let look = move |conn: &mut _| {
-        let waiting = waitlist::entries(conn, user_id, WHOLE)?;
-        let reservations = reservation::list(conn, user_id, WHOLE, now)?;
-        Ok::<_, WaitlistError>(Person {
-            user_id,
-            balance: wallet::balance(conn, user_id)?,
-            currency: CURRENCY,
-            ledger: (ledger::entries(conn, user_id, WHOLE)?.into_iter())
-                .map(AdminLedgerEntry::from)
-                .collect(),
-            reservations: (reservations.into_iter())
-                .map(|row| Reservation::at(now, row))
-                .collect(),
-            payments: (payment::of_user(conn, user_id)?.into_iter())
-                .map(Payment::from)
-                .collect(),
-            waitlist: waiting.into_iter().map(WaitlistEntry::from).collect(),
-        })
-    };
+    let look = move |conn: &mut _| everything_of(conn, user_id, now);
     let person = app.db.read(look).await?;
     log::info!("{} exported what there is of a person", operator.name);
     Ok(answer::own(&person))
+}
+
+fn everything_of(conn: &mut Conn, user_id: Uuid, now: Timestamp) -> Result<Person, WaitlistError> {
+    let waiting = waitlist::entries(conn, user_id, WHOLE)?;
+    let reservations = reservation::list(conn, user_id, WHOLE, now)?;
+    Ok(Person {
+        user_id,
+        balance: wallet::balance(conn, user_id)?,
+        currency: CURRENCY,
+        ledger: (ledger::entries(conn, user_id, WHOLE)?.into_iter())
+            .map(AdminLedgerEntry::from)
+            .collect(),
+        reservations: (reservations.into_iter())
+            .map(|row| Reservation::at(now, row))
+            .collect(),
+        payments: (payment::of_user(conn, user_id)?.into_iter())
+            .map(Payment::from)
+            .collect(),
+        waitlist: waiting.into_iter().map(WaitlistEntry::from).collect(),
+    })
 }

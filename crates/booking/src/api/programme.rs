@@ -205,6 +205,17 @@ pub struct ConcertChanges {
     hidden: Option<bool>,
 }
 
+impl From<ConcertChanges> for EditConcert {
+    fn from(changes: ConcertChanges) -> Self {
+        Self {
+            title: changes.title,
+            venue: changes.venue,
+            queue: changes.queue,
+            hidden: changes.hidden,
+        }
+    }
+}
+
 /// Changes a concert.
 #[utoipa::path(patch, path = "/api/v1/admin/concerts/{concertId}", operation_id = "editConcert", tag = "admin",
     params(("concertId" = Uuid, Path), IfMatchHeader), request_body = ConcertChanges,
@@ -219,27 +230,14 @@ pub async fn edit_concert(
     body: Body<ConcertChanges>,
 ) -> Result<HttpResponse, Problem> {
     let (id, now, name) = (*id, app.clock.now(), operator.name);
-    let ConcertChanges {
-        title,
-        venue,
-        queue,
-        hidden,
-    } = body.0;
-    let edit = EditConcert {
-        title,
-        venue,
-        queue,
-        hidden,
-    };
+    let edit = EditConcert::from(body.0);
     let change = move |tx: &mut Tx| {
         programme::edit_concert(tx, id, &edit, &expected, Actor::Operator(&name), now)
     };
     let edited = app.db.transaction(change).await?;
     app.lists.edited();
-    Ok(answer::versioned(
-        edited.version,
-        &AdminConcert::from(edited),
-    ))
+    let version = edited.version;
+    Ok(answer::versioned(version, &AdminConcert::from(edited)))
 }
 
 /// Removes a concert that has no dates.

@@ -62,8 +62,7 @@ pub async fn events(
         "order.failed" => Said::Failed,
         _ => return Ok(answer::gone()),
     };
-    let ProviderEventData { order_id, amount } = event.data;
-    let clock = app.clock.clone();
+    let (ProviderEventData { order_id, amount }, clock) = (event.data, app.clock.clone());
     let confirm = move |tx: &mut Tx| provider::confirm(tx, order_id, amount, said, &clock);
     let confirmed = app.db.transaction(confirm).await?;
     app.sale.provider_confirmed(&confirmed).await;

@@ -241,30 +241,17 @@ pub async fn watch(
     if request.method() == Method::HEAD {
         return Ok(event_stream::answer().finish());
     }
-    let room = Arc::clone(&app.seat_feed.room).try_acquire_owned();
-    let permit = room.map_err(|_| {
-        STREAMS_FULL
-            .because("This instance has as many streams as it may have; ask for the list instead.")
-    })?;
-    let last = request.headers().get("last-event-id");
-    let last = last.and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let listener = Listener {
-        known: app.seat_feed.recall(*id, last),
-        schedule_id: *id,
-        queue: now.queue.clone(),
-        opening: Some(now),
-        quiet_since: Instant::now(),
-        ends_at: Instant::now() + LONGEST,
-        is_over: false,
-        app,
-        health,
-        _permit: permit,
-    };
+    let listener = Listener::new(app, health, *id, now, last_event(&request))?;
     let pieces = stream::unfold(listener, async |mut listener| {
         let piece = listener.next().await?;
         Some((Ok::<_, Infallible>(piece), listener))
     });
     Ok(event_stream::answer().streaming(pieces))
+}
+
+fn last_event(request: &HttpRequest) -> &str {
+    let last = request.headers().get("last-event-id");
+    last.and_then(|id| id.to_str().ok()).unwrap_or_default()
 }
 
 /// One stream.
@@ -284,6 +271,34 @@ struct Listener {
 }
 
 impl Listener {
+    /// A listener whose client has heard the event of this id last; refused where there is no room for another one.
+    fn new(
+        app: Data<Booking>,
+        health: Data<Health>,
+        schedule_id: Uuid,
+        now: Arc<Snapshot>,
+        last: &str,
+    ) -> Result<Self, Problem> {
+        let room = Arc::clone(&app.seat_feed.room).try_acquire_owned();
+        let permit = room.map_err(|_| {
+            STREAMS_FULL.because(
+                "This instance has as many streams as it may have; ask for the list instead.",
+            )
+        })?;
+        Ok(Self {
+            known: app.seat_feed.recall(schedule_id, last),
+            schedule_id,
+            queue: now.queue.clone(),
+            opening: Some(now),
+            quiet_since: Instant::now(),
+            ends_at: Instant::now() + LONGEST,
+            is_over: false,
+            app,
+            health,
+            _permit: permit,
+        })
+    }
+
     /// What is to be sent next; `None` ends the stream.
     async fn next(&mut self) -> Option<Bytes> {
         if let Some(opening) = self.opening.take() {

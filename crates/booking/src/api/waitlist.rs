@@ -109,11 +109,15 @@ pub async fn join(
     let (limits, clock) = (app.sale.limits, app.clock.clone());
     let join = move |tx: &mut Tx| waitlist::join(tx, &wish, &limits, &clock);
     let waiting = app.db.transaction(join).await?;
-    if !waiting.is_new {
-        return Ok(answer::own(&WaitlistEntry::from(waiting)));
-    }
+    Ok(joined(waiting))
+}
+
+fn joined(waiting: waitlist::Waiting) -> HttpResponse {
     let at = format!("/api/v1/users/{}/waitlist", waiting.entry.user_id);
-    Ok(answer::created(&at, &WaitlistEntry::from(waiting)))
+    match waiting.is_new {
+        true => answer::created(&at, &WaitlistEntry::from(waiting)),
+        false => answer::own(&WaitlistEntry::from(waiting)),
+    }
 }
 
 /// Lists the visitor's own entries of waiting lists, the latest first.

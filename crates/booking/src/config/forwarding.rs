@@ -9,8 +9,9 @@ use chrono::TimeDelta;
 use log::LevelFilter;
 
 use super::{MYSQL_URL, MysqlUrl, START_WAIT_S, kafka, log, page_of, read_all, within};
-use crate::forwarder::{Secrets, WebhookUrl};
+use crate::forwarder::Secrets;
 use crate::kafka::Cluster;
+use crate::signed::HttpUrl;
 
 /// Everything that an operator may choose for the forwarder.
 pub struct Forwarding {
@@ -23,7 +24,7 @@ pub struct Forwarding {
     /// `BOOKING_KAFKA_GROUP`: members of a group share the events; data-platform.
     pub group: String,
     /// `BOOKING_WEBHOOK_URL`: who is told.
-    pub webhook_url: WebhookUrl,
+    pub webhook_url: HttpUrl,
     /// `BOOKING_WEBHOOK_SECRET`: what signs each event.
     pub webhook_secrets: Secrets,
     /// `BOOKING_WEBHOOK_TIMEOUT_S`: how long the receiver may take, in seconds; 10.

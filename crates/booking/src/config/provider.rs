@@ -8,7 +8,7 @@ use chassis::env::{ConfigInvalid, Env};
 
 use super::{page_of, read_all, within};
 use crate::forwarder::Secrets;
-use crate::provider::ProviderUrl;
+use crate::signed::HttpUrl;
 
 /// Where the money of charges comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl FromStr for Charges {
 #[derive(Clone)]
 pub struct ProviderConfig {
     /// `BOOKING_PROVIDER_URL`: where it takes orders.
-    pub url: ProviderUrl,
+    pub url: HttpUrl,
     /// `BOOKING_PROVIDER_SECRET`: what both sides sign with.
     pub secrets: Secrets,
 }
@@ -43,7 +43,7 @@ pub struct ProviderConfig {
 /// The provider, where `BOOKING_CHARGES` says that there is one.
 pub(super) fn provider(env: &mut Env) -> Option<ProviderConfig> {
     let charges: Charges = env.or("BOOKING_CHARGES", "direct", CHARGES);
-    let url: Option<ProviderUrl> = env.optional("BOOKING_PROVIDER_URL", PROVIDER_URL);
+    let url: Option<HttpUrl> = env.optional("BOOKING_PROVIDER_URL", PROVIDER_URL);
     let secrets: Option<Secrets> = env.optional("BOOKING_PROVIDER_SECRET", PROVIDER_SECRET);
     if charges == Charges::Direct {
         return None;
@@ -62,7 +62,7 @@ pub struct Sandbox {
     /// `BOOKING_SANDBOX_LISTEN`: where orders are taken; 127.0.0.1:8091.
     pub listen: SocketAddr,
     /// `BOOKING_SANDBOX_EVENTS_URL`: where booking takes events.
-    pub events_url: ProviderUrl,
+    pub events_url: HttpUrl,
     /// `BOOKING_PROVIDER_SECRET`: what both sides sign with.
     pub secrets: Secrets,
     /// `BOOKING_SANDBOX_DELAY_MS`: how long the customer takes to agree, in milliseconds; 0.

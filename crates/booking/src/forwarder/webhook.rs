@@ -9,13 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use chassis::time::Timestamp;
 use chassis::trace::{self, TraceContext};
 use hmac::{Hmac, Mac as _};
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::kafka::Message;
+use crate::signed::{HttpUrl, SignedClient};
 
 /// The id of the event: the same for each try.
 pub const ID: &str = "webhook-id";
@@ -29,21 +29,6 @@ const VERSION: &str = "v1,";
 const TOLERANCE_S: u64 = 300;
 /// The longest pause that a receiver may ask for.
 const RETRY_AFTER_MOST: Duration = Duration::from_secs(300);
-
-/// Where events are posted to. It may hold a password, so it is never shown.
-#[derive(Clone)]
-pub struct WebhookUrl(Url);
-
-impl FromStr for WebhookUrl {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Self(url)),
-            _ => Err("it must be an http or https URL"),
-        }
-    }
-}
 
 /// The secrets that sign: the first is the present one, others are on their way in or out.
 #[derive(Clone)]
@@ -127,42 +112,17 @@ pub enum Reply {
 }
 
 /// Posts events to one receiver.
-pub struct Webhook {
-    client: Client,
-    url: Url,
-    secrets: Secrets,
-}
+pub struct Webhook(SignedClient);
 
 impl Webhook {
-    /// A client that follows no redirection: an event goes where the operator said, or nowhere.
-    pub fn new(
-        url: WebhookUrl,
-        secrets: Secrets,
-        timeout: Duration,
-    ) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .timeout(timeout)
-            .redirect(Policy::none())
-            .user_agent(concat!("usher-booking/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self {
-            client,
-            url: url.0,
-            secrets,
-        })
+    /// The receiver at this address.
+    pub fn new(url: HttpUrl, secrets: Secrets, timeout: Duration) -> Result<Self, reqwest::Error> {
+        SignedClient::new(url, secrets, timeout).map(Self)
     }
 
     /// Signs and posts an event.
     pub async fn post(&self, id: &str, message: &Message, now: Timestamp) -> Reply {
-        let (body, unix_s) = (body(message), now.timestamp());
-        let request = self
-            .client
-            .post(self.url.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(ID, id)
-            .header(TIMESTAMP, unix_s)
-            .header(SIGNATURE, self.secrets.sign(id, unix_s, &body))
-            .body(body);
+        let request = self.0.post(id, body(message), now);
         let request = match step(message) {
             Some(step) => request.header(trace::HEADER.as_str(), step.to_string()),
             None => request,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Payment, PaymentState};
 use crate::db::{Conn, DbError, Id};
-use crate::reservation::After;
+use crate::reservation::{After, behind};
 use crate::schema::{payments, reservations};
 
 /// At most `limit` payments of a date, by buyer. One statement.
@@ -19,13 +19,11 @@ pub fn of_date(
 ) -> Result<Vec<Payment>, DbError> {
     let mut found = payments::table
         .inner_join(reservations::table)
-        .filter(reservations::schedule_id.eq(Id(schedule_id)))
-        .filter(reservations::user_id.ge(Id(after.user_id)))
-        .filter(
-            reservations::user_id
-                .gt(Id(after.user_id))
-                .or(reservations::id.gt(Id(after.reservation_id))),
-        )
+        .filter(behind(
+            Id(schedule_id),
+            Id(after.user_id),
+            Id(after.reservation_id),
+        ))
         .order((reservations::user_id, reservations::id))
         .limit(limit.into())
         .select(Payment::as_select())

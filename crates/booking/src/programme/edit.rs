@@ -53,9 +53,7 @@ pub fn edit_concert(
     now: Timestamp,
 ) -> Result<ListedConcert, ProgrammeError> {
     let found = locked_concert(tx, id)?;
-    if !expected.allows(found.version) {
-        return Err(ProgrammeError::VersionMismatch(found.version));
-    }
+    expected.check(found.version)?;
     let mut changed = Map::new();
     let mut edited = ListedConcert {
         version: found.version + 1,
@@ -100,9 +98,7 @@ pub fn edit_date(
     now: Timestamp,
 ) -> Result<ListedDate, ProgrammeError> {
     let found = locked_date(tx, id)?;
-    if !expected.allows(found.version) {
-        return Err(ProgrammeError::VersionMismatch(found.version));
-    }
+    expected.check(found.version)?;
     let mut changed = Map::new();
     let mut edited = ListedDate {
         version: found.version + 1,

@@ -26,9 +26,7 @@ pub fn remove_date(
     now: Timestamp,
 ) -> Result<(), ProgrammeError> {
     let date = locked_date(tx, id)?;
-    if !expected.allows(date.version) {
-        return Err(ProgrammeError::VersionMismatch(date.version));
-    }
+    expected.check(date.version)?;
     // What was cancelled stays on record.
     if date.cancelled_at.is_some() {
         return Err(ProgrammeError::Cancelled);
@@ -75,9 +73,7 @@ pub fn remove_concert(
     now: Timestamp,
 ) -> Result<(), ProgrammeError> {
     let concert = locked_concert(tx, id)?;
-    if !expected.allows(concert.version) {
-        return Err(ProgrammeError::VersionMismatch(concert.version));
-    }
+    expected.check(concert.version)?;
     let dates = schedules::table.filter(schedules::concert_id.eq(Id(id)));
     if diesel::select(exists(dates)).get_result(tx)? {
         return Err(ProgrammeError::HasDates);

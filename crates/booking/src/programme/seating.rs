@@ -87,9 +87,7 @@ pub fn add_seats(
     now: Timestamp,
 ) -> Result<ListedDate, ProgrammeError> {
     let found = locked_date(tx, id)?;
-    if !expected.allows(found.version) {
-        return Err(ProgrammeError::VersionMismatch(found.version));
-    }
+    expected.check(found.version)?;
     if found.cancelled_at.is_some() {
         return Err(ProgrammeError::Cancelled);
     }

@@ -1,64 +1,27 @@
 //! The way to the provider: three requests, signed as webhooks are, each fine to repeat.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use chassis::time::Timestamp;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Url};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Instruction, Kind, Order};
-use crate::forwarder::{ID, SIGNATURE, Secrets, TIMESTAMP};
+use crate::forwarder::Secrets;
 use crate::ledger::CURRENCY;
+use crate::signed::{HttpUrl, SignedClient};
 
 /// A provider that takes longer is asked again later.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// Where the provider is. It may hold a password, so it is never shown.
-#[derive(Clone)]
-pub struct ProviderUrl(Url);
-
-impl ProviderUrl {
-    /// The address, for the client alone.
-    pub(crate) fn url(&self) -> &Url {
-        &self.0
-    }
-}
-
-impl FromStr for ProviderUrl {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Self(url)),
-            _ => Err("it must be an http or https URL"),
-        }
-    }
-}
-
 /// The provider, and the secret that booking and it sign with.
 #[derive(Clone)]
-pub struct Provider {
-    client: Client,
-    url: Url,
-    secrets: Secrets,
-}
+pub struct Provider(SignedClient);
 
 impl Provider {
-    /// A client that follows no redirection.
-    pub fn new(url: ProviderUrl, secrets: Secrets) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .timeout(ANSWER_WITHIN)
-            .redirect(Policy::none())
-            .user_agent(concat!("usher-booking/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self {
-            client,
-            url: url.0,
-            secrets,
-        })
+    /// The provider at this address.
+    pub fn new(url: HttpUrl, secrets: Secrets) -> Result<Self, reqwest::Error> {
+        SignedClient::new(url, secrets, ANSWER_WITHIN).map(Self)
     }
 
     /// Whether an event was signed by the provider just now.
@@ -70,7 +33,8 @@ impl Provider {
         signatures: &str,
         now: Timestamp,
     ) -> bool {
-        self.secrets.verify(id, timestamp, body, signatures, now)
+        let secrets = self.0.secrets();
+        secrets.verify(id, timestamp, body, signatures, now)
     }
 
     /// Tells the provider what to do about an order; repeating it is fine. The reason when it did not take it.
@@ -81,22 +45,9 @@ impl Provider {
         now: Timestamp,
     ) -> Result<(), String> {
         let (method, path, body) = request(order, instruction);
-        let (body, unix_s) = (body.to_string(), now.timestamp());
         let id = format!("{}.{}", order.id, instruction.as_str());
-        let mut url = self.url.clone();
-        let base = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}{path}"));
-        let answer = self
-            .client
-            .request(method, url)
-            .header(CONTENT_TYPE, "application/json")
-            .header(ID, &id)
-            .header(TIMESTAMP, unix_s)
-            .header(SIGNATURE, self.secrets.sign(&id, unix_s, &body))
-            .body(body)
-            .send()
-            .await;
-        match answer {
+        let request = self.0.below((method, &path), &id, body.to_string(), now);
+        match request.send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(format!(
                 "the provider answered {}",

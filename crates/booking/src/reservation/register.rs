@@ -28,6 +28,15 @@ pub struct After {
     pub reservation_id: Uuid,
 }
 
+/// Of a date, and behind this reservation of this user in the order of the register.
+#[diesel::dsl::auto_type]
+pub(crate) fn behind(schedule_id: Id, user_id: Id, reservation_id: Id) -> _ {
+    let of_date = reservations::schedule_id.eq(schedule_id);
+    let further = reservations::user_id.gt(user_id);
+    let further = further.or(reservations::id.gt(reservation_id));
+    of_date.and(reservations::user_id.ge(user_id)).and(further)
+}
+
 /// Somebody who has bought seats of a date or holds some.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct Buyer {
@@ -56,13 +65,11 @@ pub fn of_date(
 ) -> Result<Vec<Reservation>, DbError> {
     let mut rows = reservations::table
         .left_join(payments::table)
-        .filter(reservations::schedule_id.eq(Id(schedule_id)))
-        .filter(reservations::user_id.ge(Id(after.user_id)))
-        .filter(
-            reservations::user_id
-                .gt(Id(after.user_id))
-                .or(reservations::id.gt(Id(after.reservation_id))),
-        )
+        .filter(behind(
+            Id(schedule_id),
+            Id(after.user_id),
+            Id(after.reservation_id),
+        ))
         .order((reservations::user_id, reservations::id))
         .limit(limit.into())
         .select((ReservationRow::as_select(), payments::id.nullable()))

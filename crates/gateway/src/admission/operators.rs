@@ -3,12 +3,12 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest, web};
 use chassis::problem::Problem;
 
 use super::Proven;
 use crate::Gateway;
+use crate::codes;
 use crate::credential;
 use crate::operator::{self, Right};
 use crate::proxy;
@@ -66,11 +66,8 @@ fn operator<'a>(
 }
 
 fn no_operator_key() -> Problem {
-    Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "OPERATOR_KEY_INVALID",
-        "This route needs an operator's key as Authorization: Bearer.",
-    )
+    codes::OPERATOR_KEY_INVALID
+        .because("This route needs an operator's key as Authorization: Bearer.")
 }
 
 pub(super) fn operator_passes(app: &Gateway, request: &HttpRequest) -> Result<Proven, Problem> {

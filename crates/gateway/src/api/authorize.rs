@@ -9,13 +9,15 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chassis::problem::{Problem, ProblemBody};
 
 use super::{navigation, waiting};
-use crate::admission::{self, Target};
+use crate::admission::{self, Passage, Target};
+use crate::codes;
 use crate::token::Holder;
 use crate::{Gateway, proxy};
 
 /// What a neighbour says of the request that it holds: the headers of Traefik and Caddy, and those
 /// that are usual with nginx.
 const METHODS: [&str; 2] = ["x-forwarded-method", "x-original-method"];
+const HOSTS: [&str; 2] = ["x-forwarded-host", "x-original-host"];
 const TARGETS: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];
 
 /// May a request pass that a neighbour proxy holds?
@@ -48,26 +50,36 @@ pub async fn ask(app: web::Data<Gateway>, request: HttpRequest) -> Result<HttpRe
     let uri = uri.parse::<http::Uri>().map_err(|_| untold())?;
     let target = Target {
         method: said(&request, &METHODS).unwrap_or("GET"),
-        host: said(&request, &["x-forwarded-host", "x-original-host"])
-            .or_else(|| proxy::host(&request, app.trusted_hops)),
+        host: said(&request, &HOSTS).or_else(|| proxy::host(&request, app.trusted_hops)),
         path: uri.path(),
     };
-    let is_navigation =
-        matches!(target.method, "GET" | "HEAD") && navigation::is_navigation(&request);
-    let passage = match admission::decide(&app, &request, &target).await {
-        Ok(passage) => passage,
-        Err(refusal) if is_navigation => {
-            return show(&app, &request, &address_of(&uri), refusal).await;
-        }
-        Err(refusal) => return Err(never_success(refusal)),
-    };
+    match admission::decide(&app, &request, &target).await {
+        Ok(passage) => Ok(let_through(passage)),
+        Err(refusal) => refused(&app, &request, (target.method, &uri), refusal).await,
+    }
+}
+
+/// The waiting page for a browser that looks for a page, else the problem.
+async fn refused(
+    app: &Gateway,
+    request: &HttpRequest,
+    (method, uri): (&str, &http::Uri),
+    refusal: Problem,
+) -> Result<HttpResponse, Problem> {
+    if matches!(method, "GET" | "HEAD") && navigation::is_navigation(request) {
+        return show(app, request, &address_of(uri), refusal).await;
+    }
+    Err(never_success(refusal))
+}
+
+fn let_through(passage: Passage) -> HttpResponse {
     let mut answer = HttpResponse::NoContent();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
     if let Some(pass) = passage.pass {
         answer.insert_header(("x-usher-user", pass.holder.sub));
         answer.insert_header(("x-usher-pass", pass.text));
     }
-    Ok(answer.finish())
+    answer.finish()
 }
 
 /// The visit of this pass is over.
@@ -143,13 +155,13 @@ fn good_pass(app: &Gateway, request: &HttpRequest) -> Result<Holder, Problem> {
     let pass = shown.and_then(|text| app.passes.verify(text, app.clock.now()));
     pass.ok_or_else(|| {
         let detail = "This needs the pass of a request as X-Usher-Pass.";
-        Problem::new(StatusCode::UNAUTHORIZED, "PASS_INVALID", detail)
+        codes::PASS_INVALID.because(detail)
     })
 }
 
 fn untold() -> Problem {
     let detail = "Which request is meant is told by X-Forwarded-Uri or X-Original-URI.";
-    Problem::new(StatusCode::BAD_REQUEST, "REQUEST_UNTOLD", detail)
+    codes::REQUEST_UNTOLD.because(detail)
 }
 
 /// Of these neighbours nginx knows 401 and 403 alone: what is somebody's own doing becomes one of them.

@@ -71,19 +71,9 @@ pub async fn watch(
         return Ok(event_stream::answer().finish());
     }
     let watch = app.streams.watch(&queue, ticket, visit.standing)?;
-    let teller = Teller::new(
-        app,
-        health,
-        queue.unpinned(),
-        ticket,
-        watch,
-        told_before(&request),
-    );
-    let pieces = stream::unfold(teller, async |mut teller| {
-        let piece = teller.next().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(piece)), teller))
-    });
-    Ok(event_stream::answer().streaming(pieces))
+    let place = (queue.unpinned(), ticket);
+    let teller = Teller::new(app, health, place, watch, told_before(&request));
+    Ok(teller.answer())
 }
 
 fn told_before(request: &HttpRequest) -> Option<Told> {
@@ -114,8 +104,7 @@ impl Teller {
     fn new(
         app: Data<Gateway>,
         health: Data<Health>,
-        queue: Queue,
-        ticket: Ticket,
+        (queue, ticket): (Queue, Ticket),
         watch: Watch,
         told: Option<Told>,
     ) -> Self {
@@ -132,6 +121,14 @@ impl Teller {
             ping_at: Instant::now() + PING.mul_f64(first),
             stage: Stage::Beginning,
         }
+    }
+
+    fn answer(self) -> HttpResponse {
+        let pieces = stream::unfold(self, async |mut teller| {
+            let piece = teller.next().await?;
+            Some((Ok::<_, Infallible>(Bytes::from(piece)), teller))
+        });
+        event_stream::answer().streaming(pieces)
     }
 
     /// What is to be sent next; `None` ends the stream.

@@ -1,7 +1,6 @@
 //! What is asked of who joins before they get a place: who they are, and that it cost them something.
 
 use actix_web::HttpRequest;
-use actix_web::http::StatusCode;
 use chassis::json;
 use chassis::problem::Problem;
 use chassis::time::{Timestamp, wire};
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::{Builder, Uuid};
 
+use crate::codes;
 use crate::identity::Identity;
 use crate::proof_of_work::{Challenge, Solution};
 use crate::queue::{JoinSecret, Queue, UserId};
@@ -225,9 +225,7 @@ pub async fn prove_place(
 }
 
 fn place_taken() -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "PLACE_TAKEN",
+    codes::PLACE_TAKEN.because(
         "This user has a place already. Show its token, or the secret that it was joined with.",
     )
 }

@@ -2,8 +2,9 @@
 
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header;
 use actix_web::web::{Data, Path, Query};
+use chassis::answer;
 use chassis::json::{self, Body};
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
@@ -14,6 +15,7 @@ use super::tokens::visitor_of;
 use super::{ProblemBody, QueueName, queues};
 use crate::Gateway;
 use crate::admission::Operator;
+use crate::codes;
 use crate::merkle::Step;
 use crate::operator::Right;
 use crate::queue::{
@@ -123,15 +125,12 @@ impl Reveal {
 
 impl From<RevealError> for Problem {
     fn from(error: RevealError) -> Self {
-        let conflict = |code, detail| Self::new(StatusCode::CONFLICT, code, detail);
         match error {
-            RevealError::TooEarly => conflict(
-                "LOTTERY_NOT_FIXED",
-                "It is not fixed yet who takes part; what is revealed now could be used.",
-            )
-            .retryable(),
+            RevealError::TooEarly => codes::LOTTERY_NOT_FIXED
+                .because("It is not fixed yet who takes part; what is revealed now could be used.")
+                .retryable(),
             RevealError::TooLate => {
-                conflict("LOTTERY_DRAWN", "The lots of this draw are given out.")
+                codes::LOTTERY_DRAWN.because("The lots of this draw are given out.")
             }
             RevealError::OtherSeed => {
                 json::unacceptable("`seed` is not the one that was promised.")
@@ -237,26 +236,18 @@ pub async fn proof(
     let lottery = queue.snapshot().lottery().ok_or_else(no_proof)?;
     let entry = lottery.entry.ok_or(RevealError::TooEarly)?;
     let tree = queue.entrants().await?.ok_or_else(no_proof)?;
-    let path = tree.path(claims.ticket).ok_or_else(no_proof)?;
     let key = lottery.drawn.and_then(|it| it.key.parse::<Seed>().ok());
-    let proof = LotteryProof {
+    Ok(answer::own(&LotteryProof {
         ticket_number: claims.ticket,
         root: entry.root,
         entrants: entry.entrants,
-        path,
+        path: tree.path(claims.ticket).ok_or_else(no_proof)?,
         lot: key.map(|key| key.lot(claims.ticket)),
-    };
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(proof))
+    }))
 }
 
 fn no_proof() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "LOTTERY_PROOF_UNKNOWN",
-        "This ticket does not take part in a draw of this queue.",
-    )
+    codes::LOTTERY_PROOF_UNKNOWN.because("This ticket does not take part in a draw of this queue.")
 }
 
 /// Reveal the seed that was kept, and what the beacon said, when it is fixed who takes part.

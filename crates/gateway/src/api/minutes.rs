@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use actix_web::http::header;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
+use chassis::answer;
 use chassis::page::Page;
 use chassis::problem::Problem;
 use chassis::time::{Timestamp, rfc3339, wire};
@@ -92,18 +93,21 @@ pub async fn minutes(
 ) -> Result<HttpResponse, Problem> {
     operator.with(Right::Read)?;
     let count = asked.count.unwrap_or(MOST_MINUTES);
-    let from = asked
-        .from
-        .unwrap_or_else(|| last_minutes(app.clock.now(), count));
+    let last = || last_minutes(app.clock.now(), count);
+    let from = asked.from.unwrap_or_else(last);
     let kept = app.queue(&queue).await?.minutes(from, count).await?;
     let minutes: Vec<_> = kept.into_iter().map(QueueMinute::of).collect();
-    let mut answer = HttpResponse::Ok();
-    answer.insert_header((header::CACHE_CONTROL, "no-store"));
-    if header_text(&request, header::ACCEPT).contains("text/csv") {
-        answer.insert_header((header::CONTENT_TYPE, "text/csv; charset=utf-8"));
-        return Ok(answer.body(csv(&minutes)));
-    }
-    Ok(answer.json(Page::whole(minutes)))
+    Ok(match header_text(&request, header::ACCEPT) {
+        accepted if accepted.contains("text/csv") => file(&minutes),
+        _ => answer::own(&Page::whole(minutes)),
+    })
+}
+
+fn file(minutes: &[QueueMinute]) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::CONTENT_TYPE, "text/csv; charset=utf-8"))
+        .body(csv(minutes))
 }
 
 /// A line each, with names above.

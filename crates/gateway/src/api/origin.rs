@@ -3,13 +3,14 @@
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{Method, header};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, web};
-use chassis::problem::{self, Problem};
+use chassis::problem;
 
 use super::navigation::header_text;
 use crate::Gateway;
+use crate::codes;
 use crate::credential::{self, SameSite};
 
 /// Middleware: refuses what would change something by a cookie alone, from a page that is not known.
@@ -20,11 +21,8 @@ pub async fn from_known_pages<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
     let is_open = app.cookie.same_site == SameSite::None;
     if is_open && acts_by_cookie(request.request()) && !is_known(&app, request.request()) {
-        let refusal = Problem::new(
-            StatusCode::FORBIDDEN,
-            "ORIGIN_REFUSED",
-            "This page may not act for the visitor: its Origin is not allowed.",
-        );
+        let refusal = codes::ORIGIN_REFUSED
+            .because("This page may not act for the visitor: its Origin is not allowed.");
         return Ok(problem::refuse(request, refusal));
     }
     Ok(next.call(request).await?.map_into_left_body())

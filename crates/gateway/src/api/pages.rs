@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::waiting::{self, LANGUAGE};
 use super::{ProblemBody, QueueName, tokens};
+use crate::codes;
 use crate::pages::accent::Accent;
 use crate::pages::address::{encoded, is_local};
 use crate::queue::{QueueId, UserId};
@@ -184,9 +185,5 @@ fn see_other(to: &str) -> actix_web::HttpResponseBuilder {
 }
 
 fn no_file() -> Problem {
-    Problem::new(
-        actix_web::http::StatusCode::NOT_FOUND,
-        "NOT_FOUND",
-        "There is no such file.",
-    )
+    codes::NOT_FOUND.because("There is no such file.")
 }

@@ -3,6 +3,7 @@
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
+use chassis::answer;
 use chassis::json::{self, Body};
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
@@ -137,16 +138,13 @@ pub async fn change(
 ) -> Result<HttpResponse, Problem> {
     let by = operator.with(Right::Queue)?;
     let (change, seen) = (body.of(&queue)?, if_match(request.headers()));
-    let changed = app
-        .queues
-        .change_seen(&queue, change, by, seen.as_ref())
-        .await?;
+    let changed = app.queues.change_seen(&queue, change, by, seen.as_ref());
+    let changed = changed.await?;
     // A wider door lets in at once; if this admission fails, the scheduler's next one does.
     let _ = changed.queue.admit().await;
-    let answer = if changed.created {
-        HttpResponse::Created()
-    } else {
-        HttpResponse::Ok()
+    let answer = match changed.created {
+        true => HttpResponse::Created(),
+        false => HttpResponse::Ok(),
     };
     Ok(shown(answer, &queue, changed.rules))
 }
@@ -232,7 +230,5 @@ pub async fn audit(
     let entries = app.queues.audit(&queue, wanted).await?;
     let items = entries.into_iter().map(|it| PolicyAudit::of(&queue, it));
     let page = Page::cut(items.collect(), page.limit(), |it| it.version.to_string());
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(page))
+    Ok(answer::own(&page))
 }

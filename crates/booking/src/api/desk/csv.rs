@@ -20,11 +20,29 @@ use crate::reservation::{self, After};
 /// Rows that are read at once.
 pub(super) const ROWS: u32 = 500;
 
-pub(super) const RESERVATIONS: &str =
-    "reservationId,userId,state,seatNumbers,amount,currency,createdAt,holdExpiresAt";
-pub(super) const PAYMENTS: &str =
-    "paymentId,reservationId,userId,state,amount,refundedAmount,currency,createdAt";
-pub(super) const BUYERS: &str = "userId,seatsBought,seatsHeld,amount,currency";
+/// A list as a file.
+pub(super) struct File<T> {
+    name: &'static str,
+    head: &'static str,
+    /// How a row is written.
+    pub line: fn(&T) -> String,
+}
+
+pub(super) const RESERVATIONS: File<reservation::Reservation> = File {
+    name: "reservations",
+    head: "reservationId,userId,state,seatNumbers,amount,currency,createdAt,holdExpiresAt",
+    line: reservation,
+};
+pub(super) const PAYMENTS: File<payment::Payment> = File {
+    name: "payments",
+    head: "paymentId,reservationId,userId,state,amount,refundedAmount,currency,createdAt",
+    line: payment,
+};
+pub(super) const BUYERS: File<reservation::Buyer> = File {
+    name: "buyers",
+    head: "userId,seatsBought,seatsHeld,amount,currency",
+    line: buyer,
+};
 
 /// Lines, and where the next part begins; none after the last line.
 pub(super) type Part = (Vec<String>, Option<After>);
@@ -37,9 +55,8 @@ pub(super) fn part(
 }
 
 /// The list as a file: its head, then part by part.
-pub(super) fn answer(
-    name: &str,
-    head: &'static str,
+pub(super) fn answer<T>(
+    File { name, head, .. }: File<T>,
     next: impl Fn(After) -> LocalBoxFuture<'static, Result<Part, Problem>> + 'static,
 ) -> HttpResponse {
     let begin = (Some(After::default()), format!("{head}\r\n"), next);
@@ -70,7 +87,7 @@ pub(super) fn answer(
         .streaming(parts)
 }
 
-pub(super) fn reservation(it: &reservation::Reservation) -> String {
+fn reservation(it: &reservation::Reservation) -> String {
     let numbers = it.seat_numbers();
     let seats = numbers.iter().map(ToString::to_string);
     let seats = seats.collect::<Vec<_>>().join(" ");
@@ -85,7 +102,7 @@ pub(super) fn reservation(it: &reservation::Reservation) -> String {
     )
 }
 
-pub(super) fn payment(it: &payment::Payment) -> String {
+fn payment(it: &payment::Payment) -> String {
     format!(
         "{},{},{},{},{},{},{CURRENCY},{}",
         it.id,
@@ -98,7 +115,7 @@ pub(super) fn payment(it: &payment::Payment) -> String {
     )
 }
 
-pub(super) fn buyer(it: &reservation::Buyer) -> String {
+fn buyer(it: &reservation::Buyer) -> String {
     format!(
         "{},{},{},{},{CURRENCY}",
         it.user_id.0, it.seats_bought, it.seats_held, it.amount

@@ -4,11 +4,11 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use serde::Serialize;
 
-/// Catalogue answers are the same for everybody; a shared cache may keep them this long.
+/// What is the same for everybody a shared cache may keep this long.
 const PUBLIC: &str = "public, max-age=1";
 const NO_STORE: &str = "no-store";
 
-/// 200 for this visitor only.
+/// 200 for the one who asks only.
 pub fn own(body: &impl Serialize) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, NO_STORE))
