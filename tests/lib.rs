@@ -271,10 +271,7 @@ impl Visitor {
             let mut said = self.join().await;
             while said.body["state"] != "active" {
                 said = match said.status {
-                    200 | 201 => {
-                        tokio::task::yield_now().await;
-                        self.poll().await
-                    }
+                    200 | 201 => self.poll().await,
                     // The visit is over, or there was no answer: join at the next gateway.
                     _ => {
                         self.turn();

@@ -1,7 +1,9 @@
 //! What has one place in the code.
 
 /// Each text that only some files may hold, with those files.
-pub const ONLY_IN: [(&str, &[&str]); 12] = [
+pub const ONLY_IN: [(&str, &[&str]); 13] = [
+    // A code is declared with its status and meaning before it is answered: `codes!` of each service.
+    ("Problem::new(", &["crates/chassis/"]),
     // HTTP stays at the edge of a service.
     (
         "actix_web",

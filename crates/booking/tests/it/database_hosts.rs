@@ -2,12 +2,12 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use booking::db::{Db, DbError, DbOptions};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl as _, sql_query};
-use testbed::{GaleraCluster, MariaDb, MariaDbOptions, Scratch};
+use testbed::{GaleraCluster, MariaDb, MariaDbOptions, Scratch, eventually};
 
 use crate::fixture::{all_at_once, options};
 
@@ -69,12 +69,9 @@ async fn the_first_host_that_takes_writes_is_used_and_another_when_it_no_longer_
         "and it stays"
     );
     servers[1].kill();
-    let begun = Instant::now();
-    let mut written = port_of_a_write(&db, 4).await;
-    while written.is_err() && begun.elapsed() < Duration::from_secs(60) {
-        written = port_of_a_write(&db, 4).await;
-    }
-    assert_eq!(written.unwrap(), first);
+    let write = async || port_of_a_write(&db, 4).await.ok();
+    let written = eventually(Duration::from_secs(60), "a write", write).await;
+    assert_eq!(written, first);
     db.ping().await.expect("ready");
 }
 
@@ -226,11 +223,8 @@ async fn on_a_cluster_migrations_run_once_conflicts_run_again_and_a_lost_majorit
 
     cluster.nodes[1].kill();
     cluster.nodes[2].kill();
-    let begun = Instant::now();
-    let mut told = dbs[0].ping().await;
-    while told.is_ok() && begun.elapsed() < Duration::from_secs(60) {
-        told = dbs[0].ping().await;
-    }
+    let refusal = async || dbs[0].ping().await.err();
+    let told = Err(eventually(Duration::from_secs(60), "a refusal", refusal).await);
     let refused = add_one(dbs[0].clone()).await;
     let waits = |it: &Result<(), DbError>| {
         matches!(it, Err(DbError::Unwritable(_) | DbError::Unreachable(_)))

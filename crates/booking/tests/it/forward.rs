@@ -10,7 +10,7 @@ use booking::outbox::{self, RedeliverError};
 use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::timeout;
+use testbed::eventually;
 use uuid::Uuid;
 
 use crate::fixture::OPERATOR;
@@ -119,12 +119,10 @@ async fn gone_stops_the_receiver_for_all_forwarders_until_an_operator_resumes_it
         .transaction(move |tx| forwarder::resume(tx, OPERATOR, now))
         .await;
     assert_eq!(resumed.unwrap(), [RECEIVER]);
-    let resumes = async {
-        while first.attempt(&mut delivery).await != Outcome::Passed {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(DEADLINE, resumes).await.expect("resumed");
+    eventually(DEADLINE, "the receiver again", async || {
+        (first.attempt(&mut delivery).await == Outcome::Passed).then_some(())
+    })
+    .await;
     assert_eq!(inbox.numbers(), [0]);
 }
 

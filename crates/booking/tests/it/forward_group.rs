@@ -8,6 +8,7 @@ use booking::metrics::ForwardMetrics;
 use prometheus::Registry;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 use rdkafka::types::RDKafkaApiKey;
+use testbed::eventually;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -248,12 +249,10 @@ async fn operators_see_how_far_a_receiver_is_behind() {
             .await
             .unwrap()
     };
-    let all_seen = async {
-        while shown().await.first().map(|it| it.waiting) != Some(7) {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(DEADLINE, all_seen).await.expect("written");
+    eventually(DEADLINE, "the lag as it is written", async || {
+        (shown().await.first()?.waiting == 7).then_some(())
+    })
+    .await;
     let endpoint = &shown().await[0];
     assert_eq!(endpoint.receiver, RECEIVER);
     assert!(endpoint.oldest_at.is_some() && endpoint.measured_at.is_some());

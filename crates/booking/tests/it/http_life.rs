@@ -7,9 +7,11 @@ use booking::db::DbError;
 use chassis::time::Clock;
 use diesel::{RunQueryDsl, sql_query};
 use reqwest::Client;
-use testbed::{MariaDb, MariaDbOptions, Scratch};
+use testbed::{MariaDb, MariaDbOptions, Scratch, eventually};
 
 use crate::test_app::{TestApp, answer, config};
+
+const DEADLINE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_ready_when_its_database_answers_and_shows_its_metrics_to_operators() {
@@ -104,15 +106,17 @@ async fn what_runs_is_finished_before_the_process_ends() {
     let runs = tokio::spawn(answer(request));
     let waits = "SELECT COUNT(*) FROM information_schema.processlist \
         WHERE db = DATABASE() AND info LIKE 'UPDATE `seats`%'";
-    while fixture.number(waits).await == 0 {
+    eventually(DEADLINE, "a wait for the row", async || {
         assert!(!runs.is_finished(), "it did not wait for the row");
-        tokio::task::yield_now().await;
-    }
+        (fixture.number(waits).await > 0).then_some(())
+    })
+    .await;
     let stop = tokio::spawn(running.stop());
     let admin = format!("{}/ready", app.admin_base);
-    while answer(app.client.get(&admin)).await.status == 200 {
-        tokio::task::yield_now().await;
-    }
+    eventually(DEADLINE, "a stop", async || {
+        (answer(app.client.get(&admin)).await.status != 200).then_some(())
+    })
+    .await;
     release.send(()).unwrap();
     let answer = runs.await.unwrap();
     assert_eq!(answer.status, 201, "{answer:?}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chassis::time::rfc3339;
 use rdkafka::mocking::MockCluster;
 use serde_json::{Value, json};
+use testbed::eventually;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -203,12 +204,10 @@ async fn with_brokers_what_is_sold_is_told() {
     let broker = MockCluster::new(1).unwrap();
     let app = TestApp::with(&[("BOOKING_KAFKA_BROKERS", &broker.bootstrap_servers())]).await;
     app.visitor().buy(&[1, 2]).await;
-    let told = timeout(Duration::from_secs(60), async {
-        while app.operator().get(OUTBOX).await.body["backlog"] != json!(0) {
-            tokio::task::yield_now().await;
-        }
-    });
-    told.await.expect("published");
+    eventually(Duration::from_secs(60), "an empty outbox", async || {
+        (app.operator().get(OUTBOX).await.body["backlog"] == json!(0)).then_some(())
+    })
+    .await;
     let delivered = "SELECT COUNT(*) FROM outbox WHERE state = 'delivered'";
     assert_eq!(app.fixture.number(delivered).await, 3);
     let metrics = app.client.get(format!("{}/metrics", app.admin_base));

@@ -11,6 +11,7 @@ use chassis::time::Clock;
 use chrono::TimeDelta;
 use diesel::sql_types::Binary;
 use diesel::{RunQueryDsl, sql_query};
+use testbed::eventually;
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, OPERATOR, all_at_once, fresh, plain, schedule};
@@ -56,9 +57,10 @@ async fn a_payment_that_waits_for_the_buyers_lock_is_judged_by_the_time_after_it
     };
     let paying = tokio::spawn(async move { fresh(sale.pay(pay, plain()).await) });
     let waits = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'INSERT INTO `buyers`%'";
-    while fixture.number(waits).await == 0 {
-        tokio::task::yield_now().await;
-    }
+    eventually(Duration::from_secs(30), "a wait for the lock", async || {
+        (fixture.number(waits).await > 0).then_some(())
+    })
+    .await;
     clock.advance(Duration::from_micros(1));
     finish.send(()).unwrap();
     blocker.await.unwrap().unwrap();

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use booking::db::DbError;
 use diesel::{RunQueryDsl, sql_query};
-use testbed::{Program, ProgramOptions, Scratch};
+use testbed::{Program, ProgramOptions, Scratch, eventually};
 use uuid::Uuid;
 
 use crate::publish_post::{BROKER, Post, TOPIC};
@@ -42,12 +42,10 @@ fn serve(post: &Post, scratch: &Scratch, name: &str) -> Program {
 
 /// Waits while a count is not yet this.
 async fn until(post: &Post, statement: &str, count: i64) {
-    let waited = tokio::time::timeout(SOON, async {
-        while post.fixture.number(statement).await != count {
-            tokio::task::yield_now().await;
-        }
-    });
-    waited.await.expect(statement);
+    eventually(SOON, statement, async || {
+        (post.fixture.number(statement).await == count).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

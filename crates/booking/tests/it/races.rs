@@ -1,10 +1,13 @@
 //! Payments, bookers and sweepers of two instances whose clocks disagree a little, around the end of a hold.
 
+use std::time::Duration;
+
 use booking::payment::PayError;
 use booking::reservation::{Reservation, ReservationState};
 use booking::seat::SeatState;
 use chrono::TimeDelta;
 use futures_util::future::join_all;
+use testbed::eventually;
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, PLENTY};
@@ -181,9 +184,10 @@ async fn a_database_that_is_killed_in_the_middle_of_a_sale_comes_back_with_all_o
         let statement = "SELECT COUNT(*) FROM seats WHERE state = 'sold'";
         fixture.number(statement).await
     };
-    while sold().await < 5 {
-        tokio::task::yield_now().await;
-    }
+    eventually(Duration::from_secs(60), "five seats sold", async || {
+        (sold().await >= 5).then_some(())
+    })
+    .await;
     server.kill();
     server.restart().expect("a restart");
     for story in stories {

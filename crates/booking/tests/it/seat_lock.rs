@@ -190,7 +190,6 @@ async fn a_redis_that_forgets_everything_in_the_middle_of_a_sale_sells_nothing_t
                 .query_async(&mut redis)
                 .await
                 .unwrap();
-            tokio::task::yield_now().await;
         }
     });
     let outcomes = all_at_once((0..600_usize).map(|turn| {

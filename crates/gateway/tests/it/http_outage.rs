@@ -1,12 +1,13 @@
 //! Redis hangs, dies, comes back, or forgets everything while visitors ask.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use testbed::eventually;
 use uuid::Uuid;
 
-use crate::test_app::{PATIENCE, TestApp, refused, said, token};
+use crate::test_app::{PATIENCE, TestApp, refused, said, token, until};
 
 const TOKENS: &str = "/api/v1/queues/main/tokens";
 const ME: &str = "/api/v1/queues/main/tokens/me";
@@ -32,15 +33,15 @@ async fn sale(waiting: usize) -> (TestApp, Value, Vec<Value>) {
 
 /// Polls until Redis is reached again.
 async fn until_answered(app: &TestApp, place: &Value) -> Value {
-    let end = Instant::now() + PATIENCE;
-    loop {
+    eventually(PATIENCE, "Redis again", async || {
         let (status, said) = app.poll(place).await;
         if status == 200 {
-            return said;
+            return Some(said);
         }
         assert_eq!(status, 503, "{said}");
-        assert!(Instant::now() < end, "Redis is reached again");
-    }
+        None
+    })
+    .await
 }
 
 async fn assert_outage(app: &TestApp, inside: &Value, waiting: &Value) {
@@ -117,10 +118,7 @@ async fn who_left_or_paid_during_an_outage_does_not_pass_and_the_next_enters_aft
     let again = app.get("/api/v1/seats").bearer_auth(token(&inside));
     assert_eq!(refused(again).await, (410, "TOKEN_EXPIRED".to_owned()));
     app.redis.thaw();
-    let end = Instant::now() + PATIENCE;
-    while until_answered(&app, &line[0]).await["state"] != "active" {
-        assert!(Instant::now() < end, "Redis heard of it");
-    }
+    until(async || until_answered(&app, &line[0]).await["state"] == "active").await;
     let over = app.get(ME).bearer_auth(token(&inside));
     assert_eq!(refused(over).await, (410, "TOKEN_EXPIRED".to_owned()));
     let (status, _) = app.visit(&line[0], "/api/v1/seats").await;

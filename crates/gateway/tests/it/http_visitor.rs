@@ -6,7 +6,9 @@ use gateway::token::{Claims, KeyRing};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::test_app::{OLD_SECRET, PASS_SECRET, PATIENCE, SECRET, TestApp, refused, said, token};
+use crate::test_app::{
+    OLD_SECRET, PASS_SECRET, PATIENCE, SECRET, TestApp, refused, said, token, until,
+};
 
 const TOKENS: &str = "/api/v1/queues/main/tokens";
 const ME: &str = "/api/v1/queues/main/tokens/me";
@@ -244,12 +246,6 @@ async fn a_frozen_store_is_told_and_the_place_is_kept() {
     let said: Value = answer.json().await.unwrap();
     assert_eq!(said["code"], "STORE_UNAVAILABLE");
     app.redis.thaw();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while app.poll(&place).await.0 != 200 {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "the place came back"
-        );
-    }
+    until(async || app.poll(&place).await.0 == 200).await;
     app.close().await;
 }

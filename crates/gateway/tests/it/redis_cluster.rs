@@ -1,6 +1,6 @@
 //! A Redis Cluster: queues on several masters, one of which dies, or gives a slot away.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chassis::redis::RedisUrl;
 use chassis::time::Clock;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::fixture::{Fixture, RECOVERY, crowd, id, is_active, is_over, places, user};
 use crate::store::until_answered;
 use crate::store_url::{tls_files, trusting};
-use crate::test_app::{PATIENCE, TestApp, refused, said, token, until};
+use crate::test_app::{TestApp, refused, said, token, until};
 
 const NAMES: &str = "usher:queues";
 
@@ -119,13 +119,13 @@ async fn a_lottery_is_drawn_and_the_absent_are_parked_on_each_master() {
         let last = drawn.last().unwrap().ticket;
         let last: Vec<Ticket> = tickets.into_iter().filter(|it| it.number == last).collect();
         let mut parked = 0;
-        let end = Instant::now() + PATIENCE;
-        while parked < 2 {
+        until(async || {
             fixture.pass(Duration::from_secs(4));
             queue.present(&last).await.unwrap();
             parked += queue.admit().await.unwrap().parked;
-            assert!(Instant::now() < end, "the absent are parked, not {parked}");
-        }
+            parked >= 2
+        })
+        .await;
     }
 }
 
@@ -201,23 +201,18 @@ async fn when_a_master_dies_only_its_queues_wait_and_all_come_back_with_it() {
         assert!(queue.leave(&tickets[0]).await.unwrap().freed);
         assert!(is_active(&queue.rank(&tickets[1]).await));
         // The names are away, but what is known is changed and read all the same.
-        let end = Instant::now() + PATIENCE;
-        while queue.snapshot().policy.max_active != 5 {
+        until(async || {
             let name = id(&names[master]);
             let _ = operator.queues.change(&name, &places(5), "a test").await;
-            assert!(
-                fixture.queues.refresh().await.is_err(),
-                "the names are away"
-            );
-            assert!(Instant::now() < end, "the new rules are read");
-        }
+            let refreshed = fixture.queues.refresh().await;
+            assert!(refreshed.is_err(), "the names are away");
+            queue.snapshot().policy.max_active == 5
+        })
+        .await;
     }
 
     cluster.masters[dying].restart().unwrap();
-    let end = Instant::now() + PATIENCE;
-    while let Err(cause) = fixture.queues.refresh().await {
-        assert!(Instant::now() < end, "{cause}");
-    }
+    until(async || fixture.queues.refresh().await.is_ok()).await;
     let (queue, tickets) = &queues[dying];
     for ticket in tickets.iter().rev() {
         let place = until_answered(|| queue.rank(ticket)).await;
@@ -253,10 +248,7 @@ async fn the_replica_that_takes_over_from_a_dead_master_is_found_with_all_places
     assert_eq!(place, Standing::Waiting { ahead: 1 });
     assert!(queue.leave(&tickets[0]).await.unwrap().freed);
     assert!(is_active(&queue.rank(&tickets[1]).await));
-    let end = Instant::now() + PATIENCE;
-    while let Err(cause) = fixture.queues.refresh().await {
-        assert!(Instant::now() < end, "{cause}");
-    }
+    until(async || fixture.queues.refresh().await.is_ok()).await;
     let role = replica.ask("ROLE").unwrap();
     assert!(role.contains("master"), "{role}");
 }
@@ -280,11 +272,11 @@ async fn visits_that_ended_while_two_masters_hung_are_told_to_the_one_that_is_ba
         inside.release(&away, ticket).await;
     }
     cluster.masters[1].thaw();
-    let end = Instant::now() + PATIENCE;
-    while !is_over(&back.rank(&heard).await) {
+    until(async || {
         assert!(inside.settle().await.is_err(), "one is away");
-        assert!(Instant::now() < end, "the other hears of it");
-    }
+        is_over(&back.rank(&heard).await)
+    })
+    .await;
 }
 
 #[actix_web::test]

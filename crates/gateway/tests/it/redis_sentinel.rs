@@ -1,11 +1,9 @@
 //! A Redis behind sentinels, whose master dies or hangs.
 
-use std::time::Instant;
-
 use chassis::time::Clock;
 use gateway::queue::Standing;
 use serde_json::{Value, json};
-use testbed::{RedisSentinels, Scratch};
+use testbed::{RedisSentinels, Scratch, eventually};
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, crowd, is_active, places, user};
@@ -16,19 +14,17 @@ const TOKENS: &str = "/api/v1/queues/main/tokens";
 
 /// Where a visitor stands, after as many refusals as it takes.
 async fn stands(gateway: &TestGateway, place: &Value) -> (String, u64) {
-    let end = Instant::now() + PATIENCE;
-    loop {
+    eventually(PATIENCE, "a new master", async || {
         let (status, said) = gateway.poll(place).await;
         if status == 200 {
             let state = said["state"].as_str().unwrap().to_owned();
-            return (state, said["position"].as_u64().unwrap());
+            return Some((state, said["position"].as_u64().unwrap()));
         }
-        assert_eq!(
-            (status.as_u16(), &said["code"]),
-            (503, &"STORE_UNAVAILABLE".into())
-        );
-        assert!(Instant::now() < end, "a new master is found");
-    }
+        let refused = (503, &"STORE_UNAVAILABLE".into());
+        assert_eq!((status.as_u16(), &said["code"]), refused);
+        None
+    })
+    .await
 }
 
 #[actix_web::test]
@@ -91,10 +87,7 @@ async fn a_master_that_hangs_is_left_for_the_replica_that_took_its_place() {
     store.master.freeze();
     let place = until_answered(|| queue.rank(&tickets[2])).await;
     assert_eq!(place, Standing::Waiting { ahead: 1 });
-    let end = Instant::now() + PATIENCE;
-    while let Err(cause) = fixture.queues.refresh().await {
-        assert!(Instant::now() < end, "{cause}");
-    }
+    until(async || fixture.queues.refresh().await.is_ok()).await;
     // The old one still takes itself for the master, and nobody asks it any more.
     store.master.thaw();
     assert!(queue.leave(&tickets[0]).await.unwrap().freed);

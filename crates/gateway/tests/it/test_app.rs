@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -15,7 +15,7 @@ use chassis::time::Clock;
 use gateway::config::Config;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use testbed::{Redis, RedisOptions, Scratch};
+use testbed::{Redis, RedisOptions, Scratch, eventually};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -190,14 +190,11 @@ impl TestGateway {
 
     /// Leaves `main`, as soon as the store can be reached.
     pub async fn persist_leave(&self, place: &Value) {
-        let end = Instant::now() + PATIENCE;
-        loop {
+        eventually(PATIENCE, "the store", async || {
             let request = self.delete("/api/v1/queues/main/tokens/me");
-            if said(request.bearer_auth(token(place))).await.0 == 204 {
-                return;
-            }
-            assert!(Instant::now() < end, "the store came back");
-        }
+            (said(request.bearer_auth(token(place))).await.0 == 204).then_some(())
+        })
+        .await;
     }
 
     /// Asks the upstream for something as this visitor.
@@ -237,10 +234,8 @@ pub fn payload(jwt: &str) -> Value {
 
 /// Asks again until the answer is yes.
 pub async fn until(mut ask: impl AsyncFnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !ask().await {
-        assert!(Instant::now() < end, "it becomes true");
-    }
+    let yes = async || ask().await.then_some(());
+    eventually(PATIENCE, "what is waited for", yes).await;
 }
 
 /// A refusal as its status and code.
