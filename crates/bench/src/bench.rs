@@ -51,7 +51,11 @@ pub const ALL: [Bench; 13] = [
     bench("charge", SAME_SQL, sale::charge),
     bench("reserve", SAME_SQL, sale::reserve),
     bench("pay", SAME_SQL, sale::pay),
-    bench("cost", "commits and round trips of one sale in MySQL, events included", cost::run),
+    bench(
+        "cost",
+        "commits and round trips of one sale in MySQL, events included",
+        cost::run,
+    ),
     bench(
         "proxy",
         "through the gateway, against asking directly",
@@ -63,7 +67,11 @@ pub const ALL: [Bench; 13] = [
         "the seats of a date, read by a crowd",
         availability::run,
     ),
-    bench("dates", "the dates of a long run beside the seats of one, while seats are sold", dates::run),
+    bench(
+        "dates",
+        "the dates of a long run beside the seats of one, while seats are sold",
+        dates::run,
+    ),
     bench(
         "streams",
         "visitors who watch their place and wait",

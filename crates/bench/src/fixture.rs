@@ -8,13 +8,13 @@ use std::process::Command;
 use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Error, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use loadtest::{Answer, Connection, Operator, Request, Target, Trouble, machine};
 use serde_json::{Value, json};
-use testbed::{Profile, Program, ProgramOptions, Scratch, Stack, StackOptions};
+use testbed::{Brokers, Profile, Program, ProgramOptions, Scratch, Stack, StackOptions};
 use testbed::{binary, find_program, free_port};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
@@ -95,11 +95,17 @@ pub fn full() -> Value {
 }
 
 impl Fixture {
-    /// Starts everything.
+    /// Starts everything but the way of events.
     pub fn open(plan: Plan) -> Result<Self> {
+        Self::with(plan, Brokers::None)
+    }
+
+    /// Starts everything, also the way of events where there are brokers.
+    pub fn with(plan: Plan, brokers: Brokers) -> Result<Self> {
         let scratch = Scratch::new()?;
         let mut options = StackOptions::new(scratch.path());
         options.profile = PROFILE;
+        options.brokers = brokers;
         // Nothing that a benchmark holds ends while it runs; the sweeper has nothing to do.
         options.booking_environment = vec![("BOOKING_HOLD_S".into(), "3600".into())];
         // A few tokens are polled as fast as the gateway answers.
@@ -122,8 +128,7 @@ impl Fixture {
             signing: EncodingKey::from_secret(&secret),
             scratch,
         };
-        let concert = fixture.operator.concert("A sold-out night", QUEUE);
-        fixture.concert = fixture.operate(concert)?;
+        fixture.concert = fixture.concert()?;
         Ok(fixture)
     }
 
@@ -177,11 +182,19 @@ impl Fixture {
         Target::local(self.front.port())
     }
 
+    /// A new concert behind the queue.
+    pub fn concert(&self) -> Result<String> {
+        self.operate(self.operator.concert("A sold-out night", QUEUE))
+    }
+
     /// A new date with this many seats of 100 each.
     pub fn date(&self, seats: usize) -> Result<Uuid> {
-        let date = self
-            .operator
-            .date(&self.concert, u32::try_from(seats)?, 100);
+        self.date_of(&self.concert, seats)
+    }
+
+    /// A new date of this concert.
+    pub fn date_of(&self, concert: &str, seats: usize) -> Result<Uuid> {
+        let date = self.operator.date(concert, u32::try_from(seats)?, 100);
         Ok(Uuid::parse_str(&self.operate(date)?)?)
     }
 
@@ -199,20 +212,14 @@ impl Fixture {
         self.runtime.block_on(act).map_err(Error::msg)
     }
 
-    /// Sends one request on a connection of its own.
-    pub fn send(&self, target: Target, request: Request) -> Result<Answer> {
-        let mut connection = Connection::new(target, LIMIT);
-        Ok(self.runtime.block_on(connection.send(request))?)
-    }
-
     /// So many join one after another at the gateway.
     pub fn join(&self, queue: &str, count: usize) -> Result<Vec<Visitor>> {
-        let mut connection = Connection::new(self.gateway(), LIMIT);
+        let mut caller = Caller::of(self.gateway())?;
         let path = format!("/api/v1/queues/{queue}/tokens");
         let mut join = || {
             let user = Uuid::new_v4();
             let request = Request::post(&path, &json!({ "userId": user }));
-            let told = self.runtime.block_on(connection.send(request))?.json();
+            let told = caller.send(request)?.json();
             let (Some(token), Some(state)) = (told["token"].as_str(), told["state"].as_str())
             else {
                 bail!("{path} answered {told}");
@@ -257,6 +264,36 @@ pub fn now() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+/// One connection that is asked for one thing at a time, on whatever thread.
+pub struct Caller {
+    runtime: Runtime,
+    connection: Connection,
+}
+
+impl Caller {
+    /// Asks there.
+    pub fn of(target: Target) -> Result<Self> {
+        Ok(Self {
+            runtime: Builder::new_current_thread().enable_all().build()?,
+            connection: Connection::new(target, LIMIT),
+        })
+    }
+
+    /// Sends a request and waits for its answer.
+    pub fn send(&mut self, request: Request) -> Result<Answer> {
+        Ok(self.runtime.block_on(self.connection.send(request))?)
+    }
+
+    /// Sends a request that makes something, and gives what was made.
+    pub fn make(&mut self, request: Request) -> Result<Value> {
+        let what = request.to_string();
+        let answer = self.send(request)?;
+        let (status, body) = (answer.status, answer.json());
+        ensure!(status == 201, "{what} answered {status}: {body}");
+        Ok(body)
+    }
 }
 
 fn start_limit(stack: &Stack, folder: &Path) -> Result<Program> {

@@ -89,7 +89,7 @@ fn id(made: &Value) -> Result<String, Trouble> {
 }
 
 /// One request on a connection of its own.
-pub(crate) async fn ask(target: &Target, request: Request) -> Result<Answer, Trouble> {
+async fn ask(target: &Target, request: Request) -> Result<Answer, Trouble> {
     let what = request.to_string();
     let mut connection = Connection::new(target.clone(), LIMIT);
     let answer = connection.send(request).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use loadtest::Request;
 
-use crate::fixture::{Fixture, QUEUE, roomy};
+use crate::fixture::{Caller, Fixture, QUEUE, roomy};
 use crate::limit::TAG;
 use crate::report::Row;
 use crate::turns::{self, Requests};
@@ -21,7 +21,7 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let inside = fixture.join(QUEUE, 1)?;
     let list = || Request::get(&path).with("accept-encoding", "gzip");
     let direct = || fixture.minter().admit(inside[0].user, list());
-    let said = fixture.send(booking.clone(), direct())?;
+    let said = Caller::of(booking.clone())?.send(direct())?;
     let tag = said.header("etag").context("seats without ETag")?;
     let known = one(Request::get("/known").with("if-none-match", TAG));
     let tiny = one(Request::get("/tiny"));

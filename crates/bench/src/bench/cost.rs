@@ -4,11 +4,11 @@
 //! A stack of its own has the whole way of events. Visitors buy at a steady rate; when the last event has arrived, the
 //! counters are read again. What the services do by themselves in that time is in the figures.
 
-use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use loadtest::Target;
+use anyhow::{Context as _, Result, anyhow};
+use loadtest::{Request, Target};
 use serde_json::{Value, json};
 use testbed::Brokers;
 use uuid::Uuid;
@@ -26,17 +26,17 @@ const COMMITS_MOST: f64 = 4.5;
 const ROUND_TRIPS_MOST: f64 = 30.0;
 
 /// Commits and round trips, in a crowd and in a quiet shop.
-pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let own = Fixture::with(fixture.plan.clone(), Brokers::StandIn)?;
     let rates = [(own.plan.sales_per_s, true), (FEW_PER_S, false)];
     // What is prepared once is prepared before it is counted.
     sales(&own, own.plan.sales_per_s)?;
     let rows = rates.map(|(per_s, is_crowd)| measure(&own, per_s, is_crowd));
-    let rows = rows.into_iter().collect::<io::Result<Vec<_>>>()?;
+    let rows = rows.into_iter().collect::<Result<Vec<_>>>()?;
     Ok(rows.into_iter().flatten().collect())
 }
 
-fn measure(own: &Fixture, per_s: u32, is_crowd: bool) -> io::Result<[Row; 2]> {
+fn measure(own: &Fixture, per_s: u32, is_crowd: bool) -> Result<[Row; 2]> {
     let before = Counters::read(own)?;
     let sales = sales(own, per_s)?;
     let cost = Counters::read(own)?.since(&before);
@@ -44,7 +44,7 @@ fn measure(own: &Fixture, per_s: u32, is_crowd: bool) -> io::Result<[Row; 2]> {
     let (commits, round_trips) = (each(cost.commits), each(cost.statements + cost.prepared));
     let row = |what: &str, figure: f64, most: f64| {
         let what = format!("{what} of one sale at {per_s} a second");
-        let row = Row::figure("cost", &what, figure, "");
+        let row = Row::of("cost", &what, &[figure], "");
         match is_crowd {
             true => row.goal(Goal::is(&format!("≤ {most}"), figure <= most)),
             false => row,
@@ -62,7 +62,7 @@ fn measure(own: &Fixture, per_s: u32, is_crowd: bool) -> io::Result<[Row; 2]> {
 }
 
 /// Sells for as long as a turn takes, and waits until all events have arrived. Says how many sales there were.
-fn sales(own: &Fixture, per_s: u32) -> io::Result<u32> {
+fn sales(own: &Fixture, per_s: u32) -> Result<u32> {
     let seconds = own.plan.whole_turn().as_secs_f64();
     let sales = (f64::from(per_s) * seconds) as u32;
     let sales = sales.clamp(BUYERS, own.plan.venue as u32);
@@ -80,15 +80,15 @@ fn sales(own: &Fixture, per_s: u32) -> io::Result<u32> {
                         thread::sleep((every * number).saturating_sub(begun.elapsed()));
                         buy(&mut buyer, &minter, date, number + 1)?;
                     }
-                    Ok::<_, io::Error>(())
+                    Ok::<_, anyhow::Error>(())
                 })
             })
             .collect();
         for buyer in buyers {
             let bought = buyer.join();
-            bought.map_err(|_| io::Error::other("a buyer panicked"))??;
+            bought.map_err(|_| anyhow!("a buyer panicked"))??;
         }
-        Ok::<_, io::Error>(())
+        Ok::<_, anyhow::Error>(())
     })?;
     testbed::wait_for("the last event", ARRIVED, || {
         (arrived(own).ok()? >= all).then_some(())
@@ -97,31 +97,27 @@ fn sales(own: &Fixture, per_s: u32) -> io::Result<u32> {
 }
 
 /// Charges, holds and pays, as somebody new.
-fn buy(buyer: &mut Caller, minter: &Minter, date: Uuid, seat: u32) -> io::Result<()> {
+fn buy(buyer: &mut Caller, minter: &Minter, date: Uuid, seat: u32) -> Result<()> {
     let user = Uuid::new_v4();
-    let (pass, key) = (minter.pass(user), user.to_string());
-    let headers = [("X-Usher-Pass", pass.as_str()), ("Idempotency-Key", &key)];
-    let mut post = |path: &str, headers: &[(&str, &str)], body: &Value| {
-        let said = buyer.ask("POST", path, headers, body)?;
-        match said.status {
-            201 => Ok(said.body),
-            status => Err(io::Error::other(format!("{path}: {status} {}", said.body))),
-        }
+    let mut post = |path: &str, body: Value| {
+        let request = Request::post(path, &body).with("idempotency-key", &user.to_string());
+        buyer.make(minter.admit(user, request))
     };
     let charges = format!("/api/v1/users/{user}/balance/charges");
-    post(&charges, &headers, &json!({ "amount": 1_000 }))?;
+    post(&charges, json!({ "amount": 1_000 }))?;
     let wish = json!({ "scheduleId": date, "seatNumbers": [seat] });
-    let held = post("/api/v1/reservations", &headers[..1], &wish)?;
-    let wish = json!({ "reservationId": held["id"] });
-    post("/api/v1/payments", &headers, &wish)?;
+    let held = post("/api/v1/reservations", wish)?;
+    post("/api/v1/payments", json!({ "reservationId": held["id"] }))?;
     Ok(())
 }
 
 /// Events that the data platform has.
-fn arrived(own: &Fixture) -> io::Result<f64> {
+fn arrived(own: &Fixture) -> Result<f64> {
     let forwarder = own.stack.events.as_ref().map(|it| &it.forwarders[0]);
-    let forwarder = forwarder.ok_or_else(|| io::Error::other("no way of events"))?;
-    let metrics = Caller::of(Target::local(forwarder.port()))?.text("/metrics")?;
+    let forwarder = forwarder.context("no way of events")?;
+    let mut caller = Caller::of(Target::local(forwarder.port()))?;
+    let answer = caller.send(Request::get("/metrics"))?;
+    let metrics = String::from_utf8_lossy(&answer.body);
     let counted = metrics
         .lines()
         .find_map(|line| line.strip_prefix("booking_forward_passed_total "));
@@ -137,7 +133,7 @@ struct Counters {
 }
 
 impl Counters {
-    fn read(own: &Fixture) -> io::Result<Self> {
+    fn read(own: &Fixture) -> Result<Self> {
         let told = own.stack.mariadb().execute("SHOW GLOBAL STATUS")?;
         let of = |name: &str| {
             let line = told.lines().find_map(|line| {

@@ -3,17 +3,17 @@
 //! One reader asks for both in turns, so that neither waits for the other and the same disturbs both; first compressed, as
 //! browsers ask, then plain, where what counts is that a long list is long.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use loadtest::{Measured, Target};
+use anyhow::{Result, anyhow};
+use loadtest::{Measured, Request, Target};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::fixture::{Caller, Fixture, Minter};
-use crate::report::{Goal, Row, Spread, count, ratios};
+use crate::report::{Goal, Row, count};
 use crate::turns;
 
 const SEATS: usize = 50;
@@ -23,10 +23,10 @@ const SOLD_EVERY: Duration = Duration::from_millis(20);
 const MOST: f64 = 2.0;
 
 /// Both lists, and how they compare.
-pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
+pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let (plan, concert) = (fixture.plan.clone(), fixture.concert()?);
     let dates = (0..plan.dates).map(|_| fixture.date_of(&concert, SEATS));
-    let dates = dates.collect::<io::Result<Vec<_>>>()?;
+    let dates = dates.collect::<Result<Vec<_>>>()?;
     let (booking, minter) = (fixture.booking(), fixture.minter());
     let paths = [
         format!("/api/v1/schedules/{}/seats", dates[0]),
@@ -38,14 +38,12 @@ pub fn run(fixture: &mut Fixture) -> io::Result<Vec<Row>> {
         let selling = scope.spawn(|| sell(&booking, &minter, &dates, &is_over));
         let read = |(encoding, _)| {
             let round = |_| read(&booking, &minter, (&paths, encoding), plan.whole_turn());
-            (0..plan.rounds).map(round).collect::<io::Result<Vec<_>>>()
+            (0..plan.rounds).map(round).collect::<Result<Vec<_>>>()
         };
-        let measured: io::Result<Vec<_>> = asks.into_iter().map(read).collect();
+        let measured: Result<Vec<_>> = asks.into_iter().map(read).collect();
         is_over.store(true, Ordering::Relaxed);
-        let sold = selling
-            .join()
-            .map_err(|_| io::Error::other("the seller panicked"))?;
-        Ok::<_, io::Error>((measured?, sold?))
+        let sold = selling.join().map_err(|_| anyhow!("the seller panicked"))?;
+        Ok::<_, anyhow::Error>((measured?, sold?))
     })?;
     let note = format!("beside {SEATS} seats of one date, while {sold} seats were sold");
     let rows = asks.into_iter().zip(measured);
@@ -60,22 +58,14 @@ fn row(dates: usize, (encoding, has_goal): (&str, bool), rounds: Vec<[Measured; 
         each.collect::<Vec<_>>()
     };
     let (limit, subject) = (medians(&seats), medians(&listed));
-    let ratio = ratios(&subject, &limit);
-    let row = Row {
-        bench: "dates",
-        what: format!("{} dates, {encoding}, median", count(dates)),
-        measured: Spread::of(&subject),
-        unit: "ms",
-        limit: Some(Spread::of(&limit)),
-        ratio: Some(ratio),
-        p50_ms: Some(turns::percentile_ms(&listed, 50.0)),
-        p95_ms: Some(turns::percentile_ms(&listed, 95.0)),
-        p99_ms: Some(turns::percentile_ms(&listed, 99.0)),
-        errors: turns::errors(&listed, 200) + turns::errors(&seats, 200),
-        ..Row::default()
-    };
+    let what = format!("{} dates, {encoding}, median", count(dates));
+    let mut row = Row::of("dates", &what, &subject, "ms")
+        .against(&subject, &limit)
+        .latencies(&listed);
+    row.errors = turns::errors(&listed, 200) + turns::errors(&seats, 200);
+    let times = row.ratio.unwrap_or_default().median;
     match has_goal {
-        true => row.goal(Goal::is(&format!("≤ {MOST} × seats"), ratio.median <= MOST)),
+        true => row.goal(Goal::is(&format!("≤ {MOST} × seats"), times <= MOST)),
         false => row,
     }
 }
@@ -86,31 +76,26 @@ fn read(
     minter: &Minter,
     (paths, encoding): (&[String; 2], &str),
     turn: Duration,
-) -> io::Result<[Measured; 2]> {
+) -> Result<[Measured; 2]> {
     let mut caller = Caller::of(booking.clone())?;
-    let pass = minter.pass(Uuid::new_v4());
-    let headers = [
-        ("X-Usher-Pass", pass.as_str()),
-        ("Accept-Encoding", encoding),
-    ];
+    let ask = |path: &String| {
+        let request = Request::get(path).with("accept-encoding", encoding);
+        minter.admit(Uuid::new_v4(), request)
+    };
+    let asks = paths.each_ref().map(ask);
     let (begun, mut measured) = (Instant::now(), [Measured::default(), Measured::default()]);
     while begun.elapsed() < turn {
-        for (path, measured) in paths.iter().zip(&mut measured) {
+        for (ask, measured) in asks.iter().zip(&mut measured) {
             let asked = Instant::now();
-            let status = caller.status(path, &headers)?;
-            measured.record(Ok::<_, loadtest::Fault>(status), asked.elapsed());
+            let status = caller.send(ask.clone())?.status;
+            measured.record(Ok(status), asked.elapsed());
         }
     }
     Ok(measured)
 }
 
 /// Holds one seat after the other until it is over; says how many.
-fn sell(
-    booking: &Target,
-    minter: &Minter,
-    dates: &[Uuid],
-    is_over: &AtomicBool,
-) -> io::Result<usize> {
+fn sell(booking: &Target, minter: &Minter, dates: &[Uuid], is_over: &AtomicBool) -> Result<usize> {
     let mut caller = Caller::of(booking.clone())?;
     let begun = Instant::now();
     for sold in 0..dates.len() * SEATS {
@@ -119,14 +104,9 @@ fn sell(
         }
         let (date, seat) = (dates[sold % dates.len()], sold / dates.len() + 1);
         let wish = json!({ "scheduleId": date, "seatNumbers": [seat] });
-        let pass = minter.pass(Uuid::new_v4());
-        let headers = [("X-Usher-Pass", pass.as_str())];
-        let said = caller.ask("POST", "/api/v1/reservations", &headers, &wish)?;
-        if said.status != 201 {
-            let words = format!("a seat was not sold: {} {}", said.status, said.body);
-            return Err(io::Error::other(words));
-        }
-        let next = SOLD_EVERY * u32::try_from(sold + 1).map_err(io::Error::other)?;
+        let request = Request::post("/api/v1/reservations", &wish);
+        caller.make(minter.admit(Uuid::new_v4(), request))?;
+        let next = SOLD_EVERY * u32::try_from(sold + 1)?;
         thread::sleep(next.saturating_sub(begun.elapsed()));
     }
     Ok(dates.len() * SEATS)

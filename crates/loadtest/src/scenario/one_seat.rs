@@ -9,7 +9,6 @@ use crate::check::{self, Check};
 use crate::operator::Trouble;
 use crate::recorder::Step;
 use crate::run::Outcome;
-use crate::scenario::story::books;
 use crate::visitor::{Ending, Stage, Visitor};
 use crate::visitors::connections;
 
@@ -54,7 +53,7 @@ pub(crate) async fn run(mut stage: Stage) -> Result<Outcome, Trouble> {
     }
     let record = stage.recorder.finish();
 
-    let books = books(&stage).await?;
+    let books = stage.shop.books().await?;
     let reserve = record.step(Step::Reserve);
     let (won, lost) = (reserve.with(Ok(201)), reserve.with(Ok(409)));
     let mut checks = vec![

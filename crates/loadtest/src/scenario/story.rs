@@ -11,7 +11,7 @@ use crate::check::{self, Check, Kind};
 use crate::operator::Trouble;
 use crate::run::Outcome;
 use crate::settings::Settings;
-use crate::shop::{Books, rules};
+use crate::shop::Books;
 use crate::visitor::{Ending, Stage, Visitor};
 use crate::visitors::{self, Endings};
 use crate::{Arrivals, Class, Profile, Scenario};
@@ -47,7 +47,7 @@ pub(crate) async fn run(mut stage: Stage) -> Result<Outcome, Trouble> {
     let endings = sale(&stage, coming, &Cell::new(false)).await;
     let record = stage.recorder.finish();
 
-    let books = books(&stage).await?;
+    let books = stage.shop.books().await?;
     let mut checks = visit_checks(&endings, &books);
     if all_is_sold {
         let seats = u64::from(settings.seats);
@@ -132,19 +132,6 @@ async fn shop_around(visitor: &mut Visitor) -> Ending {
         }
     }
     Ending::Refused
-}
-
-/// What the books say, and the seats as one more visitor sees them. What that visitor asks is in nobody's figures.
-pub(crate) async fn books(stage: &Stage) -> Result<Books, Trouble> {
-    let shop = &stage.shop;
-    let wide = rules("open", 1_000_000, 100_000.0);
-    shop.operator.rule(&shop.queue, &wide).await?;
-    let mut auditor = Visitor::new(&stage.aside(), 0);
-    let now = Instant::now();
-    if !auditor.enter(now, now + PATIENCE).await {
-        return Err("nobody came in to look at the seats".to_owned());
-    }
-    shop.books(&auditor.token).await
 }
 
 /// Every visit came to an end, everybody who paid has their seats, and nobody else has any.

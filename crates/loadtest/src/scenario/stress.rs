@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::check::{self, Check, Kind};
 use crate::operator::Trouble;
 use crate::run::Outcome;
-use crate::scenario::story::{DATE_SEATS, books, sale};
+use crate::scenario::story::{DATE_SEATS, sale};
 use crate::settings::Settings;
 use crate::visitor::Stage;
 use crate::{Class, Measured, Profile};
@@ -51,7 +51,7 @@ pub(crate) async fn run(mut stage: Stage) -> Result<Outcome, Trouble> {
     let _ = climb.await;
     let record = stage.recorder.finish();
 
-    let books = books(&stage).await?;
+    let books = stage.shop.books().await?;
     let rungs = climbed.rungs.take();
     let good = rungs.iter().take_while(|rung| rung.good).last();
     let good = good.map(|rung| format!("{:.1} visitors/s", rung.rate));

@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use anyhow::{Error, Result, ensure};
+use anyhow::{Error, Result};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::log::longest_transaction;
 use super::replay::{Recipe, Subject};
 use super::{post, subject};
-use crate::fixture::Fixture;
+use crate::fixture::{Caller, Fixture};
 
 /// Stands for nothing else in any statement.
 const SEAT: u16 = 47;
@@ -101,8 +101,5 @@ fn prepare(fixture: &Fixture, verb: Verb) -> Result<Subject> {
 
 fn act(fixture: &Fixture, verb: Verb, subject: &Subject) -> Result<Value> {
     let request = post(&fixture.minter(), verb, subject);
-    let answer = fixture.send(fixture.booking(), request)?;
-    let (name, status, body) = (verb.name(), answer.status, answer.json());
-    ensure!(status == 201, "{name} answered {status}: {body}");
-    Ok(body)
+    Caller::of(fixture.booking())?.make(request)
 }
