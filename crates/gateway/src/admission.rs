@@ -8,6 +8,7 @@ mod operators;
 mod own_things;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -368,19 +369,39 @@ fn other_queue(wanted: &QueueId) -> Problem {
 /// # Errors
 /// Those of a queue that cannot be asked.
 pub async fn release(app: &Gateway, holder: &Holder) -> Result<(), Problem> {
-    let (Some(visit), Ok(queue), Ok(user)) = (
+    let (Some(visit), Ok(id), Ok(user)) = (
         holder.visit,
         holder.queue.parse::<QueueId>(),
         holder.sub.parse::<Uuid>(),
     ) else {
         return Ok(());
     };
+    let queue = app.queue(&id).await?;
     let ticket = Ticket {
         user: UserId(user),
         number: visit.ticket,
         epoch: visit.epoch,
     };
-    app.visits.release(&app.queue(&queue).await?, &ticket).await;
+    queue.heard_bought();
+    app.visits.release(&queue, &ticket).await;
+    Ok(())
+}
+
+/// Counts how the service behind answered the request of a pass; one that is of no visit counts nowhere.
+///
+/// # Errors
+/// Those of a queue that cannot be asked.
+pub async fn answered(
+    app: &Gateway,
+    holder: &Holder,
+    took: Duration,
+    is_failure: bool,
+) -> Result<(), Problem> {
+    if let (Some(_), Ok(id)) = (holder.visit, holder.queue.parse::<QueueId>()) {
+        let queue = app.queue(&id).await?;
+        queue.request_begun();
+        queue.request_answered(Some(took), is_failure);
+    }
     Ok(())
 }
 

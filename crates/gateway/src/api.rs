@@ -64,6 +64,11 @@ pub fn routes(app: &mut ServiceConfig, base: &str) {
                 .post(authorize::release)
                 .done(),
         )
+        .service(
+            at(&own("/api/v1/authorize/feedback"))
+                .post(authorize::feedback)
+                .done(),
+        )
         .service(at(&own("/api/v1/queues")).get(queues::list).done())
         .service(
             web::scope(&own("/api/v1/queues/{queue}"))
@@ -124,7 +129,7 @@ fn rest_of_own(app: &mut ServiceConfig, base: &str) {
     ),
     paths(
         tokens::issue, tokens::poll, tokens::leave, pages::leave, events::watch,
-        authorize::ask, authorize::release,
+        authorize::ask, authorize::release, authorize::feedback,
         queues::list, queues::status, fairness::fairness, lottery::drawn,
         lottery::entrants, lottery::proof, lottery::reveal,
         policy::policy, policy::change, policy::remove, policy::audit,

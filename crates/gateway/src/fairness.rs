@@ -61,6 +61,7 @@ struct Sample {
     life: (u64, u64),
     state: State,
     admitted: u64,
+    rate: f64,
 }
 
 /// The end of the range that a visitor was told, in one word of memory.
@@ -254,10 +255,12 @@ impl Watched {
             life: (seen.epoch, seen.version),
             state: seen.state,
             admitted: seen.admitted,
+            rate: seen.admit_per_second,
         };
-        let policy = &seen.policy;
-        let size = policy.admit_per_second.max(1.0);
         let before = self.last.replace(now);
+        // A rate that is found may have fallen just now.
+        let rate = before.map_or(now.rate, |it| it.rate.max(now.rate));
+        let size = rate.max(1.0);
         let same = before.filter(|it| (it.life, it.state) == (now.life, now.state));
         let Some(before) = same.filter(|it| now.state == State::Open && it.at <= now.at) else {
             self.level = size;
@@ -266,11 +269,12 @@ impl Watched {
         let entered = now.admitted.saturating_sub(before.admitted);
         let passed_s = (now.at - before.at).num_microseconds().unwrap_or(0) as f64 / 1e6;
         // Nobody knows when in this time they came; so what came in and went out is not capped before.
-        self.level += passed_s * policy.admit_per_second - entered as f64;
+        self.level += passed_s * rate - entered as f64;
         let beyond_rate = (-self.level).max(0.0).floor() as u64;
         self.level = self.level.clamp(0.0, size);
         let beyond_cap = if entered > 0 {
-            seen.active.saturating_sub(u64::from(policy.max_active))
+            seen.active
+                .saturating_sub(u64::from(seen.policy.max_active))
         } else {
             0
         };

@@ -20,6 +20,11 @@ const WAIT_S: &[f64] = &[
     0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 28_800.0,
 ];
 
+/// Seconds; from what a page costs at best to the longest usual patience.
+const FIRST_BYTE_S: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
 chassis::catalogue! {
     /// What this gateway asked of Redis, and whom it let in.
     StoreMetrics;
@@ -38,6 +43,10 @@ chassis::catalogue! {
     UpstreamMetrics;
     /// Requests that were passed on and got no answer: all connections taken (busy), no connection or a broken one (unreachable), an answer that is none (invalid), no answer in time (late), a body that did not arrive whole (upload)
     failures: IntCounterVec = "usher_upstream_failures_total" by "reason" ["busy", "unreachable", "invalid", "late", "upload"],
+    /// Time from the end of a visitor's request to the first byte of its answer
+    first_byte: Histogram = "usher_upstream_first_byte_seconds" in FIRST_BYTE_S,
+    /// Calls by which this gateway told what it measured, for rates that are found: the rate grew (up), fell (down) or stayed (held), or another gateway had moved it in this second (added)
+    rate_steps: IntCounterVec = "usher_rate_steps_total" by "step" ["up", "down", "held", "added"],
 }
 
 chassis::catalogue! {
@@ -105,8 +114,8 @@ const GAUGES: [OfQueue; 8] = [
     ),
     (
         "usher_queue_admit_rate",
-        "Most visitors let in per second, as the operator allows",
-        |it| it.policy.admit_per_second,
+        "Most visitors let in per second: the rate in force, set or found",
+        |it| it.admit_per_second,
     ),
     (
         "usher_queue_open",

@@ -12,6 +12,7 @@ mod client;
 mod frames;
 mod head;
 mod location;
+mod measurement;
 mod tls;
 mod tunnel;
 mod upload;
@@ -35,6 +36,7 @@ use crate::codes;
 use crate::route;
 
 use client::{Download, SendError};
+use measurement::Measurement;
 use upload::{Upload, UploadError};
 use upstream::{HostRule, Upstream, UpstreamRules};
 
@@ -61,8 +63,11 @@ pub async fn forward(
         None => (upload(&request, body.into_inner(), &upstream.rules)?, None),
     };
     let outgoing = outgoing(&app, &passage, &request, upload)?;
+    let measured = Measurement::begin(&app, &passage);
     let sent = client.send(upstream, outgoing).await;
+    measured.end(&sent);
     let answer = sent.map_err(|cause| refusal(&app, upstream, &cause))?;
+    hear_of_stock(&passage, answer.headers());
     if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS
         && let (Some(protocol), Some(payload)) = (protocol, tunnelled)
     {
@@ -74,6 +79,15 @@ pub async fn forward(
     let mut back = passed_back(&request, answer)?;
     location::rewrite(&mut back, upstream, &request, app.trusted_hops);
     Ok(back)
+}
+
+/// What the service behind says of its stock is of the queue whose visitor asked.
+fn hear_of_stock(passage: &Passage, headers: &http::HeaderMap) {
+    let left = headers.get(head::REMAINING);
+    let left = left.and_then(|it| it.to_str().ok()?.trim().parse().ok());
+    if let (Some((queue, _)), Some(left)) = (&passage.visit, left) {
+        queue.heard_remaining(left);
+    }
 }
 
 fn outgoing(
@@ -264,6 +278,7 @@ fn copy_headers(
 
 async fn release(app: &Gateway, passage: &Passage) {
     if let Some((queue, ticket)) = &passage.visit {
+        queue.heard_bought();
         app.visits.release(queue, ticket).await;
     }
 }

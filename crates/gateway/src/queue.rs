@@ -19,11 +19,13 @@ mod present;
 mod promises;
 mod queues;
 mod ranks;
+mod rate;
 mod reply;
 mod script;
 mod secret;
 mod settle;
 mod snapshot;
+mod stock;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,12 +44,14 @@ use policy::State;
 use queues::QueueEntry;
 pub use queues::Queues;
 pub(crate) use queues::each;
+pub use rate::Step;
 use reply::Reply;
 use script::{Priority, Store, Verb};
 pub use script::{StoreError, VERBS};
 pub use secret::{JoinSecret, JoinSecretInvalid};
 pub use settle::{RevealError, Revealed};
 pub use snapshot::Snapshot;
+pub use stock::Outlook;
 
 /// One queue, as this gateway sees it. Cheap to clone.
 #[derive(Clone)]

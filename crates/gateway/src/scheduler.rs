@@ -21,11 +21,14 @@ pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<RunningSche
     let (identifying, keeping) = (app.clone(), app.clone());
     let (admitting, settling, telling) = (app.clone(), app.clone(), app.clone());
     let (comparing, promising, checking) = (app.clone(), app.clone(), app.clone());
+    let measuring = app.clone();
     let schedule = Schedule::new(registry)
         .await?
         .trigger("admit", "* * * * * *", move || admit(admitting.clone()))
         .await?
         .trigger("check", "*/2 * * * * *", move || check(checking.clone()))
+        .await?
+        .trigger("measure", "* * * * * *", move || measure(measuring.clone()))
         .await?
         .trigger("identity", "30 * * * * *", move || {
             identity(identifying.clone())
@@ -87,6 +90,21 @@ async fn fill(queue: &Queue) -> Result<(), QueueError> {
             Ok(_) | Err(QueueError::Unknown) => break,
             Err(cause) => return Err(cause),
         }
+    }
+    Ok(())
+}
+
+/// Step: tells what was measured and heard of the services behind, and finds the rates that are to be.
+pub async fn measure(app: Arc<Gateway>) -> Result<(), QueueError> {
+    let queues = app.queues.list();
+    each(queues.iter().map(|it| measure_one(&app, it)).collect()).await
+}
+
+async fn measure_one(app: &Gateway, queue: &Queue) -> Result<(), QueueError> {
+    queue.tell_stock().await?;
+    if let Some(step) = queue.adapt().await? {
+        let steps = &app.upstream_metrics.rate_steps;
+        steps.with_label_values(&[step.as_str()]).inc();
     }
     Ok(())
 }

@@ -13,8 +13,8 @@ export interface Place {
   pollAfterMs: number;
   activeUntil: string | null;
   expiresInSeconds: number | null;
-  remaining?: number | null;
-  outlook?: string | null;
+  remaining: number | null;
+  outlook: "likely" | "uncertain" | "unlikely" | null;
   /** On `join` alone. */
   token?: string;
 }

@@ -46,7 +46,7 @@ function show(slot, text, holder = slots[slot]?.parentElement) {
 function stateOf(place) {
   if (place.state === "active") return "turn";
   if (place.state === "scheduled") return place.ahead === null ? "draw" : "scheduled";
-  if (place.outlook === "sold_out") return "soldout";
+  if (place.remaining === 0) return "soldout";
   return place.paused ? "paused" : "line";
 }
 

@@ -1,6 +1,6 @@
 //! Private servers and the project's own programs, for tests and for development.
 //!
-//! Owns how a redis-server (alone, as a cluster, behind sentinels), a mariadbd, a broker, a proxy of others, a `gateway` and a `booking` are started, found ready and ended.
+//! Owns how a redis-server (alone, as a cluster, behind sentinels), a mariadbd, a broker, a proxy of others, PHP, a `gateway` and a `booking` are started, found ready and ended.
 //! Promises: whatever it starts ends when the starting process ends, also when that is killed with -9;
 //! it listens on 127.0.0.1 only, writes in its own folder only, and never uses a server of the system.
 //! It knows no other crate of this workspace: programs are binaries with environment variables.
@@ -11,6 +11,7 @@ mod kafka;
 mod keys;
 mod mariadb;
 mod neighbour;
+mod php;
 mod port;
 mod program;
 mod redis;
@@ -25,6 +26,7 @@ pub use kafka::{Kafka, KafkaLogin, KafkaOptions};
 pub use keys::Keys;
 pub use mariadb::{DatabaseServer, GaleraCluster, MariaDb, MariaDbOptions};
 pub use neighbour::{Neighbour, NeighbourKind};
+pub use php::Php;
 pub use port::{free_port, is_free};
 pub use program::{Program, ProgramOptions};
 pub use redis::{Redis, RedisCluster, RedisOptions, RedisSentinels};

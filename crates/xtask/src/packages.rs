@@ -107,13 +107,18 @@ const FOR_CLUSTER: [Need; 1] = [need(
     Proof::Galera,
 )];
 
-/// What the tests alone need: a browser with its driver, letters for the languages that pages speak, and the proxies that a
-/// gateway stands beside.
-const FOR_TESTS: [Need; 7] = [
+/// What the tests alone need: a browser with its driver, letters for the languages that pages speak, the proxies that a
+/// gateway stands beside, and PHP as a service behind.
+const FOR_TESTS: [Need; 8] = [
     need(
         "nginx",
         ["nginx", "nginx", "nginx"],
         Proof::Programs(&["nginx"]),
+    ),
+    need(
+        "php-cli",
+        ["php-cli", "php", "php"],
+        Proof::Programs(&["php"]),
     ),
     need(
         "caddy",

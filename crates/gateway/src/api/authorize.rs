@@ -3,10 +3,15 @@
 //! nginx (`auth_request`), Traefik (ForwardAuth) and Caddy (`forward_auth`) take every 2xx as leave to
 //! pass, so whoever may not pass never gets one here, whatever a page would be answered with.
 
+use std::time::Duration;
+
 use actix_web::http::header::HeaderValue;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
+use chassis::json::{self, Body};
 use chassis::problem::{Problem, ProblemBody};
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{navigation, waiting};
 use crate::admission::{self, Passage, Target};
@@ -14,6 +19,8 @@ use crate::codes;
 use crate::token::Holder;
 use crate::{Gateway, proxy};
 
+/// Nobody waits for an hour.
+const LONGEST_MS: u32 = 3_600_000;
 /// What a neighbour says of the request that it holds: the headers of Traefik and Caddy, and those
 /// that are usual with nginx.
 const METHODS: [&str; 2] = ["x-forwarded-method", "x-original-method"];
@@ -100,6 +107,57 @@ pub async fn release(
     let pass = good_pass(&app, &request)?;
     admission::release(&app, &pass).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// How the service behind answered a request.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Feedback {
+    /// Milliseconds from the end of the request to the first byte of its answer.
+    #[schema(minimum = 0, maximum = 3_600_000, example = 87)]
+    latency_ms: u32,
+    /// The status of the answer.
+    #[schema(minimum = 100, maximum = 599, example = 200)]
+    status: u16,
+}
+
+/// How the service behind answered the request of this pass.
+///
+/// From a neighbour that carries requests itself: a rate that is found (`admitPerSecond: "auto"`) is found
+/// by this.
+#[utoipa::path(
+    post, path = "/api/v1/authorize/feedback", tag = "neighbour",
+    params(("X-Usher-Pass" = String, Header, description = "The pass of the request that was answered.")),
+    request_body = Feedback,
+    responses(
+        (status = 204, description = "Counted"),
+        (status = 400, description = "`BODY_MALFORMED`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`PASS_INVALID`: not a pass, or one past its time", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`BODY_INVALID`", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn feedback(
+    app: web::Data<Gateway>,
+    request: HttpRequest,
+    body: Body<Feedback>,
+) -> Result<HttpResponse, Problem> {
+    let pass = good_pass(&app, &request)?;
+    let took = body.checked()?;
+    admission::answered(&app, &pass, took, body.status >= 500).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+impl Feedback {
+    /// The time, if all of it can be.
+    fn checked(&self) -> Result<Duration, Problem> {
+        if self.latency_ms > LONGEST_MS {
+            return Err(json::unacceptable("`latencyMs` is at most 3600000."));
+        }
+        if !(100..600).contains(&self.status) {
+            return Err(json::unacceptable("`status` is from 100 to 599."));
+        }
+        Ok(Duration::from_millis(u64::from(self.latency_ms)))
+    }
 }
 
 /// A browser gets the page, with a status that no neighbour takes for leave. One that has no place gets

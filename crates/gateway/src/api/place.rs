@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::queue::Standing;
+use crate::queue::{Outlook, Standing};
 use crate::visits::Visit;
 
 /// A visitor's place in a queue.
@@ -46,6 +46,11 @@ pub struct Place {
     pub paused: bool,
     /// A word from the operator.
     pub message: Option<String>,
+    /// What is left to sell; `null` where nobody says it.
+    pub remaining: Option<u64>,
+    /// Whether something will be left at one's turn, by the part of visitors who bought until now;
+    /// `null` while inside, and where nothing is known of what is left.
+    pub outlook: Option<Outlook>,
     /// Ask again after so many milliseconds.
     #[schema(example = 3000)]
     pub poll_after_ms: u64,
@@ -110,7 +115,9 @@ impl Place {
             },
             eta_seconds: eta.map(|(min, max)| EtaSeconds { min, max }),
             paused,
-            message: snapshot.policy.message.clone(),
+            message: snapshot.word(),
+            remaining: snapshot.remaining,
+            outlook: Outlook::of(standing, &snapshot),
             poll_after_ms: visit.forecast.pause_ms(jitter),
             active_until: until,
             expires_in_seconds: until.map(|until| {

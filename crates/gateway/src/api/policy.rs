@@ -9,6 +9,7 @@ use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
 use chassis::time::{Timestamp, wire};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{ProblemBody, QueueName};
@@ -52,8 +53,13 @@ pub struct PolicyAudit {
     before: Option<QueuePolicy>,
     /// The rules after; `null` when the queue was removed.
     after: Option<QueuePolicy>,
+    /// What followed from the rules by itself, with both rules the same: of `auto` a rate (`from`, `to`,
+    /// `reason`), of `sold out` a state (`from`, `to`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    effect: Option<Value>,
     #[serde(skip)]
-    version: u64,
+    mark: (u64, u64),
 }
 
 impl QueuePolicy {
@@ -64,14 +70,21 @@ impl QueuePolicy {
 }
 
 impl PolicyAudit {
+    /// Names this entry for the next page.
+    fn cursor(&self) -> String {
+        let (version, at_us) = self.mark;
+        format!("{version}.{at_us}")
+    }
+
     fn of(queue: &QueueId, entry: AuditEntry) -> Self {
         let policy = |policy| QueuePolicy::of(queue, policy);
         Self {
+            mark: entry.mark(),
             at: entry.at,
             by: entry.by,
             before: entry.before.map(policy),
             after: entry.after.map(policy),
-            version: entry.version,
+            effect: entry.effect,
         }
     }
 }
@@ -222,13 +235,19 @@ pub async fn audit(
     page: Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     operator.with(Right::Read)?;
-    let older_than = page.cursor.as_deref().map(str::parse).transpose();
     let wanted = AuditPage {
-        older_than: older_than.map_err(|_| super::cursor_invalid())?,
+        older_than: page.cursor.as_deref().map(mark_of).transpose()?,
         limit: page.limit() as usize + 1,
     };
     let entries = app.queues.audit(&queue, wanted).await?;
     let items = entries.into_iter().map(|it| PolicyAudit::of(&queue, it));
-    let page = Page::cut(items.collect(), page.limit(), |it| it.version.to_string());
+    let page = Page::cut(items.collect(), page.limit(), PolicyAudit::cursor);
     Ok(answer::own(&page))
+}
+
+/// The entry that a cursor names.
+fn mark_of(cursor: &str) -> Result<(u64, u64), Problem> {
+    let (version, at_us) = cursor.split_once('.').ok_or_else(super::cursor_invalid)?;
+    let number = |text: &str| text.parse().map_err(|_| super::cursor_invalid());
+    Ok((number(version)?, number(at_us)?))
 }

@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use super::lottery::QueueLottery;
 use super::{ProblemBody, QueueName};
 use crate::Gateway;
-use crate::queue::policy::{Order, State};
-use crate::queue::{Queue, QueueId};
+use crate::queue::policy::{AdmitRate, Order, State};
+use crate::queue::{Queue, QueueId, Snapshot};
 
 /// What everybody sees of a queue, at most a second old.
 #[derive(Serialize, ToSchema)]
@@ -36,8 +36,12 @@ pub struct QueueStatus {
     active: u64,
     /// Most visitors inside at once.
     max_active: u32,
-    /// Most visitors let in per second.
+    /// Most visitors let in per second: the rate in force.
     admit_per_second: f64,
+    /// How that rate came about.
+    rate: Rate,
+    /// What is left to sell; `null` where nobody says it.
+    remaining: Option<u64>,
     /// Visitors let in during the last 60 seconds.
     admitted_last_minute: u64,
     /// A word from the operator.
@@ -46,6 +50,31 @@ pub struct QueueStatus {
     lottery: Option<QueueLottery>,
     /// The life of the queue: another one after the store lost everything.
     epoch: u64,
+}
+
+/// How the rate in force came about.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rate {
+    /// `set` by an operator, or `auto`: found by the answers of the service behind.
+    #[schema(example = "auto")]
+    mode: &'static str,
+    /// Why it is what it is. Of a rate that is found: `starting`, `growing`, `seeking` while it rises;
+    /// `slow`, `failing` when it fell; `settling`, `draining` until that shows; `unused` while it holds
+    /// nobody up, `unmeasured` while nothing is answered, `most` at `autoMax`.
+    #[schema(example = "growing")]
+    reason: String,
+}
+
+impl Rate {
+    fn of(snapshot: &Snapshot) -> Self {
+        let (mode, reason) = match snapshot.policy.admit_per_second {
+            AdmitRate::Set(_) => ("set", "set"),
+            AdmitRate::Found(_) => ("auto", &*snapshot.rate_reason),
+        };
+        let reason = reason.to_owned();
+        Self { mode, reason }
+    }
 }
 
 impl QueueStatus {
@@ -60,9 +89,11 @@ impl QueueStatus {
             waiting: snapshot.waiting,
             active: snapshot.active,
             max_active: policy.max_active,
-            admit_per_second: policy.admit_per_second,
+            admit_per_second: snapshot.admit_per_second,
+            rate: Rate::of(&snapshot),
+            remaining: snapshot.remaining,
             admitted_last_minute: snapshot.admitted_last_minute,
-            message: policy.message.clone(),
+            message: snapshot.word(),
             lottery: QueueLottery::of(queue),
             epoch: snapshot.epoch,
         }

@@ -64,11 +64,11 @@ impl State {
 
     /// Of somebody who has a place.
     pub fn of(place: &Place) -> Self {
-        match (place.state.as_str(), place.outlook.as_deref()) {
+        match (place.state.as_str(), place.remaining) {
             ("active", _) => Self::Turn,
             ("scheduled", _) if place.ahead.is_none() => Self::Draw,
             ("scheduled", _) => Self::Scheduled,
-            (_, Some("sold_out")) => Self::SoldOut,
+            (_, Some(0)) => Self::SoldOut,
             _ if place.paused => Self::Paused,
             _ => Self::Line,
         }
@@ -105,6 +105,7 @@ pub struct Place {
     pub(super) eta_seconds: Option<Eta>,
     paused: bool,
     pub(super) message: Option<String>,
+    remaining: Option<u64>,
     pub(super) outlook: Option<String>,
 }
 
@@ -147,7 +148,7 @@ mod tests {
         for (change, state) in [
             (json!({}), State::Line),
             (json!({ "paused": true }), State::Paused),
-            (json!({ "outlook": "sold_out" }), State::SoldOut),
+            (json!({ "remaining": 0 }), State::SoldOut),
             (json!({ "state": "scheduled" }), State::Scheduled),
             (json!({ "state": "scheduled", "ahead": null }), State::Draw),
             (json!({ "state": "active" }), State::Turn),

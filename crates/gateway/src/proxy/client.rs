@@ -29,6 +29,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::measurement::FirstByte;
 use super::upload::{Upload, UploadError, Watch};
 use super::upstream::{Origin, Upstream};
 
@@ -392,11 +393,19 @@ async fn exchange(
         }
         Err::<(), _>(SendError::Late)
     };
+    let began = Instant::now();
     let answer = connection.sender.try_send_request(request);
     let cause = tokio::select! {
         biased;
         answer = answer => match answer {
-            Ok(response) => return Ok(Answered { response, connection, watch }),
+            Ok(mut response) => {
+                // An answer that came before the end of its request says nothing of time.
+                let since = watch.as_ref().map_or(Some(began), Watch::over_at);
+                if let Some(since) = since {
+                    response.extensions_mut().insert(FirstByte(since.elapsed()));
+                }
+                return Ok(Answered { response, connection, watch });
+            }
             Err(mut failure) => {
                 let unsent = failure.take_message();
                 let error = failure.error();

@@ -45,6 +45,8 @@ const FORWARDED_PREFIX: &str = "x-forwarded-";
 /// Protocols under which requests of HTTP go on, with TLS or without.
 const HTTP_ITSELF: [&str; 4] = ["h2c", "h2", "http", "tls"];
 
+/// What is left to sell.
+pub const REMAINING: &str = "x-usher-remaining";
 /// Ends the visit.
 pub const ADMISSION: &str = "x-admission";
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -41,7 +41,7 @@ pub struct Watch(Rc<State>);
 
 #[derive(Default)]
 struct State {
-    is_over: Cell<bool>,
+    over_at: Cell<Option<std::time::Instant>>,
     broken: Cell<Option<UploadError>>,
     waiting: Cell<Option<Waker>>,
 }
@@ -104,7 +104,12 @@ impl Watch {
 
     /// Whether the whole body was passed on.
     pub fn is_over(&self) -> bool {
-        self.0.is_over.get()
+        self.over_at().is_some()
+    }
+
+    /// When the whole body was passed on.
+    pub fn over_at(&self) -> Option<std::time::Instant> {
+        self.0.over_at.get()
     }
 
     /// Why the body will never arrive whole.
@@ -113,7 +118,8 @@ impl Watch {
     }
 
     fn end(&self, broken: Option<UploadError>) {
-        self.0.is_over.set(broken.is_none());
+        let now = broken.is_none().then(std::time::Instant::now);
+        self.0.over_at.set(now);
         self.0.broken.set(broken);
         if let Some(waiting) = self.0.waiting.take() {
             waiting.wake();

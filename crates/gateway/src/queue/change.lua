@@ -22,9 +22,22 @@ else
   local epoch = int(math.max(now, meta.removed + 1))
   redis.call('HSET', META, 'epoch', epoch, 'born', epoch)
 end
+local known = redis.call('HGET', POLICY, 'remaining')
 write_policy(6, version)
 note(version, now, ARGV[3], ARGV[4], ARGV[6])
 
+-- A rate that is found begins where the one that was set stood.
+if policy and not policy.is_auto then
+  redis.call('HDEL', META, 'auto_sums', 'auto_ceiling', 'auto_down_at', 'auto_reason', 'auto_told')
+  redis.call('HSET', META, 'auto_milli', int(policy.admit_milli))
+end
+-- What an operator says is left holds until the service behind says something else.
+local said = redis.call('HMGET', POLICY, 'remaining')[1]
+if said ~= known then
+  redis.call('HDEL', META, 'remaining', 'stock')
+  if said then redis.call('HSET', META, 'remaining', said, 'stock', said) end
+  redis.call('HSET', META, 'remaining_at', int(now))
+end
 local after = read_policy()
 local begins = after.order == 'lottery' and after.state == 'scheduled' and now < after.opens_at
 -- A draw is final: the next one begins when nobody of the last one is in line.

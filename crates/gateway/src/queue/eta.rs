@@ -101,7 +101,7 @@ fn range(ahead: u64, wait: Option<Wait>, snapshot: &Snapshot) -> Option<(u32, u3
     let lease = f64::from(policy.lease_seconds.max(policy.claim_seconds));
     let turn = turn(ahead, snapshot);
     let rounds = (turn / f64::from(policy.max_active)).ceil();
-    let latest = rounds * lease + turn / policy.admit_per_second;
+    let latest = rounds * lease + turn / snapshot.admit_per_second;
     let least = whole(quantile(-NINE_IN_TEN).min(latest));
     let most = whole(quantile(NINE_IN_TEN).min(latest)).saturating_add(1);
     Some((least.min(most), most))
@@ -120,7 +120,7 @@ fn wait(ahead: u64, snapshot: &Snapshot) -> Option<Wait> {
     let unproven = ((turn - near) * share / entrants).clamp(0.0, 1.0);
     // Below nothing when the rules were changed and more are inside than may be.
     let free = f64::from(policy.max_active) - snapshot.active as f64;
-    let door = entrants / policy.admit_per_second;
+    let door = entrants / snapshot.admit_per_second;
     // Who of those ahead is there is as a throw of coins.
     let coin = (1.0 - share) * (1.0 / entrants + 1.0 / flow.admitted.max(1) as f64);
     let luck = unproven * coin;
@@ -151,7 +151,7 @@ fn freed_per_second(snapshot: &Snapshot) -> Option<f64> {
     let (policy, flow) = (&snapshot.policy, &snapshot.flow);
     let (seconds, active) = (flow.seconds as f64, snapshot.active as f64);
     let came = flow.admitted.saturating_sub(flow.freed) as f64;
-    let filling = (came / policy.admit_per_second).min(seconds);
+    let filling = (came / snapshot.admit_per_second).min(seconds);
     let stayed = (active * seconds - came * filling / 2.0).max(0.0);
     let half_a_lease = f64::from(policy.lease_seconds) / 2.0;
     let by_each = (flow.freed as f64 + 1.0) / (stayed + half_a_lease);
@@ -212,7 +212,7 @@ fn longest_pause_ms(ahead: u64, ticket: u64, snapshot: &Snapshot, now: Timestamp
 fn head(snapshot: &Snapshot) -> f64 {
     match snapshot.state {
         State::Bypass => f64::INFINITY,
-        _ => (snapshot.policy.admit_per_second * HEAD_S).ceil(),
+        _ => (snapshot.admit_per_second * HEAD_S).ceil(),
     }
 }
 
@@ -248,7 +248,7 @@ pub(super) fn proven_ms(
 /// The longest pause in µs that [`Forecast::pause_ms`] tells for each visitor ahead, where no limit is
 /// shorter.
 fn pace_us(snapshot: &Snapshot) -> u64 {
-    let door = 1.0 / snapshot.policy.admit_per_second;
+    let door = 1.0 / snapshot.admit_per_second;
     let stay = freed_per_second(snapshot).map_or(0.0, |rate| 1.0 / rate);
     let expected_s = stay.max(door);
     let pause_s = (expected_s * POLL_PART).max(BLIND_MS / 1_000.0) * (1.0 + JITTER);

@@ -64,7 +64,7 @@ local function place_of(user, score_us, key)
     return with(tell(user, lane, key, 'join', told, policy, meta, now), 'created', 0,
       'ticket', ticket_at(key, meta))
   end
-  if policy.state == 'closed' then return { 'verdict', 'closed' } end
+  if in_force(policy, meta, now) == 'closed' then return { 'verdict', 'closed' } end
   if in_line + returned >= policy.max_waiting then return { 'verdict', 'full', 'reason', 'line' } end
   if parked >= PARKED_SHARE * policy.max_waiting then return { 'verdict', 'full', 'reason', 'parked' } end
   if policy.idle > 0 then redis.call('ZREM', IDLED, user) end

@@ -5,6 +5,7 @@
 
 use chassis::time::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::draw::Seed;
 use super::keys::Keys;
@@ -62,8 +63,8 @@ pub enum IfMatch {
 /// Which part of the record is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditPage {
-    /// Only entries with a lower version: that of the last entry of the page before.
-    pub older_than: Option<u64>,
+    /// Only entries behind this one: [`AuditEntry::mark`] of the last entry of the page before.
+    pub older_than: Option<(u64, u64)>,
     /// At most so many.
     pub limit: usize,
 }
@@ -81,6 +82,8 @@ pub struct AuditEntry {
     pub before: Option<Policy>,
     /// The rules from then on; none when the queue was removed.
     pub after: Option<Policy>,
+    /// What followed from the rules by itself, where it is no change of them.
+    pub effect: Option<Value>,
 }
 
 /// An entry as the scripts write it.
@@ -92,6 +95,7 @@ struct Entry {
     by: String,
     before: Option<Policy>,
     after: Option<Policy>,
+    effect: Option<Value>,
 }
 
 impl Queues {
@@ -228,10 +232,15 @@ impl Queues {
         if entries.is_empty() && self.remembered(id).is_none() {
             return Err(QueueError::Unknown);
         }
-        let older = page.older_than.unwrap_or(u64::MAX);
         let entries = entries.iter().map(|entry| AuditEntry::read(entry));
-        let older = entries.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.version < older));
-        older.take(page.limit).collect()
+        let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+        if let Some(last) = page.older_than {
+            let at = entries.iter().position(|it| it.mark() == last);
+            // One that is kept no more was older than all that are.
+            entries.drain(..at.map_or(entries.len(), |at| at + 1));
+        }
+        entries.truncate(page.limit);
+        Ok(entries)
     }
 
     /// What Redis says, after a queue that this gateway remembers was put back if it was lost.
@@ -321,7 +330,14 @@ impl AuditEntry {
             by: entry.by,
             before: entry.before,
             after: entry.after,
+            effect: entry.effect,
         })
+    }
+
+    /// Which entry it is: its version and its instant in µs.
+    pub fn mark(&self) -> (u64, u64) {
+        let at_us = u64::try_from(self.at.timestamp_micros()).unwrap_or(0);
+        (self.version, at_us)
     }
 }
 

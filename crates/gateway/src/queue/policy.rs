@@ -6,22 +6,22 @@
 //! `Policy::script_fields` with `read_policy` in `prelude.lua`.
 
 mod look;
+mod rate;
+mod written;
 
 use std::borrow::Cow;
-use std::fmt;
 use std::str::FromStr;
 
 use chassis::time::{Timestamp, wire_option};
 use chrono::SubsecRound;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use rate::{AdmitRate, Auto, SoldOut};
+use written::{named, present};
 
 /// Most visitors inside at once.
 const MAX_ACTIVE: Range = Range::to("maxActive", 1_000_000);
-/// Slowest and fastest admission. The scripts count in thousandths, exactly, within these.
-const ADMIT_PER_SECOND: (f64, f64) = (0.001, 100_000.0);
 /// Longest lease: a day.
 const LEASE_SECONDS: Range = Range::to("leaseSeconds", 86_400);
 /// Longest time to show up: an hour.
@@ -156,8 +156,14 @@ pub struct Policy {
     pub opens_at: Option<Timestamp>,
     /// Most visitors inside at once.
     pub max_active: u32,
-    /// Most visitors let in per second; kept to three decimals.
-    pub admit_per_second: f64,
+    /// Most visitors let in per second.
+    pub admit_per_second: AdmitRate,
+    /// Slowest rate that `auto` finds.
+    pub auto_min: f64,
+    /// Fastest rate that `auto` finds.
+    pub auto_max: f64,
+    /// The time to the first byte of an answer beyond which `auto` takes the service for too slow, in ms.
+    pub target_latency_ms: u32,
     /// How long a visitor who showed up may stay.
     pub lease_seconds: u32,
     /// How long a visitor who was let in has to show up.
@@ -166,6 +172,10 @@ pub struct Policy {
     pub idle_seconds: Option<u32>,
     /// Longest line; who comes later is refused.
     pub max_waiting: u32,
+    /// What becomes of the queue when nothing is left.
+    pub sold_out: SoldOut,
+    /// What was left when an operator said it; the service behind may say it anew with every answer.
+    pub remaining: Option<u64>,
     /// A word to those who wait.
     pub message: Option<String>,
     /// What is waited for, on the waiting page.
@@ -201,10 +211,21 @@ pub struct PolicyChange {
     #[schema(minimum = 1, maximum = 1_000_000)]
     #[serde(deserialize_with = "present")]
     pub max_active: Option<i64>,
-    /// Most visitors let in per second, 0.001 to 100,000; kept to three decimals.
+    /// Most visitors let in per second, 0.001 to 100,000, or `auto`: as many as the service behind bears.
+    #[serde(deserialize_with = "present")]
+    pub admit_per_second: Option<AdmitRate>,
+    /// Slowest rate that `auto` finds, 0.001 to 100,000.
     #[schema(minimum = 0.001, maximum = 100_000)]
     #[serde(deserialize_with = "present")]
-    pub admit_per_second: Option<f64>,
+    pub auto_min: Option<f64>,
+    /// Fastest rate that `auto` finds, 0.001 to 100,000.
+    #[schema(minimum = 0.001, maximum = 100_000)]
+    #[serde(deserialize_with = "present")]
+    pub auto_max: Option<f64>,
+    /// `auto` keeps 95 of 100 answers' first bytes within so many milliseconds, 1 to 60,000.
+    #[schema(minimum = 1, maximum = 60_000)]
+    #[serde(deserialize_with = "present")]
+    pub target_latency_ms: Option<i64>,
     /// How long a visitor who showed up may stay, 1 to 86,400.
     #[schema(minimum = 1, maximum = 86_400)]
     #[serde(deserialize_with = "present")]
@@ -222,6 +243,14 @@ pub struct PolicyChange {
     #[schema(minimum = 1, maximum = 10_000_000)]
     #[serde(deserialize_with = "present")]
     pub max_waiting: Option<i64>,
+    /// What becomes of the queue when nothing is left: `close` it until there is something, or `keep` it.
+    #[serde(deserialize_with = "present")]
+    pub sold_out: Option<SoldOut>,
+    /// What is left to sell, 0 to 1,000,000,000, until the service behind says otherwise; `null` takes it
+    /// back.
+    #[serde(deserialize_with = "named")]
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 1_000_000_000)]
+    pub remaining: Option<Option<i64>>,
     /// A word to those who wait, at most 500 characters; `null` takes it back.
     #[serde(deserialize_with = "named")]
     #[schema(value_type = Option<String>, max_length = 500)]
@@ -271,11 +300,16 @@ impl Default for Policy {
             order: Order::Fifo,
             opens_at: None,
             max_active: 100,
-            admit_per_second: 50.0,
+            admit_per_second: AdmitRate::Set(50.0),
+            auto_min: 1.0,
+            auto_max: 1_000.0,
+            target_latency_ms: 500,
             lease_seconds: 420,
             claim_seconds: 60,
             idle_seconds: None,
             max_waiting: 1_000_000,
+            sold_out: SoldOut::Keep,
+            remaining: None,
             message: None,
             title: None,
             logo_url: None,
@@ -303,7 +337,7 @@ impl Policy {
         if let Some(seconds) = change.idle_seconds {
             next.idle_seconds = seconds.map(within);
         }
-        next.admit_per_second = change.admit_per_second.unwrap_or(next.admit_per_second);
+        rate::change(&mut next, change);
         if let Some(message) = &change.message {
             next.message = message.clone().filter(|message| !message.is_empty());
         }
@@ -317,15 +351,9 @@ impl Policy {
         next.checked()
     }
 
-    /// These rules if all hold, with `admitPerSecond` cut to three decimals.
+    /// These rules if all hold, with rates cut to three decimals.
     pub fn checked(mut self) -> Result<Self, PolicyError> {
-        let (slowest, fastest) = ADMIT_PER_SECOND;
-        ensure(
-            (slowest..=fastest).contains(&self.admit_per_second),
-            "admitPerSecond",
-            "is a number from 0.001 to 100000",
-        )?;
-        self.admit_per_second = self.admit_milli() as f64 / 1_000.0;
+        rate::check(&mut self)?;
         MAX_ACTIVE.check(self.max_active)?;
         LEASE_SECONDS.check(self.lease_seconds)?;
         CLAIM_SECONDS.check(self.claim_seconds)?;
@@ -375,23 +403,18 @@ impl Policy {
     /// What scripts decide by: fields and values of the policy's hash, see `prelude.lua`.
     pub(super) fn script_fields(&self) -> Vec<(&'static str, String)> {
         let opens_at_us = self.opens_at.map(|at| at.timestamp_micros());
-        vec![
+        let mut fields = vec![
             ("state", self.state.as_str().to_owned()),
             ("order", self.order.as_str().to_owned()),
             ("opens_at_us", opens_at_us.unwrap_or(0).to_string()),
             ("max_active", self.max_active.to_string()),
-            ("admit_milli", self.admit_milli().to_string()),
             ("lease_seconds", self.lease_seconds.to_string()),
             ("claim_seconds", self.claim_seconds.to_string()),
             ("idle_seconds", self.idle_seconds.unwrap_or(0).to_string()),
             ("max_waiting", self.max_waiting.to_string()),
-        ]
-    }
-
-    /// `admitPerSecond` in whole thousandths, never more than was asked for.
-    pub(super) fn admit_milli(&self) -> u64 {
-        // A thousandth such as 0.29 is not exact in binary: the hair's breadth keeps it 290.
-        (self.admit_per_second * 1_000.0 + 1e-6) as u64
+        ];
+        fields.extend(rate::script_fields(self));
+        fields
     }
 
     /// A lottery whose doors were opened early was held then: only who asks for one, or takes the
@@ -420,45 +443,6 @@ impl Policy {
             None => {}
         }
     }
-}
-
-/// By names only: derived code alone would also take a list of values.
-impl<'de> Deserialize<'de> for PolicyChange {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct ByName;
-
-        impl<'de> Visitor<'de> for ByName {
-            type Value = PolicyChange;
-
-            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-                to.write_str("an object with rules of a queue")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, rules: A) -> Result<PolicyChange, A::Error> {
-                PolicyChange::deserialize(MapAccessDeserializer::new(rules))
-            }
-        }
-
-        from.deserialize_map(ByName)
-    }
-}
-
-/// A field that is always there has no `null`.
-fn present<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    T::deserialize(from).map(Some)
-}
-
-/// Tells a field that is `null` from one that is not there.
-fn named<'de, T, D>(from: D) -> Result<Option<Option<T>>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    Option::<T>::deserialize(from).map(Some)
 }
 
 fn set(kept: &mut u32, wanted: Option<i64>) {

@@ -53,13 +53,24 @@ end
 
 local function read_policy()
   local field = redis.call('HMGET', POLICY, 'state', 'opens_at_us', 'max_active', 'admit_milli',
-    'lease_seconds', 'claim_seconds', 'max_waiting', 'order', 'idle_seconds')
+    'lease_seconds', 'claim_seconds', 'max_waiting', 'order', 'idle_seconds', 'auto_min_milli',
+    'auto_max_milli', 'sold_out')
   if not field[1] then return nil end
+  local rate, least, most = tonumber(field[4]), tonumber(field[10]), tonumber(field[11])
+  if least then
+    -- The rate in force of a queue that finds it, see adapt.lua.
+    rate = tonumber(redis.call('HGET', META, 'auto_milli')) or least
+    rate = math.min(most, math.max(least, rate))
+  end
   return {
     state = field[1],
     opens_at = tonumber(field[2]) or 0,
     max_active = tonumber(field[3]),
-    admit_milli = tonumber(field[4]),
+    admit_milli = rate,
+    is_auto = least ~= nil,
+    auto_min = least,
+    auto_max = most,
+    closes_sold_out = field[12] == 'close',
     lease = tonumber(field[5]) * 1000000,
     claim = tonumber(field[6]) * 1000000,
     max_waiting = tonumber(field[7]),
@@ -71,7 +82,7 @@ end
 local function read_meta()
   local field = redis.call('HMGET', META, 'last', 'epoch', 'born', 'recovers_at', 'bucket',
     'bucket_at', 'version', 'removed', 'seed', 'drawn', 'unsorted', 'joined', 'commitment', 'root',
-    'key', 'beacon')
+    'key', 'beacon', 'remaining')
   return {
     last = tonumber(field[1]) or 0,
     epoch = tonumber(field[2]) or 0,
@@ -90,6 +101,8 @@ local function read_meta()
     root = field[14] or nil,
     key = field[15] or nil,
     beacon = field[16] or nil,
+    -- What is left to sell, see stock.lua.
+    remaining = tonumber(field[17]),
   }
 end
 
@@ -98,9 +111,15 @@ local function absence()
   return redis.call('HEXISTS', META, 'removed') == 1 and 'removed' or 'gone'
 end
 
--- The state that follows from the policy at this instant.
+local function is_sold_out(policy, meta)
+  return policy.closes_sold_out and meta.remaining == 0
+end
+
+-- The state that follows from the policy at this instant. Whatever sells out is closed until there is
+-- something again.
 local function in_force(policy, meta, now)
   local state = policy.state
+  if is_sold_out(policy, meta) then return 'closed' end
   if state == 'scheduled' then
     if now < policy.opens_at then return 'scheduled' end
     state = 'open'
@@ -180,5 +199,10 @@ local function note(version, now, by, before, after)
   local entry = '{"version":%s,"atUs":%s,"by":%s,"before":%s,"after":%s}'
   redis.call('LPUSH', AUDIT, string.format(entry, int(version), int(now), by, before, after))
   redis.call('LTRIM', AUDIT, 0, AUDIT_ENTRIES - 1)
+end
+
+-- Notes what followed from the rules without a change of them; `what` is JSON too.
+local function note_by_itself(version, now, by, rule, what)
+  note(version, now, by, rule, rule .. ',"effect":' .. what)
 end
 

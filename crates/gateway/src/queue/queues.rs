@@ -17,9 +17,11 @@ use super::draw::Draw;
 use super::joins::Joins;
 use super::keys::{Keys, NAMES};
 use super::present::PollTimes;
+use super::rate::Measured;
 use super::reply::Reply;
 use super::script::{self, Priority, Store};
 use super::snapshot::{self, QueueLookup};
+use super::stock::Heard;
 use super::{Queue, QueueError, QueueId, Snapshot, StoreError};
 use crate::merkle::Tree;
 use crate::metrics::StoreMetrics;
@@ -60,6 +62,10 @@ pub(super) struct QueueEntry {
     pub admission_wait: Histogram,
     /// When an admission of this gateway was last answered, in ms since 1970.
     pub admission_ran_at_ms: AtomicU64,
+    /// What is measured of the service behind.
+    pub measured: Measured,
+    /// What the service behind said of its stock.
+    pub heard: Heard,
     /// Users who wait to join, in each worker.
     pub joins: Joins,
     snapshot: RwLock<Arc<Snapshot>>,
@@ -250,6 +256,8 @@ impl Queues {
                 early_polls: AtomicU64::new(0),
                 admission_wait: self.0.metrics.admission_wait(id),
                 admission_ran_at_ms: AtomicU64::new(self.store().now_ms()),
+                measured: Measured::default(),
+                heard: Heard::default(),
                 joins: Joins::default(),
                 snapshot: RwLock::new(Arc::new(seen.clone())),
                 tree: Mutex::default(),

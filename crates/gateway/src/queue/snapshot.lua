@@ -5,6 +5,8 @@
 --   now_us, state (the one in force), policy (fields and values of its hash)
 --   version, epoch, born, last, recovers_at, joined, admitted, no_shows, inversions
 --   waiting (with returned), returned, parked, active, near (see lanes)
+--   admit_milli (the rate in force), rate_reason ('' where it is not found but set)
+--   remaining ('' while nobody said), stock, bought, see stock.lua
 --   minute, quarter: admitted, passed, freed, seconds, see last_minutes
 --   commitment, seed, root, beacon and key of a draw, each '' while there is none; drawn (highest
 --   ticket, or 0), entrants, seeds, unsorted = 1 while scores are being sorted
@@ -32,8 +34,12 @@ with(reply, 'minute', counted(minute), 'quarter', counted(quarter), 'returned', 
   'parked', redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE),
   'active', active_now(now), 'near', near_depth(policy, minute, now))
 
-local counted_draw = redis.call('HMGET', META, 'entrants', 'seeds')
+local kept = redis.call('HMGET', META, 'entrants', 'seeds', 'auto_reason', 'stock', 'bought')
+with(reply, 'admit_milli', policy.admit_milli,
+  'rate_reason', policy.is_auto and (kept[3] or 'starting') or '',
+  'remaining', meta.remaining and int(meta.remaining) or '',
+  'stock', tonumber(kept[4]) or 0, 'bought', tonumber(kept[5]) or 0)
 return with(reply, 'commitment', meta.commitment or '', 'seed', meta.seed or '',
   'root', meta.root or '', 'beacon', meta.beacon or '', 'key', meta.key or '', 'drawn', meta.drawn,
-  'entrants', tonumber(counted_draw[1]) or 0, 'seeds', tonumber(counted_draw[2]) or 0,
+  'entrants', tonumber(kept[1]) or 0, 'seeds', tonumber(kept[2]) or 0,
   'unsorted', meta.unsorted and 1 or 0)

@@ -11,9 +11,11 @@ use redis::Value;
 
 use super::StoreError;
 use super::draw::{Draw, Lottery};
-use super::policy::{Policy, State};
+use super::policy::{Policy, SoldOut, State};
 use super::reply::Reply;
 
+/// What is said where nothing is left and the operator says nothing.
+const SOLD_OUT: &str = "Everything is sold.";
 /// So many events of a kind are enough to tell a rate to about a fifth.
 const ENOUGH: u64 = 30;
 
@@ -45,6 +47,16 @@ pub struct Snapshot {
     /// absent. `None` when nobody was.
     pub rate: Option<f64>,
     pub(super) flow: Flow,
+    /// Most visitors let in per second: the rate in force.
+    pub admit_per_second: f64,
+    /// Why the rate is what it is, where it is found; otherwise empty.
+    pub rate_reason: String,
+    /// What is left to sell, as was last heard.
+    pub remaining: Option<u64>,
+    /// What was left at most.
+    pub(super) stock: u64,
+    /// Visitors who bought during this life.
+    pub bought: u64,
     /// Up to which distance from the head it is recorded who is there.
     pub near: u64,
     /// Which life of the queue this is: µs since 1970 at its begin; tokens carry it.
@@ -121,6 +133,11 @@ impl Snapshot {
             admitted_last_minute: flow.admitted,
             rate: flow.rate(),
             flow,
+            admit_per_second: policy.admit_per_second.set().unwrap_or(policy.auto_min),
+            rate_reason: String::new(),
+            remaining: None,
+            stock: 0,
+            bought: 0,
             near: 4_096,
             epoch: 1,
             born: 1,
@@ -138,6 +155,17 @@ impl Snapshot {
     /// What everybody may know of the lottery; none when there is none.
     pub fn lottery(&self) -> Option<Lottery> {
         self.draw.as_ref().map(Draw::public)
+    }
+
+    /// A word to those who wait: the operator's, or that nothing is left.
+    pub fn word(&self) -> Option<String> {
+        let own = self.policy.message.clone();
+        own.or_else(|| (self.remaining == Some(0)).then(|| SOLD_OUT.to_owned()))
+    }
+
+    /// Whether the queue is closed because nothing is left.
+    pub fn is_sold_out(&self) -> bool {
+        self.policy.sold_out == SoldOut::Close && self.remaining == Some(0)
     }
 
     /// When somebody whom a full line refused may try again: one second to a minute.
@@ -217,6 +245,11 @@ fn present(reply: &Reply) -> Result<Snapshot, StoreError> {
         admitted_last_minute: minute.admitted,
         rate: flow.rate(),
         flow,
+        admit_per_second: reply.get::<u64>("admit_milli")? as f64 / 1_000.0,
+        rate_reason: reply.get("rate_reason")?,
+        remaining: reply.get::<String>("remaining")?.parse().ok(),
+        stock: reply.get("stock")?,
+        bought: reply.get("bought")?,
         near: reply.get("near")?,
         epoch: reply.get("epoch")?,
         born: reply.get("born")?,
@@ -249,8 +282,9 @@ fn policy(fields: HashMap<String, String>) -> Result<Policy, StoreError> {
             .map_or(Ok(kept.order), |it| it.parse().map_err(odd))?,
         opens_at: opens_at.and_then(Timestamp::from_timestamp_micros),
         max_active: number("max_active").unwrap_or(kept.max_active),
-        admit_per_second: number("admit_milli")
-            .map_or(kept.admit_per_second, |milli| f64::from(milli) / 1_000.0),
+        admit_per_second: number("admit_milli").map_or(kept.admit_per_second, |milli| {
+            (f64::from(milli) / 1_000.0).into()
+        }),
         lease_seconds: number("lease_seconds").unwrap_or(kept.lease_seconds),
         claim_seconds: number("claim_seconds").unwrap_or(kept.claim_seconds),
         max_waiting: number("max_waiting").unwrap_or(kept.max_waiting),

@@ -71,7 +71,7 @@ async fn three_gateways_never_let_more_inside_than_allowed() {
 async fn admissions(name: &str, per_second: f64, step: Duration, steps: u32) -> Vec<(i64, usize)> {
     let rules = PolicyChange {
         state: Some(State::Paused),
-        admit_per_second: Some(per_second),
+        admit_per_second: Some(per_second.into()),
         ..places(1_000_000)
     };
     let (fixture, gateways) = three_gateways(name, rules).await;

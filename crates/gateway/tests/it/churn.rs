@@ -142,7 +142,7 @@ async fn ringer(queue: Queue, end: Instant) {
 /// Three gateways at one Redis.
 async fn open_doors(redis: &Redis) -> Vec<Queue> {
     let rules = PolicyChange {
-        admit_per_second: Some(PER_SECOND),
+        admit_per_second: Some(PER_SECOND.into()),
         ..places(i64::try_from(MAX_ACTIVE).unwrap())
     };
     let mut gateways = Vec::new();

@@ -74,7 +74,7 @@ impl Fixture {
 pub fn places(max_active: i64) -> PolicyChange {
     PolicyChange {
         max_active: Some(max_active),
-        admit_per_second: Some(100_000.0),
+        admit_per_second: Some(100_000.0.into()),
         ..PolicyChange::default()
     }
 }

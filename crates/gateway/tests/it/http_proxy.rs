@@ -5,6 +5,12 @@ use serde_json::{Value, json};
 
 use crate::test_app::{OPERATOR_KEY, PASS_SECRET, TestApp, refused, said, token};
 
+/// The pass that the upstream was sent.
+pub fn pass_text(echo: &Value) -> String {
+    let pass = echo["headers"]["x-usher-pass"][0].as_str();
+    pass.expect("a pass").to_owned()
+}
+
 /// What the upstream reads in a pass.
 pub fn pass_of(echo: &Value) -> Value {
     let key = DecodingKey::from_base64_secret(PASS_SECRET)

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod admit;
+mod adopt;
 mod agreement;
 mod capacity;
 mod churn;
 mod costs;
 mod fixture;
 mod http_abuse;
+mod http_any_answer;
 mod http_challenge;
 mod http_connections;
 mod http_events;
@@ -21,6 +23,7 @@ mod http_outage;
 mod http_pages;
 mod http_policy;
 mod http_proxy;
+mod http_real;
 mod http_refusal;
 mod http_routes;
 mod http_upgrade;
@@ -43,6 +46,7 @@ mod operator;
 mod policy;
 mod presence;
 mod provider;
+mod rate;
 mod raw;
 mod recount;
 mod redis_cluster;

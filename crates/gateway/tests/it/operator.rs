@@ -210,7 +210,7 @@ async fn the_record_says_who_changed_what_and_when_newest_first() {
     loop {
         let entries = fixture.queues.audit(&name, page).await.unwrap();
         let Some(last) = entries.last() else { break };
-        page.older_than = Some(last.version);
+        page.older_than = Some(last.mark());
         paged.extend(entries);
     }
     assert_eq!(paged, entries);

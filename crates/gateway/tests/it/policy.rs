@@ -49,7 +49,7 @@ fn a_rule_outside_its_range_is_refused_by_name() {
         Err("opensAt".to_owned())
     );
     let nan = PolicyChange {
-        admit_per_second: Some(f64::NAN),
+        admit_per_second: Some(f64::NAN.into()),
         ..PolicyChange::default()
     };
     assert!(Policy::default().changed(&nan).is_err());
@@ -114,6 +114,6 @@ fn open_with_an_instant_is_scheduled_and_without_one_opens_at_once() {
 fn a_rate_is_kept_to_three_decimals_and_never_rounded_up() {
     for (wanted, kept) in [(0.29, 0.29), (0.5, 0.5), (2.0 / 3.0, 0.666), (40.5, 40.5)] {
         let policy = change(json!({ "admitPerSecond": wanted })).expect("good rules");
-        assert_eq!(policy.admit_per_second, kept);
+        assert_eq!(policy.admit_per_second, kept.into());
     }
 }

@@ -16,7 +16,7 @@ const STEP: Duration = Duration::from_secs(4);
 fn closed_doors(max_active: i64, per_second: f64) -> PolicyChange {
     PolicyChange {
         state: Some(State::Paused),
-        admit_per_second: Some(per_second),
+        admit_per_second: Some(per_second.into()),
         ..places(max_active)
     }
 }
@@ -134,7 +134,7 @@ async fn twenty_live_visitors_behind_ghosts_are_inside_within_fifty_seconds() {
         let fixture = Fixture::new();
         let rules = PolicyChange {
             claim_seconds: Some(30),
-            admit_per_second: Some(2.0),
+            admit_per_second: Some(2.0.into()),
             ..places(100)
         };
         let queue = fixture.queue(name, rules).await;

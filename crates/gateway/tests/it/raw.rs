@@ -54,12 +54,16 @@ impl Wire {
         self.until("\r\n\r\n").await
     }
 
-    /// So many bytes.
+    /// So many bytes, as text.
     pub async fn take(&mut self, count: usize) -> String {
+        String::from_utf8_lossy(&self.take_bytes(count).await).into_owned()
+    }
+
+    /// So many bytes, or all there are.
+    pub async fn take_bytes(&mut self, count: usize) -> Vec<u8> {
         while self.seen.len() < count && self.more().await {}
         let rest = self.seen.split_off(count.min(self.seen.len()));
-        let taken = std::mem::replace(&mut self.seen, rest);
-        String::from_utf8_lossy(&taken).into_owned()
+        std::mem::replace(&mut self.seen, rest)
     }
 
     /// Everything until the other side closes.

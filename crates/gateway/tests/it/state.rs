@@ -52,7 +52,7 @@ async fn a_closed_queue_refuses_newcomers_lets_nobody_in_and_takes_no_place_away
 async fn bypass_lets_everybody_in_and_open_again_throws_nobody_out() {
     let fixture = Fixture::new();
     let rules = PolicyChange {
-        admit_per_second: Some(1.0),
+        admit_per_second: Some(1.0.into()),
         ..places(1)
     };
     let queue = fixture.queue("state-bypass", rules).await;

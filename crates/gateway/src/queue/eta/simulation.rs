@@ -126,7 +126,7 @@ impl Line {
     fn snapshot(&self) -> Snapshot {
         let policy = Policy {
             max_active: self.scene.max_active,
-            admit_per_second: self.scene.admit_per_second,
+            admit_per_second: self.scene.admit_per_second.into(),
             ..Policy::default()
         };
         Snapshot {

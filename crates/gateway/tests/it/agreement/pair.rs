@@ -66,7 +66,7 @@ impl<'a> Pair<'a> {
             .collect();
         let rules = PolicyChange {
             max_active: Some(2),
-            admit_per_second: Some(100_000.0),
+            admit_per_second: Some(100_000.0.into()),
             claim_seconds: Some(i64::try_from(CLAIM).unwrap()),
             lease_seconds: Some(i64::try_from(LEASE).unwrap()),
             ..PolicyChange::default()
@@ -148,7 +148,7 @@ impl<'a> Pair<'a> {
                 let change = PolicyChange {
                     state: Some(*state),
                     max_active: Some(i64::from(*max_active)),
-                    admit_per_second: Some(*rate_milli as f64 / 1_000.0),
+                    admit_per_second: Some((*rate_milli as f64 / 1_000.0).into()),
                     max_waiting: Some(i64::from(*max_waiting)),
                     ..PolicyChange::default()
                 };
