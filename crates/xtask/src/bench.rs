@@ -21,7 +21,7 @@ pub const HELP: &str = "\
   charge, reserve, pay
                 direct to booking, against the same SQL
   cost          commits and round trips of one sale in MySQL, events included
-  proxy         through the gateway, against asking directly
+  proxy         through the gateway, against asking directly and against nginx where that is installed
   one-seat      a crowd that wants one seat
   availability  the seats of a date, read by a crowd
   dates         the dates of a long run beside the seats of one

@@ -1,9 +1,10 @@
-//! The developer's commands: `cargo xtask up | test | load | bench | openapi`.
+//! The developer's commands: `cargo xtask up | test | load | bench | openapi | configuration`.
 //!
 //! Reads the command line and turns the outcome into an exit code: 0 done, 1 failed, 64 not understood.
 //! Knows the workspace only through cargo, the binaries and `testbed`.
 
 mod bench;
+mod configuration;
 mod demo;
 mod failure;
 mod load;
@@ -46,6 +47,12 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Write docs/CONFIGURATION.md from the programs, which must be built
+    Configuration {
+        /// Write nothing; fail when the page is not up to date
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 /// What every command that needs packages takes.
@@ -72,6 +79,7 @@ fn main() -> ExitCode {
         Command::Load(load) => load.run(),
         Command::Bench(bench) => bench.run(),
         Command::Openapi { check } => openapi::run(check),
+        Command::Configuration { check } => configuration::run(check),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -67,6 +67,14 @@ fn every_command_in_the_pages_exists() {
 }
 
 #[test]
+fn the_page_of_all_variables_is_what_the_programs_say() {
+    let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let output = xtask.args(["configuration", "--check"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
 fn a_command_ends_where_the_code_does() {
     let text =
         "`cargo xtask up --gateways 2`, cargo xtask test    # all\ncargo xtask load SCENARIO";
