@@ -1,9 +1,13 @@
-//! `proxy`: a small GET of somebody inside, through the gateway, against asking directly.
+//! `proxy`: a small GET of somebody inside, through the gateway, against asking directly and against nginx, which
+//! asks nobody whether it may.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use loadtest::{Measured, Request};
+use loadtest::{Measured, Request, Target};
+use testbed::{Neighbour, NeighbourKind};
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, QUEUE, Visitor, roomy};
@@ -31,16 +35,19 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     };
     let (limit, front) = (fixture.limit(), fixture.front());
     let tiny = asks("/tiny");
-    let measure = |connections| {
+    let measure = |connections, limit: &Target| {
         turns::take(
             plan.rounds,
             &mut [
-                &mut || turns::repeat(&plan, connections, &limit, &tiny),
+                &mut || turns::repeat(&plan, connections, limit, &tiny),
                 &mut || turns::repeat(&plan, connections, &front, &tiny),
             ],
         )
     };
-    let (crowd, calm) = (measure(CONNECTIONS)?, measure(CALM)?);
+    let (crowd, calm) = (measure(CONNECTIONS, &limit)?, measure(CALM, &limit)?);
+    let nginx = nginx(fixture)?;
+    let against = |it: &Neighbour| measure(CONNECTIONS, &Target::local(it.port()));
+    let against = nginx.as_ref().map(against).transpose()?;
     let (booking, gateway) = (fixture.booking(), fixture.gateway());
     let through = asks(OWN);
     let own = turns::take(
@@ -55,11 +62,27 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
         ],
     )?;
     let crowd_row = row("a small answer", CONNECTIONS, &crowd);
-    Ok(vec![
-        crowd_row.share_of_limit(40.0),
-        added(&calm),
-        row("booking's list of reservations", CONNECTIONS, &own),
-    ])
+    let mut rows = vec![crowd_row.share_of_limit(40.0)];
+    if let Some(rounds) = against {
+        let what = "a small answer, against nginx proxy_pass";
+        rows.push(row(what, CONNECTIONS, &rounds).share_of_limit(80.0));
+    }
+    rows.push(added(&calm));
+    rows.push(row("booking's list of reservations", CONNECTIONS, &own));
+    Ok(rows)
+}
+
+/// nginx's `proxy_pass` before the same smallest server, where nginx is installed.
+fn nginx(fixture: &Fixture) -> Result<Option<Neighbour>> {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx.conf");
+    let folder = fixture.folder().join("nginx");
+    let behind = fixture.limit().address().to_string();
+    let replacements = [("127.0.0.1:3000", behind.as_str())];
+    match Neighbour::start(NeighbourKind::Nginx, &folder, &template, &replacements) {
+        Ok(nginx) => Ok(Some(nginx)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(cause.into()),
+    }
 }
 
 fn row(what: &str, connections: usize, rounds: &[Vec<Measured>]) -> Row {
