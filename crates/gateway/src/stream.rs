@@ -300,5 +300,5 @@ fn tell(sender: &watch::Sender<Update>, update: Update) {
 }
 
 fn message(snapshot: &Snapshot) -> Option<Arc<str>> {
-    snapshot.policy.message.as_deref().map(Arc::from)
+    snapshot.word().as_deref().map(Arc::from)
 }

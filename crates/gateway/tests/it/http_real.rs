@@ -102,7 +102,7 @@ fn files(folder: &Path) -> Neighbour {
     fs::write(root.join("page.html"), "<p>hello</p>".repeat(10_000)).unwrap();
     let template = folder.join("files.conf");
     let text = format!(
-        "user root;\nworker_processes 1;\nevents {{}}\nhttp {{\n access_log off;\n gzip on;\n gzip_min_length 1;\n \
+        "user root;\nworker_processes 1;\nevents {{}}\nhttp {{\n access_log off;\n gzip on;\n gzip_min_length 1;\n gzip_proxied any;\n \
          types {{ text/html html; }}\n client_body_temp_path {0}/body;\n proxy_temp_path {0}/proxy;\n \
          fastcgi_temp_path {0}/f;\n uwsgi_temp_path {0}/u;\n scgi_temp_path {0}/s;\n \
          server {{ listen 127.0.0.1:8000; root {1}; client_max_body_size 1k; }}\n}}\n",

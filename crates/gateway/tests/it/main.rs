@@ -23,6 +23,7 @@ mod http_outage;
 mod http_pages;
 mod http_policy;
 mod http_proxy;
+mod http_rate;
 mod http_real;
 mod http_refusal;
 mod http_routes;
