@@ -94,3 +94,36 @@ async fn of_two_operators_at_once_the_second_is_shown_what_the_first_did() {
     // The refusal is on the console, as every answer of 412 is.
     operator.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seats_are_taken_off_sale_and_put_back_and_the_desk_sees_who_has_what() {
+    let site = Site::shop().await;
+    let operator = operator(&site).await;
+    operator.press("[data-part=sale]").await;
+    operator
+        .sees("document.querySelector('[data-concert]')")
+        .await;
+    operator.press("[data-concert]").await;
+    operator.sees("document.querySelector('[data-date]')").await;
+    operator.press("[data-date]").await;
+    let sums =
+        |text: &str| format!("document.querySelector('#desk-sum').innerText.includes('{text}')");
+    operator.sees(&sums("50 available")).await;
+    operator.write("#blocking [name=seats]", "7, 20-22").await;
+    operator
+        .write("#blocking [name=reason]", "Camera stands")
+        .await;
+    operator.press("#blocking [value=block]").await;
+    operator.sees(&sums("4 blocked")).await;
+    operator
+        .sees("document.querySelector('#desk-table').innerText.includes('Camera stands')")
+        .await;
+    operator.screen("console-desk").await;
+    operator.press("#toast button").await;
+    operator.sees(&sums("0 blocked")).await;
+    for list in ["buyers", "reservations", "payments"] {
+        operator.press(&format!("[data-list={list}]")).await;
+        operator.sees(&sums("0 shown")).await;
+    }
+    operator.close().await;
+}

@@ -6,6 +6,7 @@
 
 mod access;
 mod client;
+mod closing;
 mod console;
 mod driver;
 mod elsewhere;

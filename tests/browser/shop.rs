@@ -262,3 +262,28 @@ async fn korean_is_spoken_with_korean_prices() {
     assert_eq!(missing, json!([]), "texts of one language alone");
     visitor.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hall_of_eight_thousand_is_shown_whole_moved_in_and_listed_piece_by_piece() {
+    let site =
+        Site::shop_with(json!([{ "grade": "FLOOR", "price": 90_000, "from": 1, "to": 8_000 }]))
+            .await;
+    let visitor = at_the_seats(&site).await;
+    visitor.screen("shop-large").await;
+    visitor.press("[data-zoom=in]").await;
+    visitor.tab_to("#map").await;
+    visitor.keys(&["\u{e015}", " "]).await;
+    visitor
+        .sees("document.querySelectorAll('#chosen li').length === 1")
+        .await;
+    visitor
+        .run("document.querySelector('details').open = true")
+        .await;
+    let listed = "document.querySelectorAll('#list label').length";
+    visitor.sees(&format!("{listed} === 200")).await;
+    visitor.press("#list button").await;
+    visitor.sees(&format!("{listed} === 400")).await;
+    visitor.press("#hold").await;
+    visitor.sees(HELD).await;
+    visitor.close().await;
+}

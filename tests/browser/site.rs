@@ -32,9 +32,17 @@ impl Site {
 
     /// With the demo shop before it, and a date with 50 seats.
     pub async fn shop() -> Self {
+        Self::shop_with(Value::Null).await
+    }
+
+    /// With the demo shop before it, and a date with these sections.
+    pub async fn shop_with(sections: Value) -> Self {
         let site = Self::start(&[], true, 1).await;
         let id = site.gated.split('/').nth(4).unwrap().to_owned();
-        let date = json!({ "startsAt": "2099-01-01T20:00:00Z" });
+        let mut date = json!({ "startsAt": "2099-01-01T20:00:00Z" });
+        if sections.is_array() {
+            date["sections"] = sections;
+        }
         let path = format!("/api/v1/admin/concerts/{id}/schedules");
         site.operate(Method::POST, &path, &date).await;
         site

@@ -165,3 +165,28 @@ async fn file(
     };
     Ok(file.sent(&request, kept))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Shop;
+
+    #[test]
+    fn nothing_is_left_to_be_filled_in_and_every_file_that_is_named_is_there() {
+        let gateway = "/usher".parse().expect("a path");
+        let shop = Shop::new(&gateway);
+        let all = shop.pages.values().chain(shop.files.values());
+        for asset in all {
+            let text = String::from_utf8(asset.plain.to_vec()).expect("text");
+            assert!(!text.contains("{{"), "{text}");
+            let here = format!("/shop/files/{}/", shop.digest);
+            for rest in text.split(&here).skip(1) {
+                let name = rest.split('"').next().expect("a name");
+                assert!(shop.files.contains_key(name), "{name}");
+            }
+            for rest in text.split("from \"./").skip(1) {
+                let name = rest.split('"').next().expect("a name");
+                assert!(shop.files.contains_key(name), "{name}");
+            }
+        }
+    }
+}

@@ -10,7 +10,7 @@ use chassis::asset::{Asset, digest};
 use super::language::Languages;
 
 /// What is built in.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 14] = [
     ("tokens.css", include_str!("../../web/tokens.css")),
     ("waiting.css", include_str!("../../web/waiting.css")),
     ("waiting.js", include_str!("../../web/waiting.js")),
@@ -21,6 +21,7 @@ const FILES: [(&str, &str); 13] = [
     ("icon-over.svg", include_str!("../../web/icon-over.svg")),
     ("console.css", include_str!("../../web/console/console.css")),
     ("console.js", include_str!("../../web/console/console.js")),
+    ("dates.js", include_str!("../../web/console/dates.js")),
     ("chart.js", include_str!("../../web/console/chart.js")),
     ("usher.js", include_str!("../../web/usher.js")),
     ("usher.d.ts", include_str!("../../web/usher.d.ts")),

@@ -1,6 +1,7 @@
 // The operator's console: what is, what may be changed, and who changed it.
 
 import { follow } from "./chart.js";
+import { desk, salesOf } from "./dates.js";
 
 const base = new URL(`${document.body.dataset.base}/`, location.href);
 const LOOK_MS = 1_000;
@@ -28,12 +29,13 @@ class Refused extends Error {
   }
 }
 
-async function ask(method, path, { body, headers = {} } = {}) {
+async function ask(method, path, { body, headers = {}, asText = false } = {}) {
   const all = { accept: "application/json", ...headers };
   if (key) all.authorization = `Bearer ${key}`;
   if (body !== undefined) all["content-type"] = "application/json";
   const answer = await fetch(new URL(`api/v1/${path}`, base), { method, headers: all, body: body && JSON.stringify(body), cache: "no-store", credentials: "omit" });
-  const value = answer.status === 204 ? null : await answer.json().catch(() => null);
+  const isText = asText && answer.ok;
+  const value = answer.status === 204 ? null : isText ? await answer.text() : await answer.json().catch(() => null);
   if (!answer.ok) throw new Refused(answer.status, value);
   return { value, tag: answer.headers.get("etag") };
 }
@@ -118,9 +120,21 @@ async function choose(queue) {
   rules = null;
   Object.values(charts).forEach((chart) => chart.clear());
   const status = known.find((it) => it.queue === queue);
+  await pastHour(queue);
   if (status) showStatus(status);
   showQueues();
   await Promise.all([read(), audit()]);
+}
+
+/** The charts begin with what was kept of the last hour. */
+async function pastHour(queue) {
+  const kept = key ? await maybe("GET", `queues/${queue}/minutes?count=60`) : null;
+  if (!kept || queue !== chosen) return;
+  const points = kept.items.map((it) => ({ ...it, at: Date.parse(it.at), limit: null }));
+  const perSecond = (it, at) => (points[at - 1]?.epoch === it.epoch ? (it.admitted - points[at - 1].admitted) / 60 : 0);
+  charts.waiting.show(points.map((it) => ({ ...it, value: it.waiting })));
+  charts.active.show(points.map((it) => ({ ...it, value: it.active })));
+  charts.admitted.show(points.map((it, at) => ({ ...it, value: perSecond(it, at) })));
 }
 
 // ---- one queue
@@ -144,8 +158,9 @@ function showStatus(status) {
 }
 
 let fairness = null;
+const shareOf = (fair) => (fair?.promises ? `${(100 * fair.promisesKept / fair.promises).toFixed(1)} %` : "–");
 function showFigures(status) {
-  const share = fairness?.promises ? `${(100 * fairness.promisesKept / fairness.promises).toFixed(1)} %` : "–";
+  const share = shareOf(fairness);
   const figures = [
     ["Waiting", status.waiting], ["Inside", status.active], ["Let in, last minute", status.admittedLastMinute],
     ...(fairness ? [
@@ -370,6 +385,10 @@ async function concerts() {
   find("concerts").replaceChildren(...(said?.items ?? []).map((concert) => {
     const line = element("li");
     line.append(element("b", concert.title), ` ${concert.venue ?? ""} · queue ${concert.queue} `);
+    if (!key) return line;
+    const dates = element("button", "Dates", { "data-concert": concert.id });
+    dates.onclick = () => openDates(concert).catch((refusal) => tell(refusal.message, { isBad: true }));
+    line.append(dates);
     return line;
   }));
 }
@@ -396,7 +415,7 @@ find("concert").onsubmit = async (submit) => {
 // ---- afterwards
 
 let minutes = [];
-const charted = { waiting: follow(find("report-waiting")), active: follow(find("report-active")), admitted: follow(find("report-admitted")) };
+const charted = { waiting: follow(find("report-waiting")), active: follow(find("report-active")), admitted: follow(find("report-admitted")), sold: follow(find("report-sold")) };
 
 /** One day of one queue, from what is kept of each minute. */
 async function report() {
@@ -406,9 +425,11 @@ async function report() {
   if (!find("report-day").value) find("report-day").value = local(new Date()).slice(0, 10);
   const queue = find("report-queue").value;
   const from = new Date(`${find("report-day").value}T00:00:00`);
-  const [page, changes] = await Promise.all([
+  const [page, changes, fair, sold] = await Promise.all([
     maybe("GET", `queues/${queue}/minutes?from=${from.toISOString()}&count=1440`),
     key ? maybe("GET", `queues/${queue}/audit?limit=200`) : null,
+    maybe("GET", `queues/${queue}/fairness`),
+    key ? salesOf(maybe, queue, from) : [],
   ]);
   minutes = (page?.items ?? []).map((it, at, all) => {
     const before = all[at - 1]?.epoch === it.epoch ? all[at - 1] : { joined: 0, admitted: 0, noShows: 0 };
@@ -418,7 +439,9 @@ async function report() {
   find("report-about").textContent = page ? `${queue}, ${find("report-day").value}, ${minutes.length} minutes` : "Shown with an operator's key.";
   const sum = (name) => minutes.reduce((all, it) => all + it[name], 0);
   const most = (name) => Math.max(0, ...minutes.map((it) => it[name]));
-  showList("report-figures", [["Came", sum("came")], ["Let in", sum("entered")], ["Did not show up", sum("stayedAway")], ["Longest line", most("waiting")], ["Most inside", most("active")], ["Most let in by minute", most("entered")]]);
+  showList("report-figures", [["Came", sum("came")], ["Let in", sum("entered")], ["Did not show up", sum("stayedAway")], ["Longest line", most("waiting")], ["Most inside", most("active")], ["Most let in by minute", most("entered")], ["Kept promises", shareOf(fair)], ["Sold", sold.length], ["Given back", sold.filter((it) => it.refundedAmount > 0).length]]);
+  const soldBy = minutes.map((it) => ({ at: Date.parse(it.at), value: sold.filter((one) => Date.parse(one.createdAt) <= Date.parse(it.at) + 60_000).length, limit: null }));
+  charted.sold.show(soldBy);
   for (const [name, value] of [["waiting", "waiting"], ["active", "active"], ["admitted", "entered"]]) charted[name].show(minutes.map((it) => ({ at: Date.parse(it.at), value: it[value], limit: null })));
   const day = (changes?.items ?? []).filter((it) => Math.abs(new Date(it.at) - from - 43_200_000) <= 43_200_000);
   find("report-audit").replaceChildren(...day.map(auditLine));
@@ -429,6 +452,8 @@ function save(name, type, text) {
   link.click();
   URL.revokeObjectURL(link.href);
 }
+
+const openDates = desk({ ask, element, find, save, tell, numbers, moments });
 
 const fileName = (ending) => `${find("report-queue").value}-${find("report-day").value}.${ending}`;
 find("report-form").onsubmit = (submit) => {

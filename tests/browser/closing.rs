@@ -1,0 +1,37 @@
+//! Browsers end with the test that started them.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+
+use testbed::{ChromeDriver, Scratch, wait_for};
+
+use crate::driver::{Browser, PATIENCE};
+
+/// Processes whose command line names this folder, where the profiles of browsers lie.
+fn running(folder: &Path) -> usize {
+    let folder = folder.display().to_string();
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let commands = processes.filter_map(|it| fs::read(it.path().join("cmdline")).ok());
+    let is_of_folder = |command: &Vec<u8>| String::from_utf8_lossy(command).contains(&folder);
+    commands.filter(is_of_folder).count()
+}
+
+#[test]
+fn no_browser_outlives_a_test_that_panics() {
+    let scratch = Scratch::new().unwrap();
+    let folder = scratch.path().join("driver");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let test = || {
+        let driver = ChromeDriver::start(&folder).unwrap();
+        let _browser = runtime.block_on(Browser::open(&driver.url()));
+        assert!(running(&folder) > 1, "a browser and its helpers");
+        // As a panic, but without words on the terminal.
+        resume_unwind(Box::new("what a test expected was not so"));
+    };
+    assert!(catch_unwind(AssertUnwindSafe(test)).is_err());
+    wait_for("all browsers to end", PATIENCE, || {
+        (running(&folder) == 0).then_some(())
+    })
+    .unwrap();
+}
