@@ -13,6 +13,7 @@ mod document;
 mod edition;
 mod encoded;
 mod errors;
+mod integrity;
 mod lists;
 mod no_body;
 mod operator;
@@ -20,6 +21,7 @@ mod outbox;
 mod paging;
 mod parameters;
 mod payments;
+mod people;
 mod person;
 mod programme;
 mod provider;
@@ -47,7 +49,7 @@ pub use seat_feed::SeatFeed;
 /// to other systems at once.
 #[rustfmt::skip]
 pub fn routes(app: &mut ServiceConfig) {
-    app.service(scope("").wrap(from_fn(outbox::notify)).wrap(from_fn(operator::record_refusals)).wrap(from_fn(parameters::check))
+    app.service(scope("").wrap(from_fn(people::translate)).wrap(from_fn(outbox::notify)).wrap(from_fn(operator::record_refusals)).wrap(from_fn(parameters::check))
         .service(at("/api/v1/concerts").get(concerts::list).done())
         .service(at("/api/v1/concerts/{concertId}").get(concerts::show).done())
         .service(at("/api/v1/concerts/{concertId}/schedules").get(concerts::schedules).done())
@@ -79,7 +81,7 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(at("/api/v1/admin/schedules/{scheduleId}/reservations").get(desk::reservations).done())
         .service(at("/api/v1/admin/schedules/{scheduleId}/payments").get(desk::payments).done())
         .service(at("/api/v1/admin/schedules/{scheduleId}/buyers").get(desk::buyers).done())
-        .service(at("/api/v1/admin/users/{userId}").get(person::export).done())
+        .service(at("/api/v1/admin/users/{userId}").get(person::export).delete(person::forget).done())
         .service(at("/api/v1/admin/users/{userId}/balance").get(customer::balance).done())
         .service(at("/api/v1/admin/users/{userId}/ledger").get(customer::ledger).done())
         .service(at("/api/v1/admin/users/{userId}/reservations").get(customer::reservations).done())
@@ -87,6 +89,8 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(at("/api/v1/admin/users/{userId}/corrections").post(customer::correct).done())
         .service(at("/api/v1/admin/payments/{paymentId}/refunds").post(customer::refund).done())
         .service(at("/api/v1/admin/audit").get(audit::list).done())
+        .service(at("/api/v1/integrity").get(integrity::head).done())
+        .service(at("/api/v1/admin/integrity").get(integrity::verify).done())
         .service(at("/api/v1/admin/reconciliation").get(admin::reconcile).done())
         .service(at("/api/v1/admin/outbox").get(outbox::show).done())
         .service(at("/api/v1/admin/outbox/redeliveries").post(outbox::redeliver_all).done())
@@ -109,13 +113,13 @@ pub fn routes(app: &mut ServiceConfig) {
         reservations::reserve, reservations::list, reservations::show, reservations::cancel, reservations::extend,
         payments::pay, payments::show, payments::refund,
         wallets::charge, wallets::balance, wallets::ledger,
-        admin::create_concert, admin::add_schedule, admin::reconcile, audit::list,
+        admin::create_concert, admin::add_schedule, admin::reconcile, audit::list, integrity::head, integrity::verify,
         programme::concerts, programme::concert, programme::edit_concert, programme::remove_concert,
         programme::dates, programme::date, programme::edit_date, programme::remove_date, programme::close,
         seating::list, seating::add, seating::block, seating::release,
         cancellation::cancel, cancellation::show,
         desk::reservations, desk::payments, desk::buyers,
-        person::export, customer::balance, customer::ledger, customer::reservations, customer::credit, customer::correct, customer::refund,
+        person::export, person::forget, customer::balance, customer::ledger, customer::reservations, customer::credit, customer::correct, customer::refund,
         provider::events, provider::show_charge, waitlist::join, waitlist::list, waitlist::leave,
         outbox::show, outbox::redeliver, outbox::redeliver_all, outbox::resume,
     ),

@@ -36,6 +36,8 @@ stored_as_text! {
         Route = "route",
         /// An order of a payment provider.
         Order = "order",
+        /// Who stands behind an id of the books.
+        Subject = "subject",
     }
 }
 
@@ -86,6 +88,8 @@ stored_as_text! {
         Refused = "refused",
         /// A receiver of webhooks that was stopped gets events again.
         Resumed = "resumed",
+        /// Nobody knows any more who it is.
+        Forgotten = "forgotten",
     }
 }
 
@@ -142,6 +146,10 @@ pub struct Change<'a> {
     /// The rest, as a JSON object.
     pub detail: Value,
 }
+
+/// SHA-256 of all that a row `a` says, in lower-case hexadecimal.
+pub(crate) const DIGEST: &str = "SHA2(CONCAT_WS('|', a.seq, a.entity, HEX(a.entity_id), a.action, a.actor, \
+    COALESCE(HEX(a.actor_id), '-'), COALESCE(HEX(a.actor_name), '-'), DATE_FORMAT(a.at, '%Y-%m-%d %H:%i:%s.%f'), a.detail), 256)";
 
 /// Writes these rows. One statement, none for an empty list.
 pub fn record(tx: &mut Tx, changes: &[Change<'_>], now: Timestamp) -> Result<(), DbError> {

@@ -8,9 +8,10 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor};
+use crate::crash;
 use crate::db::{At, DbError, Id, Tx, fails_with_db, new_id, update};
 use crate::outbox::{self, EventType};
-use crate::payment::{self, RefundError};
+use crate::payment::{self, RefundError, Terms};
 use crate::reservation::{self, Reservation, ReservationState};
 use crate::sale::Sale;
 use crate::schema::reservations;
@@ -108,7 +109,7 @@ pub(crate) fn call_off(
     if found.state != ReservationState::Confirmed {
         return Ok(CalledOff::OverAlready);
     }
-    match payment::refund_any(tx, found, new_id(now), by, now) {
+    match payment::refund_rest(tx, found, Terms::Everything, (new_id(now), by), now) {
         Ok(refunded) => Ok(CalledOff::Refunded(refunded.reservation, refunded.amount)),
         Err(RefundError::Db(cause)) => Err(cause),
         Err(RefundError::AlreadyRefunded) => Ok(CalledOff::OverAlready),
@@ -146,10 +147,13 @@ pub fn cancel(
         .filter(reservations::hold_expires_at.gt(At(now)));
     let ended = update(live, reservations::state.eq(ReservationState::Cancelled)).execute(tx)?;
     if ended == 1 {
+        crash::point("cancel.moved");
         reservation::free(tx, &seen)?;
+        crash::point("cancel.freed");
         let change = seen.change(Action::Cancelled, Actor::User(user_id));
         audit::record(tx, &[change], now)?;
         outbox::record(tx, &[seen.event(EventType::ReservationCancelled)], now)?;
+        crash::point("cancel.recorded");
         return Ok(Cancelled {
             reservation: seen.moved_to(ReservationState::Cancelled),
             changed: true,
@@ -166,7 +170,8 @@ pub fn cancel(
         });
     }
     let refunded = found.clone().moved_to(ReservationState::Refunded);
-    match payment::refund_reservation(tx, found, new_id(now), now) {
+    let by = (new_id(now), Actor::User(user_id));
+    match payment::refund_rest(tx, found, Terms::OfDate, by, now) {
         Ok(done) => Ok(Cancelled {
             reservation: refunded,
             changed: true,

@@ -2,13 +2,15 @@
 //!
 //! Append only: there is no verb that changes or removes an entry, and none may be added; a mistake is put right by an
 //! entry the other way round. A cause can be booked once for a part of what it refers to, which the database enforces.
+//! The entries of a wallet are a chain: each carries a hash of itself and of the one before it.
 
 use chassis::time::Timestamp;
 use diesel::prelude::*;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::db::{At, Conn, DbError, Id, Page, Tx, new_id, stored_as_text};
-use crate::schema::ledger_entries;
+use crate::schema::{ledger_entries, wallets};
 
 /// The currency of every amount. It has no minor unit, so 1 is 1 won.
 pub const CURRENCY: &str = "KRW";
@@ -135,6 +137,28 @@ impl Entry {
         }
     }
 
+    /// SHA-256 of all that it says; [`DIGEST`] is the same in SQL. The accounts follow from the cause.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let hex = |text: &String| {
+            let bytes = text.as_bytes().iter();
+            bytes.map(|byte| format!("{byte:02X}")).collect::<String>()
+        };
+        let noted = |text: &Option<String>| text.as_ref().map_or_else(|| "-".to_owned(), hex);
+        let said = format!(
+            "{:X}|{:X}|{}|{:X}|{}|{}|{}|{}|{}",
+            self.id.simple(),
+            self.user_id.simple(),
+            self.cause.as_str(),
+            self.reference_id.simple(),
+            self.part,
+            self.amount,
+            self.created_at.format("%Y-%m-%d %H:%M:%S%.6f"),
+            noted(&self.reason),
+            noted(&self.actor_name),
+        );
+        Sha256::digest(said).into()
+    }
+
     /// What it did to the wallet, in minor units: below zero when money went out.
     pub fn signed_amount(&self) -> i64 {
         if self.credit_account == Account::Wallet {
@@ -145,8 +169,14 @@ impl Entry {
     }
 }
 
-/// Writes an entry. One statement. The caller has locked the wallet.
+/// What [`Entry::digest`] is of a row `e`, in lower-case hexadecimal.
+pub(crate) const DIGEST: &str = "SHA2(CONCAT_WS('|', HEX(e.id), HEX(e.user_id), e.cause, HEX(e.reference_id), e.part, e.amount, \
+    DATE_FORMAT(e.created_at, '%Y-%m-%d %H:%i:%s.%f'), COALESCE(HEX(e.reason), '-'), COALESCE(HEX(e.actor_name), '-')), 256)";
+
+/// Writes an entry. One statement. The caller has moved the wallet with it, which is therefore locked: its last hash is
+/// that of this entry.
 pub(crate) fn record(tx: &mut Tx, entry: &Entry) -> Result<(), DbError> {
+    let wallet = wallets::table.find(Id(entry.user_id));
     diesel::insert_into(ledger_entries::table)
         .values((
             ledger_entries::id.eq(Id(entry.id)),
@@ -160,6 +190,8 @@ pub(crate) fn record(tx: &mut Tx, entry: &Entry) -> Result<(), DbError> {
             ledger_entries::created_at.eq(At(entry.created_at)),
             ledger_entries::reason.eq(&entry.reason),
             ledger_entries::actor_name.eq(&entry.actor_name),
+            ledger_entries::position.eq(wallet.select(wallets::entries).single_value()),
+            ledger_entries::hash.eq(wallet.select(wallets::head).single_value()),
         ))
         .execute(tx)?;
     Ok(())

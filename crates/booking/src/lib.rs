@@ -8,10 +8,11 @@ pub mod audit;
 pub mod cancellation;
 pub mod concert;
 pub mod config;
-mod crash;
+pub mod crash;
 pub mod db;
 pub mod forwarder;
 pub mod idempotency;
+pub mod integrity;
 pub mod kafka;
 pub mod ledger;
 pub mod metrics;
@@ -32,6 +33,8 @@ pub mod seat;
 pub mod seat_lock;
 pub mod signed;
 pub mod single_flight;
+pub mod subject;
+pub mod venue;
 pub mod waitlist;
 pub mod wallet;
 
@@ -66,6 +69,8 @@ use crate::reconciliation::Report;
 use crate::reservation::Limits;
 use crate::sale::{Sale, SaleMetrics};
 use crate::seat_lock::SeatLock;
+use crate::subject::Subjects;
+use crate::venue::VenueMetrics;
 
 /// Connections of a forwarder: each event needs one for a moment, twice.
 const FORWARDER_POOL: u32 = 8;
@@ -96,6 +101,8 @@ pub struct Booking {
     pub outbox_keep: TimeDelta,
     /// What many visitors read again and again.
     pub lists: Arc<Lists>,
+    /// Who is behind an id of the books.
+    pub subjects: Subjects,
     /// How many seats are left behind each queue.
     pub remaining: Remaining,
     /// Who watches the seats of a date.
@@ -110,6 +117,8 @@ pub struct Booking {
     pub offer_hold: TimeDelta,
     /// What has happened.
     pub metrics: Metrics,
+    /// How orders, waiting lists and cancellations stand.
+    pub venue: VenueMetrics,
 }
 
 /// Brings the database up to date and serves until it is stopped.
@@ -131,8 +140,10 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
     );
     let app = web::Data::new(Booking {
         metrics: Metrics::of_service(&registry, &sale, lists.metrics()),
+        venue: VenueMetrics::register(&registry),
         sale,
         lists,
+        subjects: Subjects::new(db.clone(), clock.clone()),
         remaining: Remaining::new(clock.clone()),
         seat_feed: SeatFeed::new(clock.clone()),
         publisher,

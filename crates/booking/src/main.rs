@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use booking::api;
 use booking::config::{Config, Forwarding, Receiving, Reconciling, Sandbox};
-use booking::{receiver, sandbox};
+use booking::{crash, receiver, sandbox};
 use chassis::env::{ConfigInvalid, EXIT_UNAVAILABLE, EXIT_USAGE, unknown};
 use chassis::logging::{self, LogInvalid};
 use chassis::server::{self, StartError};
@@ -37,7 +37,8 @@ enum Act {
     Receive,
     /// Brings the database up to date and ends.
     Migrate,
-    /// Compares seats, payments, ledger and wallets; exit code 1 names every difference.
+    /// Compares seats, payments, ledger and wallets, and computes the chain of the books anew; exit code 1 names every
+    /// difference.
     Reconcile,
     /// Takes orders as a payment provider does, agrees for its customers, and says so; no money moves.
     SandboxPay,
@@ -98,7 +99,7 @@ fn warn_of_unknown() {
     ];
     let pages = pages.each_ref().map(String::as_str);
     // Known to debug builds, for tests.
-    let given = std::env::vars().filter(|(name, _)| name != "BOOKING_CRASH_AT");
+    let given = std::env::vars().filter(|(name, _)| !crash::OF_TESTS.contains(&name.as_str()));
     for odd in unknown("BOOKING_", &pages, given) {
         log::warn!("{odd}");
     }
@@ -144,7 +145,7 @@ where
 
 async fn serve(config: Config) -> Result<ExitCode, StartError> {
     let drain = config.drain;
-    let running = booking::start(config, Clock::system()).await?;
+    let running = booking::start(config, crash::clock()).await?;
     running.until_signal(drain).await.map_err(no_signal)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -38,8 +38,12 @@ chassis::catalogue! {
     webhook_stopped: IntGauge = "booking_webhook_stopped",
     /// Dead letters that wait for an operator, over all instances
     dead_letters: IntGauge = "booking_outbox_dead_letters",
-    /// Differences between seats, payments, ledger and wallets at the last comparison; anything but 0 is an alarm
+    /// Differences between seats, payments, ledger and wallets, and breaks of the chain, at the last comparison; anything but 0 is an alarm
     differences: IntGauge = "booking_reconciliation_differences",
+    /// Rows of the ledger and the audit log that this instance has sealed
+    sealed: IntCounter = "booking_sealed_rows_total",
+    /// How long ago the oldest row was written that is not sealed yet, in seconds, over all instances
+    seal_lag: IntGauge = "booking_seal_lag_seconds",
 }
 
 chassis::catalogue! {

@@ -23,7 +23,7 @@ use crate::sale::Sale;
 use crate::schema::{payments, reservations};
 use crate::wallet;
 pub use refund::{Extent, Refund, RefundError, Refunded, refund};
-pub(crate) use refund::{refund_any, refund_reservation};
+pub(crate) use refund::{Terms, refund_rest};
 pub use register::{any, of_date, of_user};
 
 chassis::catalogue! {
@@ -284,7 +284,8 @@ fn debit(
     let Reservation {
         user_id, amount, ..
     } = *reservation;
-    if !wallet::take_out(tx, user_id, amount)? {
+    let entry = Entry::new(user_id, Cause::Captured, payment_id, amount, now);
+    if !wallet::take_out(tx, &entry)? {
         let missing = amount - wallet::balance(tx, user_id)?;
         // A charge may have come in since; then the next try succeeds, and this one still says a sane number.
         return Err(PayError::BalanceShort {
@@ -292,10 +293,7 @@ fn debit(
         });
     }
     crash::point("pay.debited");
-    ledger::record(
-        tx,
-        &Entry::new(user_id, Cause::Captured, payment_id, amount, now),
-    )?;
+    ledger::record(tx, &entry)?;
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Owns the proof that everything agrees that must: seats, reservations, payments, ledger, wallets, audit log, outbox.
+//! Owns the proof that everything agrees that must: seats, reservations, payments, ledger, wallets, audit log, outbox, and
+//! the chain over ledger and audit log.
 //!
 //! Every figure or comparison comes from one statement, so it sees one instant and work that goes on meanwhile raises no
 //! false alarm. It only reads and it repairs nothing: one unit of difference is for a human to look at.
@@ -14,6 +15,7 @@ use diesel::sql_types::{BigInt, Binary, Datetime, Nullable};
 use uuid::Uuid;
 
 use crate::db::{At, Conn, DbError, Id};
+use crate::integrity::{self, Break};
 use crate::ledger::CURRENCY;
 use comparisons::COMPARISONS;
 
@@ -65,8 +67,12 @@ impl fmt::Display for Difference {
             id,
             expected,
             found,
+            seal,
         } = self;
         write!(to, "{subject}: expected {expected}, found {found}")?;
+        if let Some(seal) = seal {
+            write!(to, " (seal {seal})")?;
+        }
         id.map_or(Ok(()), |id| write!(to, " ({id})"))
     }
 }
@@ -117,9 +123,30 @@ pub struct Difference {
     pub expected: i64,
     /// What the other side says.
     pub found: i64,
+    /// The seal at which the chain does not hold, if it is about one.
+    pub seal: Option<u64>,
 }
 
-/// Compares everything with everything. A statement for each comparison, which reads whole tables: not for a hot path.
+impl From<Break> for Difference {
+    fn from(Break { subject, id, seal }: Break) -> Self {
+        Self {
+            subject,
+            id,
+            expected: 1,
+            found: 0,
+            seal,
+        }
+    }
+}
+
+/// Everything that is compared, in the words of a [`Difference::subject`].
+pub fn subjects() -> impl Iterator<Item = &'static str> {
+    let of_rows = COMPARISONS.iter().map(|(subject, _)| *subject);
+    SUMS.into_iter().chain(of_rows)
+}
+
+/// Compares everything with everything, and computes the chain anew. A statement for each comparison, which reads whole
+/// tables: not for a hot path.
 pub fn check(conn: &mut Conn, now: Timestamp, seats_per_user: u16) -> Result<Report, DbError> {
     let totals: Totals = sql_query(TOTALS).get_result(conn)?;
     let mut differences = of_totals(&totals);
@@ -139,14 +166,28 @@ pub fn check(conn: &mut Conn, now: Timestamp, seats_per_user: u16) -> Result<Rep
             id: row.id.map(Uuid::from),
             expected: row.expected,
             found: row.found,
+            seal: None,
         }));
     }
+    differences.extend(
+        integrity::verify_all(conn)?
+            .into_iter()
+            .map(Difference::from),
+    );
     Ok(Report {
         checked_at: now,
         totals,
         differences,
     })
 }
+
+/// Sums that are compared with each other.
+const SUMS: [&str; 4] = [
+    "seats sold, and seats of confirmed reservations",
+    "captured by payments, and by the ledger",
+    "refunded by payments, and by the ledger",
+    "the ledger's net of all wallets, and their balances",
+];
 
 fn of_totals(totals: &Totals) -> Vec<Difference> {
     let Totals {
@@ -156,37 +197,24 @@ fn of_totals(totals: &Totals) -> Vec<Difference> {
         ledger_corrected,
         ..
     } = *totals;
-    [
-        (
-            "seats sold, and seats of confirmed reservations",
-            totals.seats_confirmed,
-            totals.seats_sold,
-        ),
-        (
-            "captured by payments, and by the ledger",
-            totals.payments_captured,
-            ledger_captured,
-        ),
-        (
-            "refunded by payments, and by the ledger",
-            totals.payments_refunded,
-            ledger_refunded,
-        ),
-        (
-            "the ledger's net of all wallets, and their balances",
-            ledger_charged - ledger_captured + ledger_refunded + ledger_corrected,
-            totals.wallets_balance,
-        ),
-    ]
-    .into_iter()
-    .filter(|(_, expected, found)| expected != found)
-    .map(|(subject, expected, found)| Difference {
-        subject,
-        id: None,
-        expected,
-        found,
-    })
-    .collect()
+    let in_wallets = ledger_charged - ledger_captured + ledger_refunded + ledger_corrected;
+    let figures = [
+        (totals.seats_confirmed, totals.seats_sold),
+        (totals.payments_captured, ledger_captured),
+        (totals.payments_refunded, ledger_refunded),
+        (in_wallets, totals.wallets_balance),
+    ];
+    let compared = SUMS.into_iter().zip(figures);
+    compared
+        .filter(|(_, (expected, found))| expected != found)
+        .map(|(subject, (expected, found))| Difference {
+            subject,
+            id: None,
+            expected,
+            found,
+            seal: None,
+        })
+        .collect()
 }
 
 #[derive(QueryableByName)]

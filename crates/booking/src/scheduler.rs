@@ -18,7 +18,7 @@ use crate::forwarder::Endpoint;
 use crate::kafka::TopicError;
 use crate::metrics::Metrics;
 use crate::outbox::Published;
-use crate::{forwarder, idempotency, outbox, reconciliation, reservation};
+use crate::{forwarder, idempotency, integrity, outbox, reconciliation, reservation};
 
 /// Batches of one run; the rest waits for the next.
 const BATCHES_AT_MOST: u32 = 20;
@@ -40,7 +40,8 @@ pub async fn start(app: &Arc<Booking>, registry: &Registry) -> Result<RunningSch
         gauge,
         remover,
         topics,
-    ] = [(); 7].map(|()| Arc::clone(app));
+        sealer,
+    ] = [(); 8].map(|()| Arc::clone(app));
     let schedule = Schedule::new(registry)
         .await?
         .trigger("sweep", "* * * * * *", move || sweep(Arc::clone(&sweeper)))
@@ -48,6 +49,8 @@ pub async fn start(app: &Arc<Booking>, registry: &Registry) -> Result<RunningSch
         .trigger("forget", "30 * * * * *", move || {
             forget(Arc::clone(&forgetter))
         })
+        .await?
+        .trigger("seal", "* * * * * *", move || seal(Arc::clone(&sealer)))
         .await?
         .trigger("reconcile", "15 */10 * * * *", move || {
             reconcile(Arc::clone(&auditor))
@@ -121,6 +124,26 @@ async fn forget(app: Arc<Booking>) -> Result<(), DbError> {
             break;
         }
     }
+    Ok(())
+}
+
+/// Seals the rows that were written since the last time, batch by batch.
+async fn seal(app: Arc<Booking>) -> Result<(), DbError> {
+    for _ in 0..BATCHES_AT_MOST {
+        if !app.db.read(integrity::is_due).await? {
+            break;
+        }
+        let now = app.clock.now();
+        let seal = move |tx: &mut _| integrity::seal(tx, now);
+        let sealed = app.db.transaction(seal).await?;
+        app.metrics.sealed.inc_by(sealed.rows as u64);
+        if !sealed.is_full {
+            break;
+        }
+    }
+    let now = app.clock.now();
+    let lag = app.db.read(move |conn| integrity::lag(conn, now)).await?;
+    app.metrics.seal_lag.set(lag.num_seconds());
     Ok(())
 }
 

@@ -17,6 +17,7 @@ diesel::table! {
         actor_name -> Nullable<Varchar>,
         at -> Datetime,
         detail -> Mediumtext,
+        seal -> Nullable<Unsigned<Bigint>>,
     }
 }
 
@@ -105,6 +106,10 @@ diesel::table! {
         reason -> Nullable<Varchar>,
         #[max_length = 128]
         actor_name -> Nullable<Varchar>,
+        position -> Nullable<Unsigned<Integer>>,
+        #[max_length = 32]
+        hash -> Nullable<Binary>,
+        seal -> Nullable<Unsigned<Bigint>>,
     }
 }
 
@@ -264,6 +269,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    seals (number) {
+        number -> Unsigned<Bigint>,
+        audit_rows -> Unsigned<Integer>,
+        ledger_rows -> Unsigned<Integer>,
+        rows_so_far -> Unsigned<Bigint>,
+        last_seq -> Bigint,
+        #[max_length = 32]
+        hash -> Binary,
+        sealed_at -> Datetime,
+    }
+}
+
+diesel::table! {
     seats (schedule_id, number) {
         #[max_length = 16]
         schedule_id -> Binary,
@@ -280,6 +298,16 @@ diesel::table! {
         hold_expires_at -> Nullable<Datetime>,
         #[max_length = 200]
         blocked_reason -> Nullable<Varchar>,
+    }
+}
+
+diesel::table! {
+    subjects (person) {
+        #[max_length = 16]
+        person -> Binary,
+        #[max_length = 16]
+        subject -> Binary,
+        created_at -> Datetime,
     }
 }
 
@@ -311,6 +339,10 @@ diesel::table! {
         user_id -> Binary,
         balance -> Bigint,
         created_at -> Datetime,
+        entries -> Unsigned<Integer>,
+        unchained -> Unsigned<Integer>,
+        #[max_length = 32]
+        head -> Binary,
     }
 }
 
@@ -357,7 +389,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     reservations,
     schedule_cancellations,
     schedules,
+    seals,
     seats,
+    subjects,
     waitlist_entries,
     wallets,
     webhook_endpoints,

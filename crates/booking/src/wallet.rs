@@ -1,17 +1,21 @@
 //! Owns the wallet: the money of a user that has been charged and not spent.
 //!
 //! The ledger is the truth, the balance its projection: both change in the same transaction, and the database refuses
-//! a balance below zero. Locked after the reservation and before the seats.
+//! a balance below zero. A wallet also has the hash of its last entry: the end of its chain moves with its balance.
+//! Locked after the reservation and before the seats.
 
 mod correction;
 
 use chassis::time::Timestamp;
 use diesel::prelude::*;
+use diesel::sql_types::{Binary, Integer, Text};
 use serde::Deserialize;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor, Change, Entity};
+use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, update, upsert};
 use crate::idempotency::{OnceError, Outcome, Request};
 use crate::ledger::{self, CURRENCY, Cause, Entry};
@@ -152,16 +156,18 @@ pub(crate) fn receive(
         user_id,
         minor,
     } = *money;
-    put_in(tx, user_id, minor, now)?;
-    let balance = balance(tx, user_id)?;
     let entry = Entry::new(user_id, Cause::Charged, request_id, minor, now);
     let entry_id = entry.id;
+    put_in(tx, &entry)?;
+    crash::point("charge.moved");
+    let balance = balance(tx, user_id)?;
     match ledger::record(tx, &entry) {
         Err(DbError::Duplicate(name)) if name == "ledger_entries_once" => {
             return Err(ChargeError::Repeated);
         }
         recorded => recorded?,
     }
+    crash::point("charge.booked");
     let detail = json!({ "entryId": entry_id, "amount": minor, "balance": balance });
     let change = Change {
         entity: Entity::Wallet,
@@ -180,6 +186,7 @@ pub(crate) fn receive(
         }),
     };
     outbox::record(tx, &[event], now)?;
+    crash::point("charge.recorded");
     Ok(Charged { entry_id, balance })
 }
 
@@ -193,29 +200,65 @@ pub fn balance(conn: &mut Conn, user_id: Uuid) -> Result<i64, DbError> {
     Ok(found.unwrap_or(0))
 }
 
-/// Adds to the balance, creating the wallet if needed. One statement, which locks the wallet.
-pub(crate) fn put_in(
-    tx: &mut Tx,
-    user_id: Uuid,
-    minor: i64,
-    now: Timestamp,
-) -> Result<(), DbError> {
+/// The hash before the first entry.
+pub(crate) const NO_HASH: [u8; 32] = [0; 32];
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// Both, one after the other.
+    fn concat(first: Binary, second: Binary) -> Binary;
+    /// The hash in hexadecimal.
+    #[sql_name = "SHA2"]
+    fn sha2_hex(of: Binary, bits: Integer) -> Text;
+    /// The bytes of a hexadecimal text.
+    fn unhex(text: Text) -> Binary;
+}
+
+/// Adds what the entry says to the balance, creating the wallet if needed, and moves the end of its chain. One statement,
+/// which locks the wallet; the entry is recorded after it.
+pub(crate) fn put_in(tx: &mut Tx, entry: &Entry) -> Result<(), DbError> {
+    let digest = entry.digest();
+    let first: [u8; 32] = Sha256::new()
+        .chain_update(NO_HASH)
+        .chain_update(digest)
+        .finalize()
+        .into();
     let wallet = diesel::insert_into(wallets::table).values((
-        wallets::user_id.eq(Id(user_id)),
-        wallets::balance.eq(minor),
-        wallets::created_at.eq(At(now)),
+        wallets::user_id.eq(Id(entry.user_id)),
+        wallets::balance.eq(entry.amount),
+        wallets::created_at.eq(At(entry.created_at)),
+        wallets::entries.eq(1),
+        wallets::head.eq(first.as_slice()),
     ));
-    upsert(wallet, wallets::balance.eq(wallets::balance + minor)).execute(tx)?;
+    let changes = (
+        wallets::balance.eq(wallets::balance + entry.amount),
+        wallets::entries.eq(wallets::entries + 1),
+        wallets::head.eq(unhex(sha2_hex(
+            concat(wallets::head, digest.as_slice()),
+            256,
+        ))),
+    );
+    upsert(wallet, changes).execute(tx)?;
     Ok(())
 }
 
-/// Takes from the balance if there is enough, and says whether there was. One statement, which locks the wallet.
-pub(crate) fn take_out(tx: &mut Tx, user_id: Uuid, minor: i64) -> Result<bool, DbError> {
+/// Takes what the entry says from the balance if there is enough, and says whether there was. One statement, which locks
+/// the wallet and moves the end of its chain; the entry is recorded after it.
+pub(crate) fn take_out(tx: &mut Tx, entry: &Entry) -> Result<bool, DbError> {
+    let digest = entry.digest();
     let enough = wallets::table
-        .find(Id(user_id))
-        .filter(wallets::balance.ge(minor));
+        .find(Id(entry.user_id))
+        .filter(wallets::balance.ge(entry.amount));
+    let changes = (
+        wallets::balance.eq(wallets::balance - entry.amount),
+        wallets::entries.eq(wallets::entries + 1),
+        wallets::head.eq(unhex(sha2_hex(
+            concat(wallets::head, digest.as_slice()),
+            256,
+        ))),
+    );
     // The row count decides: the statement changes what its condition tests.
-    let taken = update(enough, wallets::balance.eq(wallets::balance - minor)).execute(tx)?;
+    let taken = update(enough, changes).execute(tx)?;
     Ok(taken == 1)
 }
 

@@ -45,6 +45,12 @@ impl Clock {
         self.offset_us.fetch_add(by_us, Ordering::SeqCst);
     }
 
+    /// Moves this clock and its clones forward or back. For tests.
+    pub fn shift(&self, by: TimeDelta) {
+        let by_us = by.num_microseconds().unwrap_or_default();
+        self.offset_us.fetch_add(by_us, Ordering::SeqCst);
+    }
+
     /// How far this clock stands ahead of the machine's, in microseconds: 0 outside tests.
     pub fn offset_us(&self) -> i64 {
         self.offset_us.load(Ordering::SeqCst)

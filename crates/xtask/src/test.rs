@@ -1,13 +1,13 @@
 //! `cargo xtask test`: every check that a change must pass, one after the other.
 
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Instant;
 
 use clap::Args;
 
 use crate::failure::Failure;
 use crate::packages::Purpose;
-use crate::workspace::cargo;
+use crate::workspace::{cargo, root};
 use crate::{Consent, packages, say};
 
 /// What the command line asks for.
@@ -33,6 +33,7 @@ impl Test {
         };
         if self.long {
             all.push(long());
+            all.extend(schemathesis()?);
         }
         run(all)
     }
@@ -68,6 +69,9 @@ const DOC_LINTS: &str = "-Drustdoc::bare_urls -Drustdoc::broken_intra_doc_links 
     -Drustdoc::invalid_codeblock_attributes -Drustdoc::invalid_html_tags -Drustdoc::invalid_rust_codeblocks \
     -Drustdoc::private_intra_doc_links -Drustdoc::redundant_explicit_links";
 
+/// As PyPI has it.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
 const TESTS: &str = "the names of the tests that failed stand above";
 
 /// Booking's tests, each with a database of its own on a server that runs already.
@@ -91,6 +95,30 @@ fn long() -> Check {
     ("long tests", tests, TESTS)
 }
 
+/// What the document of booking allows and forbids, tried out; none where schemathesis cannot be installed.
+fn schemathesis() -> Result<Option<Check>, Failure> {
+    let folder = root().join("target/schemathesis");
+    let program = folder.join("bin/schemathesis");
+    if !program.exists() {
+        say("installing schemathesis under target/");
+        let made = Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&folder)
+            .status();
+        let installed = Command::new(folder.join("bin/pip"))
+            .args(["install", "--quiet", SCHEMATHESIS])
+            .status();
+        let is_there = |outcome: std::io::Result<ExitStatus>| outcome.is_ok_and(|it| it.success());
+        if !is_there(made) || !is_there(installed) {
+            say("schemathesis cannot be installed here: its check is left out");
+            return Ok(None);
+        }
+    }
+    let mut test = cargo(&["test", "--workspace", "--locked", "--test", "schema"]);
+    test.env("USHER_SCHEMATHESIS", program);
+    Ok(Some(("schemathesis", test, "what it found stands above")))
+}
+
 fn checks() -> [Check; 6] {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     doc.env("RUSTDOCFLAGS", DOC_LINTS);
@@ -110,7 +138,9 @@ fn checks() -> [Check; 6] {
         ("clippy", clippy(&["--all-targets"]), mend),
         (
             "clippy of long tests",
-            clippy(&["--test", "long", "--test", "cluster", "--test", "killed"]),
+            clippy(&[
+                "--test", "long", "--test", "cluster", "--test", "killed", "--test", "schema",
+            ]),
             mend,
         ),
         ("docs", doc, "mend what rustdoc says above"),

@@ -211,6 +211,9 @@ pub struct Difference {
     id: Option<Uuid>,
     expected: i64,
     found: i64,
+    /// The seal at which the chain of the books does not hold; `null` for all other comparisons.
+    #[schema(required)]
+    seal: Option<u64>,
 }
 
 impl From<reconciliation::Report> for Reconciliation {
@@ -221,6 +224,7 @@ impl From<reconciliation::Report> for Reconciliation {
             id: it.id,
             expected: it.expected,
             found: it.found,
+            seal: it.seal,
         };
         Self {
             checked_at: report.checked_at,
@@ -243,7 +247,8 @@ impl From<reconciliation::Report> for Reconciliation {
     }
 }
 
-/// Compares seats, payments, ledger and wallets. It reads whole tables, so ask seldom.
+/// Compares seats, payments, ledger and wallets, and computes the chain of the books anew. It reads whole tables, so ask
+/// seldom.
 #[utoipa::path(get, path = "/api/v1/admin/reconciliation", operation_id = "reconcile", tag = "admin",
     responses((status = 200, description = "What was found.", body = Reconciliation)),
     extensions(("x-access" = json!("operator"))))]

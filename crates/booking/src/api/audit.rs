@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::answer;
 use super::codes::QUERY_INVALID;
 use super::operator::{Operator, right};
+use super::people;
 use crate::Booking;
 use crate::audit::{self, Filter};
 
@@ -49,6 +50,19 @@ pub struct AuditQuery {
 
 impl AuditQuery {
     fn split(self) -> Result<(Filter, PageQuery), Problem> {
+        for (name, word, most) in [
+            ("entity", &self.entity, 16),
+            ("action", &self.action, 32),
+            ("operator", &self.operator, 128),
+        ] {
+            if word
+                .as_ref()
+                .is_some_and(|word| word.chars().count() > most)
+            {
+                let told = format!("`{name}` has at most {most} characters.");
+                return Err(QUERY_INVALID.because(told));
+            }
+        }
         let page = PageQuery::of(self.limit, self.cursor).map_err(|cause| {
             QUERY_INVALID.because(format!("The query does not parse: {cause}."))
         })?;
@@ -128,7 +142,8 @@ pub async fn list(
     _operator: Operator<right::Desk>,
     query: Query<AuditQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (filter, page) = query.into_inner().split()?;
+    let (mut filter, page) = query.into_inner().split()?;
+    filter.user_id = people::meant(&app.subjects, filter.user_id).await?;
     let rows = page.limit() + 1;
     let found = app.db.read(move |conn| audit::list(conn, &filter, rows));
     let cursor = |row: &audit::Row| URL_SAFE_NO_PAD.encode(row.seq.to_be_bytes());

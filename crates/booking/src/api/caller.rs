@@ -1,15 +1,16 @@
 //! Owns who asks: what a handler demands of the pass, by the type of its first argument.
 //!
 //! [`Visitor`] is anybody with a token, in every state of the visit: own things are theirs before, in and after it.
-//! [`Admitted`] is inside at this moment. Who has an operator's key is in `operator`. A handler without any of them is
-//! public.
+//! [`Admitted`] is inside at this moment, [`Buyer`] too and takes something. Who has an operator's key is in `operator`. A
+//! handler without any of them is public. Handlers know people by the subject; the person stays here.
 
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use chassis::problem::Problem;
+use futures_util::future::LocalBoxFuture;
 use uuid::Uuid;
 
 use super::codes::{NOT_ADMITTED, PASS_INVALID, QUEUE_MISMATCH, VISITOR_ONLY, WALLET_NOT_FOUND};
@@ -20,19 +21,38 @@ use crate::pass::{HEADER, Level, Pass, VisitState};
 /// Someone with a token.
 #[derive(Debug, Clone)]
 pub struct Visitor {
-    /// Who.
+    /// Who, as the books know them.
     pub user_id: Uuid,
+    /// Who, as the token says.
+    person: Uuid,
     /// The queue in which they are inside at this moment.
     inside: Option<QueueName>,
 }
 
-/// Someone whose turn it is.
+/// Someone whose turn it is, and who only looks.
 #[derive(Debug, Clone)]
 pub struct Admitted {
-    /// Who.
-    pub user_id: Uuid,
+    person: Uuid,
     /// The queue that let them in.
     pub queue: QueueName,
+}
+
+/// Someone whose turn it is, and who takes something.
+#[derive(Debug, Clone)]
+pub struct Buyer {
+    /// Who, as the books know them.
+    pub user_id: Uuid,
+    /// Who, as the token says.
+    pub person: Uuid,
+    /// The queue that let them in.
+    pub queue: QueueName,
+}
+
+/// Left on a request, for answers that name who asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker {
+    pub person: Uuid,
+    pub subject: Uuid,
 }
 
 impl Visitor {
@@ -41,10 +61,10 @@ impl Visitor {
         self.inside.as_ref().is_some_and(|it| it.as_str() == queue)
     }
 
-    /// The id, or a refusal in the words for what does not exist when it is another user's.
+    /// The subject, or a refusal in the words for what does not exist when it is another user's.
     pub fn must_be(&self, user_id: Uuid) -> Result<Uuid, Problem> {
-        if self.user_id == user_id {
-            return Ok(user_id);
+        if self.person == user_id {
+            return Ok(self.user_id);
         }
         Err(WALLET_NOT_FOUND.because("There is no such wallet, or it is not yours."))
     }
@@ -60,22 +80,18 @@ impl Admitted {
     }
 }
 
-impl TryFrom<Pass> for Visitor {
-    type Error = Problem;
-
-    fn try_from(pass: Pass) -> Result<Self, Problem> {
-        match pass.level {
-            Level::Token | Level::Active => Ok(Self {
-                user_id: user_of(&pass)?,
-                inside: match pass.state {
-                    VisitState::Active => pass.queue.try_into().ok(),
-                    VisitState::Waiting | VisitState::Over => None,
-                },
-            }),
-            Level::Operator => {
-                Err(VISITOR_ONLY.because("This is for visitors, not for operators."))
-            }
+/// Who asks, and the queue in which they are inside.
+fn visitor(pass: Pass) -> Result<(Uuid, Option<QueueName>), Problem> {
+    match pass.level {
+        Level::Token | Level::Active => {
+            let person = user_of(&pass)?;
+            let inside = match pass.state {
+                VisitState::Active => pass.queue.try_into().ok(),
+                VisitState::Waiting | VisitState::Over => None,
+            };
+            Ok((person, inside))
         }
+        Level::Operator => Err(VISITOR_ONLY.because("This is for visitors, not for operators.")),
     }
 }
 
@@ -85,7 +101,7 @@ impl TryFrom<Pass> for Admitted {
     fn try_from(pass: Pass) -> Result<Self, Problem> {
         match (pass.level, pass.state) {
             (Level::Active, VisitState::Active) => Ok(Self {
-                user_id: user_of(&pass)?,
+                person: user_of(&pass)?,
                 queue: queue_of(pass)?,
             }),
             (Level::Token, _) | (Level::Active, VisitState::Waiting) => {
@@ -129,16 +145,60 @@ fn unknown() -> Problem {
     PASS_INVALID.because("Booking is reached through the gateway, whose pass this request lacks.")
 }
 
-macro_rules! from_pass {
-    ($($caller:ty),+) => {$(
-        impl FromRequest for $caller {
-            type Error = Problem;
-            type Future = Ready<Result<Self, Problem>>;
-
-            fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-                ready(pass_of(request).and_then(Self::try_from))
-            }
-        }
-    )+};
+/// Who asks, as the books know them. Whoever changes something is known from then on.
+async fn subject_of(request: &HttpRequest, person: Uuid) -> Result<Uuid, Problem> {
+    let app = request.app_data::<Data<Booking>>();
+    let app = app.ok_or_else(|| Problem::internal("the application has no state"))?;
+    let subject = if request.method().is_safe() {
+        app.subjects.of_reader(person).await?
+    } else {
+        app.subjects.of_writer(person).await?
+    };
+    request.extensions_mut().insert(Asker { person, subject });
+    Ok(subject)
 }
-from_pass!(Visitor, Admitted);
+
+impl FromRequest for Admitted {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(pass_of(request).and_then(Self::try_from))
+    }
+}
+
+impl FromRequest for Visitor {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let (person, inside) = visitor(pass_of(&request)?)?;
+            let user_id = subject_of(&request, person).await?;
+            Ok(Self {
+                user_id,
+                person,
+                inside,
+            })
+        })
+    }
+}
+
+impl FromRequest for Buyer {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let Admitted { person, queue } = Admitted::try_from(pass_of(&request)?)?;
+            let user_id = subject_of(&request, person).await?;
+            Ok(Self {
+                user_id,
+                person,
+                queue,
+            })
+        })
+    }
+}

@@ -15,6 +15,8 @@ chassis::codes! {
     VISITOR_ONLY = 403, "An operator is not a visitor.";
     OPERATOR_ONLY = 403, "Only an operator may do this.";
     RIGHT_MISSING = 403, "The operator's key lacks the right that `right` names.";
+    PERSON_HAS_CLAIMS = 409, "Something is still theirs: `claims` names it.";
+    HEAD_NOT_FOUND = 404, "The day is not over yet.";
     CONCERT_NOT_FOUND = 404, "There is no such concert.";
     SCHEDULE_NOT_FOUND = 404, "There is no such schedule.";
     RESERVATION_NOT_FOUND = 404, "There is no such reservation, or it is not yours.";

@@ -108,10 +108,10 @@ pub struct Schedule {
 #[serde(rename_all = "camelCase", deny_unknown_fields, try_from = "Rules")]
 pub struct RefundRules {
     /// 0 is until the start.
-    #[schema(minimum = 0, example = 604_800)]
+    #[schema(value_type = i64, minimum = 0, maximum = 4_294_967_295_i64, example = 604_800)]
     full_until_seconds: u32,
     /// At most `fullUntilSeconds`.
-    #[schema(minimum = 0, example = 86_400)]
+    #[schema(value_type = i64, minimum = 0, maximum = 4_294_967_295_i64, example = 86_400)]
     share_until_seconds: u32,
     /// Rounded in favour of the buyer.
     #[schema(minimum = 0, maximum = 100, example = 50)]

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
-use chassis::json::Body;
+use chassis::json::{Body, OptionalBody};
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::no_body::NoBody;
 use super::operator::{Operator, right};
-use super::payments::{Refund, refunded};
+use super::payments::{Refund, RefundPart, refunded};
+use super::people::Customer;
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
 use super::reservations::Reservation;
 use super::wallets::{Balance, LedgerEntry};
@@ -38,9 +38,9 @@ const CORRECTIONS: &str = "POST /api/v1/admin/users/{userId}/corrections";
 pub async fn balance(
     app: Data<Booking>,
     _operator: Operator<right::Desk>,
-    user_id: Path<Uuid>,
+    customer: Customer,
 ) -> Result<HttpResponse, Problem> {
-    let user_id = *user_id;
+    let user_id = customer.subject;
     let look = move |conn: &mut _| wallet::balance(conn, user_id);
     let balance = app.db.read(look).await?;
     Ok(answer::own(&Balance::of(user_id, balance)))
@@ -79,10 +79,10 @@ impl From<ledger::Entry> for AdminLedgerEntry {
 pub async fn ledger(
     app: Data<Booking>,
     _operator: Operator<right::Desk>,
-    user_id: Path<Uuid>,
+    customer: Customer,
     query: Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (user_id, rows) = (*user_id, paging::rows_of(&query)?);
+    let (user_id, rows) = (customer.subject, paging::rows_of(&query)?);
     let look = move |conn: &mut _| ledger::entries(conn, user_id, rows);
     let found = app.db.read(look).await?;
     let page = paging::page_of(found, &query, |row| row.id, AdminLedgerEntry::from);
@@ -97,10 +97,10 @@ pub async fn ledger(
 pub async fn reservations(
     app: Data<Booking>,
     _operator: Operator<right::Desk>,
-    user_id: Path<Uuid>,
+    customer: Customer,
     query: Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (user_id, rows, now) = (*user_id, paging::rows_of(&query)?, app.clock.now());
+    let (user_id, rows, now) = (customer.subject, paging::rows_of(&query)?, app.clock.now());
     let look = move |conn: &mut _| reservation::list(conn, user_id, rows, now);
     let found = app.db.read(look).await?;
     let shown = |row| Reservation::at(now, row);
@@ -112,28 +112,29 @@ pub async fn reservations(
     )))
 }
 
-/// Gives a customer's payment back in full, at any time, for the desk. The seats are free again.
+/// Gives a customer's payment back, or a part of it, for the desk: all of the price, at any time, whatever the rules of the
+/// date say. Seats that are given back are free again. Without a body it is all that is left.
 #[utoipa::path(post, path = "/api/v1/admin/payments/{paymentId}/refunds", operation_id = "refundFor", tag = "desk",
-    params(("paymentId" = Uuid, Path), RequiredKeyHeader),
+    params(("paymentId" = Uuid, Path), RequiredKeyHeader), request_body(content = Option<RefundPart>),
     responses((status = 201, description = "The money is in the customer's wallet.", body = Refund,
         headers(("Idempotent-Replayed" = String, description = "`true` on a repetition.")))),
     extensions(("x-access" = json!("operator")), ("x-codes" = json!(["PAYMENT_NOT_FOUND", "ALREADY_REFUNDED",
-        "BODY_MALFORMED", "BODY_INVALID", "BODY_TOO_LARGE"]))))]
+        "REFUND_TOO_LARGE", "AMOUNT_INVALID", "SEAT_UNKNOWN", "SEATS_INVALID"]))))]
 pub async fn refund(
     app: Data<Booking>,
     operator: Operator<right::Desk>,
     key: RequiredKey,
     id: Path<Uuid>,
-    _: NoBody,
+    body: OptionalBody<RefundPart>,
 ) -> Result<HttpResponse, Problem> {
+    let part = body.0.unwrap_or_default();
     let wish = payment::Refund {
         refund_id: new_id(app.clock.now()),
         user_id: who_paid(&app, *id).await?,
         payment_id: *id,
-        extent: payment::Extent::Rest,
+        extent: part.extent()?,
     };
-    let content = json!({ "paymentId": *id });
-    let request = key.request(operator.id(), REFUNDS, &content, refunded);
+    let request = key.request(operator.id(), REFUNDS, &part.content(*id), refunded);
     let refunded = app.sale.refund_for(wish, operator.name, request);
     repeat::answer(refunded.await?)
 }
@@ -180,12 +181,12 @@ pub async fn credit(
     app: Data<Booking>,
     operator: Operator<right::Money>,
     key: RequiredKey,
-    user_id: Path<Uuid>,
+    customer: Customer,
     body: Body<Credit>,
 ) -> Result<HttpResponse, Problem> {
     let amount = Amount::try_from(body.amount.as_i64().ok_or(AmountInvalid)?)?;
     let wish = Wish {
-        user_id: *user_id,
+        user_id: customer.subject,
         cause: CorrectionCause::Goodwill,
         amount,
     };
@@ -202,12 +203,12 @@ pub async fn correct(
     app: Data<Booking>,
     operator: Operator<right::Money>,
     key: RequiredKey,
-    user_id: Path<Uuid>,
+    customer: Customer,
     body: Body<Credit>,
 ) -> Result<HttpResponse, Problem> {
     let minor = body.amount.as_i64().ok_or(AmountInvalid)?;
     let wish = Wish {
-        user_id: *user_id,
+        user_id: customer.subject,
         cause: if minor < 0 {
             CorrectionCause::CorrectedDown
         } else {

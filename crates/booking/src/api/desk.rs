@@ -16,6 +16,7 @@ use super::answer;
 use super::codes::QUERY_INVALID;
 use super::operator::{Operator, right};
 use super::payments::Payment;
+use super::people;
 use super::reservations::Reservation;
 use crate::Booking;
 use crate::db::{Conn, DbError};
@@ -23,6 +24,7 @@ use crate::ledger::CURRENCY;
 use crate::payment::{self, PaymentState};
 use crate::programme::{self, ProgrammeError};
 use crate::reservation::{self, After, Filter, ReservationState};
+use crate::subject::{self, Persons};
 
 /// Which reservations, and in which form.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
@@ -66,7 +68,7 @@ pub enum Format {
 }
 
 impl ReservationFilter {
-    fn filter(&self) -> Filter {
+    fn filter(&self, user_id: Option<Uuid>) -> Filter {
         let state = self.state.map(|word| match word {
             ReservationWord::Held => ReservationState::Held,
             ReservationWord::Confirmed => ReservationState::Confirmed,
@@ -74,10 +76,7 @@ impl ReservationFilter {
             ReservationWord::Expired => ReservationState::Expired,
             ReservationWord::Refunded => ReservationState::Refunded,
         });
-        Filter {
-            state,
-            user_id: self.user_id,
-        }
+        Filter { state, user_id }
     }
 }
 
@@ -85,7 +84,7 @@ impl ReservationFilter {
 #[utoipa::path(get, path = "/api/v1/admin/schedules/{scheduleId}/reservations", operation_id = "listReservationsOf",
     tag = "desk", params(("scheduleId" = Uuid, Path), PageQuery, ReservationFilter),
     responses((status = 200, description = "A page of reservations, or with `format=csv` all of them as `text/csv`.",
-        body = Page<Reservation>)),
+        content((Page<Reservation> = "application/json"), (String = "text/csv")))),
     extensions(("x-access" = json!("operator")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND"]))))]
 pub async fn reservations(
     app: Data<Booking>,
@@ -94,7 +93,8 @@ pub async fn reservations(
     page: Query<PageQuery>,
     wanted: Query<ReservationFilter>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, filter, now) = (*id, wanted.filter(), app.clock.now());
+    let user_id = people::meant(&app.subjects, wanted.user_id).await?;
+    let (id, filter, now) = (*id, wanted.filter(user_id), app.clock.now());
     let list = List {
         read: move |conn: &mut Conn, after, limit| {
             reservation::of_date(conn, id, filter, after, limit, now)
@@ -144,7 +144,7 @@ impl From<PaymentWord> for PaymentState {
 #[utoipa::path(get, path = "/api/v1/admin/schedules/{scheduleId}/payments", operation_id = "listPaymentsOf",
     tag = "desk", params(("scheduleId" = Uuid, Path), PageQuery, PaymentFilter),
     responses((status = 200, description = "A page of payments, or with `format=csv` all of them as `text/csv`.",
-        body = Page<Payment>)),
+        content((Page<Payment> = "application/json"), (String = "text/csv")))),
     extensions(("x-access" = json!("operator")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND"]))))]
 pub async fn payments(
     app: Data<Booking>,
@@ -153,7 +153,7 @@ pub async fn payments(
     page: Query<PageQuery>,
     wanted: Query<PaymentFilter>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, user_id) = (*id, wanted.user_id);
+    let (id, user_id) = (*id, people::meant(&app.subjects, wanted.user_id).await?);
     let state = wanted.state.map(PaymentState::from);
     let list = List {
         read: move |conn: &mut Conn, after, limit| {
@@ -209,7 +209,7 @@ pub struct BuyerFilter {
 #[utoipa::path(get, path = "/api/v1/admin/schedules/{scheduleId}/buyers", operation_id = "listBuyers", tag = "desk",
     params(("scheduleId" = Uuid, Path), PageQuery, BuyerFilter),
     responses((status = 200, description = "A page of buyers, or with `format=csv` all of them as `text/csv`.",
-        body = Page<Buyer>)),
+        content((Page<Buyer> = "application/json"), (String = "text/csv")))),
     extensions(("x-access" = json!("operator")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND"]))))]
 pub async fn buyers(
     app: Data<Booking>,
@@ -262,6 +262,10 @@ where
                 csv::part(async move {
                     let look = move |conn: &mut _| read(conn, after, csv::ROWS);
                     let found = db.read::<_, DbError, _>(look).await?;
+                    let of: Vec<Uuid> = found.iter().map(|it| at(it).user_id).collect();
+                    let look = move |conn: &mut _| subject::persons(conn, &of);
+                    let persons = db.read::<_, DbError, _>(look).await?;
+                    let line = |it| with_person(line(it), at(it).user_id, &persons);
                     Ok((found.iter().map(line).collect(), found.last().map(at)))
                 })
             };
@@ -276,6 +280,12 @@ where
             next_cursor,
         }))
     }
+}
+
+/// The line names the person, as an answer in JSON does.
+fn with_person(line: String, subject: Uuid, persons: &Persons) -> String {
+    let person = subject::who(subject, persons);
+    line.replace(&subject.to_string(), &person.to_string())
 }
 
 fn after_reservation(reservation: &reservation::Reservation) -> After {

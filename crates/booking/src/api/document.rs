@@ -12,12 +12,14 @@ use chassis::problem::ProblemBody;
 use serde_json::{Value, json};
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::request_body::RequestBody;
+use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{
-    Components, ContentBuilder, HeaderBuilder, Object, OpenApi, Ref, RefOr, Required,
-    ResponseBuilder, Type,
+    Components, ContentBuilder, HeaderBuilder, Object, ObjectBuilder, OpenApi, Ref, RefOr,
+    Required, ResponseBuilder, Schema, Type,
 };
 use utoipa::{Modify, ToSchema};
 
@@ -76,9 +78,17 @@ pub struct BookingProblem {
     available: Option<u16>,
     /// With `BALANCE_SHORT`: how much, in minor units.
     missing: Option<i64>,
+    /// With `PERSON_HAS_CLAIMS`: `balance`, `reservations`, `waitlist` or `charges`.
+    claims: Option<Vec<String>>,
     /// With `RIGHT_MISSING`: `read`, `queue`, `sale`, `desk` or `money`.
     right: Option<String>,
 }
+
+/// The number of a seat.
+#[derive(ToSchema)]
+#[schema(minimum = 1, maximum = 10_000, example = 7)]
+#[expect(dead_code, reason = "the document is made of it")]
+pub struct SeatNumber(u16);
 
 /// A seat that cannot be had.
 #[derive(ToSchema)]
@@ -104,6 +114,16 @@ fn complete(path: &str, operation: &mut Operation, components: &mut Components) 
         .and_then(Value::as_str)
         .unwrap_or_default();
     operation.security = Some(requirements(access));
+    if let Some(body) = &mut operation.request_body {
+        without_null(body);
+    }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && parameter.name == "cursor"
+        {
+            parameter.schema = Some(cursor_of(path).into());
+        }
+    }
     let own = marks
         .get("x-codes")
         .and_then(Value::as_array)
@@ -132,6 +152,36 @@ fn complete(path: &str, operation: &mut Operation, components: &mut Components) 
             .entry(name)
             .or_insert_with(|| refusal(&codes).into());
     }
+}
+
+/// A body that may be missing is no `null`.
+fn without_null(body: &mut RequestBody) {
+    for content in body.content.values_mut() {
+        let Some(RefOr::T(Schema::OneOf(either))) = &content.schema else {
+            continue;
+        };
+        let is_null = |item: &RefOr<Schema>| {
+            let null = SchemaType::Type(Type::Null);
+            matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == null)
+        };
+        if either.items.iter().any(is_null) {
+            content.schema = either.items.iter().find(|it| !is_null(it)).cloned();
+        }
+    }
+}
+
+/// A cursor is opaque, but not everything is one: base64 of what the rows of the list are known by.
+fn cursor_of(path: &str) -> Schema {
+    const OF_NUMBER: &str = "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$";
+    const OF_ID: &str = "^[A-Za-z0-9_-]{21}[AQgw]$";
+    const OF_TWO_IDS: &str = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$";
+    let pattern = match path.rsplit('/').next() {
+        Some("audit" | "integrity") => OF_NUMBER,
+        _ if path.starts_with("/api/v1/admin/schedules/") => OF_TWO_IDS,
+        _ => OF_ID,
+    };
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    text.pattern(Some(pattern)).build().into()
 }
 
 /// The codes that follow from the form of a request and from who may make it.

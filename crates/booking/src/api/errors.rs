@@ -10,11 +10,11 @@ use super::codes::{
     CANCELLATION_NOT_FOUND, CHARGE_NOT_FOUND, CONCERT_NOT_FOUND, DATABASE_BUSY, DATES_LEFT,
     ENTRY_NOT_FOUND, EVENT_NOT_DEAD, EVENT_NOT_FOUND, EXTENSION_REFUSED, GRADE_UNKNOWN,
     HOLD_EXPIRED, IDEMPOTENCY_IN_PROGRESS, IDEMPOTENCY_KEY_REUSED, PAYMENT_IN_PROGRESS,
-    PAYMENT_NOT_FOUND, PRECONDITION_FAILED, QUEUE_MISMATCH, REFUND_TOO_LARGE, REFUND_TOO_LATE,
-    RESERVATION_CANCELLED, RESERVATION_NOT_FOUND, SALES_CLOSED, SALES_INVALID, SCHEDULE_CANCELLED,
-    SCHEDULE_NOT_FOUND, SEAT_TAKEN, SEAT_UNKNOWN, SEATS_AVAILABLE, SEATS_EXIST, SEATS_INVALID,
-    SEATS_SOLD, SECTIONS_INVALID, SHOW_STARTED, SOLD_OUT, TOO_MANY_HOLDS, TOO_MANY_SEATS,
-    WAITLIST_FIRST,
+    PAYMENT_NOT_FOUND, PERSON_HAS_CLAIMS, PRECONDITION_FAILED, QUEUE_MISMATCH, REFUND_TOO_LARGE,
+    REFUND_TOO_LATE, RESERVATION_CANCELLED, RESERVATION_NOT_FOUND, SALES_CLOSED, SALES_INVALID,
+    SCHEDULE_CANCELLED, SCHEDULE_NOT_FOUND, SEAT_TAKEN, SEAT_UNKNOWN, SEATS_AVAILABLE, SEATS_EXIST,
+    SEATS_INVALID, SEATS_SOLD, SECTIONS_INVALID, SHOW_STARTED, SOLD_OUT, TOO_MANY_HOLDS,
+    TOO_MANY_SEATS, WAITLIST_FIRST,
 };
 use crate::cancellation::CancelError;
 use crate::concert::{LayoutError, ScheduleError};
@@ -27,6 +27,7 @@ use crate::provider::{EventError, OrderError};
 use crate::reservation::{Conflict, ExtendError, Reason, ReserveError};
 use crate::seat::SeatNumbersError;
 use crate::seat::SeatState;
+use crate::subject::ForgetError;
 use crate::waitlist::WaitlistError;
 use crate::wallet::{AmountInvalid, BALANCE_LIMIT as LIMIT, ChargeError, CorrectionError};
 
@@ -197,6 +198,17 @@ fn sales_closed(opens_at: Timestamp, closes_at: Timestamp, now: Timestamp) -> Pr
             .retryable();
     }
     known(SALES_CLOSED.because("Sales of this date are over."))
+}
+
+impl From<ForgetError> for Problem {
+    fn from(error: ForgetError) -> Self {
+        match error {
+            ForgetError::StillOwns(claims) => PERSON_HAS_CLAIMS
+                .because("Settle what is still theirs first; nobody could find it afterwards.")
+                .with("claims", claims),
+            ForgetError::Db(cause) => cause.into(),
+        }
+    }
 }
 
 impl From<CancelError> for Problem {

@@ -111,7 +111,7 @@ pub async fn record_refusals<B: MessageBody + 'static>(
     if let (Some(Refused { name, right }), Some(app)) =
         (refused, request.app_data::<Data<Booking>>())
     {
-        let (method, path) = (request.method().to_string(), request.path().to_owned());
+        let (method, path) = (request.method().to_string(), path_of(request));
         let now = app.clock.now();
         let record = move |tx: &mut Tx| {
             let change = Change {
@@ -126,4 +126,11 @@ pub async fn record_refusals<B: MessageBody + 'static>(
         app.db.transaction(record).await.map_err(Problem::from)?;
     }
     Ok(answer)
+}
+
+/// The path, for the log that nothing is ever removed from: without the id of a person, who may be forgotten.
+fn path_of(request: &HttpRequest) -> String {
+    let pattern = request.match_pattern();
+    let pattern = pattern.filter(|pattern| pattern.contains("{userId}"));
+    pattern.unwrap_or_else(|| request.path().to_owned())
 }

@@ -221,7 +221,7 @@ pub struct RedeliverAll {
 /// From 1 to 1,000 events: what one transaction changes.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(try_from = "u32")]
-#[schema(value_type = u32)]
+#[schema(value_type = u32, minimum = 1, maximum = 1000)]
 pub struct RedeliveryLimit(u32);
 
 impl Default for RedeliveryLimit {

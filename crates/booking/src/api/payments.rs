@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::answer;
 use super::caller::Visitor;
 use super::codes::PROVIDER_UNKNOWN;
+use super::document::SeatNumber;
 use super::provider::{PendingPayment, pending_payment, unpaid};
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
 use crate::Booking;
@@ -243,7 +244,7 @@ impl From<&Refunded> for Refund {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RefundPart {
     /// These seats, and what they cost.
-    #[schema(value_type = Option<Vec<u16>>, min_items = 1, example = json!([8]))]
+    #[schema(value_type = Option<Vec<SeatNumber>>, min_items = 1, example = json!([8]))]
     seat_numbers: Option<Vec<i64>>,
     /// So much money, in minor units; the seats stay, unless it is all that is left.
     #[schema(value_type = Option<i64>, minimum = 1)]
@@ -251,7 +252,7 @@ pub struct RefundPart {
 }
 
 impl RefundPart {
-    fn extent(&self) -> Result<Extent, Problem> {
+    pub(super) fn extent(&self) -> Result<Extent, Problem> {
         match (&self.seat_numbers, &self.amount) {
             (None, None) => Ok(Extent::Rest),
             (Some(numbers), None) => {
@@ -269,7 +270,7 @@ impl RefundPart {
     }
 
     /// What makes one request different from another with the same key. All of it is as it was before there were parts.
-    fn content(&self, payment_id: Uuid) -> Value {
+    pub(super) fn content(&self, payment_id: Uuid) -> Value {
         let mut content = json!({ "paymentId": payment_id });
         if let Some(numbers) = &self.seat_numbers {
             content["seatNumbers"] = json!(numbers);

@@ -1,7 +1,7 @@
 //! All that booking has of a person, for whoever answers a person's question about it.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::Data;
 use chassis::problem::Problem;
 use chassis::time::Timestamp;
 use serde::Serialize;
@@ -12,13 +12,14 @@ use super::answer;
 use super::customer::AdminLedgerEntry;
 use super::operator::{Operator, right};
 use super::payments::Payment;
+use super::people::Customer;
 use super::reservations::Reservation;
 use super::waitlist::WaitlistEntry;
 use crate::Booking;
-use crate::db::{Conn, Page};
+use crate::db::{Conn, Page, Tx};
 use crate::ledger::{self, CURRENCY};
 use crate::waitlist::WaitlistError;
-use crate::{payment, reservation, waitlist, wallet};
+use crate::{payment, reservation, subject, waitlist, wallet};
 
 /// Everything from the first row on.
 const WHOLE: Page = Page {
@@ -31,6 +32,8 @@ const WHOLE: Page = Page {
 #[serde(rename_all = "camelCase")]
 pub struct Person {
     user_id: Uuid,
+    /// Under which id the books know them; it stays when nobody knows any more who it is.
+    subject: Uuid,
     /// In minor units.
     #[schema(example = 200_000)]
     balance: i64,
@@ -52,9 +55,9 @@ pub struct Person {
 pub async fn export(
     app: Data<Booking>,
     operator: Operator<right::Desk>,
-    user_id: Path<Uuid>,
+    customer: Customer,
 ) -> Result<HttpResponse, Problem> {
-    let (user_id, now) = (*user_id, app.clock.now());
+    let (user_id, now) = (customer.subject, app.clock.now());
     let look = move |conn: &mut _| everything_of(conn, user_id, now);
     let person = app.db.read(look).await?;
     log::info!("{} exported what there is of a person", operator.name);
@@ -66,6 +69,7 @@ fn everything_of(conn: &mut Conn, user_id: Uuid, now: Timestamp) -> Result<Perso
     let reservations = reservation::list(conn, user_id, WHOLE, now)?;
     Ok(Person {
         user_id,
+        subject: user_id,
         balance: wallet::balance(conn, user_id)?,
         currency: CURRENCY,
         ledger: (ledger::entries(conn, user_id, WHOLE)?.into_iter())
@@ -79,4 +83,24 @@ fn everything_of(conn: &mut Conn, user_id: Uuid, now: Timestamp) -> Result<Perso
             .collect(),
         waitlist: waiting.into_iter().map(WaitlistEntry::from).collect(),
     })
+}
+
+/// Forgets who a customer is: the row that joins the person and the subject of the books is dropped. Reservations, payments,
+/// ledger and audit log stay as they are, under the subject, and the chain over them holds. Fine the second time. It cannot
+/// be taken back; whoever comes again under the same id is somebody new.
+#[utoipa::path(delete, path = "/api/v1/admin/users/{userId}", operation_id = "forgetPerson", tag = "desk",
+    params(("userId" = Uuid, Path)),
+    responses((status = 204, description = "Nobody knows any more who it is.")),
+    extensions(("x-access" = json!("operator")), ("x-codes" = json!(["PERSON_HAS_CLAIMS"]))))]
+pub async fn forget(
+    app: Data<Booking>,
+    operator: Operator<right::Desk>,
+    customer: Customer,
+) -> Result<HttpResponse, Problem> {
+    let (person, now, by) = (customer.named, app.clock.now(), operator.name.clone());
+    let forget = move |tx: &mut Tx| subject::forget(tx, person, &by, now);
+    app.db.transaction(forget).await?;
+    app.subjects.drop_memory_of(person);
+    log::info!("{} had a person forgotten", operator.name);
+    Ok(answer::gone())
 }

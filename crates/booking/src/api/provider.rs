@@ -65,6 +65,7 @@ pub async fn events(
     let (ProviderEventData { order_id, amount }, clock) = (event.data, app.clock.clone());
     let confirm = move |tx: &mut Tx| provider::confirm(tx, order_id, amount, said, &clock);
     let confirmed = app.db.transaction(confirm).await?;
+    app.venue.count(&confirmed);
     app.sale.provider_confirmed(&confirmed).await;
     app.instructions.notify();
     Ok(answer::gone())

@@ -142,6 +142,7 @@ pub struct RequiredKeyHeader {
         rename = "Idempotency-Key",
         min_length = 1,
         max_length = 255,
+        pattern = "^[!-~]{1,255}$",
         example = "0f9c2b6e-1"
     )]
     key: String,
@@ -158,6 +159,7 @@ pub struct OptionalKeyHeader {
         rename = "Idempotency-Key",
         min_length = 1,
         max_length = 255,
+        pattern = "^[!-~]{1,255}$",
         example = "0f9c2b6e-1"
     )]
     key: Option<String>,

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::caller::{Admitted, Visitor};
+use super::caller::{Buyer, Visitor};
+use super::document::SeatNumber;
 use super::repeat::{self, OptionalKey, OptionalKeyHeader};
 use super::{answer, paging};
 use crate::Booking;
@@ -42,7 +43,7 @@ pub enum Reserve {
 pub struct ReserveNumbers {
     schedule_id: Uuid,
     /// All of them or none.
-    #[schema(min_items = 1, max_items = 50, example = json!([7, 8]))]
+    #[schema(value_type = Vec<SeatNumber>, min_items = 1, max_items = 50, example = json!([7, 8]))]
     seat_numbers: Vec<i64>,
 }
 
@@ -92,12 +93,7 @@ impl TryFrom<Fields> for Reserve {
 }
 
 impl Reserve {
-    fn wanted(
-        self,
-        by: Admitted,
-        max: u16,
-        now: Timestamp,
-    ) -> Result<reservation::Reserve, Problem> {
+    fn wanted(self, by: Buyer, max: u16, now: Timestamp) -> Result<reservation::Reserve, Problem> {
         let (schedule_id, seats) = match self {
             Self::Numbers(wish) => {
                 let numbers = SeatNumbers::parse(&wish.seat_numbers, max)?;
@@ -204,13 +200,13 @@ impl Reservation {
         "QUEUE_MISMATCH", "WAITLIST_FIRST"]))))]
 pub async fn reserve(
     app: Data<Booking>,
-    admitted: Admitted,
+    buyer: Buyer,
     key: OptionalKey,
     body: Body<Reserve>,
 ) -> Result<HttpResponse, Problem> {
-    let request = key.request(admitted.user_id, RESERVE, &*body, held);
+    let request = key.request(buyer.user_id, RESERVE, &*body, held);
     // What a user may have of this date is decided under the buyer's lock.
-    let wanted = body.0.wanted(admitted, SEATS_AT_MOST, app.clock.now())?;
+    let wanted = body.0.wanted(buyer, SEATS_AT_MOST, app.clock.now())?;
     repeat::answer(app.sale.hold(wanted, request).await?)
 }
 

@@ -97,6 +97,19 @@ pub struct SeatsDelta {
     items: Vec<Seat>,
 }
 
+/// The data of an event, by its name.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the document is made of it")]
+pub enum SeatsData {
+    /// Of `delta`.
+    Delta(SeatsDelta),
+    /// Of `seats`.
+    Seats(SeatsEvent),
+    /// Of `gone`.
+    Gone {},
+}
+
 impl SeatFeed {
     /// A feed that nobody listens to yet.
     pub fn new(clock: Clock) -> Self {
@@ -226,7 +239,7 @@ impl Snapshot {
             added to it, if it is still remembered.")),
     responses((status = 200, description = "`text/event-stream`: `seats` with every seat, `delta` with those that changed, \
         `gone` when the date is no longer shown. It ends after some minutes; come back with `Last-Event-ID`.",
-        body = SeatsDelta, content_type = "text/event-stream")),
+        body = SeatsData, content_type = "text/event-stream")),
     extensions(("x-access" = json!("active")),
         ("x-codes" = json!(["SCHEDULE_NOT_FOUND", "QUEUE_MISMATCH", "STREAMS_FULL"]))))]
 pub async fn watch(

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::admin::Section;
 use super::answer;
+use super::document::SeatNumber;
 use super::edition::{IfMatch, IfMatchHeader};
 use super::operator::{Operator, right};
 use super::programme::AdminSchedule;
@@ -112,7 +113,7 @@ pub async fn add(
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BlockSeats {
     /// All of them or none.
-    #[schema(min_items = 1, max_items = 10_000, example = json!([7, 8]))]
+    #[schema(value_type = Vec<SeatNumber>, min_items = 1, max_items = 10_000, example = json!([7, 8]))]
     seat_numbers: Vec<i64>,
     /// Shown to operators only.
     #[schema(value_type = String, min_length = 1, max_length = 200, example = "Camera stand")]
@@ -148,7 +149,7 @@ pub async fn block(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReleaseSeats {
-    #[schema(min_items = 1, max_items = 10_000, example = json!([7, 8]))]
+    #[schema(value_type = Vec<SeatNumber>, min_items = 1, max_items = 10_000, example = json!([7, 8]))]
     seat_numbers: Vec<i64>,
 }
 

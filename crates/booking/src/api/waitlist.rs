@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::caller::{Admitted, Visitor};
+use super::caller::{Buyer, Visitor};
 use super::{answer, paging};
 use crate::Booking;
 use crate::concert::Grade;
@@ -95,25 +95,25 @@ impl From<Waiting> for WaitlistEntry {
         "SEATS_AVAILABLE", "TOO_MANY_SEATS", "GRADE_UNKNOWN"]))))]
 pub async fn join(
     app: Data<Booking>,
-    admitted: Admitted,
+    buyer: Buyer,
     id: Path<Uuid>,
     body: Body<JoinWaitlist>,
 ) -> Result<HttpResponse, Problem> {
     let wish = waitlist::Join {
-        user_id: admitted.user_id,
+        user_id: buyer.user_id,
         schedule_id: *id,
         count: body.0.count.0,
         grade: body.0.grade,
-        queue: admitted.queue,
+        queue: buyer.queue,
     };
     let (limits, clock) = (app.sale.limits, app.clock.clone());
     let join = move |tx: &mut Tx| waitlist::join(tx, &wish, &limits, &clock);
     let waiting = app.db.transaction(join).await?;
-    Ok(joined(waiting))
+    Ok(joined(buyer.person, waiting))
 }
 
-fn joined(waiting: waitlist::Waiting) -> HttpResponse {
-    let at = format!("/api/v1/users/{}/waitlist", waiting.entry.user_id);
+fn joined(person: Uuid, waiting: waitlist::Waiting) -> HttpResponse {
+    let at = format!("/api/v1/users/{person}/waitlist");
     match waiting.is_new {
         true => answer::created(&at, &WaitlistEntry::from(waiting)),
         false => answer::own(&WaitlistEntry::from(waiting)),

@@ -17,9 +17,9 @@ use super::{Conn, DbError, UrlInvalid, address, send};
 
 /// READ COMMITTED: no gap locks, and after waiting for a row a statement sees what is in it now.
 /// The strict mode refuses what does not fit instead of cutting it. English words, because errors are told apart by
-/// them.
+/// them. Hashes of all rows under a seal are put together to one text, which the default would cut.
 const SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-     SET SESSION innodb_lock_wait_timeout = 2, time_zone = '+00:00', lc_messages = 'en_US', \
+     SET SESSION innodb_lock_wait_timeout = 2, time_zone = '+00:00', lc_messages = 'en_US', group_concat_max_len = 1048576, \
      sql_mode = 'STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'";
 
 /// In a Galera cluster each read and each BEGIN first waits for what other nodes have committed by then, so that who

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{EventState, EventType};
 use crate::db::{At, DbError, Id, Kept, Tx, kept, padded, times, update};
 use crate::schema::outbox;
+use crate::subject;
 
 /// What the column of the last error holds, in characters.
 const ERROR_LENGTH: usize = 500;
@@ -106,7 +107,8 @@ pub(super) fn exchange(
 
 /// Takes at most `batch` events that are due at `now`, one of each aggregate, for `owner` until `until`.
 ///
-/// Two statements, one when there is nothing to do.
+/// Events name people, as their receivers know them; the books know subjects. Three statements, one when there is nothing to
+/// do.
 pub fn claim(
     tx: &mut Tx,
     owner: Uuid,
@@ -114,7 +116,7 @@ pub fn claim(
     until: Timestamp,
     batch: u32,
 ) -> Result<Vec<Leased>, DbError> {
-    let heads: Vec<Leased> = kept(HEADS)
+    let mut heads: Vec<Leased> = kept(HEADS)
         .bind::<Datetime, _>(At(now))
         .bind::<Datetime, _>(At(now))
         .bind::<BigInt, _>(i64::from(batch))
@@ -129,6 +131,14 @@ pub fn claim(
         .bind::<Datetime, _>(At(until))
         .bind_all::<BigInt, _>(&padded(&seqs))
         .execute(tx)?;
+    let named: Vec<Uuid> = heads
+        .iter()
+        .flat_map(|head| subject::named(&head.payload))
+        .collect();
+    let persons = subject::persons(tx, &named)?;
+    for head in &mut heads {
+        head.payload = subject::as_persons(&head.payload, &persons);
+    }
     Ok(heads)
 }
 

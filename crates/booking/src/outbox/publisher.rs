@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::lease::{self, Ended, Ending, Leased};
+use crate::crash;
 use crate::db::{Db, DbError};
 use crate::kafka::{Message, Producer, SendError, TopicError};
 use crate::pause;
@@ -175,6 +176,9 @@ impl Publisher {
             .await;
         let (mut published, taken) = flight.written(ended, outcome)?;
         published.taken = taken.len();
+        if !taken.is_empty() {
+            crash::point("publish.claimed");
+        }
         for event in taken {
             flight.seqs.push(event.seq);
             let (producer, clock) = (Arc::clone(&self.producer), self.clock.clone());
@@ -211,6 +215,7 @@ impl Flight {
         let Ok(Some(first)) = timeout_at(patience, self.sending.next()).await else {
             return;
         };
+        crash::point("publish.sent");
         self.unwritten.push(first);
         let until = patience.min(Instant::now() + linger);
         while let Ok(Some(next)) = timeout_at(until, self.sending.next()).await {
@@ -231,6 +236,9 @@ impl Flight {
                 return Err(cause);
             }
         };
+        if !ended.is_empty() {
+            crash::point("publish.written");
+        }
         self.seqs
             .retain(|seq| !ended.iter().any(|one| one.seq == *seq));
         let mut published = Published::default();

@@ -18,7 +18,7 @@ use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, EventType};
 use crate::reservation::{self, Reservation, ReservationState, ReservedSeat};
 use crate::sale::Sale;
-use crate::schema::{payments, refunds, reservations};
+use crate::schema::{payments, refunds, reservation_seats, reservations};
 use crate::seat::SeatNumbers;
 use crate::wallet;
 
@@ -96,7 +96,7 @@ fails_with_db!(RefundError);
 
 /// By which rules money goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Terms {
+pub(crate) enum Terms {
     /// Those of the date.
     OfDate,
     /// All of the price, at any time: the seller gives it back.
@@ -147,7 +147,7 @@ impl Sale {
 
 /// Gives back what the wish says.
 ///
-/// Fifteen statements: the date, the buyer's lock, payment, reservation, then those of `give_back`.
+/// Fourteen statements: the date, the buyer's lock, payment, reservation, then those of `give_back`.
 pub fn refund(tx: &mut Tx, wish: &Refund, clock: &Clock) -> Result<Refunded, RefundError> {
     let (paid, now) = locked(tx, wish, clock)?;
     let by = (wish.refund_id, Actor::User(wish.user_id));
@@ -168,29 +168,8 @@ fn locked(
     Ok(((payment, reservation), now))
 }
 
-/// Gives back what is left of a paid reservation, by the rules of the date. The caller has the buyer's lock.
-pub(crate) fn refund_reservation(
-    tx: &mut Tx,
-    reservation: Reservation,
-    refund_id: Uuid,
-    now: Timestamp,
-) -> Result<Refunded, RefundError> {
-    let actor = Actor::User(reservation.user_id);
-    refund_rest(tx, reservation, Terms::OfDate, (refund_id, actor), now)
-}
-
-/// The same at any time and all of the price, for whom it is not the customer who asks.
-pub(crate) fn refund_any(
-    tx: &mut Tx,
-    reservation: Reservation,
-    refund_id: Uuid,
-    by: Actor<'_>,
-    now: Timestamp,
-) -> Result<Refunded, RefundError> {
-    refund_rest(tx, reservation, Terms::Everything, (refund_id, by), now)
-}
-
-fn refund_rest(
+/// Gives back what is left of a paid reservation. The caller has the buyer's lock.
+pub(crate) fn refund_rest(
     tx: &mut Tx,
     reservation: Reservation,
     terms: Terms,
@@ -218,8 +197,46 @@ fn date_of(conn: &mut Conn, user_id: Uuid, payment_id: Uuid) -> Result<Uuid, Ref
     found.map(Uuid::from).ok_or(RefundError::PaymentNotFound)
 }
 
+/// What was given back of a payment before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Before {
+    /// In how many parts.
+    parts: u16,
+    /// Minor units of those without seats. They count against the seats that are left.
+    without_seats: i64,
+}
+
+/// Two statements, none for a payment of which nothing was given back.
+fn before(
+    tx: &mut Tx,
+    payment: &Payment,
+    reservation: &Reservation,
+) -> Result<Before, RefundError> {
+    if payment.state == PaymentState::Captured {
+        return Ok(Before::default());
+    }
+    let made: Vec<(Id, i64)> = refunds::table
+        .filter(refunds::payment_id.eq(Id(payment.id)))
+        .select((refunds::id, refunds::amount))
+        .load(tx)?;
+    let with_seats: Vec<Option<Id>> = reservation_seats::table
+        .filter(reservation_seats::reservation_id.eq(Id(reservation.id)))
+        .filter(reservation_seats::returned_by.is_not_null())
+        .select(reservation_seats::returned_by)
+        .load(tx)?;
+    let parts = u16::try_from(made.len()).map_err(|_| DbError::Unexpected("too many refunds"))?;
+    let without_seats = made
+        .iter()
+        .filter(|(id, _)| !with_seats.contains(&Some(*id)));
+    Ok(Before {
+        parts,
+        without_seats: without_seats.map(|(_, amount)| amount).sum(),
+    })
+}
+
 /// What one refund does.
 struct Plan {
+    part: u16,
     amount: i64,
     /// The seats that become free, with what they cost.
     seats: Vec<ReservedSeat>,
@@ -227,8 +244,8 @@ struct Plan {
     is_last: bool,
 }
 
-/// Eleven statements for the last part: the rules, reservation, how many parts there were, wallet, ledger, payment,
-/// refund, its seats twice, audit, outbox.
+/// Ten statements for a payment of which nothing was given back: the rules, reservation, wallet, ledger, payment, refund,
+/// its seats twice, audit, outbox. Two more for any other.
 fn give_back(
     tx: &mut Tx,
     (payment, reservation): (Payment, Reservation),
@@ -244,7 +261,8 @@ fn give_back(
         Terms::Everything => 100,
         Terms::OfDate => percent_at(tx, reservation.schedule_id, now)?,
     };
-    let plan = planned(&payment, &reservation, extent, percent)?;
+    let before = before(tx, &payment, &reservation)?;
+    let plan = planned(&payment, &reservation, before, extent, (terms, percent))?;
     move_on(tx, &reservation, &plan)?;
     crash::point("refund.moved");
     let payment = write(tx, payment, &plan, refund_id, now)?;
@@ -272,18 +290,30 @@ fn percent_at(conn: &mut Conn, schedule_id: Uuid, now: Timestamp) -> Result<u16,
     }
 }
 
-/// Never more than what is left of what was captured, whatever the rules say.
+/// For seats at most their share of the price, less what was given back without any; never more than what is left of what
+/// was captured.
 fn planned(
     payment: &Payment,
     reservation: &Reservation,
+    before: Before,
     extent: &Extent,
-    percent: u16,
+    (terms, percent): (Terms, u16),
 ) -> Result<Plan, RefundError> {
     let left = payment.amount - payment.refunded_amount;
+    let of_rest = |percent| {
+        let due = percent_of(reservation.amount, percent) - before.without_seats;
+        due.clamp(0, left)
+    };
     let of_seats = |seats: Vec<ReservedSeat>, is_last| {
         let price = seats.iter().map(|seat| seat.price).sum();
+        let amount = if is_last {
+            of_rest(percent)
+        } else {
+            percent_of(price, percent).min(of_rest(percent))
+        };
         Plan {
-            amount: percent_of(price, percent).min(left),
+            part: before.parts,
+            amount,
             seats,
             is_last,
         }
@@ -291,39 +321,57 @@ fn planned(
     match extent {
         Extent::Rest => Ok(of_seats(reservation.seats.clone(), true)),
         Extent::Seats(numbers) => {
-            let is_wanted = |seat: &&ReservedSeat| numbers.as_slice().contains(&seat.number);
-            let seats: Vec<_> = reservation
-                .seats
-                .iter()
-                .filter(is_wanted)
-                .cloned()
-                .collect();
-            let unknown = numbers.as_slice().iter().copied();
-            let unknown = unknown.filter(|number| !seats.iter().any(|seat| seat.number == *number));
-            let unknown: Vec<u16> = unknown.collect();
-            if !unknown.is_empty() {
-                return Err(RefundError::SeatsUnknown(unknown));
-            }
+            let seats = wanted_back(reservation, numbers)?;
             let is_last = seats.len() == reservation.seats.len();
             Ok(of_seats(seats, is_last))
         }
         Extent::Amount(amount) => {
-            let refundable = (percent_of(payment.amount, percent) - payment.refunded_amount).max(0);
+            let refundable = match terms {
+                Terms::Everything => left,
+                Terms::OfDate => of_rest(percent),
+            };
             if *amount > refundable {
                 return Err(RefundError::TooMuch { refundable });
             }
-            let is_last = *amount == left;
+            // Nobody keeps seats for which all the money is back.
+            let is_last = *amount >= of_rest(100);
             let seats = if is_last {
                 reservation.seats.clone()
             } else {
                 Vec::new()
             };
             Ok(Plan {
+                part: before.parts,
                 amount: *amount,
                 seats,
                 is_last,
             })
         }
+    }
+}
+
+fn wanted_back(
+    reservation: &Reservation,
+    numbers: &SeatNumbers,
+) -> Result<Vec<ReservedSeat>, RefundError> {
+    let is_wanted = |seat: &&ReservedSeat| numbers.as_slice().contains(&seat.number);
+    let seats: Vec<_> = reservation
+        .seats
+        .iter()
+        .filter(is_wanted)
+        .cloned()
+        .collect();
+    let is_unknown = |number: &u16| !seats.iter().any(|seat| seat.number == *number);
+    let unknown: Vec<u16> = numbers
+        .as_slice()
+        .iter()
+        .copied()
+        .filter(is_unknown)
+        .collect();
+    if unknown.is_empty() {
+        Ok(seats)
+    } else {
+        Err(RefundError::SeatsUnknown(unknown))
     }
 }
 
@@ -361,21 +409,13 @@ fn write(
     refund_id: Uuid,
     now: Timestamp,
 ) -> Result<Payment, RefundError> {
-    let parts: i64 = refunds::table
-        .filter(refunds::payment_id.eq(Id(payment.id)))
-        .count()
-        .get_result(tx)?;
-    let part = u16::try_from(parts).map_err(|_| DbError::Unexpected("too many refunds"))?;
+    let part = plan.part;
     if plan.amount > 0 {
-        wallet::put_in(tx, payment.user_id, plan.amount, now)?;
-        let entry = Entry::new(
-            payment.user_id,
-            Cause::Refunded,
-            payment.id,
-            plan.amount,
-            now,
-        );
-        ledger::record(tx, &Entry { part, ..entry })?;
+        let (user_id, id) = (payment.user_id, payment.id);
+        let entry = Entry::new(user_id, Cause::Refunded, id, plan.amount, now);
+        let entry = Entry { part, ..entry };
+        wallet::put_in(tx, &entry)?;
+        ledger::record(tx, &entry)?;
     }
     let after = Payment {
         refunded_amount: payment.refunded_amount + plan.amount,

@@ -68,6 +68,8 @@ pub struct Step {
     pub worked: bool,
     /// The reservations that it ended.
     pub ended: Vec<Reservation>,
+    /// What it gave back of each payment, in minor units.
+    pub refunded: Vec<i64>,
 }
 
 /// Cancels a date: sales stop at once, everybody gets their money back by steps. The second time is the same act.
@@ -203,6 +205,7 @@ pub fn advance(tx: &mut Tx, clock: &Clock) -> Result<Step, DbError> {
             cancellation::CalledOff::Refunded(reservation, minor) => {
                 payments += 1;
                 amount += minor;
+                step.refunded.push(minor);
                 step.ended.push(reservation);
             }
             cancellation::CalledOff::OverAlready => {}

@@ -34,7 +34,7 @@ pub enum ExtendError {
     /// It was extended before.
     #[error("extended before")]
     AlreadyExtended,
-    /// The last seats are not kept from others.
+    /// The last seats are not kept from others, and none while somebody waits for any.
     #[error("only {free} seats are free")]
     SeatsScarce {
         /// Seats of the date that are free.
@@ -74,16 +74,16 @@ pub fn extend(
 ) -> Result<Reservation, ExtendError> {
     let held = stored(tx, user_id, id)?.ok_or(ExtendError::ReservationNotFound)?;
     let now = buyer::lock(tx, held.schedule_id, user_id, clock)?;
-    let starts_at: At = schedules::table
+    let (starts_at, waiting): (At, u32) = schedules::table
         .find(Id(held.schedule_id))
-        .select(schedules::starts_at)
+        .select((schedules::starts_at, schedules::waiting))
         .first(tx)?;
     let until = (held.hold_expires_at + limits.extension).min(starts_at.0);
     if until <= held.hold_expires_at {
         return Err(ExtendError::NoLonger);
     }
     let free = free_seats(tx, held.schedule_id, now)?;
-    if free < i64::from(limits.extension_free_seats) {
+    if waiting > 0 || free < i64::from(limits.extension_free_seats) {
         return Err(ExtendError::SeatsScarce { free });
     }
     let live = reservations::table

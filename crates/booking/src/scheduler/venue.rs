@@ -9,11 +9,11 @@ use chassis::server::StartError;
 use super::BATCHES_AT_MOST;
 use crate::Booking;
 use crate::db::DbError;
-use crate::{programme, waitlist};
+use crate::{programme, venue, waitlist};
 
 /// Adds them to a schedule.
 pub(super) async fn add(schedule: Schedule, app: &Arc<Booking>) -> Result<Schedule, StartError> {
-    let [canceller, instructor, offerer] = [(); 3].map(|()| Arc::clone(app));
+    let [canceller, instructor, offerer, gauge] = [(); 4].map(|()| Arc::clone(app));
     let schedule = schedule
         .trigger_with(
             "cancel_dates",
@@ -29,11 +29,22 @@ pub(super) async fn add(schedule: Schedule, app: &Arc<Booking>) -> Result<Schedu
             move || instruct_provider(Arc::clone(&instructor)),
         )
         .await?
+        .trigger("measure_venue", "*/5 * * * * *", move || {
+            measure(Arc::clone(&gauge))
+        })
+        .await?
         .trigger("offer_seats", "* * * * * *", move || {
             offer_seats(Arc::clone(&offerer))
         })
         .await?;
     Ok(schedule)
+}
+
+/// Counts what waits, for the metrics.
+async fn measure(app: Arc<Booking>) -> Result<(), DbError> {
+    let waiting = app.db.read(venue::waiting).await?;
+    app.venue.show(&waiting, app.clock.now());
+    Ok(())
 }
 
 /// Goes on with cancelled dates, batch by batch.
@@ -51,6 +62,10 @@ async fn cancel_dates(app: Arc<Booking>) -> Result<(), DbError> {
             return Ok(());
         }
         app.events.notify();
+        app.venue.called_off.inc_by(step.ended.len() as u64);
+        for amount in &step.refunded {
+            app.sale.metrics.payments.count_refund(*amount);
+        }
         for reservation in &step.ended {
             app.sale.seats_changed(reservation).await;
         }
@@ -80,7 +95,9 @@ async fn offer_seats(app: Arc<Booking>) -> Result<(), DbError> {
     if !ended.is_empty() {
         let clock = app.clock.clone();
         let follow_up = move |tx: &mut _| waitlist::follow_up(tx, &ended, &clock);
-        if app.db.transaction(follow_up).await? > 0 {
+        let lapsed = app.db.transaction(follow_up).await?;
+        app.venue.lapsed.inc_by(lapsed as u64);
+        if lapsed > 0 {
             app.events.notify();
         }
     }
@@ -89,6 +106,8 @@ async fn offer_seats(app: Arc<Booking>) -> Result<(), DbError> {
         let clock = app.clock.clone();
         let offer = move |tx: &mut _| waitlist::offer(tx, schedule_id, &limits, hold, &clock);
         let offered = app.db.transaction(offer).await?;
+        app.venue.offers.inc_by(offered.reservations.len() as u64);
+        app.venue.lapsed.inc_by(offered.expired as u64);
         if !offered.reservations.is_empty() || offered.expired > 0 {
             app.events.notify();
         }

@@ -92,12 +92,16 @@ pub fn correct(
         ..
     } = *correction;
     let minor = amount.minor();
+    let note = Note {
+        reason: correction.reason.as_str(),
+        by: &correction.by,
+    };
+    let entry = Entry::new(user_id, cause.booked_as(), request_id, minor, now).with(&note);
+    let entry_id = entry.id;
     match cause {
-        CorrectionCause::Goodwill | CorrectionCause::CorrectedUp => {
-            put_in(tx, user_id, minor, now)?;
-        }
+        CorrectionCause::Goodwill | CorrectionCause::CorrectedUp => put_in(tx, &entry)?,
         CorrectionCause::CorrectedDown => {
-            if !take_out(tx, user_id, minor)? {
+            if !take_out(tx, &entry)? {
                 let missing = minor - balance(tx, user_id)?;
                 return Err(CorrectionError::BalanceShort {
                     missing: missing.max(1),
@@ -106,12 +110,6 @@ pub fn correct(
         }
     }
     let balance = balance(tx, user_id)?;
-    let note = Note {
-        reason: correction.reason.as_str(),
-        by: &correction.by,
-    };
-    let entry = Entry::new(user_id, cause.booked_as(), request_id, minor, now).with(&note);
-    let entry_id = entry.id;
     match ledger::record(tx, &entry) {
         Err(DbError::Duplicate(name)) if name == "ledger_entries_once" => {
             return Err(CorrectionError::Repeated);

@@ -1,9 +1,10 @@
 //! A date that is cancelled in the middle of its sale: nobody buys any more, and everybody gets their money back.
 
 use booking::concert::Title;
+use booking::payment::Extent;
 use booking::programme::{self, DateCancellation, ProgrammeError};
 use booking::reservation::ReservationState;
-use booking::seat::SeatState;
+use booking::seat::{SeatNumbers, SeatState};
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
 use uuid::Uuid;
@@ -41,6 +42,29 @@ async fn until_over(fixture: &Fixture) -> DateCancellation {
 async fn all_blocked(fixture: &Fixture) {
     let states = fixture.seat_states(fixture.now + TimeDelta::days(1)).await;
     assert!(states.iter().all(|state| *state == SeatState::Blocked));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_got_a_part_back_before_gets_the_rest_and_no_more() {
+    let fixture = Fixture::open().await;
+    let (_, by_seat) = fixture.paid(&[1, 2]).await;
+    let (_, by_money) = fixture.paid(&[3, 4]).await;
+    let seat = Extent::Seats(SeatNumbers::parse(&[2], 1).unwrap());
+    for (payment, part) in [(&by_seat, seat), (&by_money, Extent::Amount(100_000))] {
+        let part = fixture.refund_part(0, payment, part, fixture.now).await;
+        part.expect("a part");
+    }
+    // The seat that came back is another buyer's now.
+    let (other, _) = fixture.paid(&[2]).await;
+    cancel(&fixture, 0).await.expect("an act");
+    let over = until_over(&fixture).await;
+    for user in [by_seat.user_id, by_money.user_id, other.user_id] {
+        assert_eq!(fixture.balance(user).await, PLENTY);
+    }
+    assert_eq!(over.payments_refunded, 3);
+    assert_eq!(over.amount_refunded, 150_000 + 200_000 + 150_000);
+    all_blocked(&fixture).await;
+    fixture.reconciled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

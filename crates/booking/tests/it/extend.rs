@@ -78,6 +78,18 @@ async fn the_last_seats_are_not_kept_from_others() {
     let held = fixture.reserve(Uuid::new_v4(), &[7]).await;
     let scarce = extend(&fixture, 0, &held, fixture.now).await;
     assert!(matches!(scarce, Err(ExtendError::SeatsScarce { free: 49 })));
+    fixture.limits.extension_free_seats = 0;
+    // As if somebody were in the waiting list.
+    for (waiting, refused) in [(1, true), (0, false)] {
+        let statement = format!("UPDATE schedules SET waiting = {waiting}");
+        fixture.raw(&statement).await.unwrap();
+        let other = fixture.reserve(Uuid::new_v4(), &[20 + waiting]).await;
+        let outcome = extend(&fixture, 0, &other, fixture.now).await;
+        assert_eq!(
+            matches!(outcome, Err(ExtendError::SeatsScarce { .. })),
+            refused
+        );
+    }
     fixture.limits.extension = TimeDelta::zero();
     let off = extend(&fixture, 0, &held, fixture.now).await;
     assert!(matches!(off, Err(ExtendError::NoLonger)));

@@ -34,6 +34,8 @@ fn guarded() -> Vec<(Method, String, &'static str)> {
         at(&post, "/api/v1/admin/concerts/{id}/schedules", "operator"),
         at(&get, "/api/v1/admin/reconciliation", "operator"),
         at(&get, "/api/v1/admin/audit", "operator"),
+        at(&get, "/api/v1/admin/integrity", "operator"),
+        at(&delete, "/api/v1/admin/users/{id}", "operator"),
     ]
 }
 

@@ -167,6 +167,61 @@ async fn the_desk_gives_a_customer_the_money_back_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_desk_gives_back_one_seat_or_a_part_of_the_money() {
+    let app = TestApp::open().await;
+    let (desk, customer) = (app.clerk(&["desk"]), app.visitor());
+    let payment = customer.buy(&[1, 2]).await;
+    let path = format!("/api/v1/admin/payments/{payment}/refunds");
+    let seat = json!({ "seatNumbers": [2] });
+    for replayed in [None, Some("true")] {
+        let given = desk.post_once(&path, "p1", &seat).await;
+        assert_eq!(
+            (
+                given.status,
+                &given.body["seatNumbers"],
+                &given.body["amount"]
+            ),
+            (201, &json!([2]), &json!(150_000))
+        );
+        assert_eq!(given.header("idempotent-replayed"), replayed);
+    }
+    let other = desk.post_once(&path, "p1", &json!({ "amount": 1 })).await;
+    assert_eq!(other.refusal(), (422, "IDEMPOTENCY_KEY_REUSED"));
+    for (key, odd, code) in [
+        ("o1", json!({ "seatNumbers": [2] }), "SEAT_UNKNOWN"),
+        ("o2", json!({ "amount": 150_001 }), "REFUND_TOO_LARGE"),
+        ("o3", json!({ "amount": 0 }), "AMOUNT_INVALID"),
+        (
+            "o4",
+            json!({ "amount": 1, "seatNumbers": [1] }),
+            "BODY_INVALID",
+        ),
+        ("o5", json!({ "sum": 1 }), "BODY_INVALID"),
+    ] {
+        let refused = desk.post_once(&path, key, &odd).await;
+        assert_eq!(refused.refusal().1, code, "{odd}");
+    }
+    let money = desk
+        .post_once(&path, "p2", &json!({ "amount": 50_000 }))
+        .await;
+    assert_eq!(
+        (
+            money.status,
+            &money.body["state"],
+            &money.body["refundedAmount"]
+        ),
+        (201, &json!("partially_refunded"), &json!(200_000))
+    );
+    let rest = desk.post_once(&path, "p3", &json!({})).await;
+    assert_eq!(
+        (&rest.body["amount"], &rest.body["state"]),
+        (&json!(100_000), &json!("refunded"))
+    );
+    assert_eq!(customer.balance().await, 1_000_000);
+    app.fixture.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn credits_and_corrections_are_entries_with_a_reason_and_the_name_of_the_key() {
     let app = TestApp::open().await;
     let (desk, money) = (app.clerk(&["desk"]), app.operator());

@@ -134,6 +134,44 @@ async fn the_rules_of_a_date_say_how_much_comes_back() {
     assert_eq!(all.amount, PRICE);
 }
 
+#[tokio::test]
+async fn money_that_came_back_counts_against_the_share_of_the_seats() {
+    let fixture = with_rules().await;
+    let late = fixture.now + TimeDelta::days(8);
+    let (_, payment) = fixture.paid(&[1, 2]).await;
+    let share = (2 * PRICE * 33 + 99) / 100;
+    let more = fixture.refund_part(0, &payment, Extent::Amount(share + 1), late);
+    assert!(matches!(more.await, Err(RefundError::TooMuch { refundable }) if refundable == share));
+    let money = fixture
+        .refund_part(0, &payment, Extent::Amount(share), late)
+        .await;
+    assert_eq!(money.unwrap().amount, share);
+    let seat = fixture.refund_part(0, &payment, seats(&[1]), late).await;
+    assert_eq!(seat.unwrap().amount, 0, "its share is back already");
+    let rest = fixture.refund(0, &payment, late).await.unwrap();
+    assert_eq!((rest.amount, rest.payment.refunded_amount), (0, share));
+    fixture.reconciled().await;
+}
+
+#[tokio::test]
+async fn a_seat_that_came_back_in_full_takes_nothing_from_the_share_of_the_others() {
+    let fixture = with_rules().await;
+    let late = fixture.now + TimeDelta::days(8);
+    let (_, payment) = fixture.paid(&[1, 2]).await;
+    let early = fixture
+        .refund_part(0, &payment, seats(&[1]), fixture.now)
+        .await;
+    assert_eq!(early.unwrap().amount, PRICE);
+    let share = (PRICE * 33 + 99) / 100;
+    let more = fixture
+        .refund_part(0, &payment, Extent::Amount(share + 1), late)
+        .await;
+    assert!(matches!(more, Err(RefundError::TooMuch { refundable }) if refundable == share));
+    let rest = fixture.refund(0, &payment, late).await.unwrap();
+    assert_eq!((rest.amount, rest.seat_numbers), (share, vec![2]));
+    fixture.reconciled().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_forty_refunds_of_parts_at_once_each_seat_comes_back_once() {
     let fixture = Fixture::open().await;

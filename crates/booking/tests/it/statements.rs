@@ -79,7 +79,7 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
         extent: Extent::Rest,
     };
     let (_, refunded) = counted(&fixture, move |tx| payment::refund(tx, &refund, &refunding)).await;
-    assert_eq!(refunded, 15, "refund");
+    assert_eq!(refunded, 14, "refund");
 
     let charge = Charge {
         request_id: Uuid::new_v4(),

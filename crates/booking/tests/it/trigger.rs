@@ -14,6 +14,8 @@ use booking::metrics::Metrics;
 use booking::sale::Sale;
 use booking::scheduler;
 use booking::seat_lock::SeatLock;
+use booking::subject::Subjects;
+use booking::venue::VenueMetrics;
 use chassis::schedule::{RunningSchedule, Schedule, Trigger};
 use chassis::time::Clock;
 use chrono::TimeDelta;
@@ -133,9 +135,11 @@ fn booking_of(fixture: &Fixture, clock: &Clock) -> Booking {
         offer_hold: TimeDelta::minutes(10),
         outbox_keep: TimeDelta::days(7),
         lists: Arc::new(Lists::new(config.cache_age, clock.clone())),
+        subjects: Subjects::new(fixture.db(0).clone(), clock.clone()),
         remaining: Remaining::new(clock.clone()),
         seat_feed: SeatFeed::new(clock.clone()),
         metrics: Metrics::register(&Registry::new()),
+        venue: VenueMetrics::register(&Registry::new()),
     }
 }
 

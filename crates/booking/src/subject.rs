@@ -1,0 +1,309 @@
+//! Owns who is behind an id of the books: one row joins a person, known by the id in the token, and a subject.
+//!
+//! Everything else in the database, and all verbs, know the subject alone: reservations, payments, ledger, audit log. It is
+//! random and never changes. Requests are translated at the door, answers and events where they leave. Once the row is gone,
+//! nobody can tell whose entries they are, and no entry, hash or seal had to change for it. Whoever comes again under
+//! the same id is somebody new.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chassis::time::{Clock, Timestamp};
+use chrono::TimeDelta;
+use diesel::dsl::{exists, select};
+use diesel::prelude::*;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::audit::{self, Action, Actor, Change, Entity};
+use crate::db::{At, Conn, Db, DbError, Id, Tx, fails_with_db, upsert};
+use crate::reservation::ReservationState;
+use crate::schema::{
+    provider_orders, reservations, schedules, subjects, waitlist_entries, wallets,
+};
+use crate::{provider, wallet};
+
+/// How long an instance remembers a subject without asking: so long another one may act on a person who was forgotten.
+const REMEMBERED: TimeDelta = TimeDelta::seconds(5);
+/// People who are remembered at most; then all are asked for again.
+const REMEMBERED_MOST: usize = 50_000;
+
+/// Who subjects are.
+pub type Persons = HashMap<Uuid, Uuid>;
+
+/// The person behind a subject, or the subject of whom nobody knows who it is.
+pub fn who(subject: Uuid, persons: &Persons) -> Uuid {
+    persons.get(&subject).copied().unwrap_or(subject)
+}
+
+/// Why a person is not forgotten.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    /// Money, seats or places in a line would be nobody's.
+    #[error("something is still theirs: {0:?}")]
+    StillOwns(Vec<&'static str>),
+    /// The database failed.
+    #[error(transparent)]
+    Db(DbError),
+}
+
+fails_with_db!(ForgetError);
+
+/// The subject of a person, if there is one. One statement.
+pub fn find(conn: &mut Conn, person: Uuid) -> Result<Option<Uuid>, DbError> {
+    let found: Option<Id> = subjects::table
+        .find(Id(person))
+        .select(subjects::subject)
+        .first(conn)
+        .optional()?;
+    Ok(found.map(Uuid::from))
+}
+
+/// The subject of a person, a new one if need be: of two who make it at once the primary key lets one. Two statements.
+pub fn of(tx: &mut Tx, person: Uuid, now: Timestamp) -> Result<Uuid, DbError> {
+    let row = diesel::insert_into(subjects::table).values((
+        subjects::person.eq(Id(person)),
+        subjects::subject.eq(Id(Uuid::new_v4())),
+        subjects::created_at.eq(At(now)),
+    ));
+    upsert(row, subjects::person.eq(subjects::person)).execute(tx)?;
+    find(tx, person)?.ok_or(DbError::Unexpected("a subject that was just made is gone"))
+}
+
+/// Who these subjects are; those that were forgotten are left out. One statement, none for an empty list.
+pub fn persons(conn: &mut Conn, of: &[Uuid]) -> Result<Persons, DbError> {
+    if of.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(Id, Id)> = subjects::table
+        .filter(subjects::subject.eq_any(of.iter().copied().map(Id)))
+        .select((subjects::subject, subjects::person))
+        .load(conn)?;
+    let known = rows.into_iter();
+    Ok(known
+        .map(|(subject, person)| (subject.0, person.0))
+        .collect())
+}
+
+/// Before an id in JSON of ours.
+const MEMBER: &str = "\"userId\":\"";
+const ID_LENGTH: usize = 36;
+
+/// Subjects that a JSON text of ours names as `userId`.
+pub fn named(json: &str) -> Vec<Uuid> {
+    let behind = json.split(MEMBER).skip(1);
+    let ids = behind.filter_map(|rest| rest.get(..ID_LENGTH)?.parse().ok());
+    ids.collect()
+}
+
+/// The same text with people in place of subjects.
+pub fn as_persons(json: &str, persons: &Persons) -> String {
+    let mut parts = json.split(MEMBER);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for rest in parts {
+        text.push_str(MEMBER);
+        let id = rest.get(..ID_LENGTH).and_then(|id| id.parse().ok());
+        match id.and_then(|id: Uuid| persons.get(&id)) {
+            Some(person) => {
+                text.push_str(&person.to_string());
+                text.push_str(&rest[ID_LENGTH..]);
+            }
+            None => text.push_str(rest),
+        }
+    }
+    text
+}
+
+/// Whether this is a subject: also one of whom nobody knows who it is. One statement.
+fn has_books(conn: &mut Conn, id: Uuid) -> Result<bool, DbError> {
+    let money = wallets::table.find(Id(id));
+    let seats = reservations::table.filter(reservations::user_id.eq(Id(id)));
+    Ok(select(exists(money).or(exists(seats))).get_result(conn)?)
+}
+
+/// Forgets who a subject is. Fine for somebody who is not known. Seven statements.
+///
+/// That something is theirs is asked so that nobody loses money by a typing error. It is no lock: what a person does in the
+/// same moment stays with the subject, where an operator finds it by the subject's id.
+pub fn forget(tx: &mut Tx, person: Uuid, by: &str, now: Timestamp) -> Result<(), ForgetError> {
+    let Some(subject) = find(tx, person)? else {
+        return Ok(());
+    };
+    let owned = owned(tx, subject, now)?;
+    if !owned.is_empty() {
+        return Err(ForgetError::StillOwns(owned));
+    }
+    // Of two operators at once the row count lets one write it down.
+    if diesel::delete(subjects::table.find(Id(person))).execute(tx)? == 1 {
+        let change = Change {
+            entity: Entity::Subject,
+            entity_id: subject,
+            action: Action::Forgotten,
+            actor: Actor::Operator(by),
+            detail: json!({}),
+        };
+        audit::record(tx, &[change], now)?;
+    }
+    Ok(())
+}
+
+fn owned(tx: &mut Tx, subject: Uuid, now: Timestamp) -> Result<Vec<&'static str>, DbError> {
+    let mut owned = Vec::new();
+    if wallet::balance(tx, subject)? > 0 {
+        owned.push("balance");
+    }
+    let held = reservations::state
+        .eq(ReservationState::Held)
+        .and(reservations::hold_expires_at.gt(At(now)));
+    let bought = reservations::state
+        .eq(ReservationState::Confirmed)
+        .and(schedules::starts_at.gt(At(now)));
+    let live: i64 = reservations::table
+        .inner_join(schedules::table.on(schedules::id.eq(reservations::schedule_id)))
+        .filter(reservations::user_id.eq(Id(subject)))
+        .filter(held.or(bought))
+        .count()
+        .get_result(tx)?;
+    if live > 0 {
+        owned.push("reservations");
+    }
+    let waiting: i64 = waitlist_entries::table
+        .filter(waitlist_entries::live_user.eq(Some(Id(subject))))
+        .count()
+        .get_result(tx)?;
+    if waiting > 0 {
+        owned.push("waitlist");
+    }
+    let ordered: i64 = provider_orders::table
+        .filter(provider_orders::user_id.eq(Id(subject)))
+        .filter(provider_orders::state.eq(provider::OrderState::Pending))
+        .count()
+        .get_result(tx)?;
+    if ordered > 0 {
+        owned.push("charges");
+    }
+    Ok(owned)
+}
+
+/// Subjects of those who ask, remembered for a moment.
+pub struct Subjects {
+    db: Db,
+    clock: Clock,
+    remembered: Mutex<HashMap<Uuid, (Uuid, Timestamp)>>,
+}
+
+impl Subjects {
+    /// Remembers nobody yet.
+    pub fn new(db: Db, clock: Clock) -> Self {
+        Self {
+            db,
+            clock,
+            remembered: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The subject of somebody who only looks: a random one for somebody of whom there is nothing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn of_reader(&self, person: Uuid) -> Result<Uuid, DbError> {
+        let known = self.known(person).await?;
+        Ok(known.unwrap_or_else(Uuid::new_v4))
+    }
+
+    /// The subject of somebody who writes, from now on if there was none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn of_writer(&self, person: Uuid) -> Result<Uuid, DbError> {
+        if let Some(known) = self.known(person).await? {
+            return Ok(known);
+        }
+        let now = self.clock.now();
+        let make = move |tx: &mut Tx| of(tx, person, now);
+        let made = self.db.transaction::<_, DbError, _>(make).await?;
+        self.remember(person, made);
+        Ok(made)
+    }
+
+    /// Whom an operator means: a person, or a subject of whom nobody knows who it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn meant(&self, id: Uuid) -> Result<Uuid, DbError> {
+        Ok(self.known(id).await?.unwrap_or(id))
+    }
+
+    /// The same for an operator who writes: somebody of whom there is nothing yet is a person, and known from now on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn meant_to_change(&self, id: Uuid) -> Result<Uuid, DbError> {
+        if let Some(known) = self.known(id).await? {
+            return Ok(known);
+        }
+        if self.db.read(move |conn| has_books(conn, id)).await? {
+            return Ok(id);
+        }
+        self.of_writer(id).await
+    }
+
+    /// Asks the database the next time.
+    pub fn drop_memory_of(&self, person: Uuid) {
+        self.lock().remove(&person);
+    }
+
+    async fn known(&self, person: Uuid) -> Result<Option<Uuid>, DbError> {
+        let now = self.clock.now();
+        let remembered = self.lock().get(&person).copied();
+        if let Some((subject, until)) = remembered
+            && now < until
+        {
+            return Ok(Some(subject));
+        }
+        let found = self.db.read(move |conn| find(conn, person)).await?;
+        if let Some(subject) = found {
+            self.remember(person, subject);
+        }
+        Ok(found)
+    }
+
+    fn remember(&self, person: Uuid, subject: Uuid) {
+        let until = self.clock.now() + REMEMBERED;
+        let mut remembered = self.lock();
+        if remembered.len() >= REMEMBERED_MOST {
+            remembered.clear();
+        }
+        remembered.insert(person, (subject, until));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, (Uuid, Timestamp)>> {
+        self.remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use uuid::Uuid;
+
+    use super::{as_persons, named};
+
+    #[test]
+    fn only_known_subjects_are_replaced_and_only_where_they_are_users() {
+        let [subject, person, other] = [(); 3].map(|()| Uuid::new_v4());
+        let text = format!(
+            r#"[{{"userId":"{subject}","id":"{subject}"}},{{"userId":"{other}"}},{{"userId":"é"}},{{"userId":"#
+        );
+        assert_eq!(named(&text), [subject, other]);
+        let told = as_persons(&text, &HashMap::from([(subject, person)]));
+        let expected = format!(
+            r#"[{{"userId":"{person}","id":"{subject}"}},{{"userId":"{other}"}},{{"userId":"é"}},{{"userId":"#
+        );
+        assert_eq!(told, expected);
+        assert_eq!(as_persons("", &HashMap::new()), "");
+    }
+}

@@ -1,0 +1,197 @@
+//! People and the subjects of the books: joined by one row, which an operator can drop.
+
+use booking::integrity;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::test_app::{Caller, TestApp};
+
+fn path(of: &str) -> String {
+    format!("/api/v1/admin/users/{of}")
+}
+
+/// Every place in the database where this id stands, in whatever form.
+async fn traces(app: &TestApp, id: &str) -> i64 {
+    let id: Uuid = id.parse().unwrap();
+    let binary = format!("x'{}'", id.simple());
+    let text = format!("'%{id}%'");
+    let like = |table: &str, column: &str| {
+        format!("(SELECT COUNT(*) FROM {table} WHERE {column} LIKE {text})")
+    };
+    let is = |table: &str, column: &str| {
+        format!("(SELECT COUNT(*) FROM {table} WHERE {column} = {binary})")
+    };
+    let all = [
+        is("subjects", "person"),
+        is("subjects", "subject"),
+        is("wallets", "user_id"),
+        is("ledger_entries", "user_id"),
+        is("reservations", "user_id"),
+        is("payments", "user_id"),
+        is("buyers", "user_id"),
+        is("seats", "holder_id"),
+        is("waitlist_entries", "user_id"),
+        is("provider_orders", "user_id"),
+        is("idempotency_keys", "user_id"),
+        is("audit_log", "actor_id"),
+        is("audit_log", "entity_id"),
+        like("audit_log", "detail"),
+        like("idempotency_keys", "body"),
+        like("idempotency_keys", "location"),
+        like("outbox", "payload"),
+    ];
+    app.fixture
+        .number(&format!("SELECT {}", all.join(" + ")))
+        .await
+}
+
+/// Buys, gives back, and has nothing left but history.
+async fn was_here(customer: &Caller<'_>, money: &Caller<'_>) -> Value {
+    let payment = customer.buy(&[1, 2]).await;
+    let refund = format!("/api/v1/payments/{payment}/refunds");
+    let refunded = customer.post_once(&refund, "r", &json!({})).await;
+    assert_eq!(refunded.status, 201, "{refunded:?}");
+    let rest = json!({ "amount": -1_000_000, "reason": "Paid out" });
+    let path = format!("{}/corrections", path(&customer.sub));
+    let taken = money.post_once(&path, &payment, &rest).await;
+    assert_eq!((taken.status, &taken.body["balance"]), (201, &json!(0)));
+    let known = money.get(&self::path(&customer.sub)).await;
+    assert_eq!(known.body["userId"], customer.sub.as_str());
+    known.body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_in_the_database_but_one_row_knows_a_person() {
+    let app = TestApp::open().await;
+    let customer = app.visitor();
+    let known = was_here(&customer, &app.operator()).await;
+    assert_eq!(traces(&app, &customer.sub).await, 1);
+    let subject = known["subject"].as_str().unwrap();
+    assert!(traces(&app, subject).await > 10);
+    // And yet everybody hears of the person alone.
+    for told in [&known["reservations"][0], &known["payments"][0]] {
+        assert_eq!(told["userId"], customer.sub.as_str());
+    }
+    let own = customer.get("/api/v1/reservations").await;
+    assert_eq!(own.body["items"][0]["userId"], customer.sub.as_str());
+    let again = customer
+        .pay(own.body["items"][0]["id"].as_str().unwrap(), "buy")
+        .await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.body["userId"], customer.sub.as_str());
+    let by_person = format!(
+        "/api/v1/admin/audit?userId={}&action=captured",
+        customer.sub
+    );
+    let audit = app.operator().get(&by_person).await;
+    assert_eq!(audit.body["items"][0]["userId"], customer.sub.as_str());
+    let of_date = format!(
+        "/api/v1/admin/schedules/{}/payments",
+        app.fixture.schedule_id
+    );
+    let paid = app
+        .operator()
+        .get(&format!("{of_date}?userId={}", customer.sub))
+        .await;
+    assert_eq!(paid.body["items"][0]["userId"], customer.sub.as_str());
+    let file = app
+        .operator()
+        .request(reqwest::Method::GET, &format!("{of_date}?format=csv"));
+    let file = file.send().await.unwrap().text().await.unwrap();
+    assert!(
+        file.contains(&customer.sub) && !file.contains(subject),
+        "{file}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_forgotten_and_neither_ledger_nor_chain_has_changed() {
+    let app = TestApp::open().await;
+    let (customer, operator) = (app.visitor(), app.operator());
+    let known = was_here(&customer, &operator).await;
+    let subject = known["subject"].as_str().unwrap().to_owned();
+    let books = "SELECT CRC32(GROUP_CONCAT(HEX(id), HEX(user_id), amount, HEX(hash) ORDER BY id)) FROM ledger_entries";
+    let before = app.fixture.number(books).await;
+
+    let desk = app.clerk(&["desk"]);
+    for _ in 0..2 {
+        assert_eq!(desk.delete(&path(&customer.sub)).await.status, 204);
+    }
+    assert_eq!(traces(&app, &customer.sub).await, 0);
+    assert_eq!(app.fixture.number(books).await, before);
+    let breaks = app.fixture.instances[0].read(integrity::verify_all).await;
+    assert_eq!(breaks.unwrap(), []);
+    app.fixture.reconciled().await;
+    let audited = "SELECT COUNT(*) FROM audit_log WHERE action = 'forgotten' AND actor_name = 'operator:clerk'";
+    assert_eq!(app.fixture.number(audited).await, 1);
+    // The books are found under the subject, and the person is somebody new.
+    let anonymous = operator.get(&path(&subject)).await;
+    assert_eq!(
+        anonymous.body["reservations"][0]["userId"],
+        subject.as_str()
+    );
+    let nobody = operator.get(&path(&customer.sub)).await;
+    assert_eq!(nobody.body["reservations"], json!([]));
+    let own = customer.get("/api/v1/reservations").await;
+    assert_eq!(own.body["items"], json!([]));
+    customer.charge(500).await;
+    assert_eq!(customer.balance().await, 500);
+    let new = operator.get(&path(&customer.sub)).await;
+    assert_ne!(new.body["subject"], subject.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_forgotten_to_whom_something_still_belongs() {
+    let app = TestApp::open().await;
+    let (customer, desk) = (app.visitor(), app.clerk(&["desk"]));
+    customer.charge(1_000_000).await;
+    let refused = desk.delete(&path(&customer.sub)).await;
+    assert_eq!(refused.refusal(), (409, "PERSON_HAS_CLAIMS"));
+    assert_eq!(refused.body["claims"], json!(["balance"]));
+    let held = app.visitor();
+    held.hold(&[5]).await;
+    let refused = desk.delete(&path(&held.sub)).await;
+    assert_eq!(refused.body["claims"], json!(["reservations"]));
+    assert_eq!(customer.balance().await, 1_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_is_nobody_who_could_ask_for_it() {
+    let app = TestApp::open().await;
+    let customer = app.visitor();
+    let known = was_here(&customer, &app.operator()).await;
+    // Whoever names the id of a subject as their own is another person.
+    let thief = Caller {
+        sub: known["subject"].as_str().unwrap().to_owned(),
+        ..app.visitor()
+    };
+    assert_eq!(
+        thief.get("/api/v1/reservations").await.body["items"],
+        json!([])
+    );
+    assert_eq!(thief.balance().await, 0);
+    thief.charge(5).await;
+    assert_eq!(thief.balance().await, 5);
+    assert_eq!(customer.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_comes_many_times_at_once_is_one_subject() {
+    let app = TestApp::open().await;
+    let customer = app.visitor();
+    let path = customer.charges_path();
+    let charges = (0..20).map(|turn| {
+        let (customer, path) = (customer.clone(), path.clone());
+        async move {
+            let key = format!("c{turn}");
+            customer
+                .post_once(&path, &key, &json!({ "amount": 10 }))
+                .await
+                .status
+        }
+    });
+    let all = futures_util::future::join_all(charges).await;
+    assert!(all.iter().all(|status| *status == 201), "{all:?}");
+    assert_eq!(customer.balance().await, 200);
+    assert_eq!(app.fixture.number("SELECT COUNT(*) FROM subjects").await, 1);
+}

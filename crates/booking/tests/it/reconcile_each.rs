@@ -1,0 +1,292 @@
+//! Each comparison of the books: damage that it is there to find, and everything that finds it. A damage of one row is often
+//! seen from several sides; no other side may see it than those that are named.
+
+use std::collections::BTreeSet;
+
+use booking::concert::Title;
+use booking::payment::Extent;
+use booking::provider;
+use booking::reconciliation;
+use booking::seat::SeatNumbers;
+use booking::wallet::{Amount, Charge};
+use booking::{programme, waitlist};
+use chassis::time::Clock;
+use uuid::Uuid;
+
+use crate::fixture::{Fixture, OPERATOR, queue};
+
+/// One of everything: a live hold, three purchases, of which one seat and a part of the money came back, a whole refund, a
+/// place in a waiting list, a charge that a provider has yet to confirm, a date whose cancellation is done.
+async fn books() -> Fixture {
+    let fixture = Fixture::open().await;
+    let now = fixture.now;
+    fixture.reserve(Uuid::new_v4(), &[1]).await;
+    fixture.paid(&[11]).await;
+    let (_, parted) = fixture.paid(&[2, 3]).await;
+    let (_, whole) = fixture.paid(&[4]).await;
+    let seat = Extent::Seats(SeatNumbers::parse(&[3], 1).unwrap());
+    for part in [seat, Extent::Amount(7)] {
+        fixture.refund_part(0, &parted, part, now).await.unwrap();
+    }
+    fixture.refund(0, &whole, now).await.unwrap();
+    let (limits, clock) = (fixture.limits, Clock::stopped_at(now));
+    let small = small_date(&fixture).await;
+    small.paid(&[1]).await;
+    let join = waitlist::Join {
+        user_id: Uuid::new_v4(),
+        schedule_id: small.schedule_id,
+        count: 1,
+        grade: None,
+        queue: queue("main"),
+    };
+    let charge = Charge {
+        request_id: Uuid::new_v4(),
+        user_id: Uuid::new_v4(),
+        amount: Amount::try_from(500).unwrap(),
+    };
+    let (waiting, ordering) = (clock.clone(), clock.clone());
+    let db = &fixture.instances[0];
+    db.transaction(move |tx| waitlist::join(tx, &join, &limits, &waiting))
+        .await
+        .expect("a place");
+    db.transaction(move |tx| provider::order_charge(tx, &charge, &ordering))
+        .await
+        .expect("an order");
+    let called_off = fixture.another_schedule().await;
+    called_off.paid(&[1]).await;
+    let id = called_off.schedule_id;
+    let reason = Title::try_from("Storm".to_owned()).unwrap();
+    db.transaction(move |tx| programme::cancel_date(tx, id, &reason, "operator:tests", now))
+        .await
+        .expect("an act");
+    loop {
+        let clock = clock.clone();
+        let step = db.transaction(move |tx| programme::advance(tx, &clock));
+        if !step.await.unwrap().worked {
+            break;
+        }
+    }
+    fixture
+}
+
+/// A date with one seat.
+async fn small_date(fixture: &Fixture) -> Fixture {
+    let one = booking::concert::Section {
+        grade: "A".to_owned().try_into().unwrap(),
+        price: 100.try_into().unwrap(),
+        from: 1,
+        to: 1,
+    };
+    let layout = booking::concert::Layout::try_from(vec![one]).unwrap();
+    let new = crate::fixture::schedule(fixture.now, layout);
+    let (concert_id, now) = (fixture.concert_id, fixture.now);
+    let added = fixture.instances[0]
+        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, OPERATOR, now))
+        .await;
+    Fixture {
+        schedule_id: added.expect("a date").id,
+        ..fixture.clone()
+    }
+}
+
+const SOLD: &str = "seats sold, and seats of confirmed reservations";
+const CAPTURED: &str = "captured by payments, and by the ledger";
+const REFUNDED: &str = "refunded by payments, and by the ledger";
+const NET: &str = "the ledger's net of all wallets, and their balances";
+const ITS_SEATS: &str = "seats of a confirmed reservation, and those of them that are sold to it";
+const PRICE: &str = "price of a reservation, and the sum of its seats";
+const PAID: &str = "price of all seats that a reservation ever had, and what was paid for it";
+const PARTS: &str = "what a payment says was given back, and its refunds";
+const BOOKED: &str = "a payment and its refunds, and what the ledger says of them";
+const PART: &str = "a refund, and its part in the ledger";
+const WALLET: &str = "the ledger's net of a wallet, and its balance";
+const BALANCE: &str =
+    "a balance that may not be: below zero, or above the limit without money that came back";
+const PAYER: &str = "a payment of another user than its reservation's";
+const OWNER: &str = "an entry of the ledger in another wallet than its payment's";
+const HOLDER: &str = "a sold seat whose holder has no confirmed reservation of it";
+const UNHELD: &str = "a held seat without a reservation that holds it";
+const LIVE: &str = "seats of a live hold, and those that are held for it";
+const SIZE: &str = "seats that a schedule says it has, and those it has";
+const LIMIT: &str = "seats that a user may have of a schedule, and those bought";
+const AUDITED: &str = "changes of a reservation, and their rows in the audit log";
+const PAYMENT_AUDITED: &str = "changes of a payment, and their rows in the audit log";
+const CHARGE_AUDITED: &str = "charges of a wallet, and their rows in the audit log";
+const HELD_TOLD: &str = "a hold of the last day, and its event";
+const PAID_TOLD: &str = "a payment of the last day, and its event";
+const REFUND_TOLD: &str = "refunds of a payment of the last day, and their events";
+const WAITING: &str = "those who wait for seats of a date, and how many the date counts";
+const COLLECTED: &str = "money that a provider has collected, and what the ledger charged for it";
+const CALLED_OFF: &str = "live reservations of a date whose cancellation is done";
+/// Of the chain, which every change of an entry breaks.
+const ENTRY: &str = "an entry of the ledger, and the one before it in its wallet";
+const CHAIN_END: &str = "a wallet, and the last entry of its chain";
+
+/// The comparison, damage that it is there to find, and what else sees the same damage.
+const DAMAGE: &[(&str, &str, &[&str])] = &[
+    (
+        SOLD,
+        "UPDATE seats t JOIN reservations r ON r.state = 'held' SET t.state = 'sold', t.reservation_id = r.id, t.holder_id = r.user_id WHERE t.number = 20 AND t.schedule_id = r.schedule_id",
+        &[HOLDER],
+    ),
+    (
+        CAPTURED,
+        "UPDATE payments p JOIN reservations r ON r.id = p.reservation_id JOIN reservation_seats s ON s.reservation_id = r.id SET p.amount = p.amount + 1, r.amount = r.amount + 1, s.price = s.price + 1 WHERE s.seat_number = 11",
+        &[BOOKED],
+    ),
+    (
+        REFUNDED,
+        "UPDATE refunds b JOIN payments p ON p.id = b.payment_id SET b.amount = b.amount - 1, p.refunded_amount = p.refunded_amount - 1 WHERE b.amount = 7",
+        &[BOOKED, PART],
+    ),
+    (
+        NET,
+        "UPDATE wallets SET balance = balance + 1 ORDER BY user_id LIMIT 1",
+        &[WALLET],
+    ),
+    (
+        ITS_SEATS,
+        "UPDATE seats a JOIN seats b ON a.number = 11 AND b.number = 2 AND a.state = 'sold' AND b.state = 'sold' SET a.reservation_id = b.reservation_id, a.holder_id = b.holder_id",
+        &[HOLDER],
+    ),
+    (
+        PRICE,
+        "UPDATE reservations SET amount = amount + 1 WHERE state = 'confirmed' ORDER BY id LIMIT 1",
+        &[],
+    ),
+    (
+        PAID,
+        "UPDATE reservations r JOIN reservation_seats s ON s.reservation_id = r.id SET r.amount = r.amount + 1, s.price = s.price + 1 WHERE s.sold_number = 11",
+        &[],
+    ),
+    (
+        PARTS,
+        "UPDATE payments SET state = 'partially_refunded' WHERE state = 'captured'",
+        &[],
+    ),
+    (
+        BOOKED,
+        "UPDATE ledger_entries a JOIN ledger_entries b ON a.cause = 'captured' AND b.cause = 'captured' AND a.amount = 300000 AND b.amount = 120000 SET a.amount = a.amount + 1, b.amount = b.amount - 1",
+        &[WALLET, ENTRY],
+    ),
+    (
+        PART,
+        "UPDATE refunds SET part = part + 10 WHERE amount = 7",
+        &[],
+    ),
+    (
+        WALLET,
+        "UPDATE wallets a JOIN (SELECT MIN(user_id) AS least, MAX(user_id) AS most FROM wallets) m ON a.user_id IN (m.least, m.most) SET a.balance = a.balance + IF(a.user_id = m.least, 1, -1)",
+        &[],
+    ),
+    (
+        BALANCE,
+        "UPDATE wallets w JOIN payments p ON p.user_id = w.user_id AND p.state = 'captured' SET w.balance = 1000000001 WHERE p.amount = 120000",
+        &[NET, WALLET],
+    ),
+    (
+        PAYER,
+        "UPDATE payments p JOIN (SELECT MIN(user_id) AS other FROM wallets WHERE user_id NOT IN (SELECT user_id FROM payments WHERE amount = 120000)) w SET p.user_id = w.other WHERE p.amount = 120000",
+        &[OWNER],
+    ),
+    (
+        OWNER,
+        "UPDATE ledger_entries e JOIN (SELECT MIN(user_id) AS other FROM wallets WHERE user_id NOT IN (SELECT user_id FROM payments WHERE amount = 120000)) w SET e.user_id = w.other WHERE e.cause = 'captured' AND e.amount = 120000",
+        &[WALLET, ENTRY, CHAIN_END],
+    ),
+    (
+        HOLDER,
+        "UPDATE seats SET holder_id = REPEAT('x', 16) WHERE state = 'sold' AND number = 11",
+        &[],
+    ),
+    (
+        UNHELD,
+        "UPDATE seats SET hold_expires_at = hold_expires_at + INTERVAL 1 SECOND WHERE state = 'held'",
+        &[],
+    ),
+    (
+        LIVE,
+        "UPDATE seats SET state = 'available', reservation_id = NULL, holder_id = NULL, hold_expires_at = NULL WHERE state = 'held'",
+        &[],
+    ),
+    (
+        SIZE,
+        "UPDATE schedules SET seats_total = seats_total + 1 WHERE seats_total = 1",
+        &[],
+    ),
+    (
+        LIMIT,
+        "UPDATE reservations SET seat_count = 5 WHERE state = 'confirmed' ORDER BY id LIMIT 1",
+        &[PRICE],
+    ),
+    (
+        AUDITED,
+        "DELETE FROM audit_log WHERE entity = 'reservation' AND action = 'confirmed' LIMIT 1",
+        &[],
+    ),
+    (
+        PAYMENT_AUDITED,
+        "DELETE FROM audit_log WHERE entity = 'payment' AND action = 'partially_refunded' LIMIT 1",
+        &[],
+    ),
+    (
+        CHARGE_AUDITED,
+        "DELETE FROM audit_log WHERE action = 'charged' LIMIT 1",
+        &[],
+    ),
+    (
+        HELD_TOLD,
+        "DELETE FROM outbox WHERE type = 'reservation.held' LIMIT 1",
+        &[],
+    ),
+    (
+        PAID_TOLD,
+        "DELETE FROM outbox WHERE type = 'payment.captured' LIMIT 1",
+        &[],
+    ),
+    (
+        REFUND_TOLD,
+        "DELETE FROM outbox WHERE type = 'payment.partially_refunded' LIMIT 1",
+        &[],
+    ),
+    (
+        WAITING,
+        "UPDATE schedules SET waiting = waiting + 1 WHERE waiting > 0",
+        &[],
+    ),
+    (
+        COLLECTED,
+        "UPDATE provider_orders SET state = 'succeeded'",
+        &[],
+    ),
+    (
+        CALLED_OFF,
+        "UPDATE schedule_cancellations c JOIN schedules d ON d.seats_total = 1 SET c.schedule_id = d.id",
+        &[],
+    ),
+];
+
+async fn found(fixture: &Fixture) -> BTreeSet<&'static str> {
+    let (now, most) = (fixture.now, fixture.limits.seats_per_user);
+    let check = move |conn: &mut _| reconciliation::check(conn, now, most);
+    let report = fixture.instances[0].read(check).await.expect("a report");
+    report.differences.iter().map(|it| it.subject).collect()
+}
+
+#[tokio::test]
+async fn each_comparison_finds_the_damage_that_it_is_there_for_and_no_other_cries() {
+    for (comparison, damage, also) in DAMAGE {
+        let fixture = books().await;
+        assert_eq!(found(&fixture).await, BTreeSet::new(), "before {damage}");
+        let damaged = fixture.raw(damage).await.expect(damage);
+        assert!(damaged > 0, "nothing was damaged: {damage}");
+        let expected = also.iter().chain([comparison]).copied().collect();
+        assert_eq!(found(&fixture).await, expected, "{comparison}: {damage}");
+    }
+}
+
+#[test]
+fn every_comparison_has_damage_of_its_own() {
+    let tried: BTreeSet<_> = DAMAGE.iter().map(|(comparison, ..)| *comparison).collect();
+    assert_eq!(tried, reconciliation::subjects().collect());
+}
