@@ -14,7 +14,7 @@ async fn the_document_of_booking_says_what_happens() {
     let mut asking = Command::new(program);
     asking
         .current_dir(here.join("schemathesis"))
-        .args(["--config-file", "schemathesis.toml", "run"])
+        .args(["--config-file", "checks.conf", "run"])
         .arg(here.join("../docs/openapi/booking.json"))
         .args(["--url", &sale.stack.booking_url()])
         .args(["--phases", "examples,coverage,fuzzing"])

@@ -114,7 +114,7 @@ fn complete(path: &str, operation: &mut Operation, components: &mut Components) 
         .and_then(Value::as_str)
         .unwrap_or_default();
     operation.security = Some(requirements(access));
-    if let Some(body) = &mut operation.request_body {
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
         without_null(body);
     }
     for parameter in operation.parameters.iter_mut().flatten() {
@@ -157,6 +157,9 @@ fn complete(path: &str, operation: &mut Operation, components: &mut Components) 
 /// A body that may be missing is no `null`.
 fn without_null(body: &mut RequestBody) {
     for content in body.content.values_mut() {
+        let RefOr::T(content) = content else {
+            continue;
+        };
         let Some(RefOr::T(Schema::OneOf(either))) = &content.schema else {
             continue;
         };

@@ -3,6 +3,8 @@
 //! Every refund of a payment is a part with a number of its own, which the refund and the ledger carry, so a part is
 //! booked once. All parts of a payment come one after another: the buyer's lock is taken before anything is read.
 
+mod plan;
+
 use chassis::time::{Clock, Timestamp};
 use diesel::prelude::*;
 use serde_json::json;
@@ -10,17 +12,18 @@ use uuid::Uuid;
 
 use super::{Payment, PaymentState, find};
 use crate::audit::{self, Action, Actor};
-use crate::concert::{self, Share, percent_of};
+use crate::concert::{self, Share};
 use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, update};
 use crate::idempotency::{OnceError, Outcome, Request};
 use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, EventType};
-use crate::reservation::{self, Reservation, ReservationState, ReservedSeat};
+use crate::reservation::{self, Reservation, ReservationState};
 use crate::sale::Sale;
-use crate::schema::{payments, refunds, reservation_seats, reservations};
+use crate::schema::{payments, refunds, reservations};
 use crate::seat::SeatNumbers;
 use crate::wallet;
+use plan::{Plan, before, planned};
 
 /// How much of a payment is to be given back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,53 +200,6 @@ fn date_of(conn: &mut Conn, user_id: Uuid, payment_id: Uuid) -> Result<Uuid, Ref
     found.map(Uuid::from).ok_or(RefundError::PaymentNotFound)
 }
 
-/// What was given back of a payment before.
-#[derive(Debug, Clone, Copy, Default)]
-struct Before {
-    /// In how many parts.
-    parts: u16,
-    /// Minor units of those without seats. They count against the seats that are left.
-    without_seats: i64,
-}
-
-/// Two statements, none for a payment of which nothing was given back.
-fn before(
-    tx: &mut Tx,
-    payment: &Payment,
-    reservation: &Reservation,
-) -> Result<Before, RefundError> {
-    if payment.state == PaymentState::Captured {
-        return Ok(Before::default());
-    }
-    let made: Vec<(Id, i64)> = refunds::table
-        .filter(refunds::payment_id.eq(Id(payment.id)))
-        .select((refunds::id, refunds::amount))
-        .load(tx)?;
-    let with_seats: Vec<Option<Id>> = reservation_seats::table
-        .filter(reservation_seats::reservation_id.eq(Id(reservation.id)))
-        .filter(reservation_seats::returned_by.is_not_null())
-        .select(reservation_seats::returned_by)
-        .load(tx)?;
-    let parts = u16::try_from(made.len()).map_err(|_| DbError::Unexpected("too many refunds"))?;
-    let without_seats = made
-        .iter()
-        .filter(|(id, _)| !with_seats.contains(&Some(*id)));
-    Ok(Before {
-        parts,
-        without_seats: without_seats.map(|(_, amount)| amount).sum(),
-    })
-}
-
-/// What one refund does.
-struct Plan {
-    part: u16,
-    amount: i64,
-    /// The seats that become free, with what they cost.
-    seats: Vec<ReservedSeat>,
-    /// Whether nothing is left to refund afterwards.
-    is_last: bool,
-}
-
 /// Ten statements for a payment of which nothing was given back: the rules, reservation, wallet, ledger, payment, refund,
 /// its seats twice, audit, outbox. Two more for any other.
 fn give_back(
@@ -287,91 +243,6 @@ fn percent_at(conn: &mut Conn, schedule_id: Uuid, now: Timestamp) -> Result<u16,
         Share::Percent(percent) => Ok(percent),
         Share::Nothing => Err(RefundError::TooLate),
         Share::Started => Err(RefundError::ShowStarted),
-    }
-}
-
-/// For seats at most their share of the price, less what was given back without any; never more than what is left of what
-/// was captured.
-fn planned(
-    payment: &Payment,
-    reservation: &Reservation,
-    before: Before,
-    extent: &Extent,
-    (terms, percent): (Terms, u16),
-) -> Result<Plan, RefundError> {
-    let left = payment.amount - payment.refunded_amount;
-    let of_rest = |percent| {
-        let due = percent_of(reservation.amount, percent) - before.without_seats;
-        due.clamp(0, left)
-    };
-    let of_seats = |seats: Vec<ReservedSeat>, is_last| {
-        let price = seats.iter().map(|seat| seat.price).sum();
-        let amount = if is_last {
-            of_rest(percent)
-        } else {
-            percent_of(price, percent).min(of_rest(percent))
-        };
-        Plan {
-            part: before.parts,
-            amount,
-            seats,
-            is_last,
-        }
-    };
-    match extent {
-        Extent::Rest => Ok(of_seats(reservation.seats.clone(), true)),
-        Extent::Seats(numbers) => {
-            let seats = wanted_back(reservation, numbers)?;
-            let is_last = seats.len() == reservation.seats.len();
-            Ok(of_seats(seats, is_last))
-        }
-        Extent::Amount(amount) => {
-            let refundable = match terms {
-                Terms::Everything => left,
-                Terms::OfDate => of_rest(percent),
-            };
-            if *amount > refundable {
-                return Err(RefundError::TooMuch { refundable });
-            }
-            // Nobody keeps seats for which all the money is back.
-            let is_last = *amount >= of_rest(100);
-            let seats = if is_last {
-                reservation.seats.clone()
-            } else {
-                Vec::new()
-            };
-            Ok(Plan {
-                part: before.parts,
-                amount: *amount,
-                seats,
-                is_last,
-            })
-        }
-    }
-}
-
-fn wanted_back(
-    reservation: &Reservation,
-    numbers: &SeatNumbers,
-) -> Result<Vec<ReservedSeat>, RefundError> {
-    let is_wanted = |seat: &&ReservedSeat| numbers.as_slice().contains(&seat.number);
-    let seats: Vec<_> = reservation
-        .seats
-        .iter()
-        .filter(is_wanted)
-        .cloned()
-        .collect();
-    let is_unknown = |number: &u16| !seats.iter().any(|seat| seat.number == *number);
-    let unknown: Vec<u16> = numbers
-        .as_slice()
-        .iter()
-        .copied()
-        .filter(is_unknown)
-        .collect();
-    if unknown.is_empty() {
-        Ok(seats)
-    } else {
-        Err(RefundError::SeatsUnknown(unknown))
     }
 }
 
