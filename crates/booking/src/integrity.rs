@@ -100,14 +100,18 @@ pub fn seal(tx: &mut Tx, now: Timestamp) -> Result<Sealed, DbError> {
         return Ok(sealed);
     }
     let number = last(tx)?.number + 1;
-    let under = diesel::update(audit_log::table.filter(audit_log::seq.eq_any(rows)))
+    let of_log = diesel::update(audit_log::table.filter(audit_log::seq.eq_any(rows)))
+        .filter(audit_log::seal.is_null())
         .set(audit_log::seal.eq(number))
-        .execute(tx)?
-        + diesel::update(ledger_entries::table.filter(ledger_entries::id.eq_any(entries)))
+        .execute(tx)?;
+    let of_ledger =
+        diesel::update(ledger_entries::table.filter(ledger_entries::id.eq_any(entries)))
+            .filter(ledger_entries::seal.is_null())
             .set(ledger_entries::seal.eq(number))
             .execute(tx)?;
+    let under = of_log + of_ledger;
     if under != sealed.rows {
-        return Err(DbError::Unexpected("rows to seal were removed"));
+        return Err(DbError::Unexpected("rows to seal were removed or sealed"));
     }
     append(tx, number, now)?;
     Ok(sealed)

@@ -206,11 +206,11 @@ fn no_code_changes_or_removes_a_line_of_the_ledger_or_of_the_audit_log() {
         // A seal is put on a row afterwards, and on none a second time; nothing else of a row is ever set.
         let flat = flat
             .replace(
-                "diesel::update(audit_log::table.filter(audit_log::seq.eq_any(rows))) .set(audit_log::seal.eq(number))",
+                "diesel::update(audit_log::table.filter(audit_log::seq.eq_any(rows))) .filter(audit_log::seal.is_null()) .set(audit_log::seal.eq(number))",
                 "",
             )
             .replace(
-                "diesel::update(ledger_entries::table.filter(ledger_entries::id.eq_any(entries))) .set(ledger_entries::seal.eq(number))",
+                "diesel::update(ledger_entries::table.filter(ledger_entries::id.eq_any(entries))) .filter(ledger_entries::seal.is_null()) .set(ledger_entries::seal.eq(number))",
                 "",
             );
         for table in ["ledger_entries", "audit_log"] {
