@@ -214,6 +214,14 @@ extern "SQL" {
     fn unhex(text: Text) -> Binary;
 }
 
+/// The hash of the chain with an entry of this digest at its end. In hexadecimal, so that logs of the server stay text.
+macro_rules! chained {
+    ($digest:expr) => {{
+        let digest: String = ($digest.iter().map(|byte| format!("{byte:02x}"))).collect();
+        unhex(sha2_hex(concat(wallets::head, unhex(digest)), 256))
+    }};
+}
+
 /// Adds what the entry says to the balance, creating the wallet if needed, and moves the end of its chain. One statement,
 /// which locks the wallet; the entry is recorded after it.
 pub(crate) fn put_in(tx: &mut Tx, entry: &Entry) -> Result<(), DbError> {
@@ -233,10 +241,7 @@ pub(crate) fn put_in(tx: &mut Tx, entry: &Entry) -> Result<(), DbError> {
     let changes = (
         wallets::balance.eq(wallets::balance + entry.amount),
         wallets::entries.eq(wallets::entries + 1),
-        wallets::head.eq(unhex(sha2_hex(
-            concat(wallets::head, digest.as_slice()),
-            256,
-        ))),
+        wallets::head.eq(chained!(digest)),
     );
     upsert(wallet, changes).execute(tx)?;
     Ok(())
@@ -252,10 +257,7 @@ pub(crate) fn take_out(tx: &mut Tx, entry: &Entry) -> Result<bool, DbError> {
     let changes = (
         wallets::balance.eq(wallets::balance - entry.amount),
         wallets::entries.eq(wallets::entries + 1),
-        wallets::head.eq(unhex(sha2_hex(
-            concat(wallets::head, digest.as_slice()),
-            256,
-        ))),
+        wallets::head.eq(chained!(digest)),
     );
     // The row count decides: the statement changes what its condition tests.
     let taken = update(enough, changes).execute(tx)?;
