@@ -66,7 +66,9 @@ pub async fn translate<B: MessageBody + 'static>(
     let asker = request.extensions().get::<Asker>().copied();
     let is_operators = request.path().starts_with("/api/v1/admin/");
     let kind = response.headers().get(header::CONTENT_TYPE);
-    let is_json = kind.is_some_and(|kind| kind == "application/json");
+    // Lists that are the same for everybody come encoded; they name nobody.
+    let is_plain = !response.headers().contains_key(header::CONTENT_ENCODING);
+    let is_json = is_plain && kind.is_some_and(|kind| kind == "application/json");
     if !is_json || (asker.is_none() && !is_operators) {
         return Ok(ServiceResponse::new(request, response));
     }
