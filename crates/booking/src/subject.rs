@@ -12,11 +12,12 @@ use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
 use diesel::dsl::{exists, select};
 use diesel::prelude::*;
+use diesel::sql_types::Binary;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor, Change, Entity};
-use crate::db::{At, Conn, Db, DbError, Id, Tx, fails_with_db, upsert};
+use crate::db::{At, Conn, Db, DbError, Id, Tx, fails_with_db, kept, padded, times, upsert};
 use crate::reservation::ReservationState;
 use crate::schema::{
     provider_orders, reservations, schedules, subjects, waitlist_entries, wallets,
@@ -70,19 +71,27 @@ pub fn of(tx: &mut Tx, person: Uuid, now: Timestamp) -> Result<Uuid, DbError> {
     find(tx, person)?.ok_or(DbError::Unexpected("a subject that was just made is gone"))
 }
 
+#[derive(QueryableByName)]
+struct Joined {
+    #[diesel(sql_type = Binary)]
+    subject: Id,
+    #[diesel(sql_type = Binary)]
+    person: Id,
+}
+
 /// Who these subjects are; those that were forgotten are left out. One statement, none for an empty list.
 pub fn persons(conn: &mut Conn, of: &[Uuid]) -> Result<Persons, DbError> {
     if of.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<(Id, Id)> = subjects::table
-        .filter(subjects::subject.eq_any(of.iter().copied().map(Id)))
-        .select((subjects::subject, subjects::person))
-        .load(conn)?;
+    let of: Vec<Id> = padded(of).into_iter().map(Id).collect();
+    let marks = times(of.len(), "?");
+    let statement = kept(format!(
+        "SELECT subject, person FROM subjects WHERE subject IN ({marks})"
+    ));
+    let rows: Vec<Joined> = statement.bind_all::<Binary, _>(&of).load(conn)?;
     let known = rows.into_iter();
-    Ok(known
-        .map(|(subject, person)| (subject.0, person.0))
-        .collect())
+    Ok(known.map(|row| (row.subject.0, row.person.0)).collect())
 }
 
 /// Before an id in JSON of ours.
