@@ -123,17 +123,19 @@ impl Call<'_> {
         }
     }
 
-    /// The store could not be reached, or said nothing in time.
-    pub fn unreachable(mut self) {
+    /// The store could not be reached, or said nothing in time. Whether it is taken for away now: it may also
+    /// be only busy.
+    pub fn unreachable(mut self) -> bool {
         self.tries = false;
         let mut memory = self.breaker.memory();
         if matches!(memory.state, State::Closed) {
             if memory.answered_at.is_some_and(|at| at.elapsed() < SILENCE) {
-                return;
+                return false;
             }
             log::warn!("a store does not answer; calls are refused, but for one at a time");
         }
         memory.state = State::Open(Instant::now() + PAUSE);
+        true
     }
 }
 
@@ -174,10 +176,10 @@ mod tests {
         let slow = breaker.pass().expect("closed");
         let slower = breaker.pass().expect("closed");
         breaker.pass().expect("closed").answered();
-        slow.unreachable();
+        assert!(!slow.unreachable());
         assert!(breaker.pass().is_ok(), "somebody was just answered");
         tokio::time::advance(SILENCE).await;
-        slower.unreachable();
+        assert!(slower.unreachable());
         assert_eq!(breaker.pass().err(), Some(Refused::Open), "nobody is");
     }
 

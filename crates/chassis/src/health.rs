@@ -25,7 +25,14 @@ type Check = dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>
 #[derive(Default)]
 pub struct Health {
     draining: watch::Sender<bool>,
-    checks: Vec<(&'static str, Box<Check>)>,
+    checks: Vec<Checked>,
+}
+
+struct Checked {
+    name: &'static str,
+    check: Box<Check>,
+    /// Whether the reason is told to whoever asks, or to the log alone.
+    is_told: bool,
 }
 
 /// Answer of `/ready`.
@@ -38,14 +45,34 @@ pub struct Ready {
 }
 
 impl Health {
-    /// Adds a check; its error is a sentence for the operator.
-    pub fn check<F, Fut>(mut self, name: &'static str, check: F) -> Self
+    /// Adds a check; its error is a sentence for the log.
+    pub fn check<F, Fut>(self, name: &'static str, check: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), String>> + Send + 'static,
     {
-        self.checks
-            .push((name, Box::new(move || Box::pin(check()))));
+        self.with(name, false, check)
+    }
+
+    /// Adds a check whose error is told to whoever asks: it names no host and no secret.
+    pub fn check_telling<F, Fut>(self, name: &'static str, check: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.with(name, true, check)
+    }
+
+    fn with<F, Fut>(mut self, name: &'static str, is_told: bool, check: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.checks.push(Checked {
+            name,
+            check: Box::new(move || Box::pin(check())),
+            is_told,
+        });
         self
     }
 
@@ -71,12 +98,22 @@ impl Health {
             return Err(not_ready("This process is stopping."));
         }
         let mut checks = BTreeMap::new();
-        for (name, check) in &self.checks {
+        for Checked {
+            name,
+            check,
+            is_told,
+        } in &self.checks
+        {
             let outcome = tokio::time::timeout(CHECK_TIMEOUT, check())
                 .await
                 .unwrap_or_else(|_| Err("no answer in time".to_owned()));
             if let Err(cause) = outcome {
-                return Err(not_ready(format!("{name} does not answer.")).cause(cause));
+                let detail = if *is_told {
+                    format!("{name} cannot be used: {cause}")
+                } else {
+                    format!("{name} does not answer.")
+                };
+                return Err(not_ready(detail).cause(cause));
             }
             checks.insert(*name, "ok");
         }
@@ -121,6 +158,14 @@ mod tests {
             .check("mysql", async || Err("refused".to_owned()));
         let problem = health.ready().await.err().expect("not ready");
         assert!(problem.to_string().contains("mysql"));
+
+        let health = Health::default().check_telling("redis", async || Err("READONLY".to_owned()));
+        let problem = health.ready().await.err().expect("not ready");
+        assert!(
+            problem
+                .to_string()
+                .contains("redis cannot be used: READONLY")
+        );
     }
 
     #[tokio::test(start_paused = true)]

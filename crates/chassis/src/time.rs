@@ -12,10 +12,16 @@ use chrono::{SubsecRound, TimeDelta, Utc};
 /// An instant in UTC.
 pub type Timestamp = chrono::DateTime<Utc>;
 
-/// The one reader of the machine's time. Clones share their offset.
+/// The one reader of the machine's time. Clones share their offsets.
+///
+/// It may follow the clock of a store, so that processes on machines whose clocks differ tell the same time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     offset_us: Arc<AtomicI64>,
+    /// How far the store's clock is ahead of the machine's, as it was last measured.
+    store_ahead_us: Arc<AtomicI64>,
+    /// How wrong the machine's clock is made: 0 outside tests.
+    wrong_by_us: i64,
     stopped_at: Option<Timestamp>,
 }
 
@@ -33,10 +39,47 @@ impl Clock {
         }
     }
 
-    /// The present instant, cut to whole microseconds, which is what the stores keep.
+    /// The clock of a machine that is wrong by so many microseconds, for tests.
+    pub fn wrong_by(us: i64) -> Self {
+        Self {
+            wrong_by_us: us,
+            ..Self::default()
+        }
+    }
+
+    /// The present instant, cut to whole microseconds, which is what the stores keep: by the clock of the
+    /// store that is followed, or by the machine's.
     pub fn now(&self) -> Timestamp {
-        (self.stopped_at.unwrap_or_else(Utc::now) + TimeDelta::microseconds(self.offset_us()))
+        self.machine_now() + TimeDelta::microseconds(self.store_ahead_us.load(Ordering::Relaxed))
+    }
+
+    /// The same by the machine's clock alone.
+    pub fn machine_now(&self) -> Timestamp {
+        let ahead_us = self.offset_us().saturating_add(self.wrong_by_us);
+        (self.stopped_at.unwrap_or_else(Utc::now) + TimeDelta::microseconds(ahead_us))
             .trunc_subsecs(6)
+    }
+
+    /// Follows the clock of a store, which said `store` after it was asked at `asked`, by the machine's clock.
+    ///
+    /// Each answer leaves a range as wide as it took. While the offset that counts lies in it, it stays, so that a
+    /// busy machine moves nobody's clock.
+    pub fn follow(&self, store: Timestamp, asked: Timestamp) {
+        if self.stopped_at.is_some() {
+            return;
+        }
+        let least = (store - self.machine_now()).num_microseconds().unwrap_or(0);
+        let most = (store - asked).num_microseconds().unwrap_or(0);
+        let known = self.store_ahead_us.load(Ordering::Relaxed);
+        if !(least..=most).contains(&known) {
+            let middle = least + (most - least) / 2;
+            self.store_ahead_us.store(middle, Ordering::Relaxed);
+        }
+    }
+
+    /// How far the machine's clock is ahead of the store's, in microseconds; below 0 where it is behind.
+    pub fn skew_us(&self) -> i64 {
+        -self.store_ahead_us.load(Ordering::Relaxed)
     }
 
     /// Moves this clock and its clones forward. For tests.
@@ -51,7 +94,7 @@ impl Clock {
         self.offset_us.fetch_add(by_us, Ordering::SeqCst);
     }
 
-    /// How far this clock stands ahead of the machine's, in microseconds: 0 outside tests.
+    /// How far this clock was moved ahead of the machine's, in microseconds: 0 outside tests.
     pub fn offset_us(&self) -> i64 {
         self.offset_us.load(Ordering::SeqCst)
     }
@@ -127,6 +170,20 @@ mod tests {
         assert_eq!(Some(clock.now()), instant);
         clock.advance(Duration::from_micros(1));
         assert_eq!(clock.now().timestamp_micros(), 1_777_629_600_000_002);
+    }
+
+    #[test]
+    fn a_clock_that_follows_a_store_tells_its_time_and_is_not_moved_by_a_slow_answer() {
+        let (clock, truth) = (Clock::wrong_by(40_000_000), Clock::system());
+        let asked = clock.machine_now();
+        clock.follow(truth.now(), asked);
+        let difference = (clock.now() - truth.now()).num_milliseconds();
+        assert!(difference.abs() < 20_000, "{difference}");
+        assert!((clock.skew_us() - 40_000_000).abs() < 20_000_000);
+        let (skew_us, long_ago) = (clock.skew_us(), asked - chrono::TimeDelta::seconds(90));
+        // Told a second ago, or up to 90 s before: what is known lies within.
+        clock.follow(truth.now() - chrono::TimeDelta::seconds(1), long_ago);
+        assert_eq!(clock.skew_us(), skew_us, "as good as any in that range");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! It knows no other crate of this workspace: programs are binaries with environment variables.
 
 mod browser;
+mod cut;
 mod files;
 mod kafka;
 mod keys;
@@ -21,6 +22,7 @@ mod supervised;
 mod wait;
 
 pub use browser::ChromeDriver;
+pub use cut::Network;
 pub use files::{Profile, Scratch, TlsFiles, binary, find_program, is_root};
 pub use kafka::{Kafka, KafkaLogin, KafkaOptions};
 pub use keys::Keys;

@@ -1,13 +1,21 @@
 //! Owns the connection to one Redis server, behind its breaker.
+//!
+//! A connection on which nothing came is given up with the server: in a network that dropped packets an old
+//! one speaks again only after as long as the cut was, and a new one at once.
 
+use std::cell::RefCell;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike as _, ConnectionManager, ConnectionManagerConfig};
 use redis::{
-    Client, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, RedisError, RedisResult, Value,
+    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult,
+    Value,
 };
 use thread_local::ThreadLocal;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
 use super::{CALL_TIMEOUT, CONNECT_TIMEOUT, slot};
 use crate::breaker::Breaker;
@@ -18,6 +26,13 @@ const MOST_IN_FLIGHT: usize = 32_768;
 /// Reconnecting is tried again at least this often while Redis is away.
 const RECONNECT_AT_MOST: Duration = Duration::from_secs(1);
 
+/// A server that refuses everybody says why before it is asked anything, and within this time.
+const GREETING_WITHIN: Duration = Duration::from_millis(100);
+const WITHOUT_A_WORD: &str =
+    "it closed the connection without a word; a server that wants TLS does so";
+/// Longer than any such sentence.
+const LONGEST_GREETING: usize = 1024;
+
 /// Host and port.
 pub(super) type Address = (String, u16);
 
@@ -27,8 +42,16 @@ pub(super) struct Node {
     client: Client,
     /// A connection for each thread that asks. It is driven by the runtime in which it was made, and an
     /// answer that comes to another thread would cost two wake-ups.
-    managers: ThreadLocal<ConnectionManager>,
+    managers: ThreadLocal<RefCell<Option<Dialled>>>,
+    /// Connections of an earlier generation are used for no call any more.
+    generation: AtomicU64,
     breaker: Breaker,
+}
+
+/// A connection, and of which generation it is.
+struct Dialled {
+    generation: u64,
+    manager: ConnectionManager,
 }
 
 /// What a server is asked.
@@ -91,6 +114,7 @@ impl Node {
             address: address_of(info.addr()),
             client: Client::open(info)?,
             managers: ThreadLocal::new(),
+            generation: AtomicU64::new(0),
             breaker: Breaker::new(MOST_IN_FLIGHT),
         })
     }
@@ -135,14 +159,59 @@ impl Node {
             .unwrap_or_else(|late| Err(io::Error::from(late).into()));
         match answer {
             Err(cause) if was_not_reached(&cause) => {
-                call.unreachable();
-                Outcome::Unreachable(cause)
+                if !call.unreachable() {
+                    return Outcome::Unreachable(cause);
+                }
+                self.dial_anew();
+                Outcome::Unreachable(self.in_words(cause).await)
             }
             answer => {
                 call.answered();
+                if matches!(&answer, Err(cause) if cause.kind() == ErrorKind::AuthenticationFailed)
+                {
+                    // The next call logs in again: the server may know the password by then.
+                    self.dial_anew();
+                }
                 Outcome::Answered(answer)
             }
         }
+    }
+
+    fn dial_anew(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What a server says that closes the connection of everybody: who asks first hears only of a broken pipe.
+    async fn in_words(&self, cause: RedisError) -> RedisError {
+        if cause.is_timeout() {
+            return cause;
+        }
+        let said = tokio::time::timeout(GREETING_WITHIN, self.greeting()).await;
+        let is_closed = cause.is_connection_dropped();
+        let refusal = |words| RedisError::from((ErrorKind::Io, "the server refuses", words));
+        match said {
+            Ok(Some(words)) => refusal(words),
+            // It lets everybody connect, and closes when it hears our first words.
+            Err(_) if is_closed && !self.is_tls() => refusal(format!("{WITHOUT_A_WORD} ({cause})")),
+            Ok(None) | Err(_) => cause,
+        }
+    }
+
+    fn is_tls(&self) -> bool {
+        let addr = self.client.get_connection_info().addr();
+        matches!(addr, ConnectionAddr::TcpTls { .. })
+    }
+
+    async fn greeting(&self) -> Option<String> {
+        let ConnectionAddr::Tcp(host, port) = self.client.get_connection_info().addr() else {
+            return None;
+        };
+        let mut stream = TcpStream::connect((host.as_str(), *port)).await.ok()?;
+        let mut bytes = vec![0; LONGEST_GREETING];
+        let length = stream.read(&mut bytes).await.ok()?;
+        let text = String::from_utf8_lossy(&bytes[..length]);
+        let refusal = text.lines().next()?.strip_prefix('-')?;
+        Some(refusal.to_owned())
     }
 
     async fn send(&self, request: Request<'_>) -> RedisResult<Vec<Value>> {
@@ -156,16 +225,25 @@ impl Node {
     }
 
     fn manager(&self) -> RedisResult<ConnectionManager> {
-        let manager = self.managers.get_or_try(|| {
-            // How long an answer may take is bounded by the call.
-            let config = ConnectionManagerConfig::new()
-                .set_response_timeout(None)
-                .set_connection_timeout(Some(CONNECT_TIMEOUT))
-                .set_number_of_retries(1)
-                .set_max_delay(RECONNECT_AT_MOST);
-            ConnectionManager::new_lazy_with_config(self.client.clone(), config)
-        })?;
-        Ok(manager.clone())
+        let generation = self.generation.load(Ordering::Relaxed);
+        let mut own = self.managers.get_or_default().borrow_mut();
+        match &*own {
+            Some(dialled) if dialled.generation == generation => Ok(dialled.manager.clone()),
+            _ => {
+                // How long an answer may take is bounded by the call.
+                let config = ConnectionManagerConfig::new()
+                    .set_response_timeout(None)
+                    .set_connection_timeout(Some(CONNECT_TIMEOUT))
+                    .set_number_of_retries(1)
+                    .set_max_delay(RECONNECT_AT_MOST);
+                let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
+                *own = Some(Dialled {
+                    generation,
+                    manager: manager.clone(),
+                });
+                Ok(manager)
+            }
+        }
     }
 }
 

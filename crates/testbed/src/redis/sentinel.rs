@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::{LOG, READY, Redis, RedisOptions, SYNC_AT_ONCE};
+use crate::cut::Network;
 use crate::files::find_program;
 use crate::port;
 use crate::supervised::{Ending, Launch, Supervised};
@@ -33,12 +34,31 @@ impl RedisSentinels {
     /// Starts all that keep their files in `folder`, and waits until the sentinels know each other and the
     /// replica. A master that is silent for half a second is replaced.
     pub fn start(folder: &Path, password: &str) -> io::Result<Self> {
+        Self::start_reached(folder, password, Ok)
+    }
+
+    /// The same, but all others reach the first master through a network that can be cut.
+    pub fn start_behind_network(folder: &Path, password: &str) -> io::Result<(Self, Network)> {
+        let mut network = None;
+        let all = Self::start_reached(folder, password, |port| {
+            Ok(network.insert(Network::to(port)?).port())
+        })?;
+        let none = || io::Error::other("a master that nobody has to reach");
+        Ok((all, network.ok_or_else(none)?))
+    }
+
+    /// `reach` says at which port others find the master that listens on this one.
+    fn start_reached(
+        folder: &Path,
+        password: &str,
+        reach: impl FnOnce(u16) -> io::Result<u16>,
+    ) -> io::Result<Self> {
         let options = RedisOptions {
             password: Some(password.to_owned()),
             ..RedisOptions::default()
         };
         let master = Redis::start_with(&folder.join("master"), &options, &SYNC_AT_ONCE)?;
-        let port = master.port().to_string();
+        let port = reach(master.port())?.to_string();
         let follows = ["--replicaof", "127.0.0.1", &port];
         let follows = [follows.as_slice(), &SYNC_AT_ONCE].concat();
         let replica = Redis::start_with(&folder.join("replica"), &options, &follows)?;
