@@ -81,6 +81,7 @@ impl AdmittedCache {
             return;
         };
         log::warn!("a place of {} is freed later: {cause}", queue.id());
+        queue.note_end(ticket);
         let mut ended = lock(&self.ended);
         if ended.len() < MOST_ENDED {
             ended.insert((queue.id().clone(), *ticket), queue.unpinned());

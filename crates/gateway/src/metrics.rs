@@ -13,7 +13,7 @@ use prometheus::{CounterVec, Gauge, GaugeVec, Opts, Registry};
 
 use crate::Gateway;
 use crate::queue::policy::State;
-use crate::queue::{Queue, QueueId, Snapshot, StoreError, VERBS};
+use crate::queue::{LOSSES, Queue, QueueId, Snapshot, StoreError, VERBS};
 
 /// Seconds; from somebody who found room to hours in a line of a million.
 const WAIT_S: &[f64] = &[
@@ -34,6 +34,8 @@ chassis::catalogue! {
     failures: IntCounterVec = "usher_redis_failures_total" by "reason" [],
     /// Joins that this gateway refused because the line (line), or what is kept of those who are away (parked), has its full length
     refused: IntCounterVec = "usher_joins_refused_total" by "reason" [],
+    /// Queues that this gateway found lost in Redis and put back: there was none (empty), an older one (older), that of somebody else or one made anew (another), or older rules alone (alive)
+    losses: IntCounterVec = "usher_losses_total" by "was" [],
     /// How long those whom this gateway let in had waited since they joined
     admission_wait: HistogramVec = "usher_admission_wait_seconds" by "queue" [] in WAIT_S,
 }
@@ -81,6 +83,9 @@ impl StoreMetrics {
         }
         for reason in StoreError::REASONS {
             self.failures.with_label_values(&[reason]);
+        }
+        for was in LOSSES {
+            self.losses.with_label_values(&[was]);
         }
     }
 }
@@ -171,7 +176,7 @@ const STREAMS: (&str, &str) = (
 /// Name, help and value of each metric that has no label.
 type OfGateway = (&'static str, &'static str, fn(&Gateway) -> f64);
 
-const PLAIN: [OfGateway; 3] = [
+const PLAIN: [OfGateway; 4] = [
     (
         "usher_redis_calls_under_way",
         "Calls of visitors to Redis that have no answer yet",
@@ -186,6 +191,11 @@ const PLAIN: [OfGateway; 3] = [
         "usher_redis_turns_in_use",
         "Requests whose turn it is to ask Redis; 256 at most, the others wait",
         |it| it.visits.permits_in_use() as f64,
+    ),
+    (
+        "usher_clock_skew_seconds",
+        "How far the clock of this machine is ahead of that of Redis, by which all is told; more than 2 is to be mended",
+        |it| it.clock.skew_us() as f64 / 1e6,
     ),
 ];
 

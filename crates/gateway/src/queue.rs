@@ -12,6 +12,7 @@ mod gateways;
 mod id;
 mod joins;
 mod keys;
+mod loss;
 mod minutes;
 mod operator;
 pub mod policy;
@@ -26,6 +27,7 @@ mod secret;
 mod settle;
 mod snapshot;
 mod stock;
+mod store_clock;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,6 +40,7 @@ pub use error::QueueError;
 use error::refusal;
 pub use eta::Forecast;
 pub use id::{QueueId, QueueIdInvalid, Ticket, UserId};
+pub use loss::LOSSES;
 pub use minutes::{MOST_MINUTES, Minute, last_minutes};
 pub use operator::{AuditEntry, AuditPage, Changed, Defined, IfMatch, Rules};
 use policy::State;
@@ -281,6 +284,10 @@ impl Queue {
             reply = self.ask(&script::TOUCH, ticket, proof).await?;
         }
         if reply.verdict() == "lost" {
+            // Who left or paid before the loss must not be brought back, here or by another token.
+            let epoch = reply.get("epoch")?;
+            let telling = self.queues.tell_ends(&self.entry, epoch, Priority::Hot);
+            Box::pin(telling).await?;
             reply = self.ask(&script::RESTORE, ticket, proof).await?;
         }
         let is_poll = proof == "poll";
@@ -299,13 +306,17 @@ impl Queue {
     /// # Errors
     /// `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn leave(&self, ticket: &Ticket) -> Result<Left, QueueError> {
-        let mut call = self.store().call(&script::LEAVE, &self.entry.keys);
+        let mut call = self.store().call_knowing(&script::LEAVE, &self.entry);
         call.arg(ticket.user.member()).arg(ticket.number);
         let reply: Reply = self.store().run(Priority::Hot, &call).await?;
         match reply.verdict() {
-            "left" | "never" => {}
-            // Nobody is in a queue that Redis lost.
-            "gone" => return Ok(Left { freed: false }),
+            "left" => self.note_end(ticket),
+            "never" => {}
+            // Nobody is in a queue that Redis lost, and this visit shall not come back when it is put back.
+            "gone" => {
+                self.note_end(ticket);
+                return Ok(Left { freed: false });
+            }
             other => return Err(refusal(other)),
         }
         let freed = reply.get_or_default("freed")?;
@@ -314,6 +325,11 @@ impl Queue {
             let _ = self.run_admission(Priority::Hot, None).await;
         }
         Ok(Left { freed })
+    }
+
+    /// A visit ended here that Redis may not have heard of.
+    pub fn note_end(&self, ticket: &Ticket) {
+        self.queues.note_end(self.id(), ticket);
     }
 
     /// Drops leases that ended and lets in as many as may enter now, in ticket order.
@@ -336,10 +352,15 @@ impl Queue {
     ) -> Result<(Admitted, Option<Standing>), QueueError> {
         let mut call = self.visitors_call(&script::ADMIT);
         call.arg(asking.as_ref().map_or(&[][..], UserId::member));
-        let reply: Reply = self.store().run(priority, &call).await?;
+        let mut reply: Reply = self.store().run(priority, &call).await?;
+        if reply.verdict() == "gone" {
+            Box::pin(self.queues.revive(&self.entry, priority)).await?;
+            reply = self.store().run(priority, &call).await?;
+        }
         if reply.verdict() != "done" {
             return Err(refusal(reply.verdict()));
         }
+        self.entry.memory.confirm(&reply)?;
         let asking: Reply = reply.get("asking")?;
         let standing = match asking.verdict() {
             "none" => None,
@@ -349,6 +370,11 @@ impl Queue {
         let entered: Vec<(Vec<u8>, u64)> = reply.get("entered")?;
         self.note_admission(at_us, &entered);
         let user = |(member, number): (Vec<u8>, u64)| Some((UserId::from_member(&member)?, number));
+        let over: Vec<(Vec<u8>, u64)> = reply.get("over")?;
+        for (user, number) in over.into_iter().filter_map(user) {
+            let ends = self.queues.ends();
+            ends.note(self.id(), user, number, self.store().now_ms());
+        }
         let users: Option<Vec<_>> = entered.into_iter().map(user).collect();
         let admitted = Admitted {
             at: snapshot::instant(at_us),

@@ -3,8 +3,9 @@
 --
 -- ARGV: 2 to 5 what is told (see lanes)
 --       6 user whose standing is asked for by a poll (a visitor who is let in claims by it), or ''
--- Returns verdict: 'gone' | 'removed', or 'done' and
---   now_us, ended, no_shows
+-- Returns verdict: 'gone' (also a line that is older than the gateway knows it) | 'removed', or 'done' and
+--   now_us, epoch, pulse (of the gateway), ended, no_shows
+--   over: a list of user, ticket, user, ticket, ... of those of the ended who had their whole lease
 --   more = 1 when the batch was too small for what is to be done
 --   entered: a list of user, ticket, user, ticket, ...; claim_us: when their claims end
 --   parked: how many were parked because they are absent; their place is kept
@@ -25,15 +26,41 @@ if not policy then return { 'verdict', absence() } end
 local meta = read_meta()
 local now = now_us()
 
-local over = redis.call('ZRANGEBYSCORE', ACTIVE, '-inf', int(now), 'LIMIT', 0, BATCH)
-local no_shows = 0
-for _, user in ipairs(over) do no_shows = no_shows + end_lease(user, policy, meta, now) end
+if is_behind(meta, now) then return { 'verdict', 'gone' } end
+
+-- The clock went back to this instant. What was to end soon ends as soon by the new time.
+local function turn_back()
+  local pause = meta.recovers_at - (tonumber(redis.call('HGET', META, 'recovers_from')) or 0)
+  if meta.recovers_at - now > pause then
+    meta.recovers_at = now + pause
+    redis.call('HSET', META, 'recovers_from', int(now), 'recovers_at', int(meta.recovers_at))
+  end
+  local unclaimed = redis.call('SRANDMEMBER', UNCLAIMED, BATCH)
+  local ends = #unclaimed > 0 and redis.call('ZMSCORE', ACTIVE, unpack(unclaimed)) or {}
+  for i, user in ipairs(unclaimed) do
+    local latest = now + policy.claim
+    if (tonumber(ends[i]) or 0) > latest then redis.call('ZADD', ACTIVE, 'XX', int(latest), user) end
+  end
+end
+
+local ended = redis.call('ZRANGEBYSCORE', ACTIVE, '-inf', int(now), 'LIMIT', 0, BATCH)
+local no_shows, over = 0, {}
+for _, user in ipairs(ended) do
+  local is_no_show, ticket = end_lease(user, policy, meta, now)
+  no_shows = no_shows + is_no_show
+  if ticket then over[#over + 1], over[#over + 2] = user, int(ticket) end
+end
 
 -- Lets go of what nobody asks for any more.
 local function tidy(kept_since)
   redis.call('ZREMRANGEBYSCORE', IDLED, '-inf', int(now))
   if kept_since and now - kept_since < KEPT then return end
   redis.call('HSET', META, 'kept_since', int(now))
+  local kept = redis.call('HGETALL', META)
+  for i = 1, #kept, 2 do
+    local is_old = string.find(kept[i], '^pulse:') and now - tonumber(kept[i + 1]) > PULSE_KEPT
+    if is_old then redis.call('HDEL', META, kept[i]) end
+  end
   redis.call('UNLINK', PARKED_BEFORE)
   if redis.call('EXISTS', PARKED) == 1 then redis.call('RENAME', PARKED, PARKED_BEFORE) end
 end
@@ -118,11 +145,13 @@ local function watch_over_line()
     local first = redis.call('ZRANGE', WAITING, 0, 0, 'WITHSCORES')
     ran_at = first[2] and ticket_at(tonumber(first[2]), meta) or now
   end
+  if now < ran_at then turn_back() end
   if now - ran_at > STEADY then
     excused_until = now + EXCUSED
     redis.call('HSET', META, 'excused_until', int(excused_until))
   end
-  redis.call('HSET', META, 'ran_at', int(now))
+  local pulse = int(next_beat(meta, now))
+  redis.call('HSET', META, 'ran_at', int(now), 'beat', pulse, 'pulse:' .. GATEWAY, pulse)
   meta.excused = now < (excused_until or 0)
   if meta.excused or is_undrawn(policy, meta, now) or in_force(policy, meta, now) == 'scheduled' then
     redis.call('HDEL', META, 'calling', 'calling_until')
@@ -237,8 +266,8 @@ if places > 0 then
     if state == 'open' then keep_bucket(level - let * TOKEN, now) end
   end
 end
-if let + parked + #over > 0 then
-  count(let, let + parked, #over, now)
+if let + parked + #ended > 0 then
+  count(let, let + parked, #ended, now)
   redis.call('HSET', META, 'admitted', int(meta.admitted + let), 'highest', int(meta.highest),
     'inversions', int(meta.inversions))
 end
@@ -255,7 +284,8 @@ if asking ~= '' then
 end
 
 local is_sortable = not is_sorted and (meta.drawn == 0 or meta.key ~= nil)
-local more = (#over == BATCH or passed == BATCH or is_more_absent or is_sortable) and 1 or 0
-return { 'verdict', 'done', 'now_us', now, 'ended', #over, 'no_shows', no_shows, 'more', more,
+local more = (#ended == BATCH or passed == BATCH or is_more_absent or is_sortable) and 1 or 0
+return { 'verdict', 'done', 'now_us', now, 'epoch', meta.epoch, 'pulse', meta.beat, 'ended', #ended,
+  'over', over, 'no_shows', no_shows, 'more', more,
   'entered', entered, 'claim_us', claim_us, 'parked', parked, 'asking', standing,
   'unsettled', (meta.drawn > 0 and not is_sorted) and 1 or 0 }

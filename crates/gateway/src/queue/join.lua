@@ -2,8 +2,8 @@
 -- have none. A join is proof of presence for a moment only, and claims nothing.
 --
 -- ARGV: 2 to 5 what is told (see lanes)  6.. users
--- Returns verdict 'gone' | 'removed', or 'joined' and
---   epoch, room = 1 when admit may find somebody to let in
+-- Returns verdict 'gone' (also a line that is older than the gateway knows it) | 'removed', or 'joined' and
+--   epoch, room = 1 when admit may find somebody to let in, pulse of the gateway (0: nothing was written)
 --   places: a reply for each user, with created and ticket for the first three
 --     verdict 'waiting': ahead
 --     verdict 'undrawn': places are drawn when the doors open, at opens_at_us
@@ -20,6 +20,7 @@ local policy = read_policy()
 if not policy then return { 'verdict', absence() } end
 local meta = read_meta()
 local now = now_us()
+if is_behind(meta, now) then return { 'verdict', 'gone' } end
 draw(policy, meta, now)
 
 local inside = redis.call('ZMSCORE', ACTIVE, unpack(users))
@@ -32,7 +33,7 @@ local taken = { keys = {}, present = {}, count = 0, tickets = {} }
 
 -- Takes a place behind all others. They are written together at the end.
 local function take(user)
-  local ticket = math.max(meta.last + 1, meta.drawn + 1, now)
+  local ticket = math.max(meta.last + 1, meta.drawn + 1, meta.beat + 1, now)
   meta.last, taken.count = ticket, taken.count + 1
   taken.keys[2 * taken.count - 1], taken.keys[2 * taken.count] = int(key_of(ticket, policy, meta)), user
   local place = { 'verdict', 'undrawn', 'opens_at_us', policy.opens_at }
@@ -75,9 +76,12 @@ local places = {}
 for i, user in ipairs(users) do
   places[i] = place_of(user, tonumber(inside[i]), tonumber(waiting[i]))
 end
+local pulse = taken.count > 0 and next_beat(meta, now) or 0
 if taken.count > 0 then
   redis.call('ZADD', WAITING, unpack(taken.keys))
-  redis.call('HSET', META, 'last', int(meta.last), 'joined', int(meta.joined + taken.count))
+  redis.call('HSET', META, 'last', int(meta.last), 'joined', int(meta.joined + taken.count),
+    'beat', int(pulse), 'pulse:' .. GATEWAY, int(pulse))
 end
 if #taken.present > 0 then redis.call('ZADD', PRESENT, unpack(taken.present)) end
-return { 'verdict', 'joined', 'epoch', meta.epoch, 'room', room(policy, meta, now), 'places', places }
+return { 'verdict', 'joined', 'epoch', meta.epoch, 'pulse', pulse, 'room', room(policy, meta, now),
+  'places', places }

@@ -89,6 +89,7 @@ impl Queue {
         if reply.verdict() != "joined" {
             return Err(super::refusal(reply.verdict()));
         }
+        self.entry.memory.confirm(&reply)?;
         let (epoch, places): (u64, Vec<Reply>) = (reply.get("epoch")?, reply.get("places")?);
         if places.len() != users.len() {
             return Err(StoreError::Odd("a reply of another length").into());

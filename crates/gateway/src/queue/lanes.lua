@@ -173,7 +173,8 @@ local function end_visit(user, meta)
 end
 
 -- The lease of a user inside is over. Who never showed up is parked with the own ticket: they may have
--- been away for a moment. Returns 1 for such a one.
+-- been away for a moment. Returns 1 for such a one; otherwise 0, and the ticket of a visit that had its
+-- whole lease.
 local function end_lease(user, policy, meta, now)
   local ticket, lease_end, is_no_show = take_out(user)
   if is_no_show == 1 and ticket then
@@ -181,18 +182,35 @@ local function end_lease(user, policy, meta, now)
     redis.call('HINCRBY', META, 'no_shows', 1)
     return 1
   end
-  if lease_end and lease_end > now then redis.call('ZADD', IDLED, int(lease_end), user) end
   forget_ticket(ticket, meta)
-  return 0
+  if lease_end and lease_end > now then
+    redis.call('ZADD', IDLED, int(lease_end), user)
+    return 0
+  end
+  return 0, ticket
 end
 
--- Whether Redis lost this visit: its token is from an older life of the same queue, or its ticket
--- was never given out as far as Redis remembers. A user who has another place lost nothing.
+-- Up to which ticket Redis had kept all that a life of the queue gave out, when the lives after it began:
+-- META floors is a list of 'life:ticket,'.
+local function floor_of(epoch)
+  local floor
+  for life, ticket in string.gmatch(redis.call('HGET', META, 'floors') or '', '(%d+):(%d+),') do
+    if tonumber(life) > epoch then floor = math.min(floor or math.huge, tonumber(ticket)) end
+  end
+  return floor or 0
+end
+
+-- Whether Redis lost this visit: its token is from an older life of the same queue and its ticket was
+-- given out after what Redis had kept, or its ticket was never given out as far as Redis remembers.
+-- A user who has another place lost nothing, but for a place with a lower ticket: that one was over
+-- before this ticket was given out.
 local function is_lost(user, ticket, epoch, meta, now)
-  if epoch < meta.born or find(user) then return false end
+  if epoch < meta.born then return false end
+  local lane, key = find(user)
+  if lane and (ticket_at(key, meta) or ticket) >= ticket then return false end
   local lease_end = score(ACTIVE, user)
   if lease_end and lease_end > now then return false end
   if redis.call('SISMEMBER', ENDED, int(ticket)) == 1 then return false end
-  return epoch < meta.epoch or ticket > meta.last
+  return (epoch < meta.epoch and ticket > floor_of(epoch)) or ticket > meta.last
 end
 

@@ -4,7 +4,7 @@
 -- Returns verdict
 --   verdict 'left':  the visit is over now; freed = 1 when a place inside is free by it
 --   verdict 'never': there was no such visit (any more)
---   verdict 'gone' | 'removed'
+--   verdict 'gone' (also a line that is older than the gateway knows it) | 'removed'
 
 assert(#ARGV == 3, 'leave takes 3 arguments')
 local user, ticket = ARGV[2], tonumber(ARGV[3])
@@ -20,11 +20,10 @@ if lane and ticket_at(key, meta) == ticket then
   redis.call('ZREM', PRESENT, user)
   return { 'verdict', 'left' }
 end
-local lease_end = score(ACTIVE, user)
+local lease_end, now = score(ACTIVE, user), now_us()
 if lease_end and inside_of(user) == ticket then
   end_visit(user, meta)
-  local now = now_us()
   count(0, 0, 1, now)
   return { 'verdict', 'left', 'freed', lease_end > now and 1 or 0 }
 end
-return { 'verdict', 'never' }
+return { 'verdict', is_behind(meta, now) and 'gone' or 'never' }

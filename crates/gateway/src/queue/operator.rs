@@ -245,15 +245,24 @@ impl Queues {
 
     /// What Redis says, after a queue that this gateway remembers was put back if it was lost.
     async fn lookup_or_revive(&self, id: &QueueId) -> Result<QueueLookup, QueueError> {
-        let keys = Keys::of(id);
-        let seen = self.lookup(&keys, Priority::Background).await?;
-        match (&seen, self.remembered(id)) {
-            (QueueLookup::Gone, Some(queue)) => {
-                self.revive(&queue.entry, Priority::Background).await?;
-                Ok(self.lookup(&keys, Priority::Background).await?)
-            }
-            _ => Ok(seen),
+        let Some(queue) = self.remembered(id) else {
+            return Ok(self.lookup(&Keys::of(id), Priority::Background).await?);
+        };
+        let seen = self
+            .lookup_known(&queue.entry, Priority::Background)
+            .await?;
+        let is_lost = match &seen {
+            QueueLookup::Present(seen) => seen.behind,
+            QueueLookup::Gone => true,
+            QueueLookup::Removed(_) => false,
+        };
+        if !is_lost {
+            return Ok(seen);
         }
+        self.revive(&queue.entry, Priority::Background).await?;
+        Ok(self
+            .lookup_known(&queue.entry, Priority::Background)
+            .await?)
     }
 
     /// Whether nobody else was faster.

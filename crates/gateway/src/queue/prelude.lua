@@ -3,7 +3,9 @@
 -- KEYS of every script, all of one queue and so of one slot:
 --   1 policy  2 meta  3 waiting  4 active  5 unclaimed  6 tickets  7 ended  8 admitted  9 audit
 --   10 present  11 returned  12 parked  13 parked_before  14 idled
--- ARGV[1] of every script is how far the clock is put forward, in µs: 0 outside tests.
+-- ARGV[1] of every script says who calls, with spaces between:
+--   how far the clock is put forward, in µs: 0 outside tests
+--   the gateway, and what it knows of this line: epoch, born, and its last pulse (0: nothing yet)
 -- A reply is a list of names and values in turn; each has a 'verdict'.
 
 assert(#KEYS == 14, 'a script takes 14 keys')
@@ -13,6 +15,10 @@ local POLICY, META, WAITING, ACTIVE, UNCLAIMED, TICKETS, ENDED, ADMITTED, AUDIT,
 -- One token of the bucket in its smallest unit. Rates are whole thousandths per second and the
 -- clock counts whole µs, so a level is a whole number of these and no fraction is ever lost.
 local TOKEN = 1000000000
+local SHIFT, GATEWAY, KNOWN_EPOCH, KNOWN_BORN, KNOWN_PULSE =
+  string.match(ARGV[1], '^(%-?%d+) (%x+) (%d+) (%d+) (%d+)$')
+-- The pulse of a gateway that wrote nothing for so long is forgotten: an hour.
+local PULSE_KEPT = 3600000000
 -- Bounds the work of one script.
 local BATCH = 1000
 -- How long it is remembered that a visit brought back from an older life is over: two days.
@@ -27,7 +33,7 @@ local AUDIT_ENTRIES = 1000
 -- µs since 1970. Below 2^53 until the year 2255, so a double holds it exactly.
 local function now_us()
   local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000000 + tonumber(time[2]) + tonumber(ARGV[1])
+  return tonumber(time[1]) * 1000000 + tonumber(time[2]) + tonumber(SHIFT)
 end
 
 -- Lua would write 1764000000123456 as 1.7640000001235e+15.
@@ -82,7 +88,7 @@ end
 local function read_meta()
   local field = redis.call('HMGET', META, 'last', 'epoch', 'born', 'recovers_at', 'bucket',
     'bucket_at', 'version', 'removed', 'seed', 'drawn', 'unsorted', 'joined', 'commitment', 'root',
-    'key', 'beacon', 'remaining')
+    'key', 'beacon', 'beat', 'pulse:' .. GATEWAY, 'remaining')
   return {
     last = tonumber(field[1]) or 0,
     epoch = tonumber(field[2]) or 0,
@@ -101,9 +107,34 @@ local function read_meta()
     root = field[14] or nil,
     key = field[15] or nil,
     beacon = field[16] or nil,
+    -- Of what gateways know to be written, see next_beat.
+    beat = tonumber(field[17]) or 0,
+    pulse = tonumber(field[18]),
     -- What is left to sell, see stock.lua.
-    remaining = tonumber(field[17]),
+    remaining = tonumber(field[19]),
   }
+end
+
+-- The number of a write that its gateway will remember: the gateway's pulse. It is above every pulse and
+-- every ticket before it, and tickets after it are above it.
+local function next_beat(meta, now)
+  meta.beat = math.max(now, meta.last, meta.beat + 1)
+  return meta.beat
+end
+
+-- Whether Redis knows less of this line than the gateway that asks: a write that it remembers is gone, so
+-- Redis came back older than it was, or from a history that was given up; or this is the line of
+-- somebody else. What an operator ended is not lost.
+local function is_behind(meta, now)
+  local epoch, born, pulse = tonumber(KNOWN_EPOCH), tonumber(KNOWN_BORN), tonumber(KNOWN_PULSE)
+  if epoch == 0 or meta.removed >= epoch then return false end
+  if meta.epoch < epoch or meta.born > born then return true end
+  -- In a later life pulses begin anew, and the line is the same, or is known to go on in place of it.
+  if meta.epoch > epoch then
+    return meta.born ~= born and redis.call('HGET', META, 'in_place_of') ~= KNOWN_BORN
+  end
+  if meta.pulse then return meta.pulse < pulse end
+  return now - pulse < PULSE_KEPT
 end
 
 -- Why there is no policy: an operator removed the queue, or Redis does not know it.

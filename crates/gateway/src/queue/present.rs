@@ -111,7 +111,7 @@ impl Queue {
 
     /// A call of a script that records who is there.
     pub(super) fn visitors_call(&self, verb: &'static Verb) -> Call<'static> {
-        let mut call = self.store().call(verb, &self.entry.keys);
+        let mut call = self.store().call_knowing(verb, &self.entry);
         for told in eta::told(&self.snapshot()) {
             call.arg(told);
         }

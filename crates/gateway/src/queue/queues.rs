@@ -13,15 +13,15 @@ use chassis::redis::{Connection, Pool};
 use chassis::time::Clock;
 use futures_util::{StreamExt as _, stream};
 
-use super::draw::Draw;
 use super::joins::Joins;
 use super::keys::{Keys, NAMES};
+use super::loss::{Ends, Memory};
 use super::present::PollTimes;
 use super::rate::Measured;
-use super::reply::Reply;
 use super::script::{self, Priority, Store};
-use super::snapshot::{self, QueueLookup};
+use super::snapshot::QueueLookup;
 use super::stock::Heard;
+use super::store_clock::SkewTold;
 use super::{Queue, QueueError, QueueId, Snapshot, StoreError};
 use crate::merkle::Tree;
 use crate::metrics::StoreMetrics;
@@ -30,8 +30,6 @@ use crate::metrics::StoreMetrics;
 const MISSING_AT_MOST: usize = 10_000;
 /// Queues that the scheduler works for at the same time.
 const AT_ONCE: usize = 32;
-/// How many times a lost queue is read again after it was put back.
-const REVIVE_TRIES: usize = 3;
 
 /// All queues of this gateway. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +48,8 @@ struct Inner {
     next_polls: PollTimes,
     /// Until when it is known that visitors are recorded.
     recorded: PollTimes,
+    ends: Ends,
+    skew_told: SkewTold,
 }
 
 /// What is remembered of one queue.
@@ -68,6 +68,7 @@ pub(super) struct QueueEntry {
     pub heard: Heard,
     /// Users who wait to join, in each worker.
     pub joins: Joins,
+    pub memory: Memory,
     snapshot: RwLock<Arc<Snapshot>>,
     /// Of the draw that was last asked for.
     tree: Mutex<Option<Arc<Tree>>>,
@@ -89,7 +90,8 @@ impl QueueEntry {
         Arc::clone(&snapshot.unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn show(&self, mut seen: Snapshot) {
+    pub fn show(&self, mut seen: Snapshot) {
+        self.memory.learn(&seen);
         seen.early_polls = self.early_polls.load(Ordering::Relaxed);
         let mut snapshot = self
             .snapshot
@@ -119,6 +121,8 @@ impl Queues {
             changing: tokio::sync::Mutex::default(),
             next_polls: PollTimes::default(),
             recorded: PollTimes::default(),
+            ends: Ends::default(),
+            skew_told: SkewTold::default(),
         }))
     }
 
@@ -161,6 +165,8 @@ impl Queues {
     /// `StoreUnavailable`: what is remembered of a queue that could not be read stays as it was.
     pub async fn refresh(&self) -> Result<(), QueueError> {
         self.missing().clear();
+        // Where Redis does not answer, the last offset counts, and the next call says what is wrong.
+        let _ = self.follow_clock().await;
         let named = self.named().await;
         let mut all: BTreeSet<_> = self.list().iter().map(|queue| queue.id().clone()).collect();
         all.extend(named.iter().flatten().cloned());
@@ -199,28 +205,16 @@ impl Queues {
         &self.0.recorded
     }
 
-    /// Reads a remembered queue again and puts back what Redis lost of it.
-    ///
-    /// # Errors
-    /// `Unknown`: an operator removed it, and it is forgotten here too.
-    pub(super) async fn revive(
-        &self,
-        entry: &Arc<QueueEntry>,
-        priority: Priority,
-    ) -> Result<(), QueueError> {
-        for _ in 0..REVIVE_TRIES {
-            let known = entry.snapshot();
-            if let QueueLookup::Present(seen) = self.lookup(&entry.keys, priority).await?
-                && seen.continues(&known)
-            {
-                entry.show(*seen);
-                return Ok(());
-            }
-            if self.put_back(entry, &known, priority).await?.verdict() == "removed" {
-                return self.accept(entry, priority).await;
-            }
-        }
-        Err(StoreError::Odd("a queue that vanishes again and again").into())
+    pub(super) fn ends(&self) -> &Ends {
+        &self.0.ends
+    }
+
+    pub(super) fn skew_told(&self) -> &SkewTold {
+        &self.0.skew_told
+    }
+
+    pub(super) fn recovery(&self) -> Duration {
+        self.0.recovery
     }
 
     /// What Redis says of a queue.
@@ -259,6 +253,7 @@ impl Queues {
                 measured: Measured::default(),
                 heard: Heard::default(),
                 joins: Joins::default(),
+                memory: Memory::default(),
                 snapshot: RwLock::new(Arc::new(seen.clone())),
                 tree: Mutex::default(),
             })
@@ -329,43 +324,6 @@ impl Queues {
             missing.insert(id.clone());
         }
         Err(QueueError::Unknown)
-    }
-
-    /// An operator ended the queue that is remembered; what counts is what is there now.
-    async fn accept(&self, entry: &Arc<QueueEntry>, priority: Priority) -> Result<(), QueueError> {
-        match self.lookup(&entry.keys, priority).await? {
-            QueueLookup::Present(seen) => {
-                entry.show(*seen);
-                Ok(())
-            }
-            QueueLookup::Removed(_) | QueueLookup::Gone => {
-                self.forget(&entry.id);
-                Err(QueueError::Unknown)
-            }
-        }
-    }
-
-    async fn put_back(
-        &self,
-        entry: &QueueEntry,
-        known: &Snapshot,
-        priority: Priority,
-    ) -> Result<Reply, QueueError> {
-        let recovery_us = u64::try_from(self.0.recovery.as_micros()).unwrap_or(0);
-        let mut call = self.store().call(&script::REVIVE, &entry.keys);
-        call.arg(known.version).arg(known.epoch).arg(known.born);
-        call.arg(known.last_ticket).arg(recovery_us);
-        let draw = known.draw.as_ref();
-        call.arg(draw.map_or_else(String::new, Draw::remembered));
-        call.arg(draw.map_or(0, |draw| draw.last_ticket));
-        call.arg(draw.map_or(0, |draw| draw.entrants));
-        call.arg(r#""a gateway that remembered it""#);
-        call.arg(snapshot::stored(&known.policy)?);
-        let reply: Reply = self.store().run(priority, &call).await?;
-        if reply.verdict() == "revived" {
-            log::warn!("queue {} was lost in redis and is put back", entry.id);
-        }
-        Ok(reply)
     }
 
     fn queue(&self, entry: &Arc<QueueEntry>) -> Queue {

@@ -18,6 +18,11 @@ if not is_lost(user, ticket, epoch, meta, now) then return { 'verdict', 'over' }
 draw(policy, meta, now)
 
 if score(ACTIVE, user) then end_visit(user, meta) end
+local other, other_key = find(user)
+if other then
+  redis.call('ZREM', other, user)
+  forget_ticket(ticket_at(other_key, meta), meta)
+end
 local key = key_of(ticket, policy, meta)
 -- Late ones come in beside the line: they enter at their turn, and no number that was shown grows.
 local seen_by_nobody = now < meta.recovers_at or ticket > meta.last or is_undrawn(policy, meta, now)

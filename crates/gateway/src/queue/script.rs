@@ -15,6 +15,8 @@ use chassis::time::{Clock, Timestamp};
 use redis::{FromRedisValue, ToRedisArgs};
 
 use super::keys::Keys;
+use super::loss::Known;
+use super::queues::QueueEntry;
 use crate::metrics::StoreMetrics;
 
 /// The visitor waits for it; together with the way there and back it stays within a second.
@@ -74,6 +76,7 @@ verbs! {
     REVIVE = "revive" "revive.lua",
     ADAPT = "adapt" "adapt.lua",
     STOCK = "stock" "stock.lua",
+    OVER = "over" "over.lua",
 }
 
 /// Why Redis gave no usable answer. For the log; visitors are told to come back.
@@ -125,6 +128,8 @@ pub(super) struct Store {
     hot: Connection,
     pool: Pool,
     clock: Clock,
+    /// Names this process beside what it wrote.
+    gateway: Arc<str>,
     // Looked up once, so that timing a call takes no lock and no memory.
     timers: Arc<[Histogram]>,
     failures: [IntCounter; StoreError::REASONS.len()],
@@ -160,13 +165,19 @@ impl Store {
             hot,
             pool,
             clock,
+            gateway: format!("{:x}", rand::random::<u64>()).into(),
             timers: VERBS.iter().map(timer).collect(),
             failures: StoreError::REASONS
                 .map(|reason| metrics.failures.with_label_values(&[reason])),
         }
     }
 
-    /// The time of this gateway: for what it notes for itself alone.
+    /// The clock that follows Redis.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The time by that clock.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -181,10 +192,23 @@ impl Store {
         redis_us.saturating_add_signed(self.clock.offset_us())
     }
 
-    /// A call of `verb` for the queue with `keys`, which begins with the offset of the clock.
+    /// A call of `verb` for the queue with `keys`, of which nothing need be known.
     pub fn call(&self, verb: &'static Verb, keys: &Keys) -> Call<'static> {
+        self.call_as(verb, keys, Known::default())
+    }
+
+    /// A call of `verb` for a queue that this gateway remembers.
+    pub fn call_knowing(&self, verb: &'static Verb, entry: &QueueEntry) -> Call<'static> {
+        self.call_as(verb, &entry.keys, entry.memory.known())
+    }
+
+    /// It begins with who calls, see `prelude.lua`.
+    fn call_as(&self, verb: &'static Verb, keys: &Keys, known: Known) -> Call<'static> {
+        let (offset_us, gateway) = (self.clock.offset_us(), &self.gateway);
+        let Known { epoch, born, pulse } = known;
+        let caller = format!("{offset_us} {gateway} {epoch} {born} {pulse}");
         let mut script = verb.script.call();
-        script.key(keys).arg(self.clock.offset_us());
+        script.key(keys).arg(caller);
         Call {
             script,
             timer: verb.timer,
@@ -254,7 +278,7 @@ pub(super) async fn in_time<T>(
 
 #[cfg(test)]
 mod tests {
-    use super::{ADMIT, COMMAND, JOIN, RANK, REVIVE, STOCK, VERBS};
+    use super::{ADMIT, COMMAND, JOIN, OVER, RANK, REVIVE, VERBS};
 
     #[test]
     fn every_verb_is_timed_under_its_own_name() {
@@ -262,6 +286,6 @@ mod tests {
             assert_eq!(VERBS[verb.timer], name);
         }
         assert_eq!((VERBS[RANK], VERBS[COMMAND]), ("rank", "command"));
-        assert_eq!(VERBS.len(), STOCK.timer + 1);
+        assert_eq!(VERBS.len(), OVER.timer + 1);
     }
 }

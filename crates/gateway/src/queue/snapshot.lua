@@ -3,6 +3,7 @@
 -- ARGV: none of its own
 -- Returns verdict 'present', or 'gone' | 'removed' with version alone
 --   now_us, state (the one in force), policy (fields and values of its hash)
+--   behind = 1 while Redis knows less of the line than the gateway
 --   version, epoch, born, last, recovers_at, joined, admitted, no_shows, inversions
 --   waiting (with returned), returned, parked, active, near (see lanes)
 --   admit_milli (the rate in force), rate_reason ('' where it is not found but set)
@@ -17,6 +18,7 @@ local policy, meta = read_policy(), read_meta()
 if not policy then return { 'verdict', absence(), 'version', meta.version } end
 
 local reply = { 'verdict', 'present', 'now_us', now, 'state', in_force(policy, meta, now),
+  'behind', is_behind(meta, now) and 1 or 0,
   'policy', redis.call('HGETALL', POLICY), 'version', meta.version, 'epoch', meta.epoch,
   'born', meta.born, 'last', meta.last, 'recovers_at', meta.recovers_at, 'joined', meta.joined }
 for _, counter in ipairs({ 'admitted', 'no_shows', 'inversions' }) do

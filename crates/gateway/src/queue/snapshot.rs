@@ -76,6 +76,8 @@ pub struct Snapshot {
     pub inversions: u64,
     /// Polls at this gateway that came before their time.
     pub early_polls: u64,
+    /// Whether Redis knows less of the line than this gateway did when it asked.
+    pub(super) behind: bool,
     pub(super) draw: Option<Draw>,
 }
 
@@ -114,8 +116,7 @@ impl Snapshot {
 
     /// Whether nothing was lost between `known` and this.
     pub(super) fn continues(&self, known: &Self) -> bool {
-        let same_life = self.born <= known.epoch && self.epoch >= known.epoch;
-        same_life && self.version >= known.version
+        !self.behind && self.version >= known.version
     }
 
     /// A full house in which all places have changed hands, and of which only the flow is known.
@@ -147,6 +148,7 @@ impl Snapshot {
             no_shows: 0,
             inversions: 0,
             early_polls: 0,
+            behind: false,
             draw: None,
             policy,
         }
@@ -259,6 +261,7 @@ fn present(reply: &Reply) -> Result<Snapshot, StoreError> {
         no_shows: reply.get("no_shows")?,
         inversions: reply.get("inversions")?,
         early_polls: 0,
+        behind: reply.get("behind")?,
         draw: Draw::read(reply)?,
     })
 }

@@ -7,9 +7,9 @@
 --                      admit may find room
 --   verdict 'undrawn': places are drawn when the doors open, at opens_at_us
 --   verdict 'active':  the lease ends at until_us
---   verdict 'lost':    Redis lost this visit; restore brings it back
+--   verdict 'lost':    Redis lost this visit; restore brings it back. epoch: of this life
 --   verdict 'idle':    the visit is over because nothing was asked for too long
---   verdict 'over' | 'gone' | 'removed'
+--   verdict 'over' | 'gone' (also a line that is older than the gateway knows it) | 'removed'
 
 assert(#ARGV == 9, 'touch takes 9 arguments')
 local told, proof, user = read_told(), ARGV[6], ARGV[7]
@@ -40,9 +40,11 @@ if lane and ticket_at(key, meta) == ticket then
   return with(tell(user, lane, key, proof, told, policy, meta, now),
     'room', lane == RETURNED and room(policy, meta, now) or 0)
 end
+if is_behind(meta, now) then return { 'verdict', 'gone' } end
 if own == ticket and not lane then
   return { 'verdict', lease_end and lease_end > now and 'idle' or 'over' }
 end
 local idled = not lane and policy.idle > 0 and score(IDLED, user)
 if idled and idled > now then return { 'verdict', 'idle' } end
-return { 'verdict', is_lost(user, ticket, epoch, meta, now) and 'lost' or 'over' }
+local is_over = not is_lost(user, ticket, epoch, meta, now)
+return { 'verdict', is_over and 'over' or 'lost', 'epoch', meta.epoch }

@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 use crate::fixture::{Fixture, RECOVERY, crowd, id, is_active, is_over, places, redis, user};
 
 /// A Redis of its own, because all that it holds will be thrown away.
-struct Store {
-    redis: Redis,
+pub struct Store {
+    pub redis: Redis,
     _scratch: Scratch,
 }
 
 impl Store {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let scratch = Scratch::new().unwrap();
         let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
         Self {
@@ -27,11 +27,11 @@ impl Store {
         }
     }
 
-    fn fixture(&self, clock: &Clock) -> Fixture {
+    pub fn fixture(&self, clock: &Clock) -> Fixture {
         Fixture::at(&self.redis.url(), clock.clone())
     }
 
-    async fn flush(&self) {
+    pub async fn flush(&self) {
         let mut redis = crate::fixture::plain(&self.redis.url()).await;
         redis::cmd("FLUSHALL").exec_async(&mut redis).await.unwrap();
     }

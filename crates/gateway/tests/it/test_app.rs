@@ -102,6 +102,11 @@ impl TestApp {
         TestGateway::open(&self.environment, self.clock.clone()).await
     }
 
+    /// Another gateway at the same Redis, on a machine with this clock.
+    pub async fn twin_at(&self, clock: Clock) -> TestGateway {
+        TestGateway::open(&self.environment, clock).await
+    }
+
     /// Another gateway at the same Redis with other variables.
     pub async fn twin_with(&self, variables: &[(&'static str, &str)]) -> TestGateway {
         let own = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());

@@ -1,0 +1,76 @@
+//! The clock of Redis goes back; admission goes on.
+
+use std::time::Duration;
+
+use gateway::queue::policy::PolicyChange;
+
+use crate::fixture::{Fixture, RECOVERY, crowd, places, redis, user};
+
+/// Far more than anything here takes.
+const BACK: Duration = Duration::from_secs(25);
+
+#[tokio::test]
+async fn visitors_are_let_in_at_once_by_the_new_time() {
+    let fixture = Fixture::new();
+    let slow = PolicyChange {
+        admit_per_second: Some(1.0),
+        ..places(1_000)
+    };
+    let queue = fixture.queue("clock-back", slow).await;
+    let tickets = crowd(&queue, 6).await;
+    queue.admit().await.unwrap();
+    let before = inside("clock-back").await;
+
+    fixture.clock.set_back(BACK);
+    assert!(queue.admit().await.unwrap().users.len() <= 1);
+    fixture.pass(Duration::from_secs(2));
+    let admitted = queue.admit().await.unwrap();
+    assert_eq!(
+        admitted.users.len(),
+        1,
+        "what two seconds brought, and the bucket holds"
+    );
+    let first = admitted.users[0].1;
+    assert!(tickets.iter().any(|ticket| ticket.number == first));
+    assert!(inside("clock-back").await > before);
+    let newcomer = queue.join(user()).await.unwrap();
+    assert!(
+        newcomer.ticket.number > tickets[5].number,
+        "the order stays"
+    );
+}
+
+#[tokio::test]
+async fn who_does_not_show_up_holds_a_place_no_longer_than_before() {
+    let fixture = Fixture::new();
+    let queue = fixture.queue("clock-back-claim", places(1)).await;
+    let tickets = crowd(&queue, 2).await;
+    let claim_s = queue.snapshot().policy.claim_seconds;
+    fixture.clock.set_back(Duration::from_secs(3_600));
+    queue.admit().await.unwrap();
+    fixture.pass(Duration::from_secs(u64::from(claim_s) + 1));
+    queue.rank(&tickets[1]).await.unwrap();
+    let admitted = queue.admit().await.unwrap();
+    assert_eq!(admitted.users, [(tickets[1].user, tickets[1].number)]);
+}
+
+#[tokio::test]
+async fn a_recovery_pause_lasts_no_longer_than_it_should() {
+    let store = crate::loss::Store::start();
+    let fixture = store.fixture(&chassis::time::Clock::system());
+    let queue = fixture.queue("main", places(1)).await;
+    let ticket = crowd(&queue, 1).await[0];
+    store.flush().await;
+    queue.rank(&ticket).await.unwrap();
+    fixture.clock.set_back(Duration::from_secs(3_600));
+    assert!(queue.admit().await.unwrap().users.is_empty());
+    fixture.pass(RECOVERY);
+    assert_eq!(queue.admit().await.unwrap().users.len(), 1);
+}
+
+/// How many are inside, whatever the clock says.
+async fn inside(name: &str) -> u64 {
+    let mut count = redis::cmd("ZCARD");
+    count.arg(format!("q:{{{name}}}:active"));
+    count.query_async(&mut redis().await).await.unwrap()
+}
