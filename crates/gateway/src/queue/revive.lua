@@ -22,7 +22,8 @@ local now = now_us()
 if meta.removed >= epoch then return { 'verdict', 'removed' } end
 local policy = read_policy()
 local is_older = policy and is_behind(meta, now)
-local older_policy = not policy or meta.version < version
+-- The rules of somebody else are not ours, however often they were changed.
+local older_policy = not policy or meta.version < version or (is_older and meta.born < born)
 if not is_older and not older_policy then return { 'verdict', 'alive' } end
 
 -- A new life, but for a queue that was made anew since: that one is this life.
@@ -53,7 +54,7 @@ if commitment and commitment ~= '' and knows_more then
   if key ~= '' then redis.call('HSET', META, 'beacon', beacon, 'key', key) end
 end
 if older_policy then
-  version = version + 1
+  version = math.max(version, meta.version) + 1
   write_policy(9, version)
   note(version, now, ARGV[8], 'null', ARGV[9])
 end

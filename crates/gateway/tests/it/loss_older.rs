@@ -193,6 +193,15 @@ async fn the_line_of_another_installation_is_noticed_and_ours_comes_back() {
     // Theirs began before ours, and had a loss since, so it is younger and older than ours.
     let theirs = foreign.fixture(&clock);
     let their_queue = theirs.queue("main", paused()).await;
+    theirs
+        .change(
+            "main",
+            PolicyChange {
+                max_active: Some(7),
+                ..PolicyChange::default()
+            },
+        )
+        .await;
     let fixture = store.fixture(&clock);
     let queue = fixture.queue("main", paused()).await;
     let tickets = crowd(&queue, 3).await;
@@ -211,6 +220,7 @@ async fn the_line_of_another_installation_is_noticed_and_ours_comes_back() {
     let losses = &fixture.queues.metrics().losses;
     assert_eq!(losses.with_label_values(&["another"]).get(), 1);
     assert!(queue.snapshot().epoch > stranger.epoch);
+    assert_eq!(queue.snapshot().policy.max_active, 1_000, "our rules");
     // Another gateway of ours, and theirs, go on in the same line.
     for it in [&fixture, &theirs] {
         it.queues.refresh().await.unwrap();
