@@ -21,7 +21,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, Registry};
 use redis::aio::ConnectionLike;
-use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 
 use self::cluster::Cluster;
 use self::node::{Node, Request};
@@ -53,6 +53,14 @@ enum Topology {
     Single(Node),
     Cluster(Cluster),
     Sentinel(Sentinel),
+}
+
+/// What went wrong, in the words of the server where it said any.
+pub fn words(cause: &RedisError) -> String {
+    match (cause.code(), cause.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => cause.to_string(),
+    }
 }
 
 /// The connection of the hot path.

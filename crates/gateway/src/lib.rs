@@ -321,7 +321,7 @@ async fn writable(mut redis: chassis::redis::Connection) -> Result<(), String> {
             .arg(READY_KEPT_S);
         match write.query_async::<()>(&mut redis).await {
             Ok(()) => return Ok(()),
-            Err(cause) => outcome = outcome.and(Err(cause.to_string())),
+            Err(cause) => outcome = outcome.and(Err(chassis::redis::words(&cause))),
         }
     }
     outcome

@@ -14,7 +14,7 @@ use redis::{
     Value,
 };
 use thread_local::ThreadLocal;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{CALL_TIMEOUT, CONNECT_TIMEOUT, slot};
@@ -28,6 +28,7 @@ const RECONNECT_AT_MOST: Duration = Duration::from_secs(1);
 
 /// A server that refuses everybody says why before it is asked anything, and within this time.
 const GREETING_WITHIN: Duration = Duration::from_millis(100);
+const WITHOUT_TLS: &str = "it does not speak TLS";
 const WITHOUT_A_WORD: &str =
     "it closed the connection without a word; a server that wants TLS does so";
 /// Longer than any such sentence.
@@ -167,12 +168,11 @@ impl Node {
             }
             answer => {
                 call.answered();
-                if matches!(&answer, Err(cause) if cause.kind() == ErrorKind::AuthenticationFailed)
-                {
+                if answer.as_ref().is_err_and(is_login) {
                     // The next call logs in again: the server may know the password by then.
                     self.dial_anew();
                 }
-                Outcome::Answered(answer)
+                Outcome::Answered(answer.map_err(named))
             }
         }
     }
@@ -183,18 +183,35 @@ impl Node {
 
     /// What a server says that closes the connection of everybody: who asks first hears only of a broken pipe.
     async fn in_words(&self, cause: RedisError) -> RedisError {
+        let refusal = |words| RedisError::from((ErrorKind::Io, "the server refuses", words));
         if cause.is_timeout() {
-            return cause;
+            // A server without TLS waits for the end of what it takes for a line.
+            let is_plain = self.is_tls() && self.speaks_without_tls().await;
+            return if is_plain {
+                refusal(WITHOUT_TLS.to_owned())
+            } else {
+                cause
+            };
         }
         let said = tokio::time::timeout(GREETING_WITHIN, self.greeting()).await;
         let is_closed = cause.is_connection_dropped();
-        let refusal = |words| RedisError::from((ErrorKind::Io, "the server refuses", words));
         match said {
             Ok(Some(words)) => refusal(words),
             // It lets everybody connect, and closes when it hears our first words.
             Err(_) if is_closed && !self.is_tls() => refusal(format!("{WITHOUT_A_WORD} ({cause})")),
             Ok(None) | Err(_) => cause,
         }
+    }
+
+    async fn speaks_without_tls(&self) -> bool {
+        let (host, port) = &self.address;
+        let asked = tokio::time::timeout(GREETING_WITHIN, async {
+            let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.write_all(b"PING\r\n").await?;
+            stream.read_u8().await
+        });
+        // `+PONG`, or a refusal.
+        matches!(asked.await, Ok(Ok(b'+' | b'-')))
     }
 
     fn is_tls(&self) -> bool {
@@ -245,6 +262,25 @@ impl Node {
             }
         }
     }
+}
+
+fn is_login(cause: &RedisError) -> bool {
+    cause.kind() == ErrorKind::AuthenticationFailed || is_unauthenticated(cause)
+}
+
+/// What a server says to who sends a long command and did not log in, in place of NOAUTH.
+fn is_unauthenticated(cause: &RedisError) -> bool {
+    let detail = cause.detail().unwrap_or_default();
+    detail.contains("unauthenticated")
+}
+
+/// The same error under the name that the server has for it elsewhere.
+fn named(cause: RedisError) -> RedisError {
+    if !is_unauthenticated(&cause) {
+        return cause;
+    }
+    let words = format!("NOAUTH {}", cause.detail().unwrap_or_default());
+    RedisError::from((ErrorKind::AuthenticationFailed, "the server refuses", words))
 }
 
 fn was_not_reached(cause: &RedisError) -> bool {

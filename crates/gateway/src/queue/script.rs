@@ -83,7 +83,7 @@ verbs! {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Redis is not there, or refused.
-    #[error("redis: {0}")]
+    #[error("redis: {}", chassis::redis::words(.0))]
     Redis(#[from] redis::RedisError),
     /// No connection of the pool was to be had.
     #[error("redis pool: {0}")]

@@ -74,6 +74,7 @@ async fn of_two_tokens_of_one_user_the_new_one_is_good_after_a_loss_whichever_co
         let (store, clock) = (Store::start(), Clock::system());
         let (fixture, other) = (store.fixture(&clock), store.fixture(&clock));
         let queue = fixture.queue("main", paused()).await;
+        let at_other = other.open("main").await;
         let first = queue.join(user()).await.unwrap().ticket;
         let between = crowd(&queue, 1).await[0];
         queue.leave(&first).await.unwrap();
@@ -82,7 +83,6 @@ async fn of_two_tokens_of_one_user_the_new_one_is_good_after_a_loss_whichever_co
         store.flush().await;
 
         // This gateway saw nothing end.
-        let at_other = other.open("main").await;
         other.queues.refresh().await.unwrap();
         fixture.queues.refresh().await.unwrap();
         if old_comes_first {

@@ -212,7 +212,7 @@ async fn the_line_of_another_installation_is_noticed_and_ours_comes_back() {
     let stranger = their_queue.join(user()).await.unwrap().ticket;
 
     copy(&foreign, &store).await;
-    all_poll(&[queue.clone()], &tickets).await;
+    all_poll(std::slice::from_ref(&queue), &tickets).await;
     for (ahead, ticket) in (0..).zip(&tickets) {
         let place = queue.rank(ticket).await.unwrap();
         assert_eq!(place, Standing::Waiting { ahead });

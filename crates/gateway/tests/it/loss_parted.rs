@@ -17,18 +17,20 @@ async fn who_joined_on_the_side_that_was_given_up_comes_back_in_the_order_of_tic
     let scratch = Scratch::new().unwrap();
     let (store, network) = RedisSentinels::start_behind_network(scratch.path(), "hunter2").unwrap();
     for server in [&store.master, &store.replica] {
-        server.ask("ACL SETUSER left on >side ~* &* +@all").unwrap();
+        server
+            .ask("ACL SETUSER marooned on >side ~* &* +@all")
+            .unwrap();
     }
     let clock = Clock::system();
     let right = Fixture::at(&store.url(), clock.clone());
-    let left = Fixture::at(&store.url().replace(":hunter2@", "left:side@"), clock);
+    let left = Fixture::at(&store.url().replace(":hunter2@", "marooned:side@"), clock);
     let queue = right.queue("main", paused()).await;
     let at_left = left.open("main").await;
     let mut all = crowd(&queue, 5).await;
     all.extend(crowd(&at_left, 5).await);
     store.wait_replicated().unwrap();
 
-    network.cut_all_but("left");
+    network.cut_all_but("marooned");
     all.extend(crowd(&at_left, CUT_OFF).await);
     for _ in 0..CUT_OFF {
         let user = user();

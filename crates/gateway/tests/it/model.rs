@@ -4,6 +4,7 @@
 //! knows by itself. One thing it cannot know: how much time really passed. Where that would decide,
 //! it says [`Unsure`].
 
+mod ends;
 mod line;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,6 +124,7 @@ pub struct Model {
     recovers_at: u64,
     inside: BTreeMap<Who, Inside>,
     ended: BTreeSet<u64>,
+    ends: Ends,
     /// Until when somebody is there for certain, and at most.
     present: BTreeMap<Who, (u64, u64)>,
     ran_at: Option<u64>,
@@ -155,6 +157,7 @@ impl Model {
             recovers_at: 0,
             inside: BTreeMap::new(),
             ended: BTreeSet::new(),
+            ends: Ends::default(),
             present: BTreeMap::new(),
             ran_at: None,
             excused_until: 0,
@@ -215,23 +218,26 @@ impl Model {
         } else if own == Some((ticket, true)) {
             return Ok(Told::Over);
         }
-        if let Some((lane, key)) = self.find(who) {
-            if self.ticket(key) != ticket {
-                return Ok(Told::Over);
-            }
+        if let Some((lane, key)) = self.find(who)
+            && self.ticket(key) == ticket
+        {
             if eyes.is_blind && lane == WAITING && !self.is_undrawn() {
                 return Ok(Told::Hidden);
             }
             return self.stand(who, lane, key, eyes);
         }
-        let is_lost = !self.is_inside(who)
-            && !self.ended.contains(&ticket)
-            && (epoch < self.epoch || ticket > self.last);
-        if !is_lost {
+        if self.is_lost(who, ticket, epoch) {
+            self.tell_ends(eyes.via)?;
+        }
+        if !self.is_lost(who, ticket, epoch) {
             return Ok(Told::Over);
         }
         self.draw();
         self.end_visit(who);
+        if let Some((lane, key)) = self.find(who) {
+            self.lanes[lane].remove(&key);
+            self.forget(self.ticket(key));
+        }
         let key = self.key(ticket);
         let in_time = self.now < self.recovers_at || ticket > self.last || self.is_undrawn();
         let lane = if in_time { WAITING } else { RETURNED };
@@ -277,6 +283,7 @@ impl Model {
         {
             self.lanes[lane].remove(&key);
             self.present.remove(&who);
+            self.note_end(eyes.via, who, ticket);
             return Ok(false);
         }
         if self.inside.get(&who).is_none_or(|it| it.ticket != ticket) {
@@ -284,6 +291,7 @@ impl Model {
         }
         let freed = self.is_inside(who);
         self.end_visit(who);
+        self.note_end(eyes.via, who, ticket);
         if freed {
             self.admit(eyes)?;
         }
@@ -295,9 +303,13 @@ impl Model {
         let mut ran = Ran::default();
         for who in self.inside.keys().copied().collect::<Vec<_>>() {
             if !self.is_inside(who) {
+                let inside = self.inside[&who];
                 ran.ended += 1;
-                ran.no_shows += u64::from(!self.inside[&who].showed_up);
+                ran.no_shows += u64::from(!inside.showed_up);
                 self.end_lease(who);
+                if inside.showed_up {
+                    self.note_end(eyes.via, who, inside.ticket);
+                }
             }
         }
         self.draw();
@@ -359,6 +371,7 @@ impl Model {
             seed: self.seed.take(),
             begin_us: self.begin_us,
             known: std::mem::take(&mut self.known),
+            ends: self.ends.after_loss(),
             lots: self.lots.take(),
             drawn: self.drawn,
             last: self.last,

@@ -304,9 +304,11 @@ impl<'a> Pair<'a> {
             self.refresh(gateway).await?;
         }
         self.stage.flush();
-        self.refresh(via).await?;
+        let refreshed = self.rooms[via].queues.refresh().await;
+        refreshed.map_err(broken)?;
         self.model.lose();
         self.model.epoch = self.queues[via].snapshot().epoch;
+        self.model.tell_ends(via)?;
         self.stale = [true; GATEWAYS];
         self.stale[via] = false;
         Ok(())
@@ -314,6 +316,7 @@ impl<'a> Pair<'a> {
 
     async fn refresh(&mut self, via: usize) -> Result<(), Stop> {
         self.rooms[via].queues.refresh().await.map_err(broken)?;
+        self.model.tell_ends(via)?;
         self.stale[via] = false;
         Ok(())
     }
