@@ -71,11 +71,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time between two requests of one connection: longer than the longest usual poll.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// Keys that are tried to find whether Redis can be written, so many that they lie on all masters of a cluster.
-const READY_KEYS: usize = 8;
-/// They end by themselves.
-const READY_KEPT_S: u64 = 60;
-
 /// What the service behind is told of the one who asks.
 #[derive(Clone)]
 struct Pass {
@@ -237,8 +232,9 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         login: config.pages.login.clone(),
         clock,
     });
-    let health =
-        web::Data::new(Health::default().check_telling("redis", move || writable(hot.clone())));
+    let health = web::Data::new(
+        Health::default().check_telling("redis", move || queue::writable(hot.clone())),
+    );
     let registry = Registry::new();
     metrics::register(&registry, &app.clone().into_inner(), pool);
     let http = HttpMetrics::register(&registry);
@@ -306,25 +302,6 @@ async fn ping(mut redis: chassis::redis::Connection) -> Result<(), String> {
         .query_async::<()>(&mut redis)
         .await
         .map_err(|cause| cause.to_string())
-}
-
-/// Whether Redis takes what is written, and its own words where it does not. On a cluster it is enough that one
-/// master does: without this gateway its queues would be away too.
-async fn writable(mut redis: chassis::redis::Connection) -> Result<(), String> {
-    let mut outcome = Ok(());
-    for number in 0..READY_KEYS {
-        let mut write = redis::cmd("SET");
-        write
-            .arg(format!("usher:ready:{number}"))
-            .arg("")
-            .arg("EX")
-            .arg(READY_KEPT_S);
-        match write.query_async::<()>(&mut redis).await {
-            Ok(()) => return Ok(()),
-            Err(cause) => outcome = outcome.and(Err(chassis::redis::words(&cause))),
-        }
-    }
-    outcome
 }
 
 fn serve(

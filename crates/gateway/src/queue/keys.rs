@@ -13,6 +13,12 @@ pub(super) const NAMES: &str = "usher:queues";
 /// What each gateway says of its settings: a hash.
 pub(super) const GATEWAYS: &str = "usher:gateways";
 
+/// Keys without a value that are written to find whether Redis takes what is written: so many that they lie on
+/// all masters of a cluster. They end by themselves.
+pub(super) fn ready() -> impl Iterator<Item = String> {
+    (0..8).map(|number| format!("usher:ready:{number}"))
+}
+
 /// What one queue keeps, in the order in which scripts take the keys.
 const PARTS: [&str; 14] = [
     // Hash: the rules, a field each.

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use gateway::queue::Seed;
 use gateway::queue::policy::{Order, State};
 
+use self::ends::Ends;
+
 pub const CLAIM: u64 = 30;
 pub const LEASE: u64 = 50;
 pub const RECOVERY: u64 = 30;
