@@ -58,6 +58,10 @@ enum Topology {
 /// What went wrong, in the words of the server where it said any.
 pub fn words(cause: &RedisError) -> String {
     match (cause.code(), cause.detail()) {
+        // What a server says to a long command of who did not log in; to a short one it says NOAUTH.
+        (Some(_), Some(detail)) if detail.contains("unauthenticated") => {
+            format!("NOAUTH {detail}")
+        }
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         _ => cause.to_string(),
     }

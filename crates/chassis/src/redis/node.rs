@@ -168,11 +168,12 @@ impl Node {
             }
             answer => {
                 call.answered();
-                if answer.as_ref().is_err_and(is_login) {
+                if matches!(&answer, Err(cause) if cause.kind() == ErrorKind::AuthenticationFailed)
+                {
                     // The next call logs in again: the server may know the password by then.
                     self.dial_anew();
                 }
-                Outcome::Answered(answer.map_err(named))
+                Outcome::Answered(answer)
             }
         }
     }
@@ -262,25 +263,6 @@ impl Node {
             }
         }
     }
-}
-
-fn is_login(cause: &RedisError) -> bool {
-    cause.kind() == ErrorKind::AuthenticationFailed || is_unauthenticated(cause)
-}
-
-/// What a server says to who sends a long command and did not log in, in place of NOAUTH.
-fn is_unauthenticated(cause: &RedisError) -> bool {
-    let detail = cause.detail().unwrap_or_default();
-    detail.contains("unauthenticated")
-}
-
-/// The same error under the name that the server has for it elsewhere.
-fn named(cause: RedisError) -> RedisError {
-    if !is_unauthenticated(&cause) {
-        return cause;
-    }
-    let words = format!("NOAUTH {}", cause.detail().unwrap_or_default());
-    RedisError::from((ErrorKind::AuthenticationFailed, "the server refuses", words))
 }
 
 fn was_not_reached(cause: &RedisError) -> bool {
