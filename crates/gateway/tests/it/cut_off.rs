@@ -1,12 +1,10 @@
 //! A network between gateway and Redis that loses packets and tells nobody.
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 use testbed::{Network, Redis, RedisOptions, Scratch};
 use uuid::Uuid;
 
-use crate::test_app::{PATIENCE, TestApp, refused, until};
+use crate::test_app::{TestApp, refused, until};
 
 const TOKENS: &str = "/api/v1/queues/main/tokens";
 
@@ -65,10 +63,7 @@ impl Sale {
 
     /// Everything goes on, although no old connection will ever speak again.
     async fn assert_whole(self) {
-        let end = Instant::now() + PATIENCE;
-        while self.app.poll(&self.line[2]).await.0 != 200 {
-            assert!(Instant::now() < end, "a fresh connection is made");
-        }
+        until(async || self.app.poll(&self.line[2]).await.0 == 200).await;
         assert_eq!(self.app.poll(&self.line[2]).await.1["position"], 3);
         assert_eq!(self.app.join().await["position"], 4);
         self.app.persist_leave(&self.inside).await;
