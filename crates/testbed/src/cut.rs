@@ -11,7 +11,7 @@ const CHUNK: usize = 16 * 1024;
 ///
 /// While it is cut, bytes are swallowed: connections stay open, new ones can be made, and nothing arrives. A
 /// connection of which a byte was lost never speaks again, also after the network is whole: whoever waits
-/// for it waits in vain.
+/// for it waits for ever.
 #[derive(Debug)]
 pub struct Network {
     port: u16,

@@ -14,7 +14,7 @@ use redis::{
     Value,
 };
 use thread_local::ThreadLocal;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use super::{CALL_TIMEOUT, CONNECT_TIMEOUT, slot};
@@ -32,7 +32,7 @@ const WITHOUT_TLS: &str = "it does not speak TLS";
 const WITHOUT_A_WORD: &str =
     "it closed the connection without a word; a server that wants TLS does so";
 /// Longer than any such sentence.
-const LONGEST_GREETING: usize = 1024;
+const LONGEST_GREETING: u64 = 1024;
 
 /// Host and port.
 pub(super) type Address = (String, u16);
@@ -224,11 +224,11 @@ impl Node {
         let ConnectionAddr::Tcp(host, port) = self.client.get_connection_info().addr() else {
             return None;
         };
-        let mut stream = TcpStream::connect((host.as_str(), *port)).await.ok()?;
-        let mut bytes = vec![0; LONGEST_GREETING];
-        let length = stream.read(&mut bytes).await.ok()?;
-        let text = String::from_utf8_lossy(&bytes[..length]);
-        let refusal = text.lines().next()?.strip_prefix('-')?;
+        let stream = TcpStream::connect((host.as_str(), *port)).await.ok()?;
+        let mut line = String::new();
+        let mut reader = BufReader::new(stream).take(LONGEST_GREETING);
+        reader.read_line(&mut line).await.ok()?;
+        let refusal = line.trim_end().strip_prefix('-')?;
         Some(refusal.to_owned())
     }
 

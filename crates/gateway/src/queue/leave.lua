@@ -4,7 +4,7 @@
 -- Returns verdict
 --   verdict 'left':  the visit is over now; freed = 1 when a place inside is free by it
 --   verdict 'never': there was no such visit (any more)
---   verdict 'gone' (also a line that is older than the gateway knows it) | 'removed'
+--   verdict 'gone' | 'removed'
 
 assert(#ARGV == 3, 'leave takes 3 arguments')
 local user, ticket = ARGV[2], tonumber(ARGV[3])
@@ -26,4 +26,5 @@ if lease_end and inside_of(user) == ticket then
   count(0, 0, 1, now)
   return { 'verdict', 'left', 'freed', lease_end > now and 1 or 0 }
 end
+-- A line that is older than the gateway knows it cannot say never.
 return { 'verdict', is_behind(meta, now) and 'gone' or 'never' }
