@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use gateway::queue::policy::PolicyChange;
 
 use crate::fixture::{Fixture, RECOVERY, crowd, places, redis, user};
 
 /// Far more than anything here takes.
-const BACK: Duration = Duration::from_secs(25);
+const BACK: TimeDelta = TimeDelta::seconds(25);
+const FAR_BACK: TimeDelta = TimeDelta::hours(1);
 
 #[tokio::test]
 async fn visitors_are_let_in_at_once_by_the_new_time() {
@@ -21,7 +23,7 @@ async fn visitors_are_let_in_at_once_by_the_new_time() {
     queue.admit().await.unwrap();
     let before = inside("clock-back").await;
 
-    fixture.clock.set_back(BACK);
+    fixture.clock.shift(-BACK);
     assert!(queue.admit().await.unwrap().users.len() <= 1);
     fixture.pass(Duration::from_secs(2));
     let admitted = queue.admit().await.unwrap();
@@ -46,7 +48,7 @@ async fn who_does_not_show_up_holds_a_place_no_longer_than_before() {
     let queue = fixture.queue("clock-back-claim", places(1)).await;
     let tickets = crowd(&queue, 2).await;
     let claim_s = queue.snapshot().policy.claim_seconds;
-    fixture.clock.set_back(Duration::from_secs(3_600));
+    fixture.clock.shift(-FAR_BACK);
     queue.admit().await.unwrap();
     fixture.pass(Duration::from_secs(u64::from(claim_s) + 1));
     queue.rank(&tickets[1]).await.unwrap();
@@ -62,7 +64,7 @@ async fn a_recovery_pause_lasts_no_longer_than_it_should() {
     let ticket = crowd(&queue, 1).await[0];
     store.flush().await;
     queue.rank(&ticket).await.unwrap();
-    fixture.clock.set_back(Duration::from_secs(3_600));
+    fixture.clock.shift(-FAR_BACK);
     assert!(queue.admit().await.unwrap().users.is_empty());
     fixture.pass(RECOVERY);
     assert_eq!(queue.admit().await.unwrap().users.len(), 1);
