@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use gateway::queue::policy::PolicyChange;
+use gateway::queue::policy::{AdmitRate, PolicyChange};
 
 use crate::fixture::{Fixture, RECOVERY, crowd, places, redis, user};
 
@@ -15,7 +15,7 @@ const FAR_BACK: TimeDelta = TimeDelta::hours(1);
 async fn visitors_are_let_in_at_once_by_the_new_time() {
     let fixture = Fixture::new();
     let slow = PolicyChange {
-        admit_per_second: Some(1.0),
+        admit_per_second: Some(AdmitRate::Set(1.0)),
         ..places(1_000)
     };
     let queue = fixture.queue("clock-back", slow).await;
