@@ -105,6 +105,9 @@ async fn seats_are_taken_off_sale_and_put_back_and_the_desk_sees_who_has_what() 
         .await;
     operator.press("[data-concert]").await;
     operator.sees("document.querySelector('[data-date]')").await;
+    operator
+        .sees("document.querySelector('#dates-list').innerText.includes('0 sold, 0 held')")
+        .await;
     operator.press("[data-date]").await;
     let sums =
         |text: &str| format!("document.querySelector('#desk-sum').innerText.includes('{text}')");

@@ -51,8 +51,10 @@ export function desk({ ask, element, find, save, tell, numbers, moments }) {
 
   function line(concert, it) {
     const made = element("li");
-    const state = it.cancelled ? "cancelled" : new Date(it.salesCloseAt) <= Date.now() ? "closed" : it.opensInSeconds > 0 ? "not open yet" : "on sale";
-    made.append(element("b", moments.format(new Date(it.startsAt))), ` ${numbers.format(it.seatsTotal - it.seatsAvailable)} of ${numbers.format(it.seatsTotal)} taken · ${state} `);
+    const [opens, closes] = [new Date(it.salesOpenAt), new Date(it.salesCloseAt)];
+    const state = it.cancelledAt ? "cancelled" : closes <= Date.now() ? "closed" : opens > Date.now() ? "not open yet" : "on sale";
+    const seats = ["sold", "held", "blocked"].filter((kind) => it.seats[kind] !== undefined).map((kind) => `${numbers.format(it.seats[kind])} ${kind}`);
+    made.append(element("b", moments.format(new Date(it.startsAt))), ` ${seats.join(", ")} of ${numbers.format(it.seatsTotal)} · ${state}${it.hidden ? ", hidden" : ""} `);
     const look = element("button", "Look", { "data-date": it.id });
     look.onclick = () => choose(it);
     made.append(look);
