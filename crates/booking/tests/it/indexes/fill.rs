@@ -73,6 +73,12 @@ pub fn fill(server: &MariaDb, fixture: &Fixture, rows: u32) {
             "INSERT INTO buyers (schedule_id, user_id, last_seen_at) SELECT DISTINCT {schedule}, {user}, '{open}' FROM seq_1_to_{rows}"
         ),
         format!(
+            "INSERT INTO subjects (person, subject, created_at) SELECT {}, {}, '{old}' FROM seq_0_to_{}",
+            some("person", "seq"),
+            some("user", "seq"),
+            users - 1
+        ),
+        format!(
             "INSERT INTO wallets (user_id, balance, created_at) SELECT {}, 1000000, '{old}' FROM seq_0_to_{}",
             some("user", "seq"),
             users - 1
