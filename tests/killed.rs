@@ -1,4 +1,4 @@
-//! Processes that are killed in the middle of a sale of two hundred stories: `cargo xtask test --long`.
+//! Processes that are killed in the middle of a sale of two hundred stories.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::collections::BTreeSet;

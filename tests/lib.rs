@@ -12,6 +12,7 @@ use futures_util::stream::iter;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use testbed::{Brokers, Scratch, Stack, StackOptions, eventually, within};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// How many come in at the same time.
@@ -265,22 +266,25 @@ impl Visitor {
     /// Joins, again where needed, until inside.
     ///
     /// # Panics
-    /// When that takes longer than any test's patience.
+    /// When that takes longer than any test's patience; the message shows what was answered last.
     pub async fn enter(&mut self) {
+        let (user, mut last) = (self.user, None);
         let inside = async {
             let mut said = self.join().await;
             while said.body["state"] != "active" {
-                said = match said.status {
-                    200 | 201 => self.poll().await,
+                let again = matches!(said.status, 200 | 201);
+                last = Some(said);
+                said = if again {
+                    self.poll().await
+                } else {
                     // The visit is over, or there was no answer: join at the next gateway.
-                    _ => {
-                        self.turn();
-                        self.join().await
-                    }
+                    self.turn();
+                    self.join().await
                 };
             }
         };
-        within(PATIENCE, "a visitor inside", inside).await;
+        let entered = timeout(PATIENCE, inside).await;
+        assert!(entered.is_ok(), "{user} is not inside: {last:?}");
     }
 
     /// Asks again until it has a final answer, entering again where the visit is over.

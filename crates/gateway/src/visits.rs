@@ -8,7 +8,7 @@ use chassis::time::Clock;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::admitted_cache::AdmittedCache;
-use crate::queue::{Forecast, Queue, QueueError, Standing, Ticket, UserId};
+use crate::queue::{Forecast, JoinSecret, Queue, QueueError, Standing, Ticket, UserId};
 
 /// Requests that ask Redis at the same time. More would not be answered sooner, and the time that an
 /// answer may take would run while they wait for each other.
@@ -52,13 +52,18 @@ impl Visits {
         }
     }
 
-    /// Takes a place, or finds the one that the user has.
+    /// Takes a place, or finds the one that the user has; `secret` proves later that a new one is theirs.
     ///
     /// # Errors
     /// Those of [`Queue::join`]; `Over` for a visit that ended here and Redis has not heard of it.
-    pub async fn join(&self, queue: &Queue, user: UserId) -> Result<JoinedVisit, QueueError> {
+    pub async fn join(
+        &self,
+        queue: &Queue,
+        user: UserId,
+        secret: Option<JoinSecret>,
+    ) -> Result<JoinedVisit, QueueError> {
         let _permit = self.permit().await;
-        let joined = queue.join(user).await?;
+        let joined = queue.join_with(user, secret).await?;
         let standing = self.record(queue, &joined.ticket, Ok(joined.standing))?;
         Ok(JoinedVisit {
             visit: self.visit(queue, joined.ticket, standing),

@@ -139,7 +139,7 @@ fn checks() -> [Check; 6] {
         (
             "clippy of long tests",
             clippy(&[
-                "--test", "long", "--test", "cluster", "--test", "killed", "--test", "schema",
+                "--test", "long", "--test", "cluster", "--test", "schema",
             ]),
             mend,
         ),

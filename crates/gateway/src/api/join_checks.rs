@@ -199,16 +199,7 @@ pub async fn prove_place(
     secret: Option<&JoinSecret>,
 ) -> Result<(), Problem> {
     let (queue, ticket) = (&joined.visit.queue, &joined.visit.ticket);
-    if !joining.is_only_named {
-        return Ok(());
-    }
-    if joined.created {
-        if let Some(secret) = secret
-            && let Err(cause) = queue.keep_secret(ticket, secret).await
-        {
-            // The token that is about to be given proves the place all the same.
-            log::warn!("a secret is not kept: {cause}");
-        }
+    if !joining.is_only_named || joined.created {
         return Ok(());
     }
     let is_of_place = |it: &Claims| it.queue == *queue.id() && it.ticket == ticket.number;

@@ -53,8 +53,12 @@ pub async fn issue(
 ) -> Result<HttpResponse, Problem> {
     let queue = app.queue(&queue).await?;
     let joining = join_checks::check(&app, &request, &queue, &join).await?;
-    let joined = app.visits.join(&queue, joining.user).await?;
-    join_checks::prove_place(&joined, &joining, join.secret()).await?;
+    let secret = join.secret().filter(|_| joining.is_only_named);
+    let joined = app
+        .visits
+        .join(&queue, joining.user, secret.cloned())
+        .await?;
+    join_checks::prove_place(&joined, &joining, secret).await?;
     let token = app.token(queue.id(), &joined.visit.ticket);
     let place = app.place(&joined.visit);
     Ok(issued(&queue, joined.created, place, token))

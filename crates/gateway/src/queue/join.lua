@@ -1,7 +1,8 @@
 -- join: the places of users who came together, in the order in which they came; taken now by those who
 -- have none. A join is proof of presence for a moment only, and claims nothing.
 --
--- ARGV: 2 to 5 what is told (see lanes)  6.. users
+-- ARGV: 2 to 5 what is told (see lanes)  6 how many users  7.. users, then of each who sent a secret which
+--       of them, the key for it, and what is kept of it (see secret.rs)
 -- Returns verdict 'gone' (also a line that is older than the gateway knows it) | 'removed', or 'joined' and
 --   epoch, room = 1 when admit may find somebody to let in, pulse of the gateway (0: nothing was written)
 --   places: a reply for each user, with created and ticket for the first three
@@ -11,8 +12,11 @@
 --     verdict 'closed'
 --     verdict 'full':    reason = 'line' or 'parked': what has its full length
 
-assert(#ARGV >= 6, 'join takes 5 arguments and users')
-local told, users = read_told(), { unpack(ARGV, 6) }
+local size = tonumber(ARGV[6])
+assert(size > 0 and #ARGV >= 6 + size and (#ARGV - size) % 3 == 0, 'join takes users and triples')
+local told, users = read_told(), { unpack(ARGV, 7, 6 + size) }
+-- As long as a token can be used at most.
+local SECRET_SECONDS = 172800
 -- So many may be parked for each who may wait.
 local PARKED_SHARE = 4
 
@@ -72,9 +76,17 @@ local function place_of(user, score_us, key)
   return take(user)
 end
 
-local places = {}
+local places, new = {}, {}
 for i, user in ipairs(users) do
+  local before = taken.count
   places[i] = place_of(user, tonumber(inside[i]), tonumber(waiting[i]))
+  new[i] = taken.count > before and meta.last
+end
+for i = 7 + size, #ARGV, 3 do
+  local ticket = new[tonumber(ARGV[i])]
+  if ticket then
+    redis.call('SET', ARGV[i + 1], int(ticket) .. ':' .. ARGV[i + 2], 'EX', SECRET_SECONDS)
+  end
 end
 local pulse = taken.count > 0 and next_beat(meta, now) or 0
 if taken.count > 0 then

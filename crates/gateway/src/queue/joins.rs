@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::reply::Reply;
 use super::script::{self, Priority, StoreError};
-use super::{Joined, Queue, QueueError, Standing, Ticket, UserId, active};
+use super::{JoinSecret, Joined, Queue, QueueError, Standing, Ticket, UserId, active};
 
 /// Users in one call: a call stands in the way of others for a few milliseconds at most.
 const MOST: usize = 500;
@@ -27,7 +27,14 @@ pub(super) struct Joins(ThreadLocal<Arc<Mutex<Batch>>>);
 struct Batch {
     /// Whether a call is in flight; its task takes the next batch.
     is_in_flight: bool,
-    waiting: Vec<(UserId, oneshot::Sender<Outcome>)>,
+    waiting: Vec<(Comer, oneshot::Sender<Outcome>)>,
+}
+
+/// Who joins.
+struct Comer {
+    user: UserId,
+    /// Proves later that a place that is new is theirs.
+    secret: Option<JoinSecret>,
 }
 
 impl Queue {
@@ -38,11 +45,23 @@ impl Queue {
     /// # Errors
     /// `Closed`, `Full`, `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn join(&self, user: UserId) -> Result<Joined, QueueError> {
+        self.join_with(user, None).await
+    }
+
+    /// As [`Queue::join`]; a place that is new can be proven with `secret` later.
+    ///
+    /// # Errors
+    /// As [`Queue::join`].
+    pub async fn join_with(
+        &self,
+        user: UserId,
+        secret: Option<JoinSecret>,
+    ) -> Result<Joined, QueueError> {
         let (sender, outcome) = oneshot::channel();
         let batch = Arc::clone(self.entry.joins.0.get_or_default());
         let is_first = {
             let mut batch = lock(&batch);
-            batch.waiting.push((user, sender));
+            batch.waiting.push((Comer { user, secret }, sender));
             !mem::replace(&mut batch.is_in_flight, true)
         };
         if is_first {
@@ -55,7 +74,7 @@ impl Queue {
 
     async fn send_batches(self, batch: Arc<Mutex<Batch>>) {
         loop {
-            let (users, senders): (Vec<_>, Vec<_>) = {
+            let (comers, senders): (Vec<_>, Vec<_>) = {
                 let mut batch = lock(&batch);
                 let many = batch.waiting.len().min(MOST);
                 if many == 0 {
@@ -64,7 +83,7 @@ impl Queue {
                 }
                 batch.waiting.drain(..many).unzip()
             };
-            match self.join_all(&users).await {
+            match self.join_all(&comers).await {
                 Ok(outcomes) => {
                     for (sender, outcome) in senders.into_iter().zip(outcomes) {
                         // Who gave up has a place, and finds it when they join again.
@@ -80,23 +99,23 @@ impl Queue {
         }
     }
 
-    async fn join_all(&self, users: &[UserId]) -> Result<Vec<Outcome>, QueueError> {
-        let mut reply = self.join_once(users).await?;
+    async fn join_all(&self, comers: &[Comer]) -> Result<Vec<Outcome>, QueueError> {
+        let mut reply = self.join_once(comers).await?;
         if reply.verdict() == "gone" {
             self.queues.revive(&self.entry, Priority::Hot).await?;
-            reply = self.join_once(users).await?;
+            reply = self.join_once(comers).await?;
         }
         if reply.verdict() != "joined" {
             return Err(super::refusal(reply.verdict()));
         }
         self.entry.memory.confirm(&reply)?;
         let (epoch, places): (u64, Vec<Reply>) = (reply.get("epoch")?, reply.get("places")?);
-        if places.len() != users.len() {
+        if places.len() != comers.len() {
             return Err(StoreError::Odd("a reply of another length").into());
         }
-        let each = users.iter().zip(&places);
+        let each = comers.iter().zip(&places);
         let mut outcomes: Vec<_> = each
-            .map(|(user, place)| self.joined(*user, epoch, place))
+            .map(|(comer, place)| self.joined(comer.user, epoch, place))
             .collect();
         let is_anybody_in_line = places.iter().any(|place| place.verdict() == "waiting");
         if is_anybody_in_line && reply.get("room")? {
@@ -144,10 +163,17 @@ impl Queue {
         }
     }
 
-    async fn join_once(&self, users: &[UserId]) -> Result<Reply, StoreError> {
+    async fn join_once(&self, comers: &[Comer]) -> Result<Reply, StoreError> {
         let mut call = self.visitors_call(&script::JOIN);
-        for user in users {
-            call.arg(user.member());
+        call.arg(comers.len());
+        for comer in comers {
+            call.arg(comer.user.member());
+        }
+        for (number, comer) in (1_u64..).zip(comers) {
+            if let Some(secret) = &comer.secret {
+                call.arg(number).arg(self.entry.keys.secret(&comer.user));
+                call.arg(secret.kept());
+            }
         }
         self.store().run(Priority::Hot, &call).await
     }

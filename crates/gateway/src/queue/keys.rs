@@ -108,7 +108,7 @@ impl Keys {
         at.map_or("", |at| &self.all[at])
     }
 
-    /// The digest of the secret that a user joined with; no script takes it.
+    /// The digest of the secret that a user joined with; `join.lua` is told it.
     pub fn secret(&self, user: &UserId) -> String {
         format!("{}secret:{user}", self.prefix)
     }

@@ -1,8 +1,10 @@
 //! Owns the secret with which a place is given again to whoever joined with it, where a user is only
 //! named and not known.
 //!
-//! It is kept for the one ticket that it came with, as a digest, under a key of its own that ends by
-//! itself. Who sends none costs nothing. A loss of the store loses it; the token still proves the place.
+//! The script that gives the place keeps it, so no place of somebody who sent one can be without it, also
+//! when a gateway dies before it answers. It is kept for the one ticket that it came with, as a salted
+//! digest, under a key of its own that ends by itself. Who sends none costs nothing. A loss of the store
+//! loses it; the token still proves the place.
 
 use std::fmt;
 
@@ -12,8 +14,6 @@ use super::{Queue, QueueError, Ticket};
 
 /// Fewer bytes could be guessed by asking; more than these are no secret but a document.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
-/// As long as a token can be used at most, in seconds.
-const KEPT_S: u64 = 172_800;
 
 /// A visitor's secret, as its digest.
 #[derive(Clone, serde::Deserialize)]
@@ -44,31 +44,31 @@ impl fmt::Debug for JoinSecret {
 }
 
 impl JoinSecret {
-    /// What is kept: the same secret of two tickets looks different.
-    fn digest(&self, ticket: &Ticket) -> String {
-        let mut digest = Sha256::new_with_prefix(ticket.number.to_be_bytes());
+    /// What the script keeps of it, behind the ticket: the same secret of two tickets looks different.
+    pub(super) fn kept(&self) -> String {
+        let salt: [u8; 8] = rand::random();
+        self.salted(&hex(&salt))
+    }
+
+    fn salted(&self, salt: &str) -> String {
+        let mut digest = Sha256::new_with_prefix(salt);
         digest.update(self.0);
-        let bytes = digest.finalize();
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{salt}:{}", hex(&digest.finalize()))
+    }
+
+    fn is_of(&self, ticket: &Ticket, kept: &str) -> bool {
+        let own = format!("{}:", ticket.number);
+        let kept = kept.strip_prefix(&own).unwrap_or_default();
+        let salt = kept.split(':').next().unwrap_or_default();
+        kept == self.salted(salt)
     }
 }
 
-impl Queue {
-    /// Keeps the secret of a place that is new.
-    ///
-    /// # Errors
-    /// `StoreUnavailable`.
-    pub async fn keep_secret(
-        &self,
-        ticket: &Ticket,
-        secret: &JoinSecret,
-    ) -> Result<(), QueueError> {
-        let mut set = redis::cmd("SET");
-        set.arg(self.entry.keys.secret(&ticket.user));
-        set.arg(secret.digest(ticket)).arg("EX").arg(KEPT_S);
-        Ok(self.store().command(&set).await?)
-    }
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
+impl Queue {
     /// Whether the place was joined with this secret.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Queue {
         let mut get = redis::cmd("GET");
         get.arg(self.entry.keys.secret(&ticket.user));
         let kept: Option<String> = self.store().command(&get).await?;
-        Ok(kept.is_some_and(|kept| kept == secret.digest(ticket)))
+        Ok(kept.is_some_and(|kept| secret.is_of(ticket, &kept)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use chassis::time::Timestamp;
 use gateway::queue::policy::PolicyChange;
-use gateway::queue::{QueueError, Standing, UserId};
+use gateway::queue::{JoinSecret, QueueError, Standing, UserId};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -171,4 +171,42 @@ async fn a_crowd_that_fits_is_inside_without_anybody_ringing() {
     }
     let next = queue.join(user()).await.unwrap();
     assert_eq!(next.standing, Standing::Waiting { ahead: 0 });
+}
+
+#[tokio::test]
+async fn a_place_is_never_there_without_the_secret_that_came_with_its_join() {
+    let fixture = Fixture::new();
+    let queue = fixture.queue("join-secret", places(1)).await;
+    let secret = |text: &str| JoinSecret::try_from(text.to_owned()).unwrap();
+    let [own, other] = ["s3cret-of-one", "s3cret-of-two"].map(secret);
+    // In one step of one call, whatever becomes of the gateway before it answers.
+    let users = [user(), user(), user()];
+    let (one, two, again, none) = tokio::join!(
+        queue.join_with(users[0], Some(own.clone())),
+        queue.join_with(users[1], Some(other.clone())),
+        queue.join_with(users[0], Some(other.clone())),
+        queue.join_with(users[2], None),
+    );
+    let [one, two, again, none] = [one, two, again, none].map(Result::unwrap);
+    assert_eq!((again.ticket, again.created), (one.ticket, false));
+    let twin = fixture.twin();
+    let seen = twin.open("join-secret").await;
+    for (joined, secret, is_own) in [
+        (&one, &own, true),
+        (&one, &other, false),
+        (&two, &other, true),
+        (&two, &own, false),
+        (&none, &own, false),
+    ] {
+        assert_eq!(
+            seen.is_secret(&joined.ticket, secret).await.unwrap(),
+            is_own
+        );
+    }
+    queue.leave(&one.ticket).await.unwrap();
+    let later = queue.join(users[0]).await.unwrap().ticket;
+    assert!(
+        !seen.is_secret(&later, &own).await.unwrap(),
+        "it was for one ticket"
+    );
 }
