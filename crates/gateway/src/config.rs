@@ -15,6 +15,7 @@ use chassis::env::Env;
 use chassis::redis::RedisUrl;
 use log::LevelFilter;
 
+use crate::beacon::BeaconOrigins;
 use crate::credential::{CookieRules, SameSite};
 use crate::operator::Operators;
 use crate::token::{KeyRing, PassKey};
@@ -51,6 +52,8 @@ pub struct Config {
     pub redis_pool: usize,
     /// `GATEWAY_QUEUES`: the queues that exist from the start.
     pub queues: QueueFile,
+    /// `GATEWAY_BEACON_ORIGINS`: which beacons of lotteries may be asked.
+    pub beacon_origins: BeaconOrigins,
     /// `GATEWAY_STREAMS`: most visitors who watch their place at the same time.
     pub streams: usize,
     /// `GATEWAY_RECOVERY_S`: how long nobody is admitted after the store was lost.
@@ -116,6 +119,7 @@ impl Config {
             .optional("GATEWAY_QUEUES", QUEUES_HELP)
             .unwrap_or_default();
         let recovery = seconds(env, "GATEWAY_RECOVERY_S", "30", RECOVERY_HELP);
+        let beacon_origins = env.optional("GATEWAY_BEACON_ORIGINS", BEACON_HELP);
         let streams = count(env, "GATEWAY_STREAMS", "20000", STREAMS_HELP);
         let join_checks = JoinChecks::read(env);
         let visit_limits = VisitLimits::read(env);
@@ -129,6 +133,7 @@ impl Config {
             redis_url,
             redis_pool,
             queues,
+            beacon_origins: beacon_origins.unwrap_or_default(),
             streams,
             recovery,
             visit_limits,
@@ -231,6 +236,8 @@ const QUEUES_HELP: &str = "A TOML file with a table for each queue that exists f
      changed later stays changed.";
 const RECOVERY_HELP: &str = "Seconds for which nobody is admitted after Redis lost the line, so that\n\
      those who wait can return to their places.";
+const BEACON_HELP: &str = "Origins, apart by commas, that are asked for the beacon of a lottery whose `beacon` is\n\
+     an address there, such as https://api.drand.sh. Without it an operator gives what it said.";
 const SAME_SITE_HELP: &str = "lax, strict, or none where pages of other sites show the waiting room in a frame:\n\
      then the cookie is partitioned, and what changes something by it needs an Origin of\n\
      GATEWAY_CORS_ORIGINS or the own one.";
@@ -338,6 +345,7 @@ mod tests {
             ("GATEWAY_COOKIE_SECURE", "maybe"),
             ("GATEWAY_MAX_BODY_BYTES", "0"),
             ("GATEWAY_RECOVERY_S", "x"),
+            ("GATEWAY_BEACON_ORIGINS", "drand"),
             ("GATEWAY_STREAMS", "0"),
             ("GATEWAY_IDENTITY", "perhaps"),
             ("GATEWAY_IDENTITY", "jwt"),

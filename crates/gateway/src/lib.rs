@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod admitted_cache;
 pub mod api;
+pub mod beacon;
 pub mod challenge;
 mod codes;
 pub mod config;
@@ -50,6 +51,7 @@ use chassis::{logging, problem, request_id, trace};
 use chrono::{SubsecRound as _, TimeDelta};
 use prometheus::Registry;
 
+use crate::beacon::Beacons;
 use crate::challenge::Challenge;
 use crate::config::{Config, Cors, Identification, LoginUrl, QueueingStatus, RouteSource};
 use crate::fairness::Fairness;
@@ -92,6 +94,7 @@ pub struct Gateway {
     challenge: Option<Challenge>,
     trust_metrics: TrustMetrics,
     settings: Settings,
+    beacons: Beacons,
     fairness: Fairness,
     tokens: KeyRing,
     token_ttl: Duration,
@@ -212,6 +215,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         challenge: challenge.map(|rules| Challenge::new(rules, trust_metrics.clone())),
         trust_metrics,
         settings: Settings::of(&config),
+        beacons: Beacons::new(config.beacon_origins.clone()),
         fairness: Fairness::default(),
         tokens: config.trust.token_keys.clone(),
         token_ttl: config.trust.token_ttl,

@@ -9,8 +9,9 @@ use chassis::time::Timestamp;
 
 use prometheus::Registry;
 
+use crate::beacon::BeaconError;
 use crate::identity::IdentityError;
-use crate::queue::{Queue, QueueError, each};
+use crate::queue::{Queue, QueueError, RevealError, each};
 use crate::{Gateway, proxy};
 
 /// Bounds one run for a queue; what is left waits for the next second.
@@ -22,6 +23,7 @@ pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<RunningSche
     let (admitting, settling, telling) = (app.clone(), app.clone(), app.clone());
     let (comparing, promising, checking) = (app.clone(), app.clone(), app.clone());
     let measuring = app.clone();
+    let asking = app.clone();
     let schedule = Schedule::new(registry)
         .await?
         .trigger("admit", "* * * * * *", move || admit(admitting.clone()))
@@ -29,6 +31,8 @@ pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<RunningSche
         .trigger("check", "*/2 * * * * *", move || check(checking.clone()))
         .await?
         .trigger("measure", "* * * * * *", move || measure(measuring.clone()))
+        .await?
+        .trigger("beacon", "*/2 * * * * *", move || beacon(asking.clone()))
         .await?
         .trigger("identity", "30 * * * * *", move || {
             identity(identifying.clone())
@@ -112,6 +116,33 @@ async fn measure_one(app: &Gateway, queue: &Queue) -> Result<(), QueueError> {
 /// Step: asks the services behind whether they are well, where that was wanted.
 pub async fn check(app: Arc<Gateway>) -> Result<(), Infallible> {
     proxy::check(&app.routes().upstreams()).await;
+    Ok(())
+}
+
+/// Step: asks the beacons that draws wait for. Several gateways may: the first answer is taken.
+pub async fn beacon(app: Arc<Gateway>) -> Result<(), BeaconError> {
+    let mut outcome = Ok(());
+    for queue in app.queues.list() {
+        if let Err(cause) = draw_by_beacon(&app, &queue).await {
+            // The draws of other queues do not wait for this one.
+            outcome = Err(cause);
+        }
+    }
+    outcome
+}
+
+async fn draw_by_beacon(app: &Gateway, queue: &Queue) -> Result<(), BeaconError> {
+    let named = queue.awaited_beacon();
+    let Some(address) = named.and_then(|named| app.beacons.address(&named)) else {
+        return Ok(());
+    };
+    let Some(said) = app.beacons.ask(&address).await? else {
+        return Ok(());
+    };
+    match app.queues.reveal(queue.id(), said).await {
+        Ok(()) | Err(RevealError::TooLate) => {}
+        Err(cause) => log::warn!("the beacon of {} is not taken: {cause}", queue.id()),
+    }
     Ok(())
 }
 

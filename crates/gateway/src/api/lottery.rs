@@ -111,15 +111,12 @@ impl Reveal {
     fn read(&self) -> Result<Revealed, Problem> {
         let seed = self.seed.as_deref().map(str::parse::<Seed>).transpose();
         let seed = seed.map_err(|cause: SeedInvalid| json::unacceptable(format!("{cause}.")))?;
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let fits = |text: &String| (1..=256).contains(&text.len()) && text.bytes().all(is_plain);
-        if self.beacon.as_ref().is_some_and(|text| !fits(text)) {
-            return Err(json::unacceptable(
-                "`beacon` is 1 to 256 of A-Z a-z 0-9 . _ -.",
-            ));
-        }
-        let beacon = self.beacon.clone();
-        Ok(Revealed { seed, beacon })
+        let beacon = self.beacon.clone().map(Revealed::beacon).transpose();
+        let beacon = beacon.map_err(|cause| json::unacceptable(format!("{cause}.")))?;
+        Ok(Revealed {
+            seed,
+            ..beacon.unwrap_or_default()
+        })
     }
 }
 

@@ -33,6 +33,28 @@ pub struct Revealed {
     pub beacon: Option<String>,
 }
 
+/// Not what a beacon can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("`beacon` is 1 to 256 of A-Z a-z 0-9 . _ -")]
+pub struct BeaconInvalid;
+
+impl Revealed {
+    /// What a beacon said.
+    ///
+    /// # Errors
+    /// When it is too long, or could not be written into the recipe as it is.
+    pub fn beacon(said: String) -> Result<Self, BeaconInvalid> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if !(1..=256).contains(&said.len()) || !said.bytes().all(is_plain) {
+            return Err(BeaconInvalid);
+        }
+        Ok(Self {
+            seed: None,
+            beacon: Some(said),
+        })
+    }
+}
+
 /// Why nothing is revealed by this.
 #[derive(Debug, thiserror::Error)]
 pub enum RevealError {
@@ -228,6 +250,16 @@ impl Queues {
             .await?;
         let _ = queue.admit().await;
         Ok(())
+    }
+}
+
+impl Queue {
+    /// The beacon that the draw waits for: it is fixed who takes part, and the seed is known here.
+    pub fn awaited_beacon(&self) -> Option<String> {
+        let snapshot = self.snapshot();
+        let draw = snapshot.draw.as_ref()?;
+        let is_awaited = draw.root.is_some() && draw.seed.is_some() && draw.key.is_none();
+        snapshot.policy.beacon.clone().filter(|_| is_awaited)
     }
 }
 
