@@ -16,6 +16,7 @@ use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::request_id;
 
@@ -98,7 +99,7 @@ impl Problem {
             code,
             detail: detail.into(),
             retryable: overload || matches!(status.as_u16(), 502 | 504),
-            retry_after_s: overload.then_some(1),
+            retry_after_s: overload.then(|| after(status, 1)),
             members: Map::new(),
             cause: None,
         }))
@@ -120,9 +121,9 @@ impl Problem {
         self
     }
 
-    /// Sets `Retry-After`, in seconds.
+    /// Sets `Retry-After`, in seconds; a 503 spreads it by a fifth.
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.0.retry_after_s = Some(seconds);
+        self.0.retry_after_s = Some(after(self.0.status, seconds));
         self
     }
 
@@ -196,6 +197,17 @@ impl Problem {
         let body = self.body(instance, request_id);
         answer.content_type("application/problem+json").body(body)
     }
+}
+
+/// Whoever was refused by the same outage shall not come back in the same instant: up to a fifth more or
+/// less, in whole seconds rounded up.
+fn after(status: StatusCode, seconds: u64) -> u64 {
+    if status != StatusCode::SERVICE_UNAVAILABLE {
+        return seconds;
+    }
+    // The last byte of such an id is random.
+    let chance = f64::from(Uuid::new_v4().as_bytes()[15]) / 255.0;
+    (seconds as f64 * (0.8 + 0.4 * chance)).ceil() as u64
 }
 
 /// `NAME_TAKEN` becomes `/problems/name-taken`.
@@ -291,6 +303,8 @@ fn of_framework(status: StatusCode, error: &Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use actix_web::body::BoxBody;
     use actix_web::dev::ServiceRequest;
     use actix_web::http::StatusCode;
@@ -300,6 +314,17 @@ mod tests {
 
     use super::{Problem, edge, refuse, title_of, type_of};
     use crate::request_id;
+
+    #[::core::prelude::v1::test]
+    fn those_whom_an_outage_refused_together_come_back_apart() {
+        let times = |status| -> BTreeSet<_> {
+            let problem = || Problem::new(status, "AWAY", "Later.").retry_after(10);
+            (0..400).filter_map(|_| problem().retry_after_s()).collect()
+        };
+        let spread = times(StatusCode::SERVICE_UNAVAILABLE);
+        assert!(spread.len() >= 3 && spread.is_subset(&(8..=12).collect()));
+        assert_eq!(times(StatusCode::TOO_MANY_REQUESTS), BTreeSet::from([10]));
+    }
 
     async fn answer_to(path: &str) -> (actix_web::dev::ServiceResponse, Value) {
         async fn taken() -> Result<HttpResponse, Problem> {

@@ -151,7 +151,8 @@ async fn while_its_database_is_away_it_says_so_and_afterwards_it_goes_on_by_itse
         (refused.refusal(), &refused.body["retryable"]),
         ((503, "DATABASE_BUSY"), &true.into())
     );
-    assert_eq!(refused.header("retry-after"), Some("1"));
+    let soon = [Some("1"), Some("2")];
+    assert!(soon.contains(&refused.header("retry-after")));
     assert_eq!(ask("/live").await.status, 200);
     mariadb.restart().unwrap();
     assert_eq!(ask("/ready").await.status, 200);

@@ -16,6 +16,8 @@ const MOST_BYTES: f64 = 150.0;
 /// The same where nearly all have gone from one lane to another: the table of the one they left is kept
 /// for a while.
 const MOST_BYTES_MOVED: f64 = 170.0;
+/// What the keys of a visitor take who waits, is parked, is inside: 118, 129 and 312 bytes and at most 8 more.
+const MOST_BYTES_IN_KEYS: [u64; 3] = [126, 137, 320];
 const LOTS: i64 = 1 << 52;
 const STEP: Duration = Duration::from_secs(4);
 
@@ -96,6 +98,19 @@ impl Scene {
         tickets
     }
 
+    /// What these keys take, each element counted.
+    async fn bytes_in(&mut self, keys: &[&str]) -> u64 {
+        let mut sum = 0;
+        for key in keys {
+            let mut usage = redis::cmd("MEMORY");
+            usage.arg("USAGE").arg(format!("q:{{main}}:{key}"));
+            usage.arg("SAMPLES").arg(0);
+            let bytes: Option<u64> = usage.query_async(&mut self.redis).await.unwrap();
+            sum += bytes.unwrap_or(0);
+        }
+        sum
+    }
+
     async fn bytes_each(&mut self, visitors: u64) -> f64 {
         (self.used().await - self.empty) as f64 / visitors as f64
     }
@@ -118,6 +133,7 @@ async fn a_visitor_costs_at_most_150_bytes_also_where_many_are_away_or_inside() 
     let mut scene = Scene::new(rules).await;
     let tickets = scene.fill(size, false).await;
     let waiting = scene.bytes_each(size).await;
+    let waiting_in_keys = scene.bytes_in(&["waiting"]).await / size;
 
     // A tenth of those at the head are there, half of the rest of the near ones never came back.
     let there: Vec<_> = tickets.iter().step_by(10).take(20_000).copied().collect();
@@ -149,6 +165,11 @@ async fn a_visitor_costs_at_most_150_bytes_also_where_many_are_away_or_inside() 
         "{seen:?}"
     );
     assert!(waiting.max(recorded) <= MOST_BYTES && mixed <= MOST_BYTES_MOVED);
+    let parked = scene.bytes_in(&["parked", "parked_before"]).await / seen.parked;
+    let inside = scene.bytes_in(&["active", "unclaimed", "tickets"]).await / seen.active;
+    let in_keys = [waiting_in_keys, parked, inside];
+    let mut bounded = in_keys.iter().zip(MOST_BYTES_IN_KEYS);
+    assert!(bounded.all(|(it, most)| *it <= most), "{in_keys:?}");
 }
 
 /// Lets one in again and again; how many commands Redis ran for each.

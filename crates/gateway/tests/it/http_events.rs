@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
+use testbed::eventually;
+use tokio::io::AsyncWriteExt as _;
 use uuid::Uuid;
 
 use crate::listener::Listener;
+use crate::raw::Wire;
 use crate::test_app::{TestApp, said, token, until};
 
 const EVENTS: &str = "/api/v1/queues/main/tokens/me/events";
@@ -138,14 +141,6 @@ async fn who_has_nothing_to_watch_is_refused_as_when_polling() {
     let head = head.bearer_auth(token(&place)).send().await.unwrap();
     assert_eq!(head.status(), 200);
     assert_eq!(head.bytes().await.unwrap().len(), 0);
-    let mut streams = Vec::new();
-    for _ in 0..5 {
-        streams.push(listen(&app, &place).await);
-    }
-    let mut oldest = streams.remove(0);
-    while oldest.block().await.is_some() {}
-    streams[3].next().await.expect("the newest lives");
-    drop(streams);
     leave(&app, &place).await;
     let over = app.get(EVENTS).bearer_auth(token(&place));
     assert_eq!(refused(over).await, (410, "TOKEN_EXPIRED".to_owned()));
@@ -157,6 +152,60 @@ async fn who_has_nothing_to_watch_is_refused_as_when_polling() {
     assert_eq!(refused(full).await, (503, "STREAMS_FULL".to_owned()));
     drop(one);
     small.close().await;
+}
+
+#[actix_web::test]
+async fn the_fifth_stream_of_a_visit_ends_the_oldest_and_the_four_newest_live() {
+    let app = TestApp::open().await;
+    let place = app.join().await;
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        let mut stream = listen(&app, &place).await;
+        let first = stream.expect("active").await;
+        assert_eq!(first.data["userId"], place["userId"]);
+        streams.push(stream);
+    }
+    let mut oldest = streams.remove(0);
+    assert_eq!(oldest.next().await, None, "it ends and is told nothing");
+    app.rule(json!({ "message": "Now." })).await;
+    for stream in &mut streams {
+        let told = stream.expect("message").await;
+        assert_eq!(told.data, json!({ "message": "Now." }));
+    }
+    leave(&app, &place).await;
+    for stream in &mut streams {
+        let gone = stream.expect("gone").await;
+        assert_eq!(gone.data["code"], "TOKEN_EXPIRED");
+    }
+    app.close().await;
+}
+
+#[actix_web::test]
+async fn a_client_that_closed_its_half_is_gone_within_two_seconds() {
+    let app = TestApp::with(&[("GATEWAY_STREAMS", "1")]).await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    app.join().await;
+    let place = app.join().await;
+    let address = app.url.strip_prefix("http://").unwrap();
+    let mut client = Wire::to(address).await;
+    let bearer = token(&place);
+    client
+        .send(format!(
+            "GET {EVENTS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {bearer}\r\n\r\n"
+        ))
+        .await;
+    client.until("event: place").await;
+    let open = async || app.metric("usher_streams_open{queue=\"main\"}").await;
+    assert_eq!(open().await, Some(1.0));
+    // A FIN and no RST: it could still read.
+    client.stream.shutdown().await.unwrap();
+    eventually(Duration::from_secs(2), "the stream to end", async || {
+        open().await.is_none_or(|it| it == 0.0).then_some(())
+    })
+    .await;
+    let mut another = listen(&app, &place).await;
+    another.expect("place").await;
+    app.close().await;
 }
 
 #[actix_web::test]
@@ -172,7 +221,7 @@ async fn a_stop_ends_every_stream_in_order() {
 }
 
 #[actix_web::test]
-async fn a_stream_outlives_a_store_that_hangs() {
+async fn a_stream_outlives_a_store_that_hangs_and_says_that_it_is_away_and_back() {
     let app = TestApp::open().await;
     app.rule(json!({ "maxActive": 1 })).await;
     let inside = app.join().await;
@@ -182,7 +231,11 @@ async fn a_stream_outlives_a_store_that_hangs() {
     app.redis.freeze();
     let refused = app.poll(&waiting).await;
     assert_eq!(refused.0, 503);
+    let away = listener.expect("store").await;
+    assert_eq!(away.data, json!({ "available": false }));
     app.redis.thaw();
+    let back = listener.expect("store").await;
+    assert_eq!(back.data, json!({ "available": true }));
     app.persist_leave(&inside).await;
     listener.expect("active").await;
     app.close().await;

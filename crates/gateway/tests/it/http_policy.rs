@@ -1,10 +1,15 @@
 //! The policy over HTTP: looked at, given back, changed by several at once, and by whom.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
+use testbed::{Scratch, eventually};
 
-use crate::test_app::{OPERATOR_KEY, TestApp, payload, refused, said};
+use crate::test_app::{
+    OPERATOR_KEY, PASS_SECRET, SECRET, TestApp, TestGateway, payload, refused, said,
+};
 
 const MAIN: &str = "/api/v1/queues/main";
 const POLICY: &str = "/api/v1/queues/main/policy";
@@ -186,20 +191,39 @@ async fn a_key_is_good_for_its_rights_alone_and_the_services_behind_hear_of_them
     app.close().await;
 }
 
+/// Waits, ten seconds at most, until a gateway tells that so many others have other settings.
+async fn tells_of(gateway: &TestGateway, others: u8) {
+    eventually(Duration::from_secs(10), "the warning", async || {
+        let told = gateway.metric("usher_settings_differ").await;
+        (told == Some(f64::from(others))).then_some(())
+    })
+    .await;
+}
+
 #[actix_web::test]
-async fn gateways_with_other_settings_at_the_same_redis_are_told() {
+async fn gateways_with_other_keys_queues_or_identity_warn_each_other_within_ten_seconds() {
     let app = TestApp::open().await;
     let twin = app.twin().await;
-    let odd = app.twin_with(&[("GATEWAY_IDENTITY", "anonymous")]).await;
-    for (gateway, differing) in [(&*app, 1.0), (&twin, 1.0), (&odd, 2.0)] {
-        crate::test_app::until(async || {
-            gateway.metric("usher_settings_differ").await == Some(differing)
-        })
-        .await;
+    tells_of(&twin, 0).await;
+    let scratch = Scratch::new().unwrap();
+    let queues = scratch.path().join("queues.toml");
+    std::fs::write(&queues, "[main]\nmaxActive = 7\n").unwrap();
+    let keys = format!("k1:{PASS_SECRET}");
+    let mut odd = Vec::new();
+    for (before, variable) in (0..).zip([
+        ("GATEWAY_IDENTITY", "anonymous"),
+        ("GATEWAY_TOKEN_KEYS", &keys),
+        ("GATEWAY_PASS_KEY", SECRET),
+        ("GATEWAY_QUEUES", queues.to_str().unwrap()),
+    ]) {
+        let another = app.twin_with(&[variable]).await;
+        tells_of(&another, before + 2).await;
+        tells_of(&app, before + 1).await;
+        tells_of(&twin, before + 1).await;
+        odd.push(another);
     }
-    for gateway in [odd, twin] {
-        gateway.close().await;
-    }
+    odd.push(twin);
+    join_all(odd.into_iter().map(TestGateway::close)).await;
     app.close().await;
 }
 

@@ -16,6 +16,7 @@ mod http_challenge;
 mod http_connections;
 mod http_events;
 mod http_expect;
+mod http_fairness;
 mod http_identity;
 mod http_limits;
 mod http_lottery;
