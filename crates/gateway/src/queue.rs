@@ -8,6 +8,7 @@
 mod draw;
 mod error;
 pub mod eta;
+mod flow;
 mod gateways;
 mod id;
 mod joins;

@@ -138,9 +138,7 @@ fn checks() -> [Check; 6] {
         ("clippy", clippy(&["--all-targets"]), mend),
         (
             "clippy of long tests",
-            clippy(&[
-                "--test", "long", "--test", "cluster", "--test", "schema",
-            ]),
+            clippy(&["--test", "long", "--test", "cluster", "--test", "schema"]),
             mend,
         ),
         ("docs", doc, "mend what rustdoc says above"),

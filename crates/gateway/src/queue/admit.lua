@@ -83,16 +83,27 @@ local function park(users, keys)
 end
 
 -- The edge up to which visitors are near from now on. Who is not recorded when all have had the time to
--- poll once more, with the longest pause that they may have been told, is absent.
-local function call_edge(called)
-  local depth = near_depth(policy, last_minutes(now), now)
+-- poll once more, with the longest pause that they may have been told, is absent. Those who are parked in
+-- this run are not counted yet.
+local function call_edge(called, parked)
+  local minute, quarter = last_minutes(now)
+  minute.passed, quarter.passed = minute.passed + parked, quarter.passed + parked
+  local depth = near_depth(policy, minute, now)
+  -- Where most are absent all are called whose pauses are short.
+  if minute.passed > 2 * minute.admitted then depth = math.max(depth, NEAR_LEAST * YOUNG_REACH) end
+  depth = math.min(depth, redis.call('ZCARD', WAITING))
+  if depth == 0 then return end
   local edge = redis.call('ZRANGE', WAITING, depth - 1, depth - 1, 'WITHSCORES')
-  if #edge == 0 then edge = redis.call('ZRANGE', WAITING, -1, -1, 'WITHSCORES') end
   local from = called and '(' .. int(called) or '-inf'
   local first = redis.call('ZRANGEBYSCORE', WAITING, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-  if #edge == 0 or #first == 0 or tonumber(edge[2]) < tonumber(first[2]) then return end
-  local ticket = ticket_at(tonumber(first[2]), meta)
-  local until_us = proven_until(depth, ticket, told, policy, now)
+  if #first == 0 or tonumber(edge[2]) < tonumber(first[2]) then return end
+  -- Who polled nearer than the least distance was recorded. Pauses were told before the absent were
+  -- parked who stood ahead.
+  local turn = math.max(NEAR_LEAST, depth + quarter.passed - quarter.admitted)
+  -- Tickets ascend, so the first is the oldest; lots do not.
+  local key = tonumber(first[2])
+  local ticket = key >= 0 and ticket_at(key, meta) or 0
+  local until_us = proven_until(turn, ticket, told, policy, now)
   redis.call('HSET', META, 'calling', int(tonumber(edge[2])), 'calling_until', int(until_us))
 end
 
@@ -163,7 +174,7 @@ local function watch_over_line()
     unrecorded, calling = park_unrecorded(called, calling)
     parked, is_more = parked + unrecorded, is_more or calling
   end
-  if not calling then call_edge(called) end
+  if not calling then call_edge(called, parked) end
   return parked, is_more
 end
 

@@ -6,6 +6,9 @@ use chassis::time::Timestamp;
 
 use super::policy::State;
 use super::{Snapshot, Standing};
+use wait::{Wait, freed_per_second, turn, wait};
+
+mod wait;
 
 /// Shortest pause between two polls.
 const POLL_MIN_MS: f64 = 1_000.0;
@@ -23,22 +26,13 @@ const POLL_PART: f64 = 0.075;
 const HEAD_S: f64 = 120.0;
 /// ... and is told no longer pause than this with its jitter, nor one that half a claim would not outlast.
 const HEAD_PAUSE_MAX_MS: f64 = 30_000.0;
-/// Nothing proves yet that a newcomer stays, so the first pause is short, and each later one as long as
-/// all before together at most, ...
+/// Nothing proves yet that a newcomer stays, so the first pause is short, and each later one half as long
+/// as all before together at most, ...
 const FIRST_PAUSE_MAX_MS: f64 = 8_000.0;
 /// ... for those within so many times the distance that is near.
 const YOUNG_REACH: u64 = 4;
 /// Silence beyond the pause that was told, at least; a quarter of the pause where that is more.
 const ALLOWANCE_LEAST_MS: f64 = 5_000.0;
-/// Nine of ten outcomes of a normal distribution lie within so many standard deviations.
-const NINE_IN_TEN: f64 = 1.645;
-/// Stays change while one waits: a standard deviation that no count can tell, as a part.
-const DRIFT: f64 = 0.14;
-/// Until every place inside has changed hands once, those who stay long have not been seen: another
-/// such deviation, as its square, when none has.
-const YOUNG: f64 = 0.15;
-/// The door is exact but for the seconds in which it is run.
-const DOOR_DRIFT: f64 = 0.1;
 
 /// What one visitor is told about time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,14 +43,6 @@ pub struct Forecast {
     pause_ms: f64,
 }
 
-/// How long until somebody is let in: seconds, and how uncertain they are, as the square of a part of
-/// them.
-#[derive(Clone, Copy)]
-struct Wait {
-    expected: f64,
-    variance: f64,
-}
-
 impl Forecast {
     /// What a visitor is told now who stands so, with a ticket of this number.
     pub fn of(standing: &Standing, ticket: u64, snapshot: &Snapshot, now: Timestamp) -> Self {
@@ -65,7 +51,7 @@ impl Forecast {
             Standing::Scheduled { .. } | Standing::Active { .. } => None,
         };
         let range = match standing {
-            Standing::Waiting { ahead } => range(*ahead, wait, snapshot),
+            Standing::Waiting { .. } => range(wait, snapshot),
             Standing::Scheduled { .. } | Standing::Active { .. } => None,
         };
         let mut pause_ms = pause_ms(standing, wait, snapshot, now);
@@ -84,89 +70,14 @@ impl Forecast {
 }
 
 /// Made to be kept nine times in ten: it is as wide as what was seen leaves it open. With one place
-/// given back in the last minutes it says little; with a thousand it is narrow.
-fn range(ahead: u64, wait: Option<Wait>, snapshot: &Snapshot) -> Option<(u32, u32)> {
+/// given back in the last minutes it says little; with a thousand that came evenly it is narrow.
+fn range(wait: Option<Wait>, snapshot: &Snapshot) -> Option<(u32, u32)> {
     if snapshot.state == State::Bypass {
         return Some((0, 1));
     }
-    let Wait { expected, variance } = wait?;
-    // The sum of so many waits has a gamma distribution; these are its quantiles by Wilson and
-    // Hilferty.
-    let quantile = |deviations: f64| {
-        let root = 1.0 - variance / 9.0 + deviations * variance.sqrt() / 3.0;
-        expected * root.max(0.0).powi(3)
-    };
-    // At the latest every place inside changes hands once per lease.
-    let policy = &snapshot.policy;
-    let lease = f64::from(policy.lease_seconds.max(policy.claim_seconds));
-    let turn = turn(ahead, snapshot);
-    let rounds = (turn / f64::from(policy.max_active)).ceil();
-    let latest = rounds * lease + turn / snapshot.admit_per_second;
-    let least = whole(quantile(-NINE_IN_TEN).min(latest));
-    let most = whole(quantile(NINE_IN_TEN).min(latest)).saturating_add(1);
-    Some((least.min(most), most))
-}
-
-fn wait(ahead: u64, snapshot: &Snapshot) -> Option<Wait> {
-    if snapshot.state != State::Open {
-        return None;
-    }
-    let (policy, flow) = (&snapshot.policy, &snapshot.flow);
-    let share = flow.share();
-    // Near the head the absent are parked as they fall silent, so who still stands there will enter.
-    let turn = turn(ahead, snapshot);
-    let near = turn.min(snapshot.near as f64);
-    let entrants = (near + (turn - near) * share).max(1.0);
-    let unproven = ((turn - near) * share / entrants).clamp(0.0, 1.0);
-    // Below nothing when the rules were changed and more are inside than may be.
-    let free = f64::from(policy.max_active) - snapshot.active as f64;
-    let door = entrants / snapshot.admit_per_second;
-    // Who of those ahead is there is as a throw of coins.
-    let coin = (1.0 - share) * (1.0 / entrants + 1.0 / flow.admitted.max(1) as f64);
-    let luck = unproven * coin;
-    let for_places = entrants - free;
-    let stays = if for_places > 0.0 {
-        for_places / freed_per_second(snapshot)?
-    } else {
-        0.0
-    };
-    let variance = if stays > door {
-        let seen = 1.0 / for_places.max(1.0) + 1.0 / flow.freed.max(1) as f64;
-        luck + DRIFT.powi(2) + seen + YOUNG * unseen(snapshot)
-    } else {
-        luck + DOOR_DRIFT.powi(2)
-    };
-    Some(Wait {
-        expected: stays.max(door),
-        variance,
-    })
-}
-
-/// Places that a full house gives back per second; `None` before the first was given back.
-///
-/// Counted by the time that visitors spent inside, since fewer can leave while the house fills. Whoever
-/// leaves first is quicker than most. So it is as if one more had left, after half a lease: with the
-/// first this says a lot, with a hundred nothing.
-fn freed_per_second(snapshot: &Snapshot) -> Option<f64> {
-    let (policy, flow) = (&snapshot.policy, &snapshot.flow);
-    let (seconds, active) = (flow.seconds as f64, snapshot.active as f64);
-    let came = flow.admitted.saturating_sub(flow.freed) as f64;
-    let filling = (came / snapshot.admit_per_second).min(seconds);
-    let stayed = (active * seconds - came * filling / 2.0).max(0.0);
-    let half_a_lease = f64::from(policy.lease_seconds) / 2.0;
-    let by_each = (flow.freed as f64 + 1.0) / (stayed + half_a_lease);
-    (flow.freed > 0).then(|| by_each * f64::from(policy.max_active))
-}
-
-/// The part of the places inside that have not changed hands yet.
-fn unseen(snapshot: &Snapshot) -> f64 {
-    let freed = snapshot.admitted.saturating_sub(snapshot.active) as f64;
-    (1.0 - freed / f64::from(snapshot.policy.max_active)).max(0.0)
-}
-
-/// Counted from 1, with those who returned: they enter first without being ahead in the line.
-fn turn(ahead: u64, snapshot: &Snapshot) -> f64 {
-    ahead as f64 + snapshot.returned as f64 + 1.0
+    let Wait { least, most, .. } = wait?;
+    let most = whole(most).saturating_add(1);
+    Some((whole(least).min(most), most))
 }
 
 /// The pause before jitter. It is a part of what is left, so one visitor asks a number of times that
@@ -203,7 +114,7 @@ fn longest_pause_ms(ahead: u64, ticket: u64, snapshot: &Snapshot, now: Timestamp
     if turn <= snapshot.near.saturating_mul(YOUNG_REACH) as f64 {
         // A ticket number is the instant of joining.
         let age_ms = (now.timestamp_micros() as f64 - ticket as f64) / 1_000.0;
-        longest = longest.min(age_ms.max(FIRST_PAUSE_MAX_MS));
+        longest = longest.min((age_ms / 2.0).max(FIRST_PAUSE_MAX_MS));
     }
     longest
 }
@@ -249,7 +160,7 @@ pub(super) fn proven_ms(
 /// shorter.
 fn pace_us(snapshot: &Snapshot) -> u64 {
     let door = 1.0 / snapshot.admit_per_second;
-    let stay = freed_per_second(snapshot).map_or(0.0, |rate| 1.0 / rate);
+    let stay = freed_per_second(snapshot.flows.best(), snapshot).map_or(0.0, |rate| 1.0 / rate);
     let expected_s = stay.max(door);
     let pause_s = (expected_s * POLL_PART).max(BLIND_MS / 1_000.0) * (1.0 + JITTER);
     (pause_s * 1e6) as u64
@@ -268,6 +179,7 @@ fn whole(seconds: f64) -> u32 {
 }
 
 #[cfg(test)]
+#[path = "../../tests/eta/simulation.rs"]
 mod simulation;
 
 #[cfg(test)]
@@ -277,8 +189,8 @@ mod tests {
     use chassis::time::Timestamp;
 
     use super::Forecast;
+    use crate::queue::flow::Flow;
     use crate::queue::policy::{Policy, State};
-    use crate::queue::snapshot::Flow;
     use crate::queue::{Snapshot, Standing};
 
     /// A full house of a hundred in which so many places were given back within a minute.
@@ -304,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_range_is_around_what_the_observed_rate_says() {
-        assert_eq!(range(99, &busy(60)), Some((68, 141)));
+        assert_eq!(range(99, &busy(60)), Some((68, 229)));
         assert_eq!(range(0, &busy(6_000)), Some((0, 1)));
     }
 
@@ -315,9 +227,10 @@ mod tests {
                 lease_seconds: 86_400,
                 ..Policy::default()
             };
-            let snapshot = Snapshot::of_flow(policy, busy(freed).flow);
+            let flow = Flow::new(freed, freed, freed, 60);
+            let snapshot = Snapshot::of_flow(policy, flow);
             let (least, most) = range(ahead, &snapshot).expect("a rate is known");
-            f64::from(most - least) * 2.0 / f64::from(most + least)
+            f64::from(most) / f64::from(least)
         };
         assert!(width(1, 40) > 1.5 * width(10, 400), "{}", width(1, 40));
         assert!(width(10, 400) > 1.5 * width(1_000, 40_000));
@@ -328,10 +241,10 @@ mod tests {
         let flow = Flow::new(60, 600, 60, 60);
         let mut ghosts = Snapshot::of_flow(Policy::default(), flow);
         // So far from the head nobody is known to be there.
-        ghosts.near = 0;
+        ghosts.called = 0;
         let (least, most) = range(999, &ghosts).expect("a rate is known");
         assert!(
-            least > 50 && most < 170,
+            least > 50 && most < 260,
             "{least} to {most} for a hundred who are there"
         );
     }
@@ -383,7 +296,7 @@ mod tests {
             range(4, &Snapshot::of_flow(alone.clone(), flow)).expect("a rate is known")
         };
         assert!(told(1, 10).1 > 600, "{:?}", told(1, 10));
-        assert!(told(40, 400).1 < 150, "{:?}", told(40, 400));
+        assert!(told(40, 400).1 < 240, "{:?}", told(40, 400));
     }
 
     #[test]

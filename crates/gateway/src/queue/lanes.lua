@@ -25,7 +25,7 @@ local WATCHED = 10000000
 local ALLOWANCE_LEAST = 5000000
 -- Longest pause that a visitor is told, with its jitter.
 local PAUSE_MOST = 360000000
--- The first pause is so long at most, and each later one as long as all before together, ...
+-- The first pause is so long at most, and each later one half as long as all before together, ...
 local PAUSE_FIRST = 8000000
 -- ... for those within so many times the distance that is near.
 local YOUNG_REACH = 4
@@ -79,7 +79,7 @@ local function pause_of(turn, ticket, told, now)
   local pause = math.min(PAUSE_MOST, told.pace * turn)
   if turn <= told.head then pause = math.min(pause, told.cap) end
   if turn <= told.near * YOUNG_REACH then
-    pause = math.min(pause, math.max(PAUSE_FIRST, now - ticket))
+    pause = math.min(pause, math.max(PAUSE_FIRST, (now - ticket) / 2))
   end
   return pause
 end

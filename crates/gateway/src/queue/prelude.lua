@@ -195,23 +195,27 @@ local function count(admitted, passed, freed, now)
 end
 
 -- What the last minute and the last quarter of an hour brought: each admitted, passed, freed, and
--- seconds since the first of them.
+-- seconds since the first of them; freed also by pieces of ten seconds and of a minute, the newest first.
 local function last_minutes(now)
   local second = math.floor(now / 1000000)
-  local function nothing() return { admitted = 0, passed = 0, freed = 0, first = second } end
+  local function nothing()
+    return { admitted = 0, passed = 0, freed = 0, first = second, freed_by = {} }
+  end
   local short, long = nothing(), nothing()
   for _, kept in ipairs(redis.call('HVALS', ADMITTED)) do
     local m, at, first, a, p, f = string.match(kept, '^(m?)(%d+):(%d+):(%d+):(%d+):(%d+)$')
-    local sum, oldest, newest = short, second - 59, second
+    local sum, oldest, newest, piece = short, second - 59, second, 10
     if m == 'm' then
       newest = math.floor(second / 60)
-      sum, oldest = long, newest - MINUTES + 2
+      sum, oldest, piece = long, newest - MINUTES + 2, 1
     end
     at = tonumber(at)
     -- Older gateways counted admissions only, in another form: what they counted is not known here.
     if at and at >= oldest and at <= newest then
       sum.admitted, sum.passed, sum.freed = sum.admitted + a, sum.passed + p, sum.freed + f
       sum.first = math.min(sum.first, tonumber(first))
+      local at_piece = math.floor((newest - at) / piece) + 1
+      sum.freed_by[at_piece] = (sum.freed_by[at_piece] or 0) + f
     end
   end
   short.seconds, long.seconds = second - short.first + 1, second - long.first + 1

@@ -8,7 +8,8 @@
 --   waiting (with returned), returned, parked, active, near (see lanes)
 --   admit_milli (the rate in force), rate_reason ('' where it is not found but set)
 --   remaining ('' while nobody said), stock, bought, see stock.lua
---   minute, quarter: admitted, passed, freed, seconds, see last_minutes
+--   called: how many stand before the edge up to which all had the time to say that they are there
+--   minute, quarter: admitted, passed, freed, seconds, freed_by, see last_minutes
 --   commitment, seed, root, beacon and key of a draw, each '' while there is none; drawn (highest
 --   ticket, or 0), entrants, seeds, unsorted = 1 while scores are being sorted
 
@@ -25,16 +26,27 @@ for _, counter in ipairs({ 'admitted', 'no_shows', 'inversions' }) do
   with(reply, counter, tonumber(redis.call('HGET', META, counter)) or 0)
 end
 
-local function counted(of)
-  return { 'admitted', of.admitted, 'passed', of.passed, 'freed', of.freed, 'seconds', of.seconds }
+local function counted(of, pieces)
+  local freed_by = {}
+  for i = 1, pieces do freed_by[i] = of.freed_by[i] or 0 end
+  return { 'admitted', of.admitted, 'passed', of.passed, 'freed', of.freed, 'seconds', of.seconds,
+    'freed_by', freed_by }
 end
 
 local minute, quarter = last_minutes(now)
+-- Who was called is recorded until they enter, also when fewer would be called now.
+local near = near_depth(policy, minute, now)
+local edges, before = redis.call('HMGET', META, 'called', 'calling'), { 0, 0 }
+for i = 1, 2 do
+  local edge = tonumber(edges[i])
+  if edge then before[i] = redis.call('ZCOUNT', WAITING, '-inf', int(edge)) end
+end
+near = math.min(NEAR_MOST, math.max(near, unpack(before)))
 local returned = redis.call('ZCARD', RETURNED)
-with(reply, 'minute', counted(minute), 'quarter', counted(quarter), 'returned', returned,
+with(reply, 'minute', counted(minute, 6), 'quarter', counted(quarter, MINUTES - 1), 'returned', returned,
   'waiting', redis.call('ZCARD', WAITING) + returned,
   'parked', redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE),
-  'active', active_now(now), 'near', near_depth(policy, minute, now))
+  'active', active_now(now), 'near', near, 'called', before[1])
 
 local kept = redis.call('HMGET', META, 'entrants', 'seeds', 'auto_reason', 'stock', 'bought')
 with(reply, 'admit_milli', policy.admit_milli,

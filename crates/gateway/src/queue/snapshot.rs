@@ -11,13 +11,12 @@ use redis::Value;
 
 use super::StoreError;
 use super::draw::{Draw, Lottery};
+use super::flow::Flows;
 use super::policy::{Policy, SoldOut, State};
 use super::reply::Reply;
 
 /// What is said where nothing is left and the operator says nothing.
 const SOLD_OUT: &str = "Everything is sold.";
-/// So many events of a kind are enough to tell a rate to about a fifth.
-const ENOUGH: u64 = 30;
 
 /// A queue at one instant.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +45,7 @@ pub struct Snapshot {
     /// quarter of an hour where that is too little to go by: let in, or passed by because they are
     /// absent. `None` when nobody was.
     pub rate: Option<f64>,
-    pub(super) flow: Flow,
+    pub(super) flows: Flows,
     /// Most visitors let in per second: the rate in force.
     pub admit_per_second: f64,
     /// Why the rate is what it is, where it is found; otherwise empty.
@@ -59,6 +58,8 @@ pub struct Snapshot {
     pub bought: u64,
     /// Up to which distance from the head it is recorded who is there.
     pub near: u64,
+    /// Of those in line so many have had to say that they are there, and have.
+    pub called: u64,
     /// Which life of the queue this is: µs since 1970 at its begin; tokens carry it.
     pub epoch: u64,
     /// The epoch of its first life: tokens from then on are good.
@@ -79,17 +80,6 @@ pub struct Snapshot {
     /// Whether Redis knows less of the line than this gateway did when it asked.
     pub(super) behind: bool,
     pub(super) draw: Option<Draw>,
-}
-
-/// What came to pass during so many seconds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Flow {
-    pub admitted: u64,
-    /// Admitted, and passed by because they are absent.
-    pub passed: u64,
-    /// Places inside that were given back.
-    pub freed: u64,
-    pub seconds: u64,
 }
 
 /// What Redis says about a queue.
@@ -121,7 +111,7 @@ impl Snapshot {
 
     /// A full house in which all places have changed hands, and of which only the flow is known.
     #[cfg(test)]
-    pub(super) fn of_flow(policy: Policy, flow: Flow) -> Self {
+    pub(super) fn of_flow(policy: Policy, flow: super::flow::Flow) -> Self {
         Self {
             at: Timestamp::default(),
             version: 1,
@@ -133,13 +123,14 @@ impl Snapshot {
             active: u64::from(policy.max_active),
             admitted_last_minute: flow.admitted,
             rate: flow.rate(),
-            flow,
+            flows: Flows::new(flow, flow, &[], &[]),
             admit_per_second: policy.admit_per_second.set().unwrap_or(policy.auto_min),
             rate_reason: String::new(),
             remaining: None,
             stock: 0,
             bought: 0,
             near: 4_096,
+            called: 4_096,
             epoch: 1,
             born: 1,
             last_ticket: 1,
@@ -177,46 +168,6 @@ impl Snapshot {
     }
 }
 
-impl Flow {
-    fn read(reply: &Reply) -> Result<Self, StoreError> {
-        Ok(Self::new(
-            reply.get("admitted")?,
-            reply.get("passed")?,
-            reply.get("freed")?,
-            reply.get("seconds")?,
-        ))
-    }
-
-    pub fn new(admitted: u64, passed: u64, freed: u64, seconds: u64) -> Self {
-        Self {
-            admitted,
-            passed,
-            freed,
-            seconds: seconds.max(1),
-        }
-    }
-
-    /// Of the last minute if that tells enough, otherwise of the last quarter of an hour.
-    pub fn seen(minute: Self, quarter: Self) -> Self {
-        if minute.freed.min(minute.admitted) >= ENOUGH {
-            minute
-        } else {
-            quarter
-        }
-    }
-
-    /// By how many per second the line got shorter.
-    pub fn rate(&self) -> Option<f64> {
-        (self.passed > 0).then(|| self.passed as f64 / self.seconds as f64)
-    }
-
-    /// The part of those in line who are there when their turn comes.
-    pub fn share(&self) -> f64 {
-        // As if one more had been there, so that it is never nothing.
-        (self.admitted as f64 + 1.0) / (self.passed as f64 + 1.0)
-    }
-}
-
 impl redis::FromRedisValue for QueueLookup {
     fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
         let reply: Reply = redis::from_redis_value(value)?;
@@ -230,8 +181,7 @@ impl redis::FromRedisValue for QueueLookup {
 }
 
 fn present(reply: &Reply) -> Result<Snapshot, StoreError> {
-    let minute = Flow::read(&reply.get("minute")?)?;
-    let flow = Flow::seen(minute, Flow::read(&reply.get("quarter")?)?);
+    let flows = Flows::read(reply)?;
     let now_us: u64 = reply.get("now_us")?;
     let state: String = reply.get("state")?;
     Ok(Snapshot {
@@ -244,15 +194,16 @@ fn present(reply: &Reply) -> Result<Snapshot, StoreError> {
         returned: reply.get("returned")?,
         parked: reply.get("parked")?,
         active: reply.get("active")?,
-        admitted_last_minute: minute.admitted,
-        rate: flow.rate(),
-        flow,
+        admitted_last_minute: flows.minute.admitted,
+        rate: flows.best().rate(),
+        flows,
         admit_per_second: reply.get::<u64>("admit_milli")? as f64 / 1_000.0,
         rate_reason: reply.get("rate_reason")?,
         remaining: reply.get::<String>("remaining")?.parse().ok(),
         stock: reply.get("stock")?,
         bought: reply.get("bought")?,
         near: reply.get("near")?,
+        called: reply.get("called")?,
         epoch: reply.get("epoch")?,
         born: reply.get("born")?,
         last_ticket: reply.get("last")?,

@@ -129,8 +129,8 @@ impl Outlook {
 #[cfg(test)]
 mod tests {
     use super::Outlook;
+    use crate::queue::flow::Flow;
     use crate::queue::policy::Policy;
-    use crate::queue::snapshot::Flow;
     use crate::queue::{Snapshot, Standing};
 
     fn outlook(ahead: u64, left: u64, decided: u64, sold: u64) -> Option<Outlook> {

@@ -1,9 +1,8 @@
-//! How fair a queue is, as everybody sees it: what was promised and kept, who did not come, and what should
-//! never happen.
+//! How fair a queue is, as everybody sees it: who did not come, and what should never happen.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::fixture::plain;
@@ -18,58 +17,6 @@ async fn says(app: &TestApp, wanted: &[(&str, u64)]) {
         wanted.iter().all(|(name, count)| fairness[name] == *count)
     })
     .await;
-}
-
-/// Polls until the visitor is inside.
-async fn enters(app: &TestApp, place: &Value) {
-    until(async || app.poll(place).await.1["state"] == "active").await;
-}
-
-/// Seconds that a visitor is told it takes at most, as soon as they are told.
-async fn told_at_most(app: &TestApp, place: &Value) -> u64 {
-    let mut most = None;
-    until(async || {
-        most = app.poll(place).await.1["etaSeconds"]["max"].as_u64();
-        most.is_some()
-    })
-    .await;
-    most.unwrap()
-}
-
-/// The one place is given back once, so that a speed is known.
-async fn one_was_inside(app: &TestApp) -> Value {
-    app.rule(json!({ "maxActive": 1, "leaseSeconds": 600 }))
-        .await;
-    let first = app.join().await;
-    enters(app, &first).await;
-    let second = app.join().await;
-    app.persist_leave(&first).await;
-    enters(app, &second).await;
-    second
-}
-
-#[actix_web::test]
-async fn a_promise_is_kept_by_who_is_inside_at_its_end_and_broken_for_who_is_not() {
-    let app = TestApp::open().await;
-    let inside = one_was_inside(&app).await;
-    let lucky = app.join().await;
-    told_at_most(&app, &lucky).await;
-    says(&app, &[("promises", 0), ("promisesKept", 0)]).await;
-    app.persist_leave(&inside).await;
-    enters(&app, &lucky).await;
-    says(&app, &[("promises", 1), ("promisesKept", 1)]).await;
-
-    let late = app.join().await;
-    let at_most = told_at_most(&app, &late).await;
-    app.clock.advance(Duration::from_secs(at_most));
-    says(&app, &[("promises", 1)]).await;
-    // Beyond the end, and the pause that they were told.
-    app.clock.advance(Duration::from_secs(120));
-    app.poll(&late).await;
-    says(&app, &[("promises", 2), ("promisesKept", 1)]).await;
-    app.poll(&late).await;
-    says(&app, &[("promises", 2), ("promisesKept", 1)]).await;
-    app.close().await;
 }
 
 #[actix_web::test]

@@ -142,7 +142,9 @@ impl Model {
         let line = &self.lanes[WAITING];
         let (first, edge) = (line.keys().find(is_new), line.keys().next_back());
         if let (Some(first), Some(edge)) = (first, edge) {
-            let until = self.proven_until(NEAR, self.ticket(*first), eyes);
+            // Lots do not ascend with the age of tickets.
+            let oldest = if *first < 0 { 0 } else { self.ticket(*first) };
+            let until = self.proven_until(NEAR, oldest, eyes);
             self.calling = Some((*edge, until));
         }
     }
@@ -282,7 +284,7 @@ impl Model {
             if turn <= eyes.head {
                 pause = pause.min(eyes.cap_us);
             }
-            let pause = pause.min(age_us.max(FIRST_PAUSE * MICRO));
+            let pause = pause.min((age_us / 2).max(FIRST_PAUSE * MICRO));
             let until_us = now_us + pause + (ALLOWANCE * MICRO).max(pause / 4) * 3 / 2;
             match (self.in_force(), self.rules.opens_at) {
                 (State::Scheduled, Some(at)) => until_us.max((at + JOINED) * MICRO),
