@@ -1,6 +1,7 @@
 //! The desk where lanes ask for receipts: what they ask within a moment is one transaction.
 //!
-//! Whoever asks waits until it is written, and for others only while others are at work.
+//! Whoever asks waits until it is written, and for others only while others are at work. An event is in one lane's hands,
+//! because events with one key share a lane; a forwarder that asks for an event that it has claimed gets it again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::mem;

@@ -5,7 +5,6 @@ use booking::forwarder::{self, Claimed, Delivery, Outcome, Receipt};
 use booking::outbox::PublisherOptions;
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use testbed::eventually;
 use uuid::Uuid;
 
 use crate::forward_inbox::{Inbox, RECEIVER, deliverer, message};
@@ -86,23 +85,6 @@ async fn events_that_are_passed_on_side_by_side_share_their_transactions() {
     );
     let written = "SELECT COUNT(*) FROM forwarded_events WHERE state = 'delivered' AND tries = 1";
     assert_eq!(post.fixture.number(written).await, 32);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_event_in_two_hands_is_posted_once() {
-    let (post, inbox) = (Post::open().await, Inbox::open());
-    let deliverer = deliverer(&post, 0, &inbox.url, 5);
-    let id = Uuid::new_v4();
-    join_all((0..8).map(async |_| {
-        let mut delivery = Delivery::new(message(id, 1));
-        eventually(DEADLINE, "another's claim to end", async || {
-            let outcome = deliverer.attempt(&mut delivery).await;
-            (!matches!(outcome, Outcome::Held(_))).then_some(())
-        })
-        .await;
-    }))
-    .await;
-    assert_eq!(inbox.numbers(), [1]);
 }
 
 #[tokio::test]
