@@ -1,6 +1,11 @@
 //! Tests that take minutes: `cargo xtask test --long`. `cargo test` leaves this target out.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "long/proxy.rs"]
+mod proxy;
+#[path = "long/slow_shop.rs"]
+mod slow_shop;
+
 use std::time::Duration;
 
 use e2e::Sale;
