@@ -354,6 +354,9 @@ impl Drop for Waiter<'_> {
     }
 }
 
+/// What is said of such a node. Its own words are those of a lock.
+const BEHIND: &str = "the node cannot catch up with its cluster";
+
 /// How one use of a connection went.
 enum Attempt<T, E> {
     /// With an outcome; the connection is sound.
@@ -372,6 +375,10 @@ impl<T, E: Failure> Attempt<T, E> {
             Ok(cause @ DbError::Unreachable(_)) if begun => Self::Lost(cause.into()),
             Ok(DbError::Unreachable(_)) => Self::Stale,
             Ok(cause @ DbError::Unwritable(_)) => Self::Refused(cause.into()),
+            // Neither a plain SELECT nor BEGIN waits for a row: a node of a cluster waits for what the others committed.
+            Ok(DbError::LockWait) if !begun => {
+                Self::Refused(DbError::Unwritable(BEHIND.to_owned()).into())
+            }
             Ok(cause) => Self::Done(Err(cause.into())),
             Err(refusal) => Self::Done(Err(refusal)),
         }

@@ -124,7 +124,9 @@ mod tests {
 
     #[test]
     fn only_an_origin_that_is_allowed_is_asked() {
-        let allowed: BeaconOrigins = "https://api.drand.sh, http://127.0.0.1:9".parse().unwrap();
+        let allowed: BeaconOrigins = "https://api.drand.sh, http://127.0.0.1:9"
+            .parse()
+            .expect("two origins");
         let beacons = Beacons::new(allowed);
         assert!(beacons.address("https://api.drand.sh/public/7").is_some());
         assert!(beacons.address("http://127.0.0.1:9/7").is_some());

@@ -29,6 +29,7 @@ use chassis::problem::Problem;
 use chassis::{json, request_id, trace};
 use futures_util::StreamExt as _;
 use http::{Request, Response};
+use std::time::Instant;
 
 use crate::Gateway;
 use crate::admission::Passage;
@@ -86,7 +87,7 @@ fn hear_of_stock(passage: &Passage, headers: &http::HeaderMap) {
     let left = headers.get(head::REMAINING);
     let left = left.and_then(|it| it.to_str().ok()?.trim().parse().ok());
     if let (Some((queue, _)), Some(left)) = (&passage.visit, left) {
-        queue.heard_remaining(left);
+        queue.heard_remaining(left, Instant::now());
     }
 }
 

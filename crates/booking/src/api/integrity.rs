@@ -5,6 +5,7 @@ use actix_web::web::{Data, Query};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chassis::problem::Problem;
+use chassis::time::Timestamp;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,6 +15,7 @@ use super::answer;
 use super::codes::{HEAD_NOT_FOUND, QUERY_INVALID};
 use super::operator::{Operator, right};
 use crate::Booking;
+use crate::db::DbError;
 use crate::integrity::{self, Break, Seal, Verified};
 
 /// Which day.
@@ -113,6 +115,25 @@ pub struct Integrity {
     next_cursor: Option<String>,
 }
 
+impl Integrity {
+    fn of(verified: Verified, head: Seal, lag: TimeDelta, now: Timestamp) -> Self {
+        let Verified {
+            through,
+            is_end,
+            breaks,
+        } = verified;
+        Self {
+            checked_at: now,
+            clean: breaks.is_empty(),
+            verified_through: through,
+            head: head.into(),
+            lag_seconds: lag.num_seconds(),
+            breaks: breaks.into_iter().map(BreakShown::from).collect(),
+            next_cursor: (!is_end).then(|| URL_SAFE_NO_PAD.encode(through.to_be_bytes())),
+        }
+    }
+}
+
 /// A place at which the chain does not hold.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -144,24 +165,10 @@ pub async fn verify(
 ) -> Result<HttpResponse, Problem> {
     let (after, now) = (seal_of(query.cursor.as_deref())?, app.clock.now());
     let look = move |conn: &mut _| {
-        let verified = integrity::verify(conn, after)?;
-        Ok::<_, crate::db::DbError>((verified, integrity::last(conn)?, integrity::lag(conn, now)?))
+        let (verified, lag) = (integrity::verify(conn, after)?, integrity::lag(conn, now)?);
+        Ok::<_, DbError>(Integrity::of(verified, integrity::last(conn)?, lag, now))
     };
-    let (verified, head, lag) = app.db.read(look).await?;
-    let Verified {
-        through,
-        is_end,
-        breaks,
-    } = verified;
-    Ok(answer::own(&Integrity {
-        checked_at: now,
-        clean: breaks.is_empty(),
-        verified_through: through,
-        head: head.into(),
-        lag_seconds: lag.num_seconds(),
-        breaks: breaks.into_iter().map(BreakShown::from).collect(),
-        next_cursor: (!is_end).then(|| URL_SAFE_NO_PAD.encode(through.to_be_bytes())),
-    }))
+    Ok(answer::own(&app.db.read(look).await?))
 }
 
 fn seal_of(cursor: Option<&str>) -> Result<u64, Problem> {

@@ -30,6 +30,17 @@ pub struct ProviderEvent {
     data: ProviderEventData,
 }
 
+impl ProviderEvent {
+    /// Nothing, when it is of another type.
+    fn said(&self) -> Option<Said> {
+        match self.event_type.as_str() {
+            "order.captured" | "order.authorised" => Some(Said::HasMoney),
+            "order.failed" => Some(Said::Failed),
+            _ => None,
+        }
+    }
+}
+
 /// Which order, and over how much.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -57,10 +68,8 @@ pub async fn events(
     body: Bytes,
 ) -> Result<HttpResponse, Problem> {
     let event = signed_event(&app, &request, &body)?;
-    let said = match event.event_type.as_str() {
-        "order.captured" | "order.authorised" => Said::HasMoney,
-        "order.failed" => Said::Failed,
-        _ => return Ok(answer::gone()),
+    let Some(said) = event.said() else {
+        return Ok(answer::gone());
     };
     let (ProviderEventData { order_id, amount }, clock) = (event.data, app.clock.clone());
     let confirm = move |tx: &mut Tx| provider::confirm(tx, order_id, amount, said, &clock);

@@ -39,10 +39,10 @@ pub enum Outlook {
 }
 
 impl Queue {
-    /// The service behind said that so much is left.
-    pub fn heard_remaining(&self, left: u64) {
+    /// The service behind said at this instant that so much is left.
+    pub fn heard_remaining(&self, left: u64, at: Instant) {
         let heard = self.entry.heard.left.lock();
-        *heard.unwrap_or_else(PoisonError::into_inner) = Some((left, Instant::now()));
+        *heard.unwrap_or_else(PoisonError::into_inner) = Some((left, at));
     }
 
     /// A visitor bought.

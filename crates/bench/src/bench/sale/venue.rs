@@ -80,11 +80,12 @@ pub fn holder(((date, batch), seat): (Held, u16)) -> Subject {
 pub fn wallets(fixture: &Fixture, count: usize) -> Result<Vec<Uuid>> {
     let batch = BATCH.fetch_add(1, Ordering::Relaxed);
     let user = sql_id('w', batch, "seq");
-    let write = format!(
-        "INSERT INTO wallets (user_id, balance, created_at) \
-         SELECT {user}, 0, UTC_TIMESTAMP(6) FROM seq_1_to_{count}"
-    );
-    run(fixture, &write)?;
+    let all = format!("SELECT {user}, 0, UTC_TIMESTAMP(6) FROM seq_1_to_{count}");
+    let statements = [
+        known(&user, &format!("seq_1_to_{count}")),
+        format!("INSERT INTO wallets (user_id, balance, created_at) {all}"),
+    ];
+    run(fixture, &statements.join("; "))?;
     let numbers = 1..=u32::try_from(count)?;
     Ok(numbers.map(|number| id('w', batch, number)).collect())
 }
@@ -112,6 +113,7 @@ pub fn held_date(fixture: &Fixture, seats: usize) -> Result<Held> {
             "INSERT INTO reservation_seats (reservation_id, seat_number, schedule_id, grade, price) \
              SELECT {reservation}, number, schedule_id, grade, price FROM seats WHERE {of_date}"
         ),
+        known(&user, &format!("seats WHERE {of_date}")),
         format!(
             "INSERT INTO wallets (user_id, balance, created_at) \
              SELECT {user}, 1000000, UTC_TIMESTAMP(6) FROM seats WHERE {of_date}"
@@ -119,6 +121,14 @@ pub fn held_date(fixture: &Fixture, seats: usize) -> Result<Held> {
     ];
     run(fixture, &statements.join("; "))?;
     Ok((date, batch))
+}
+
+/// Users whose subject in the books has their own id.
+fn known(user: &str, from: &str) -> String {
+    format!(
+        "INSERT INTO subjects (person, subject, created_at) \
+         SELECT {user}, {user}, UTC_TIMESTAMP(6) FROM {from}"
+    )
 }
 
 fn run(fixture: &Fixture, statements: &str) -> Result<()> {
