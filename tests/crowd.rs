@@ -55,9 +55,9 @@ async fn one_reservation_is_paid_once_and_one_charge_counted_once() {
     let paid = payments.iter().filter(|said| said.status == 201).count();
     assert_eq!(paid, 1, "{:?}", tally(&payments));
     for said in payments.iter().filter(|said| said.status != 201) {
-        // The payment ended the visit, so later ones may meet the gate and not the till.
+        // The payment ended the visit, and who is not inside may ask for own things twice a second.
         assert!(
-            matches!(said.code(), "ALREADY_PAID" | "TOKEN_EXPIRED"),
+            matches!(said.code(), "ALREADY_PAID" | "RATE_LIMITED"),
             "{said:?}"
         );
     }

@@ -4,10 +4,12 @@ mod admit;
 mod availability;
 mod cost;
 mod dates;
+mod draw;
 mod join;
 mod memory;
 mod one_seat;
 mod poll;
+mod pow;
 mod proxy;
 mod sale;
 mod streams;
@@ -36,7 +38,7 @@ const fn bench(name: &'static str, about: &'static str, run: Run) -> Bench {
 const SAME_SQL: &str = "direct to booking, against the same SQL";
 
 /// All of them, in the order in which they run.
-pub const ALL: [Bench; 13] = [
+pub const ALL: [Bench; 15] = [
     bench(
         "poll",
         "a place in a short and in a long line, against one ZRANK",
@@ -48,6 +50,12 @@ pub const ALL: [Bench; 13] = [
         "what letting in costs Redis, from a short and from a long line",
         admit::run,
     ),
+    bench(
+        "draw",
+        "a lottery, from the opening of the doors until the first are inside",
+        draw::run,
+    ),
+    bench("pow", "proofs of work that a browser tries", pow::run),
     bench("charge", SAME_SQL, sale::charge),
     bench("reserve", SAME_SQL, sale::reserve),
     bench("pay", SAME_SQL, sale::pay),

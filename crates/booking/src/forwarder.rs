@@ -17,15 +17,16 @@ mod webhook;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use chassis::time::Clock;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use self::assignment::Assignment;
 use self::lag::{Lag, Mark, Watch};
@@ -50,6 +51,9 @@ const ROOM: usize = 512;
 const READ_PAUSE: Duration = Duration::from_millis(500);
 /// How long an answer of theirs is good for.
 const MEASURED_FOR: Duration = Duration::from_secs(30);
+
+/// How long it may take to leave the group.
+const LEAVE: Duration = Duration::from_secs(10);
 
 /// How a forwarder watches itself.
 #[derive(Debug, Clone, Copy)]
@@ -236,7 +240,11 @@ impl Forwarder {
             self.note(&mut progress, done);
         }
         while lanes.join_next().await.is_some() {}
-        log::info!("leaving the group");
+        // A measurement under way holds the consumer too.
+        if is_measuring {
+            let _ = timeout(LEAVE, marks.recv()).await;
+        }
+        leave(self.consumer).await;
     }
 
     fn open_lanes(
@@ -349,6 +357,21 @@ impl Forwarder {
                 log::debug!("how far the receiver is behind is not written: {cause}");
             }
         });
+    }
+}
+
+/// Leaves the group on a thread of its own. When members come and go at the same moment, librdkafka may wait for the group
+/// without end; then nobody waits for it. What is done but not committed is read again by another, who finds the receipts.
+async fn leave(consumer: Arc<StreamConsumer<Assignment>>) {
+    log::info!("leaving the group");
+    let (left, gone) = oneshot::channel();
+    thread::spawn(move || {
+        drop(consumer);
+        // Nobody listens any more when it took too long.
+        let _ = left.send(());
+    });
+    if timeout(LEAVE, gone).await.is_err() {
+        log::warn!("the group does not let this forwarder go; it will notice by itself");
     }
 }
 

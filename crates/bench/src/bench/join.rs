@@ -40,6 +40,6 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     fixture.remove(QUEUE)?;
     let what = format!("new visitors, {CONNECTIONS} connections");
     let row = turns::row("join", &what, (&rounds[1], 201), Some((&rounds[0], 201)));
-    let row = row.share_of_limit(60.0).faster(99, 7.5);
+    let row = row.share_of_limit(80.0).faster(99, 7.5);
     Ok(vec![row.note(format!("{joined} waited at the end"))])
 }

@@ -72,17 +72,7 @@ pub fn fill(server: &MariaDb, fixture: &Fixture, rows: u32) {
         format!(
             "INSERT INTO buyers (schedule_id, user_id, last_seen_at) SELECT DISTINCT {schedule}, {user}, '{open}' FROM seq_1_to_{rows}"
         ),
-        format!(
-            "INSERT INTO subjects (person, subject, created_at) SELECT {}, {}, '{old}' FROM seq_0_to_{}",
-            some("person", "seq"),
-            some("user", "seq"),
-            users - 1
-        ),
-        format!(
-            "INSERT INTO wallets (user_id, balance, created_at) SELECT {}, 1000000, '{old}' FROM seq_0_to_{}",
-            some("user", "seq"),
-            users - 1
-        ),
+        people(users, &old),
         format!(
             "INSERT INTO ledger_entries (id, user_id, cause, reference_id, debit_account, credit_account, amount, created_at) SELECT {}, {user}, 'captured', {payment}, 'wallet', 'revenue', 100, '{open}' FROM seq_1_to_{rows}",
             some("entry", "seq")
@@ -95,6 +85,16 @@ pub fn fill(server: &MariaDb, fixture: &Fixture, rows: u32) {
         "ANALYZE TABLE concerts, schedules, seats, reservations, reservation_seats, buyers, wallets, ledger_entries, payments, idempotency_keys, outbox".to_owned(),
     ];
     server.execute(&statements.join("; ")).expect("full tables");
+}
+
+/// Who they are in the books, and what they have.
+fn people(users: u32, since: &str) -> String {
+    let (person, user) = (some("person", "seq"), some("user", "seq"));
+    let all = format!("FROM seq_0_to_{}", users - 1);
+    format!(
+        "INSERT INTO subjects (person, subject, created_at) SELECT {person}, {user}, '{since}' {all}; \
+         INSERT INTO wallets (user_id, balance, created_at) SELECT {user}, 1000000, '{since}' {all}"
+    )
 }
 
 /// Ids as the log can show them.
