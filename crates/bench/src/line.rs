@@ -9,9 +9,7 @@ use uuid::Uuid;
 
 const CHUNK: usize = 1_000;
 /// What a visitor is recorded as present for, longer than a run.
-const AN_HOUR_US: i64 = 3_600_000_000;
-/// Added to the score of who takes part in a draw that was not held, it is the ticket number.
-const UNDRAWN: i64 = 1 << 53;
+const AN_HOUR_US: u64 = 3_600_000_000;
 
 /// The name of a key of a queue.
 pub fn key(queue: &str, part: &str) -> String {
@@ -33,14 +31,14 @@ impl Line {
     /// Puts so many into the line, spread evenly behind those whose ticket numbers are given.
     pub fn spread(&mut self, queue: &str, count: usize, tickets: &[u64]) -> Result<()> {
         // Equal scores are in the order of their members, so these lie around the true tickets.
-        let members = members(count, |index| tickets[index % tickets.len()] as i64);
+        let members = members(count, |index| tickets[index % tickets.len()]);
         self.add(&key(queue, "waiting"), &members)
     }
 
     /// Puts so many into the line, one after another; the first `present` are there when their turn comes.
     pub fn append(&mut self, queue: &str, count: usize, present: usize) -> Result<()> {
-        let now = self.now_us()? as i64;
-        let mut members = members(count, |index| now + index as i64);
+        let now = self.now_us()?;
+        let mut members = members(count, |index| now + index as u64);
         self.add(&key(queue, "waiting"), &members)?;
         members.truncate(present);
         members
@@ -49,14 +47,7 @@ impl Line {
         self.add(&key(queue, "present"), &members)
     }
 
-    /// Puts so many into the line who take part in the draw of a lottery that was not held.
-    pub fn take_part(&mut self, queue: &str, count: usize) -> Result<()> {
-        let first = self.now_us()? as i64 - UNDRAWN;
-        let members = members(count, |index| first + index as i64);
-        self.add(&key(queue, "waiting"), &members)
-    }
-
-    fn add(&mut self, key: &str, members: &[(i64, [u8; 16])]) -> Result<()> {
+    fn add(&mut self, key: &str, members: &[(u64, [u8; 16])]) -> Result<()> {
         for chunk in members.chunks(CHUNK) {
             let items: Vec<_> = chunk.iter().map(|(score, it)| (*score, &it[..])).collect();
             let () = self.redis.zadd_multiple(key, &items)?;
@@ -113,7 +104,7 @@ impl Line {
 }
 
 /// So many new users, each with its score.
-fn members(count: usize, score: impl Fn(usize) -> i64) -> Vec<(i64, [u8; 16])> {
+fn members(count: usize, score: impl Fn(usize) -> u64) -> Vec<(u64, [u8; 16])> {
     let member = |index| (score(index), *Uuid::new_v4().as_bytes());
     (0..count).map(member).collect()
 }

@@ -18,7 +18,6 @@ pub const HELP: &str = "\
   poll          a place in a short and in a long line, against one ZRANK
   join          new places, against one ZADD
   admit         what letting in costs Redis
-  draw          a lottery, from the opening of the doors until the first are inside
   pow           proofs of work that a browser tries; needs chromium-driver
   charge, reserve, pay
                 direct to booking, against the same SQL
@@ -38,11 +37,10 @@ measured in the same run; a missed goal is told and is no failure.
 const MISUSED: i32 = 64;
 /// What the page is about.
 const PAGE_ROWS: u32 = 1_000_000;
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 14] = [
     "poll",
     "join",
     "admit",
-    "draw",
     "pow",
     "charge",
     "reserve",
