@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::log::longest_transaction;
 use super::replay::{Recipe, Subject};
-use super::{post, subject};
+use super::{post, subject, venue};
 use crate::fixture::{Caller, Fixture};
 
 /// Stands for nothing else in any statement.
@@ -88,6 +88,7 @@ fn prepare(fixture: &Fixture, verb: Verb) -> Result<Subject> {
         seat: SEAT,
         ..subject(Uuid::new_v4())
     };
+    venue::know(fixture, subject.user)?;
     if verb != Verb::Reserve {
         act(fixture, Verb::Charge, &subject)?;
         subject.key = Uuid::new_v4().to_string();

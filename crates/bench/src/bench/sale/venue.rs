@@ -123,6 +123,12 @@ pub fn held_date(fixture: &Fixture, seats: usize) -> Result<Held> {
     Ok((date, batch))
 }
 
+/// A user who is in the books under the own id, so that statements name the user where booking names the subject.
+pub fn know(fixture: &Fixture, user: Uuid) -> Result<()> {
+    let user = format!("UNHEX('{}')", user.simple());
+    run(fixture, &known(&user, "DUAL"))
+}
+
 /// Users whose subject in the books has their own id.
 fn known(user: &str, from: &str) -> String {
     format!(
