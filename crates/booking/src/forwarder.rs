@@ -26,7 +26,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout_at};
 
 use self::assignment::Assignment;
 use self::lag::{Lag, Mark, Watch};
@@ -240,11 +240,12 @@ impl Forwarder {
             self.note(&mut progress, done);
         }
         while lanes.join_next().await.is_some() {}
-        // A measurement under way holds the consumer too.
-        if is_measuring {
-            let _ = timeout(LEAVE, marks.recv()).await;
-        }
-        leave(self.consumer).await;
+        let measured = async {
+            if is_measuring {
+                marks.recv().await;
+            }
+        };
+        leave(self.consumer, measured).await;
     }
 
     fn open_lanes(
@@ -360,17 +361,20 @@ impl Forwarder {
     }
 }
 
-/// Leaves the group on a thread of its own. When members come and go at the same moment, librdkafka may wait for the group
-/// without end; then nobody waits for it. What is done but not committed is read again by another, who finds the receipts.
-async fn leave(consumer: Arc<StreamConsumer<Assignment>>) {
+/// Leaves the group on a thread of its own, once a measurement under way, which holds the consumer too, is done. When members
+/// come and go at the same moment, librdkafka may wait for the group without end; then nobody waits for it. What is done but
+/// not committed is read again by another, who finds the receipts.
+async fn leave(consumer: Arc<StreamConsumer<Assignment>>, measured: impl Future<Output = ()>) {
     log::info!("leaving the group");
+    let until = Instant::now() + LEAVE;
+    let is_measured = timeout_at(until.into(), measured).await.is_ok();
     let (left, gone) = oneshot::channel();
     thread::spawn(move || {
         drop(consumer);
         // Nobody listens any more when it took too long.
         let _ = left.send(());
     });
-    if timeout(LEAVE, gone).await.is_err() {
+    if !is_measured || timeout_at(until.into(), gone).await.is_err() {
         log::warn!("the group does not let this forwarder go; it will notice by itself");
     }
 }
