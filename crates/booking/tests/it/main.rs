@@ -67,6 +67,7 @@ mod refund;
 mod refund_part;
 mod reserve;
 mod seat_lock;
+mod seat_owners;
 mod siege;
 mod statements;
 mod trace;

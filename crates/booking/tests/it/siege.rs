@@ -8,7 +8,6 @@
 
 mod client;
 mod fault;
-mod owners;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -18,6 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use booking::concert::{Layout, Section};
 use chassis::time::Clock;
+use chrono::TimeDelta;
 use jsonwebtoken::Algorithm;
 use reqwest::{Client as Http, Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -26,6 +26,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, all_at_once};
+use crate::seat_owners::{Owners, changes};
 use crate::test_app::{PASS_SECRET, signed};
 use client::Client;
 
@@ -33,6 +34,7 @@ const CLIENTS: usize = 64;
 const SEATS: u16 = 150;
 /// Short, so that holds end in the middle of everything; longer than clocks differ.
 const HOLD_S: i64 = 20;
+const EXTENSION_S: i64 = 5;
 /// How far the clocks of two instances may be from each other.
 const CLOCKS_DIFFER_S: i64 = 10;
 const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
@@ -92,7 +94,7 @@ fn booking((mysql, redis): (&str, &str), port: u16, scratch: &Scratch, offset_ms
         ("BOOKING_PASS_KEY", URL_SAFE_NO_PAD.encode(PASS_SECRET)),
         ("BOOKING_WORKERS", "2".to_owned()),
         ("BOOKING_HOLD_S", HOLD_S.to_string()),
-        ("BOOKING_EXTENSION_S", "5".to_owned()),
+        ("BOOKING_EXTENSION_S", EXTENSION_S.to_string()),
         ("BOOKING_OFFER_HOLD_S", HOLD_S.to_string()),
         ("BOOKING_MAX_UNPAID_HOLDS", "10000".to_owned()),
         ("BOOKING_CHARGES", "provider".to_owned()),
@@ -111,6 +113,15 @@ fn booking((mysql, redis): (&str, &str), port: u16, scratch: &Scratch, offset_ms
         log: scratch.path().join(format!("{port}-{offset_ms}.log")),
     };
     Program::start("booking", options).expect("a process")
+}
+
+/// Replayed from its beginning.
+async fn the_audit_log_makes_sense(world: &World) {
+    let extension = TimeDelta::seconds(EXTENSION_S);
+    let mut owners = Owners::nobody(TimeDelta::seconds(HOLD_S), extension);
+    for change in changes(&world.fixture.instances[0]).await {
+        owners.replay(&change);
+    }
 }
 
 async fn world() -> World {
@@ -209,7 +220,7 @@ async fn whatever_is_killed_nobody_loses_a_seat_or_a_won() {
     for client in &clients {
         client.check_everything().await;
     }
-    owners::the_audit_log_makes_sense(&world).await;
+    the_audit_log_makes_sense(&world).await;
     world.fixture.reconciled().await;
     for (what, counter) in [
         ("parts of refunds", &world.parts),
@@ -226,6 +237,6 @@ async fn whatever_is_killed_nobody_loses_a_seat_or_a_won() {
     for client in &clients {
         client.check_called_off().await;
     }
-    owners::the_audit_log_makes_sense(&world).await;
+    the_audit_log_makes_sense(&world).await;
     world.fixture.reconciled().await;
 }

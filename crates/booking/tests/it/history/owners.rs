@@ -2,16 +2,12 @@
 
 use std::collections::HashMap;
 
-use booking::db::{At, DbError, Id};
-use chassis::time::Timestamp;
-use diesel::deserialize::QueryableByName;
-use diesel::sql_types::{Binary, Datetime, Text};
-use diesel::{RunQueryDsl, sql_query};
-use serde_json::Value;
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::client::{Mine, Refusal};
 use super::{HOLD, Step, World};
+use crate::seat_owners::{Owners, changes};
 
 /// In the time between an answer that gave the seats and the request that ended it, they were theirs for certain; so
 /// the times of two owners of a seat must not overlap.
@@ -59,41 +55,20 @@ pub fn every_refusal_had_a_reason(bought: &[Mine], refusals: &[Refusal]) {
     }
 }
 
-#[derive(QueryableByName)]
-struct Change {
-    #[diesel(sql_type = Binary)]
-    entity_id: Id,
-    #[diesel(sql_type = Text)]
-    action: String,
-    #[diesel(sql_type = Datetime)]
-    at: At,
-    #[diesel(sql_type = Text)]
-    detail: String,
-}
+/// What happens here.
+const ACTIONS: [&str; 5] = ["held", "confirmed", "refunded", "cancelled", "expired"];
 
-struct Owner {
-    id: Uuid,
-    over: Timestamp,
-    sold: bool,
-}
-
-/// A writer of a seat holds the lock on it, so the log tells of each seat in the order in which it changed hands.
-/// Replayed from its beginning it must make sense, and say as much as the clients were told.
+/// Replayed from its beginning the log must make sense, and say as much as the clients were told.
 pub async fn the_audit_log_agrees(world: &World, bought: &[Mine]) {
-    let rows: Result<Vec<Change>, DbError> = world.fixture.instances[0]
-        .read(|conn| {
-            let log = "SELECT entity_id, action, at, detail FROM audit_log WHERE entity = 'reservation' ORDER BY seq";
-            Ok(sql_query(log).load(conn)?)
-        })
-        .await;
-    let mut seats: HashMap<u64, Owner> = HashMap::new();
+    let mut owners = Owners::nobody(HOLD, TimeDelta::zero());
     let mut counts: HashMap<String, usize> = HashMap::new();
-    for change in rows.expect("a log") {
-        let (id, at) = (change.entity_id.0, change.at.0);
-        let detail: Value = serde_json::from_str(&change.detail).unwrap();
-        for seat in detail["seatNumbers"].as_array().unwrap() {
-            replay(&mut seats, seat.as_u64().unwrap(), id, &change.action, at);
-        }
+    for change in changes(&world.fixture.instances[0]).await {
+        assert!(
+            ACTIONS.contains(&change.action.as_str()),
+            "{}",
+            change.action
+        );
+        owners.replay(&change);
         *counts.entry(change.action).or_default() += 1;
     }
     let count = |action: &str| counts.get(action).copied().unwrap_or_default();
@@ -111,46 +86,6 @@ pub async fn the_audit_log_agrees(world: &World, bought: &[Mine]) {
     );
 }
 
-fn replay(seats: &mut HashMap<u64, Owner>, seat: u64, id: Uuid, action: &str, at: Timestamp) {
-    let owner = seats.get_mut(&seat);
-    let is_mine = owner.as_ref().is_some_and(|owner| owner.id == id);
-    match (action, owner) {
-        ("held", owner) => {
-            let free = owner.is_none_or(|owner| !owner.sold && owner.over <= at);
-            assert!(free, "seat {seat} was taken from its owner by {id} at {at}");
-            let over = at + HOLD;
-            seats.insert(
-                seat,
-                Owner {
-                    id,
-                    over,
-                    sold: false,
-                },
-            );
-        }
-        ("confirmed", Some(owner)) => {
-            assert!(is_mine && !owner.sold, "seat {seat} was sold to {id}");
-            owner.sold = true;
-        }
-        ("refunded", Some(owner)) => {
-            assert!(is_mine && owner.sold, "seat {seat} was given back by {id}");
-            seats.remove(&seat);
-        }
-        ("cancelled" | "expired", owner) => {
-            // A reservation that took the seat over in the meantime keeps it.
-            if is_mine {
-                assert!(
-                    owner.is_some_and(|owner| !owner.sold),
-                    "seat {seat} of {id}"
-                );
-                seats.remove(&seat);
-            }
-        }
-        (other, _) => panic!("seat {seat} without an owner: {other} by {id}"),
-    }
-}
-
-/// The checks themselves: a history that cannot be is found out.
 mod tests {
     use booking::reservation::{Reservation, ReservationState, ReservedSeat};
     use chassis::time::Clock;
