@@ -65,6 +65,6 @@ async fn one_of_each_kind_is_killed_during_a_sale_and_nobody_loses_anything() {
     let different: BTreeSet<_> = reservations.iter().collect();
     assert_eq!(different.len(), usize::from(STORIES));
     sale.assert_books_agree().await;
-    let received = sale.until_received(3 * usize::from(STORIES)).await;
+    let received = sale.until_told(3 * usize::from(STORIES)).await;
     Sale::assert_told(&received, &reservations);
 }

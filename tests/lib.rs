@@ -355,6 +355,21 @@ impl Sale {
         .await
     }
 
+    /// Waits until so many different events have arrived, and gives each at its first arrival: a forwarder that is killed
+    /// between a delivery and its commit delivers again, by the same id.
+    ///
+    /// # Panics
+    /// When that takes longer than any test's patience.
+    pub async fn until_told(&self, count: usize) -> Vec<Received> {
+        eventually(PATIENCE, "different events to arrive", async || {
+            let mut ids = BTreeSet::new();
+            let mut received = self.received();
+            received.retain(|it| ids.insert(it.id.clone()));
+            (received.len() >= count).then_some(received)
+        })
+        .await
+    }
+
     /// Every event arrived once, and those of a sale in their order.
     ///
     /// # Panics
