@@ -16,7 +16,7 @@ use crate::{say, workspace};
 const PAGE: &str = "docs/CONFIGURATION.md";
 
 /// Which program, by which command, lists which variables.
-const LISTS: [(&str, &[&str], &str); 6] = [
+const LISTS: [(&str, &[&str], &str); 7] = [
     ("gateway", &[], "The waiting room."),
     ("booking", &[], "The sale: `serve` and `migrate`."),
     ("booking", &["forward"], "The forwarder of events."),
@@ -31,6 +31,7 @@ const LISTS: [(&str, &[&str], &str); 6] = [
         &["sandbox-pay"],
         "A payment provider for trying out.",
     ),
+    ("storefront", &[], "The demo shop."),
 ];
 
 /// Ends of names, and what is counted by them.

@@ -10,6 +10,7 @@ mod failure;
 mod load;
 mod openapi;
 mod packages;
+mod room;
 mod sheet;
 mod stop;
 mod test;

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::failure::Failure;
 use crate::packages::Purpose;
 use crate::workspace::{cargo, root};
-use crate::{Consent, packages, say};
+use crate::{Consent, packages, room, say};
 
 /// What the command line asks for.
 #[derive(Debug, Args)]
@@ -27,6 +27,7 @@ impl Test {
     /// Runs all checks and stops at the first that fails.
     pub fn run(self) -> Result<(), Failure> {
         packages::ensure(Purpose::Tests, self.consent)?;
+        room::ensure(&root().join("target"))?;
         let mut all = match &self.mysql {
             Some(url) => vec![on_mysql(url)],
             None => checks().into(),
