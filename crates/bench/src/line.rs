@@ -28,11 +28,15 @@ impl Line {
         Ok(Self { redis })
     }
 
-    /// Puts so many into the line, spread evenly behind those whose ticket numbers are given.
+    /// Puts so many into the line, spread evenly behind those whose ticket numbers are given. All are there: who is not
+    /// is parked within the run, and that is what would be measured.
     pub fn spread(&mut self, queue: &str, count: usize, tickets: &[u64]) -> Result<()> {
         // Equal scores are in the order of their members, so these lie around the true tickets.
-        let members = members(count, |index| tickets[index % tickets.len()]);
-        self.add(&key(queue, "waiting"), &members)
+        let mut members = members(count, |index| tickets[index % tickets.len()]);
+        let until_us = self.now_us()? + AN_HOUR_US;
+        self.add(&key(queue, "waiting"), &members)?;
+        members.iter_mut().for_each(|(score, _)| *score = until_us);
+        self.add(&key(queue, "present"), &members)
     }
 
     /// Puts so many into the line, one after another; the first `present` are there when their turn comes.
