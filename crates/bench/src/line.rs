@@ -28,14 +28,18 @@ impl Line {
         Ok(Self { redis })
     }
 
-    /// Puts so many into the line, spread evenly behind those whose ticket numbers are given. All are there: who is not
-    /// is parked within the run, and that is what would be measured.
+    /// Puts so many into the line, spread evenly behind those whose ticket numbers are given.
     pub fn spread(&mut self, queue: &str, count: usize, tickets: &[u64]) -> Result<()> {
         // Equal scores are in the order of their members, so these lie around the true tickets.
-        let mut members = members(count, |index| tickets[index % tickets.len()]);
-        let until_us = self.now_us()? + AN_HOUR_US;
+        let members = members(count, |index| tickets[index % tickets.len()]);
         self.add(&key(queue, "waiting"), &members)?;
-        members.iter_mut().for_each(|(score, _)| *score = until_us);
+        self.keep(queue, members.into_iter().map(|(_, member)| member))
+    }
+
+    /// These are there for longer than a run: who is not is parked within seconds, behind a full house too.
+    pub fn keep(&mut self, queue: &str, users: impl Iterator<Item = [u8; 16]>) -> Result<()> {
+        let until_us = self.now_us()? + AN_HOUR_US;
+        let members: Vec<_> = users.map(|user| (until_us, user)).collect();
         self.add(&key(queue, "present"), &members)
     }
 
@@ -45,10 +49,7 @@ impl Line {
         let mut members = members(count, |index| now + index as u64);
         self.add(&key(queue, "waiting"), &members)?;
         members.truncate(present);
-        members
-            .iter_mut()
-            .for_each(|(score, _)| *score = now + AN_HOUR_US);
-        self.add(&key(queue, "present"), &members)
+        self.keep(queue, members.into_iter().map(|(_, member)| member))
     }
 
     fn add(&mut self, key: &str, members: &[(u64, [u8; 16])]) -> Result<()> {

@@ -2,6 +2,7 @@
 //!
 //! What disturbs the machine for seconds then disturbs both. Which of them begins changes from round to round.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,11 +87,29 @@ pub fn row(
     let measured = rates(subject, expected);
     let mut row = Row::of(bench, what, &measured, "/s");
     row.errors = errors(subject, expected);
+    row.notes.extend(wrong("wrong", subject, expected));
     if let Some((rounds, expected)) = limit {
         row = row.against(&measured, &rates(rounds, expected));
         row.errors += errors(rounds, expected);
+        row.notes
+            .extend(wrong("wrong of the limit", rounds, expected));
     }
     row.latencies(subject)
+}
+
+/// What came in place of the expected status, and how often.
+fn wrong(of: &str, rounds: &[Measured], expected: u16) -> Option<String> {
+    let mut counts = BTreeMap::new();
+    let all = rounds.iter().flat_map(Measured::outcomes);
+    for (outcome, count) in all.filter(|(outcome, _)| *outcome != Ok(expected)) {
+        let name = outcome.map_or_else(|fault| fault.to_string(), |status| status.to_string());
+        *counts.entry(name).or_insert(0) += count;
+    }
+    let words: Vec<_> = counts
+        .iter()
+        .map(|(name, count)| format!("{count} × {name}"))
+        .collect();
+    (!words.is_empty()).then(|| format!("{of}: {}", words.join(", ")))
 }
 
 #[cfg(test)]

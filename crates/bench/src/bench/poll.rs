@@ -60,9 +60,12 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
 }
 
 /// A line of true visitors behind one who stays inside.
-fn line_up(fixture: &Fixture, queue: &str) -> Result<Vec<Visitor>> {
+fn line_up(fixture: &mut Fixture, queue: &str) -> Result<Vec<Visitor>> {
     fixture.rule(queue, &full())?;
     let inside = fixture.join(queue, 1)?;
     ensure!(inside[0].state == "active", "nobody is inside");
-    fixture.join(queue, fixture.plan.few)
+    let visitors = fixture.join(queue, fixture.plan.few)?;
+    let users = visitors.iter().map(|it| *it.user.as_bytes());
+    fixture.line.keep(queue, users)?;
+    Ok(visitors)
 }
