@@ -34,12 +34,16 @@ mod seating;
 mod waitlist;
 mod wallets;
 
-use actix_web::middleware::from_fn;
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{ServiceConfig, scope};
 use chassis::answer;
 use chassis::routes::at;
 use utoipa::OpenApi;
 
+use crate::patience;
 use document::Refusals;
 pub use lists::Lists;
 pub use remaining::Remaining;
@@ -96,6 +100,14 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(at("/api/v1/admin/outbox/redeliveries").post(outbox::redeliver_all).done())
         .service(at("/api/v1/admin/outbox/resumptions").post(outbox::resume).done())
         .service(at("/api/v1/admin/outbox/{eventId}/redeliveries").post(outbox::redeliver).done()));
+}
+
+/// Gives each request its patience: what it waits for on the way to its answer, it waits for no longer than that in all.
+pub async fn answer_in_time(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    patience::within(patience::OF_A_REQUEST, next.call(request)).await
 }
 
 #[derive(OpenApi)]

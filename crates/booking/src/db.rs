@@ -7,6 +7,7 @@
 
 mod address;
 mod columns;
+mod connections;
 mod error;
 mod kept;
 mod metrics;
@@ -15,27 +16,29 @@ mod prepared;
 mod session;
 
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chassis::metrics::IntGauge;
 use chassis::trace;
 use diesel::mysql::MysqlConnection;
-use diesel::r2d2::{NopErrorHandler, Pool};
 use rand::Rng;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 
 pub use address::check as check_url;
 pub(crate) use columns::stored_as_text;
 pub use columns::{At, Id, Page, new_id};
+use connections::{Connections, Current};
 pub(crate) use error::fails_with_db;
 pub use error::{DbError, Failure, UrlInvalid};
 pub(crate) use kept::{Kept, kept, padded, send, times};
 pub use metrics::DbMetrics;
 pub(crate) use prepared::{insert_rows, one_of, update, upsert};
 use session::{Session, Sessions};
+
+use crate::patience;
 
 /// A connection that is inside a transaction: a function that takes one may write.
 pub type Tx = MysqlConnection;
@@ -60,7 +63,7 @@ pub struct DbOptions {
     /// How long a new connection may take. Default 1.5 s.
     pub connect: Duration,
     /// How long a whole transaction or read may take, waiting and retries included; a server that hangs is then
-    /// unreachable. Default 2.9 s: nobody waits for an answer for longer than 3 s.
+    /// unreachable. Default 2.9 s; within a request also no longer than it has [`patience`] left.
     pub deadline: Duration,
 }
 
@@ -81,13 +84,10 @@ const FOR_READS: usize = 4;
 /// The door to MySQL. Clones share the pool.
 #[derive(Clone)]
 pub struct Db {
-    pool: Pool<Sessions>,
-    hosts: usize,
+    connections: Arc<Connections>,
     permits: Arc<Semaphore>,
     /// Of these, those that transactions may have.
     writing: Arc<Semaphore>,
-    /// Connections that were made before this instant are not to be trusted: one of them did not answer.
-    trusted_since: Arc<Mutex<Instant>>,
     options: DbOptions,
     metrics: Arc<DbMetrics>,
 }
@@ -95,27 +95,16 @@ pub struct Db {
 impl Db {
     /// A door to `mysql://user:password@host:port/database`, or to several hosts of which the first that takes writes is
     /// used. Connections are made when they are needed, so this succeeds while the server is away; [`Db::ping`] tells.
-    ///
-    /// The pool has room for twice as many: those that hang are given up and others take their place.
     pub fn connect(url: &str, options: DbOptions) -> Result<Self, UrlInvalid> {
         let sessions = Sessions::new(url)?;
-        let hosts = sessions.hosts();
         let size = options.pool_size.max(1);
-        let pool = Pool::builder()
-            .max_size(2 * size)
-            .min_idle(Some(0))
-            .connection_timeout(options.connect)
-            .test_on_check_out(false)
-            // The caller who waits gets the cause; logging each background attempt would flood the log.
-            .error_handler(Box::new(NopErrorHandler))
-            .build_unchecked(sessions);
+        // Room for twice as many: what is closed after a failure is not gone at once.
+        let connections = Connections::new(sessions, 2 * size, options.connect);
         let size = size as usize;
         Ok(Self {
-            trusted_since: Arc::new(Mutex::new(Instant::now())),
-            hosts,
+            connections: Arc::new(connections),
             permits: Arc::new(Semaphore::new(size)),
             writing: Arc::new(Semaphore::new(size - size / FOR_READS)),
-            pool,
             options,
             metrics: Arc::new(DbMetrics::new()),
         })
@@ -140,8 +129,16 @@ impl Db {
         E: Failure + Send + 'static,
         F: Fn(&mut Tx) -> Result<T, E> + Send + Sync + 'static,
     {
-        let act = Arc::new(act);
-        let until = Instant::now() + self.options.deadline;
+        patience::spend(self.transact(Arc::new(act))).await
+    }
+
+    async fn transact<T, E, F>(&self, act: Arc<F>) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Failure + Send + 'static,
+        F: Fn(&mut Tx) -> Result<T, E> + Send + Sync + 'static,
+    {
+        let until = self.until();
         let mut retries = 0;
         loop {
             let act = Arc::clone(&act);
@@ -175,20 +172,26 @@ impl Db {
         E: Failure + Send + 'static,
         F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
     {
-        let until = Instant::now() + self.options.deadline;
-        let seen = self.on_session(Use::Read, until, move |session| {
+        let seen = self.on_session(Use::Read, self.until(), move |session| {
             match look(&mut session.mysql) {
                 Ok(seen) => Attempt::Done(Ok(seen)),
                 Err(error) => Attempt::of(error, false),
             }
         });
-        seen.await.map_err(|error: E| match error.into_db() {
-            Ok(cause) => {
-                self.metrics.failed(&cause);
-                cause.into()
-            }
-            Err(refusal) => refusal,
-        })
+        patience::spend(seen)
+            .await
+            .map_err(|error: E| match error.into_db() {
+                Ok(cause) => {
+                    self.metrics.failed(&cause);
+                    cause.into()
+                }
+                Err(refusal) => refusal,
+            })
+    }
+
+    /// Until when a transaction or read that begins now may take.
+    fn until(&self) -> Instant {
+        Instant::now() + patience::at_most(self.options.deadline)
     }
 
     /// Whether the server answers.
@@ -213,7 +216,7 @@ impl Db {
 
     /// Connections that there are, in use or idle.
     pub fn open(&self) -> u32 {
-        self.pool.state().connections
+        self.connections.state().connections
     }
 
     /// Connections that may be in use.
@@ -252,53 +255,71 @@ impl Db {
         let Ok(Ok(permits)) = free else {
             return Err(DbError::Busy.into());
         };
-        // The thread gives them back when it is done, or this does when it is given up.
+        let done = self.in_time(permits, until, act);
+        let done = done.await;
+        let duration = self.metrics.duration.with_label_values(&[wanted.label()]);
+        duration.observe(begun.elapsed().as_secs_f64());
+        done
+    }
+
+    /// Runs `act` on a thread, and gives up a connection on which it hangs: also when nobody waits any more for what it
+    /// does, because who asked has gone away.
+    async fn in_time<T, E, F>(&self, permits: Permits, until: Instant, act: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Failure + Send + 'static,
+        F: Fn(&mut Session) -> Attempt<T, E> + Send + 'static,
+    {
+        let (trace, connections) = (trace::current(), Arc::clone(&self.connections));
+        let current = connections.current();
+        // The thread gives them back when it is done, or who watches it does when it is given up.
         let permits = Arc::new(Mutex::new(Some(permits)));
-        let (pool, held) = (self.pool.clone(), Arc::clone(&permits));
-        let (trace, trusted_since, hosts) = (trace::current(), self.trusted_since(), self.hosts);
+        let (held, pools, lent) = (
+            Arc::clone(&permits),
+            Arc::clone(&connections),
+            current.clone(),
+        );
         let on_pool = move || {
             // Declared first, so it goes back last: after the connection.
             let _held = held;
-            on_pool(&pool, (trusted_since, hosts), act)
+            on_pool(&pools, (&lent, until), act)
         };
         let work = spawn_blocking(move || trace::within(trace, on_pool));
-        let done = timeout(until.saturating_duration_since(begun), work).await;
-        let duration = self.metrics.duration.with_label_values(&[wanted.label()]);
-        duration.observe(begun.elapsed().as_secs_f64());
-        match done {
-            Ok(outcome) => joined(outcome)?,
-            Err(_) => {
-                // The connection hangs, and with a cut network so do all others: others are made from here on.
-                *self.lock(&self.trusted_since) = Instant::now();
-                self.lock(&permits).take();
-                Err(DbError::Unreachable("no answer before the deadline".into()).into())
+        let watched = tokio::spawn(async move {
+            let done = timeout_at(until.into(), work).await;
+            if done.is_err() {
+                // With a cut network all others hang too: others are made from here on.
+                connections.leave(&current);
+                permits
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take();
             }
+            done
+        });
+        match joined(watched.await)? {
+            Ok(outcome) => joined(outcome)?,
+            Err(_) => Err(DbError::Unreachable(TOO_LATE.to_owned()).into()),
         }
-    }
-
-    fn trusted_since(&self) -> Instant {
-        *self.lock(&self.trusted_since)
-    }
-
-    fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
-        mutex.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn on_pool<T, E: Failure>(
-    pool: &Pool<Sessions>,
-    (trusted_since, hosts): (Instant, usize),
+    connections: &Connections,
+    (lent, until): (&Current, Instant),
     act: impl Fn(&mut Session) -> Attempt<T, E>,
 ) -> Result<T, E> {
     let mut refusals = 0;
     // After a restart of the server every idle connection may be dead, but never more than all.
-    for _ in 0..=pool.max_size() {
-        let mut session = pool
-            .get()
-            .map_err(|cause| DbError::Unreachable(cause.to_string()))?;
-        if session.born < trusted_since {
-            session.lost = true;
-            continue;
+    for _ in 0..=lent.pool.max_size() {
+        let mut session = lent.pool.get().map_err(|cause| {
+            // Those who make connections may hang as well.
+            connections.leave(lent);
+            DbError::Unreachable(cause.to_string())
+        })?;
+        // Who was told that nothing happened must be right, so nothing begins after the deadline.
+        if Instant::now() >= until {
+            return Err(DbError::Unreachable(TOO_LATE.to_owned()).into());
         }
         match act(&mut session) {
             Attempt::Done(outcome) => return outcome,
@@ -310,7 +331,7 @@ fn on_pool<T, E: Failure>(
             Attempt::Refused(error) => {
                 session.lost = true;
                 refusals += 1;
-                if refusals > hosts {
+                if refusals > connections.hosts() {
                     return Err(error);
                 }
             }
@@ -354,6 +375,8 @@ impl Drop for Waiter<'_> {
     }
 }
 
+/// What is said of a server that hangs.
+const TOO_LATE: &str = "no answer before the deadline";
 /// What is said of such a node. Its own words are those of a lock.
 const BEHIND: &str = "the node cannot catch up with its cluster";
 

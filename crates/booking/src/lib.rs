@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod outbox;
 pub mod pass;
+pub mod patience;
 pub mod pause;
 pub mod payment;
 pub mod programme;
@@ -312,6 +313,7 @@ fn serve(
             .wrap(from_fn(problem::edge))
             .wrap(from_fn(logging::access))
             .wrap(from_fn(server::close_when_draining))
+            .wrap(from_fn(api::answer_in_time))
             .wrap(from_fn(trace::assign))
             .wrap(from_fn(request_id::assign))
             .configure(json::configure)

@@ -16,6 +16,7 @@ use chassis::time::Clock;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::patience;
 use crate::seat::SeatNumbers;
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("seat_lock/take.lua")));
@@ -142,9 +143,9 @@ impl SeatLock {
             return None;
         }
         let mut redis = self.redis.clone();
-        let asked = timeout(PATIENCE, call.run(&mut redis));
+        let asked = timeout(patience::at_most(PATIENCE), call.run(&mut redis));
         let began = Instant::now();
-        let asked = asked.await;
+        let asked = patience::spend(asked).await;
         let duration = self.metrics.duration.with_label_values(&[verb]);
         duration.observe(began.elapsed().as_secs_f64());
         match asked {

@@ -15,6 +15,8 @@ use chassis::metrics::IntCounter;
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
 
+use crate::patience;
+
 /// How often a value that changes all the time is loaded, in a second.
 const LOADS_PER_S: f64 = 2.0;
 /// Loads that a quiet while makes room for: the first change shows at once.
@@ -126,7 +128,8 @@ impl<K: Eq + Hash + Copy, T, E: Clone> SingleFlightCache<K, T, E> {
         {
             return cached.outcome;
         }
-        let _loading = entry.loading.lock().await;
+        // Who is first in this line has waited longest, so nobody waits past what is left for their own load.
+        let _loading = patience::spend(entry.loading.lock()).await;
         // A value that was loaded while this reader waited will do, however long the load took.
         let loaded =
             |cached: &Cached<T, E>| cached.load_number > loads && cached.changes >= changes;

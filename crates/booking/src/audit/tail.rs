@@ -4,22 +4,27 @@
 //! the things themselves; where nothing has happened no row is read.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
 use diesel::prelude::*;
 use serde_json::Value;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Entity;
 use crate::db::{Conn, Db, DbError, Id};
+use crate::patience;
 use crate::schema::audit_log;
 
 /// For how long a row may be missing that has a lower number than one that is there: longer than any transaction lasts.
 const LATE_COMMIT: TimeDelta = TimeDelta::seconds(3);
 /// How far back the log is read the first time: more rows than are written in that time.
 const LOOK_BACK: i64 = 2_000;
+/// How long to wait for others who read the log: each of them may wait for a database that does not answer.
+const TURN: Duration = Duration::from_millis(2_500);
 /// Rows that are read at once.
 const ROWS_MOST: i64 = 10_000;
 
@@ -65,7 +70,10 @@ impl Tail {
     /// before it was called; also to who asks at the same time. What was there the first time is not told. One statement,
     /// one more the first time.
     pub async fn follow(&self, db: &Db, tell: impl Fn(Touched)) -> Result<(), DbError> {
-        let mut read = self.read.lock().await;
+        let turn = timeout(patience::at_most(TURN), self.read.lock());
+        let Ok(mut read) = patience::spend(turn).await else {
+            return Err(DbError::Busy);
+        };
         let now = self.clock.now();
         let is_recent = |at: Timestamp| (TimeDelta::zero()..self.age).contains(&(now - at));
         if read.at.is_some_and(is_recent) {

@@ -1,7 +1,7 @@
 //! One connection and how each new one is set up.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use diesel::ConnectionError;
 use diesel::connection::{Connection, SimpleConnection};
@@ -18,8 +18,11 @@ use super::{Conn, DbError, UrlInvalid, address, send};
 /// READ COMMITTED: no gap locks, and after waiting for a row a statement sees what is in it now.
 /// The strict mode refuses what does not fit instead of cutting it. English words, because errors are told apart by
 /// them. Hashes of all rows under a seal are put together to one text, which the default would cut.
+///
+/// MariaDB itself ends a transaction that has been silent for longer than any of ours takes: of a client that is gone
+/// without a word, behind a cut network, it would keep the rows locked for hours. To MySQL, which cannot, that is a comment.
 const SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-     SET SESSION innodb_lock_wait_timeout = 2, time_zone = '+00:00', lc_messages = 'en_US', group_concat_max_len = 1048576, \
+     SET SESSION /*M! idle_transaction_timeout = 3, */ innodb_lock_wait_timeout = 2, time_zone = '+00:00', lc_messages = 'en_US', group_concat_max_len = 1048576, \
      sql_mode = 'STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'";
 
 /// In a Galera cluster each read and each BEGIN first waits for what other nodes have committed by then, so that who
@@ -29,8 +32,6 @@ const CAUSAL: &str = "SET SESSION wsrep_sync_wait = 1";
 /// A connection of the pool.
 pub(super) struct Session {
     pub(super) mysql: MysqlConnection,
-    /// When it was made.
-    pub(super) born: Instant,
     /// Set when the connection turned out to be dead: the pool drops it instead of taking it back.
     pub(super) lost: bool,
 }
@@ -68,17 +69,19 @@ impl Session {
     }
 }
 
-/// Makes connections for the pool: to the host that took writes the last time, else to the first that does.
+/// Makes connections for the pool: to the host that took writes the last time, else to the first that does. Clones share
+/// which one that is.
+#[derive(Clone)]
 pub(super) struct Sessions {
-    hosts: Vec<String>,
-    preferred: AtomicUsize,
+    hosts: Arc<[String]>,
+    preferred: Arc<AtomicUsize>,
 }
 
 impl Sessions {
     pub(super) fn new(url: &str) -> Result<Self, UrlInvalid> {
         Ok(Self {
-            hosts: address::hosts(url)?,
-            preferred: AtomicUsize::new(0),
+            hosts: address::hosts(url)?.into(),
+            preferred: Arc::default(),
         })
     }
 
@@ -154,7 +157,6 @@ impl ManageConnection for Sessions {
     fn connect(&self) -> Result<Session, Error> {
         Ok(Session {
             mysql: self.open()?,
-            born: Instant::now(),
             lost: false,
         })
     }

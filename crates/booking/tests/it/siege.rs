@@ -1,13 +1,16 @@
-//! A random history over HTTP, on two processes, while servers and processes are killed and clocks disagree.
+//! A random history over HTTP, on two processes, while servers and processes are killed, frozen and cut off and clocks
+//! disagree.
 //!
 //! Each client knows from its own answers what its money and its reservations must be, and says so of every answer. A
 //! request without an answer is repeated with its key until there is one, at either process. Seats are checked afterwards in
-//! the audit log, all books by the reconciliation, chains included. Time is real here; `history` beside it has a counter.
+//! the audit log, all books by the reconciliation, chains included. Answers that are late are counted, with refusals that
+//! have no cause any more. Time is real here; `history` beside it has a counter.
 //!
 //! `USHER_SIEGE_OPERATIONS` makes it shorter or longer.
 
 mod client;
 mod fault;
+mod late;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -21,7 +24,9 @@ use chrono::TimeDelta;
 use jsonwebtoken::Algorithm;
 use reqwest::{Client as Http, Method, RequestBuilder};
 use serde_json::{Value, json};
-use testbed::{MariaDb, MariaDbOptions, Program, ProgramOptions, Redis, RedisOptions, Scratch};
+use testbed::{
+    MariaDb, MariaDbOptions, Network, Program, ProgramOptions, Redis, RedisOptions, Scratch,
+};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -29,6 +34,7 @@ use crate::fixture::{Fixture, all_at_once};
 use crate::seat_owners::{Owners, changes};
 use crate::test_app::{PASS_SECRET, signed};
 use client::Client;
+use late::Answers;
 
 const CLIENTS: usize = 64;
 const SEATS: u16 = 150;
@@ -41,15 +47,25 @@ const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
 
 /// The processes, and what they stand on.
 pub struct Servers {
+    bookings: Vec<Program>,
+    to_mariadb: Network,
+    to_redis: Network,
     mariadb: MariaDb,
     redis: Redis,
-    bookings: Vec<Program>,
+}
+
+/// Where the processes find what they stand on: behind networks that can be cut.
+struct Stores {
+    mysql: String,
+    redis: String,
 }
 
 /// What all clients share.
 pub struct World {
     fixture: Fixture,
     servers: Mutex<Servers>,
+    stores: Stores,
+    answers: Answers,
     urls: [String; 2],
     http: Http,
     /// Acts that have ended.
@@ -85,12 +101,12 @@ fn operations() -> usize {
 }
 
 /// A booking on these servers, whose clock is so far ahead of the machine's.
-fn booking((mysql, redis): (&str, &str), port: u16, scratch: &Scratch, offset_ms: i64) -> Program {
+fn booking(stores: &Stores, port: u16, scratch: &Scratch, offset_ms: i64) -> Program {
     let environment = [
         ("BOOKING_LISTEN", format!("127.0.0.1:{port}")),
         ("BOOKING_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
-        ("BOOKING_MYSQL_URL", mysql.to_owned()),
-        ("BOOKING_REDIS_URL", redis.to_owned()),
+        ("BOOKING_MYSQL_URL", stores.mysql.clone()),
+        ("BOOKING_REDIS_URL", stores.redis.clone()),
         ("BOOKING_PASS_KEY", URL_SAFE_NO_PAD.encode(PASS_SECRET)),
         ("BOOKING_WORKERS", "2".to_owned()),
         ("BOOKING_HOLD_S", HOLD_S.to_string()),
@@ -144,10 +160,18 @@ async fn world() -> World {
     let url = mariadb.create_database();
     let fixture = Fixture::at(url.clone(), Layout::try_from(sections).unwrap()).await;
     let ports = [(); 2].map(|()| testbed::free_port());
-    let stores = (url.as_str(), redis.url());
+    let [to_mariadb, to_redis] =
+        [mariadb.port(), redis.port()].map(|port| Network::to(port).expect("a network"));
+    let through = |url: &str, port: u16, network: &Network| {
+        url.replace(&format!(":{port}/"), &format!(":{}/", network.port()))
+    };
+    let stores = Stores {
+        mysql: through(&url, mariadb.port(), &to_mariadb),
+        redis: through(&redis.url(), redis.port(), &to_redis),
+    };
     let mut bookings = Vec::new();
     for port in ports {
-        let mut program = booking((stores.0, &stores.1), port, &scratch, 0);
+        let mut program = booking(&stores, port, &scratch, 0);
         program.wait_ready(Duration::from_secs(60)).expect("ready");
         bookings.push(program);
     }
@@ -155,10 +179,14 @@ async fn world() -> World {
     World {
         fixture,
         servers: Mutex::new(Servers {
+            bookings,
+            to_mariadb,
+            to_redis,
             mariadb,
             redis,
-            bookings,
         }),
+        stores,
+        answers: Answers::default(),
         urls: ports.map(|port| format!("http://127.0.0.1:{port}")),
         http: http.build().expect("a client"),
         done: AtomicUsize::new(0),
@@ -178,7 +206,7 @@ async fn call_off(world: &World) -> Value {
     );
     let operator = "operator:siege";
     let body = json!({ "reason": "Siege" });
-    let asked = client::persist(0, |turn| {
+    let asked = client::persist(world, 0, |turn| {
         world
             .request(turn, operator, Method::POST, &path)
             .json(&body)
@@ -193,7 +221,9 @@ async fn call_off(world: &World) -> Value {
         Duration::from_secs(120),
         "the end of the cancellation",
         async || {
-            let seen = client::persist(1, |turn| world.request(turn, operator, Method::GET, &path));
+            let seen = client::persist(world, 1, |turn| {
+                world.request(turn, operator, Method::GET, &path)
+            });
             let seen = seen.await.body;
             seen["finishedAt"].is_string().then_some(seen)
         },
@@ -220,6 +250,7 @@ async fn whatever_is_killed_nobody_loses_a_seat_or_a_won() {
     for client in &clients {
         client.check_everything().await;
     }
+    assert!(world.answers.report(), "an objective is missed");
     the_audit_log_makes_sense(&world).await;
     world.fixture.reconciled().await;
     for (what, counter) in [

@@ -34,13 +34,13 @@ impl Said {
 }
 
 /// Asks until there is an answer that says what became of it, now at the one process, now at the other.
-pub async fn persist(first: usize, ask: impl Fn(usize) -> RequestBuilder) -> Said {
+pub async fn persist(world: &World, first: usize, ask: impl Fn(usize) -> RequestBuilder) -> Said {
     let answered = async {
         let mut pace = tokio::time::interval(PACE);
         let mut turn = first;
         loop {
             pace.tick().await;
-            if let Some((status, body)) = answer_to(ask(turn)).await
+            if let Some((status, body)) = answer_to(world, ask(turn)).await
                 && status < 500
                 && body["code"] != "IDEMPOTENCY_IN_PROGRESS"
             {
@@ -57,10 +57,16 @@ pub async fn persist(first: usize, ask: impl Fn(usize) -> RequestBuilder) -> Sai
     testbed::within(PATIENCE, "an answer", answered).await
 }
 
-async fn answer_to(request: RequestBuilder) -> Option<(u16, Value)> {
-    let response = request.send().await.ok()?;
+async fn answer_to(world: &World, request: RequestBuilder) -> Option<(u16, Value)> {
+    let sent = Instant::now();
+    let response = request.send().await;
+    if response.as_ref().is_err_and(reqwest::Error::is_timeout) {
+        world.answers.count_none();
+    }
+    let response = response.ok()?;
     let status = response.status().as_u16();
     let bytes = response.bytes().await.ok()?;
+    world.answers.count(sent, status);
     Some((
         status,
         serde_json::from_slice(&bytes).unwrap_or(Value::Null),
@@ -82,6 +88,8 @@ struct Mine {
     /// When it was made, as far as clocks can tell.
     held: Instant,
     extended: bool,
+    /// Whether a request that was given up may have extended it after all.
+    unsure: bool,
     payment: Option<String>,
     /// What came back without a seat.
     given: i64,
@@ -102,6 +110,7 @@ impl Mine {
             seats: seats.map(seat).collect(),
             held: age_of(body).map_or_else(Instant::now, |age| Instant::now() - age),
             extended: false,
+            unsure: false,
             payment: None,
             given: 0,
             over: false,
@@ -175,7 +184,7 @@ impl Client {
         body: Option<Value>,
         key: Option<&str>,
     ) -> Said {
-        persist(self.number, |turn| {
+        persist(&self.world, self.number, |turn| {
             let mut request = self.world.request(turn, &self.user, method.clone(), path);
             if let Some(key) = key {
                 request = request.header("Idempotency-Key", key);
@@ -237,7 +246,7 @@ impl Client {
             Uuid::new_v4().to_string(),
             Clock::system().now().timestamp(),
         );
-        let said = persist(self.number, |turn| {
+        let said = persist(&self.world, self.number, |turn| {
             let url = format!("{}/api/v1/provider/events", self.world.urls[turn % 2]);
             self.world
                 .http
@@ -290,8 +299,8 @@ impl Client {
                 mine.extended = true;
                 self.world.extended.fetch_add(1, Ordering::SeqCst);
             }
-            (409, "ALREADY_EXTENDED") => assert!(mine.extended || said.repeated, "{mine:?}"),
-            (409, "EXTENSION_REFUSED") => {}
+            (409, "ALREADY_EXTENDED") => assert!(mine.extended || mine.unsure || said.repeated),
+            (409, "EXTENSION_REFUSED") => mine.unsure |= said.repeated,
             (409, "ALREADY_PAID") => assert!(mine.payment.is_some(), "{mine:?}"),
             (409, "RESERVATION_CANCELLED") => assert!(mine.over, "{mine:?}"),
             (410, "HOLD_EXPIRED") => assert!(mine.over || mine.may_have_expired(), "{mine:?}"),
