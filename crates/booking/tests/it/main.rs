@@ -66,6 +66,7 @@ mod reconcile_each;
 mod refund;
 mod refund_part;
 mod reserve;
+mod seal_lag;
 mod seat_lock;
 mod seat_owners;
 mod siege;
