@@ -154,6 +154,48 @@ pub(super) const COMPARISONS: &[(&str, &str)] = &[
          GROUP BY p.id, p.reservation_id HAVING expected <> found",
     ),
     (
+        "charges of a wallet in the last day, and their events",
+        "SELECT e.user_id AS id, CAST(COUNT(*) AS SIGNED) AS expected, (SELECT COUNT(*) FROM outbox o WHERE o.aggregate_id = e.user_id \
+                 AND o.type = 'wallet.charged' AND o.created_at > @now - INTERVAL 1 DAY) AS found \
+         FROM ledger_entries e WHERE e.cause = 'charged' AND e.created_at > @now - INTERVAL 1 DAY \
+         GROUP BY e.user_id HAVING expected <> found",
+    ),
+    (
+        "what operators moved in a wallet, and its rows in the audit log",
+        "SELECT w.user_id AS id, (SELECT COUNT(*) FROM ledger_entries e WHERE e.user_id = w.user_id \
+                 AND e.cause IN ('goodwill', 'corrected_up', 'corrected_down')) AS expected, \
+             (SELECT COUNT(*) FROM audit_log a WHERE a.entity_id = w.user_id AND a.entity = 'wallet' AND a.action = 'corrected') AS found \
+         FROM wallets w HAVING expected <> found",
+    ),
+    (
+        "what operators moved in a wallet in the last day, and its events",
+        "SELECT e.user_id AS id, CAST(COUNT(*) AS SIGNED) AS expected, (SELECT COUNT(*) FROM outbox o WHERE o.aggregate_id = e.user_id \
+                 AND o.type = 'wallet.corrected' AND o.created_at > @now - INTERVAL 1 DAY) AS found \
+         FROM ledger_entries e WHERE e.cause IN ('goodwill', 'corrected_up', 'corrected_down') \
+             AND e.created_at > @now - INTERVAL 1 DAY \
+         GROUP BY e.user_id HAVING expected <> found",
+    ),
+    (
+        "the end of a hold of the last day, and its event",
+        "SELECT r.id, 1 AS expected, 0 AS found FROM reservations r \
+         WHERE r.state IN ('expired', 'cancelled') AND r.created_at > @now - INTERVAL 1 DAY AND NOT EXISTS \
+             (SELECT 1 FROM outbox o WHERE o.aggregate_id = r.id AND o.type = CONCAT('reservation.', r.state))",
+    ),
+    (
+        "a hold that was made longer in the last day, and its row in the audit log with its event",
+        "SELECT r.id, 2 AS expected, \
+             (SELECT COUNT(*) FROM audit_log a WHERE a.entity_id = r.id AND a.entity = 'reservation' AND a.action = 'extended') \
+             + (SELECT COUNT(*) FROM outbox o WHERE o.aggregate_id = r.id AND o.type = 'reservation.extended') AS found \
+         FROM reservations r WHERE r.extended_at > @now - INTERVAL 1 DAY HAVING expected <> found",
+    ),
+    (
+        "a date that was cancelled in the last day, and its row in the audit log with its event",
+        "SELECT c.schedule_id AS id, 2 AS expected, \
+             (SELECT COUNT(*) FROM audit_log a WHERE a.entity_id = c.schedule_id AND a.entity = 'schedule' AND a.action = 'cancelled') \
+             + (SELECT COUNT(*) FROM outbox o WHERE o.aggregate_id = c.schedule_id AND o.type = 'schedule.cancelled') AS found \
+         FROM schedule_cancellations c WHERE c.requested_at > @now - INTERVAL 1 DAY HAVING expected <> found",
+    ),
+    (
         "those who wait for seats of a date, and how many the date counts",
         "SELECT s.id, CAST(COUNT(e.seq) AS SIGNED) AS expected, CAST(s.waiting AS SIGNED) AS found \
          FROM schedules s LEFT JOIN waitlist_entries e ON e.schedule_id = s.id AND e.state = 'waiting' \

@@ -7,15 +7,17 @@ use booking::concert::Title;
 use booking::payment::Extent;
 use booking::provider;
 use booking::reconciliation;
+use booking::reservation::{self, Limits};
 use booking::seat::SeatNumbers;
-use booking::wallet::{Amount, Charge};
+use booking::wallet::{self, Amount, Charge, Correction, CorrectionCause};
 use booking::{programme, waitlist};
 use chassis::time::Clock;
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, OPERATOR, queue};
 
-/// One of everything: a live hold, three purchases, of which one seat and a part of the money came back, a whole refund, a
+/// One of everything: a live hold, holds that moved on, three purchases, of which one seat and a part of the money came back, a whole refund, a
 /// place in a waiting list, a charge that a provider has yet to confirm, a date whose cancellation is done.
 async fn books() -> Fixture {
     let fixture = Fixture::open().await;
@@ -30,6 +32,7 @@ async fn books() -> Fixture {
     }
     fixture.refund(0, &whole, now).await.unwrap();
     let (limits, clock) = (fixture.limits, Clock::stopped_at(now));
+    holds_that_moved_on(&fixture).await;
     let small = small_date(&fixture).await;
     small.paid(&[1]).await;
     let join = waitlist::Join {
@@ -67,6 +70,37 @@ async fn books() -> Fixture {
         }
     }
     fixture
+}
+
+/// A hold that was made longer, one that was given back, one that ended; and a gift of the house.
+async fn holds_that_moved_on(fixture: &Fixture) {
+    let (limits, now, db) = (fixture.limits, fixture.now, &fixture.instances[0]);
+    let user = Uuid::new_v4();
+    let hold = TimeDelta::milliseconds(1);
+    let brief = Fixture {
+        limits: Limits { hold, ..limits },
+        ..fixture.clone()
+    };
+    brief.reserve(user, &[33]).await;
+    assert_eq!(fixture.expire(0, now + hold, 10).await.unwrap(), 1);
+    let held = fixture.reserve(user, &[31]).await;
+    let clock = Clock::stopped_at(now);
+    db.transaction(move |tx| reservation::extend(tx, user, held.id, &limits, &clock))
+        .await
+        .expect("a longer hold");
+    let held = fixture.reserve(user, &[32]).await;
+    fixture.cancel(0, &held, now).await.expect("given back");
+    let gift = Correction {
+        request_id: Uuid::new_v4(),
+        user_id: user,
+        cause: CorrectionCause::Goodwill,
+        amount: Amount::try_from(5).unwrap(),
+        reason: Title::try_from("Sorry".to_owned()).unwrap(),
+        by: "operator:tests".to_owned(),
+    };
+    db.transaction(move |tx| wallet::correct(tx, &gift, now))
+        .await
+        .expect("a gift");
 }
 
 /// A date with one seat.
@@ -115,6 +149,14 @@ const CHARGE_AUDITED: &str = "charges of a wallet, and their rows in the audit l
 const HELD_TOLD: &str = "a hold of the last day, and its event";
 const PAID_TOLD: &str = "a payment of the last day, and its event";
 const REFUND_TOLD: &str = "refunds of a payment of the last day, and their events";
+const CHARGE_TOLD: &str = "charges of a wallet in the last day, and their events";
+const MOVED_AUDITED: &str = "what operators moved in a wallet, and its rows in the audit log";
+const MOVED_TOLD: &str = "what operators moved in a wallet in the last day, and its events";
+const END_TOLD: &str = "the end of a hold of the last day, and its event";
+const LONGER: &str =
+    "a hold that was made longer in the last day, and its row in the audit log with its event";
+const CANCELLED: &str =
+    "a date that was cancelled in the last day, and its row in the audit log with its event";
 const WAITING: &str = "those who wait for seats of a date, and how many the date counts";
 const COLLECTED: &str = "money that a provider has collected, and what the ledger charged for it";
 const CALLED_OFF: &str = "live reservations of a date whose cancellation is done";
@@ -250,6 +292,51 @@ const DAMAGE: &[(&str, &str, &[&str])] = &[
         &[],
     ),
     (
+        CHARGE_TOLD,
+        "DELETE FROM outbox WHERE type = 'wallet.charged' LIMIT 1",
+        &[],
+    ),
+    (
+        MOVED_AUDITED,
+        "DELETE FROM audit_log WHERE action = 'corrected' LIMIT 1",
+        &[],
+    ),
+    (
+        MOVED_TOLD,
+        "DELETE FROM outbox WHERE type = 'wallet.corrected' LIMIT 1",
+        &[],
+    ),
+    (
+        END_TOLD,
+        "DELETE FROM outbox WHERE type = 'reservation.cancelled' LIMIT 1",
+        &[],
+    ),
+    (
+        END_TOLD,
+        "DELETE FROM outbox WHERE type = 'reservation.expired' LIMIT 1",
+        &[],
+    ),
+    (
+        LONGER,
+        "DELETE FROM outbox WHERE type = 'reservation.extended'",
+        &[],
+    ),
+    (
+        LONGER,
+        "DELETE FROM audit_log WHERE action = 'extended'",
+        &[],
+    ),
+    (
+        CANCELLED,
+        "DELETE FROM outbox WHERE type = 'schedule.cancelled'",
+        &[],
+    ),
+    (
+        CANCELLED,
+        "DELETE FROM audit_log WHERE entity = 'schedule' AND action = 'cancelled'",
+        &[],
+    ),
+    (
         WAITING,
         "UPDATE schedules SET waiting = waiting + 1 WHERE waiting > 0",
         &[],
@@ -262,7 +349,7 @@ const DAMAGE: &[(&str, &str, &[&str])] = &[
     (
         CALLED_OFF,
         "UPDATE schedule_cancellations c JOIN schedules d ON d.seats_total = 1 SET c.schedule_id = d.id",
-        &[],
+        &[CANCELLED],
     ),
 ];
 
