@@ -1,18 +1,19 @@
 //! Owns requests that may be repeated: one effect for each key, and the same answer every time.
 //!
-//! A key is claimed by writing its row before anything else happens, so a twin of the request waits on that row, on
-//! whatever instance it runs, and then reads the stored answer. Claim, effect and answer are one transaction.
-//! A refusal undoes what the request did but keeps the claimed row without an answer: if the row went away, everyone
-//! who waits for it would be handed the gap it leaves, and all but one of them would end in a deadlock.
+//! The key's row is written last, with the answer, in the transaction of the effect; its primary key lets one of all equal
+//! requests do so. A twin waits for the rows that the verb locks, on whatever instance it runs, and a repetition finds them
+//! changed: either is refused by the verb or by the primary key. So whoever does not succeed asks for the stored answer before
+//! the transaction is undone. A success costs one statement more than without a key, and a refusal leaves nothing behind.
 
 use chassis::time::{Clock, Timestamp};
 use diesel::prelude::*;
+use diesel::result::Error;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
 use crate::crash;
-use crate::db::{At, Db, DbError, Failure, Id, Tx, fails_with_db, send, update, upsert};
+use crate::db::{At, Db, DbError, Failure, Id, Tx, update};
 use crate::schema::idempotency_keys;
 
 /// The key that a client gives a request: 1 to 255 visible ASCII characters.
@@ -156,8 +157,8 @@ impl<T> Request<T> {
 }
 
 impl<T: Send + 'static> Request<T> {
-    /// Lets `act` have its effect once for the key, in one transaction with the answer that is stored. Three statements
-    /// around those of `act`; two for a repetition. Without a key it is a plain transaction.
+    /// Lets `act` have its effect once for the key, in one transaction with the answer that is stored. One statement more
+    /// than those of `act`, for a success and for whatever else. Without a key it is a plain transaction.
     ///
     /// A failure of the database inside `act` is [`OnceError::Db`]: the whole transaction is undone or runs again.
     pub async fn run<E: Failure + Send + 'static>(
@@ -178,56 +179,80 @@ impl<T: Send + 'static> Request<T> {
             .await;
         crash::point("once.committed");
         match outcome {
-            Ok(Ok(outcome)) => Ok(outcome),
-            Ok(Err(refusal)) => Err(OnceError::Refused(refusal)),
-            Err(ClaimError::KeyReused) => Err(OnceError::KeyReused),
-            Err(ClaimError::InProgress) => Err(OnceError::InProgress),
-            Err(ClaimError::Db(cause)) => Err(OnceError::Db(cause)),
+            Ok((made, answer)) => Ok(Outcome::Fresh(made, answer)),
+            Err(Undone::Replayed(answer)) => Ok(Outcome::Replayed(answer)),
+            Err(Undone::Refused(refusal)) => Err(OnceError::Refused(refusal)),
+            Err(Undone::KeyReused) => Err(OnceError::KeyReused),
+            Err(Undone::InProgress) => Err(OnceError::InProgress),
+            Err(Undone::Db(cause)) => Err(OnceError::Db(cause)),
         }
     }
 }
 
-/// Why a key cannot be claimed; [`OnceError`] says the same to callers of [`Request::run`].
+/// Why a transaction with a key is undone; [`OnceError`] says the same to callers of [`Request::run`].
 #[derive(Debug)]
 #[expect(missing_docs, reason = "as in OnceError")]
-pub enum ClaimError {
+pub enum Undone<E> {
+    /// An equal request had its effect before; this is what was answered then.
+    Replayed(Answer),
+    Refused(E),
     KeyReused,
     InProgress,
     Db(DbError),
 }
 
-fails_with_db!(ClaimError);
+impl<E> From<DbError> for Undone<E> {
+    fn from(cause: DbError) -> Self {
+        match cause {
+            // What a request waits for belongs to its user, so it is another one of the same user that takes so long.
+            DbError::LockWait => Self::InProgress,
+            cause => Self::Db(cause),
+        }
+    }
+}
+
+impl<E> From<Error> for Undone<E> {
+    fn from(cause: Error) -> Self {
+        DbError::from(cause).into()
+    }
+}
+
+impl<E> Failure for Undone<E> {
+    fn into_db(self) -> Result<DbError, Self> {
+        match self {
+            Self::Db(cause) => Ok(cause),
+            undone => Err(undone),
+        }
+    }
+}
 
 type Stored = (Vec<u8>, Option<u16>, Option<String>, Option<String>);
 
-/// The step inside the transaction. The inner result is a refusal that is committed: the key stays claimed and has no
-/// answer.
+/// The step inside the transaction.
 pub fn once<T, E: Failure>(
     tx: &mut Tx,
     claim: &Claim,
     now: Timestamp,
     answer: fn(&T) -> Answer,
     act: impl FnOnce(&mut Tx) -> Result<T, E>,
-) -> Result<Result<Outcome<T>, E>, ClaimError> {
-    if !claim_key(tx, claim, now)?
-        && let Some(answer) = stored_answer(tx, claim)?
-    {
-        return Ok(Ok(Outcome::Replayed(answer)));
-    }
-    crash::point("once.claimed");
-    send(tx, "SAVEPOINT claimed")?;
+) -> Result<(T, Answer), Undone<E>> {
     match act(tx).map_err(Failure::into_db) {
         Ok(made) => {
+            crash::point("once.acted");
             let answer = answer(&made);
-            store_answer(tx, claim, &answer, now)?;
-            crash::point("once.answered");
-            Ok(Ok(Outcome::Fresh(made, answer)))
+            if store(tx, claim, &answer, now)? {
+                crash::point("once.answered");
+                return Ok((made, answer));
+            }
+            let twin = "a key was taken and is gone";
+            Err(stored(tx, claim)?.unwrap_or(Undone::Db(DbError::Unexpected(twin))))
+        }
+        // Whoever is second may be told so by a unique key.
+        Err(Ok(cause @ DbError::Duplicate(_))) => {
+            Err(stored(tx, claim)?.unwrap_or(Undone::Db(cause)))
         }
         Err(Ok(cause)) => Err(cause.into()),
-        Err(Err(refusal)) => {
-            send(tx, "ROLLBACK TO SAVEPOINT claimed")?;
-            Ok(Err(refusal))
-        }
+        Err(Err(refusal)) => Err(stored(tx, claim)?.unwrap_or(Undone::Refused(refusal))),
     }
 }
 
@@ -242,55 +267,31 @@ pub fn forget(tx: &mut Tx, older_than: Timestamp, batch: u32) -> Result<usize, D
     Ok(forgotten)
 }
 
-/// Writes the key's row, or waits for the request that has it and locks it; says whether it was new.
-fn claim_key(tx: &mut Tx, claim: &Claim, now: Timestamp) -> Result<bool, ClaimError> {
-    let row = diesel::insert_into(idempotency_keys::table).values((
-        idempotency_keys::user_id.eq(Id(claim.user_id)),
-        idempotency_keys::route.eq(claim.route),
-        idempotency_keys::idempotency_key.eq(&claim.key.0),
-        idempotency_keys::fingerprint.eq(claim.fingerprint.0.as_slice()),
-        idempotency_keys::created_at.eq(At(now)),
-    ));
-    // A plain INSERT would make waiters share a lock that none of them could then turn into its own.
-    let claimed = upsert(
-        row,
-        idempotency_keys::claims.eq(idempotency_keys::claims + 1),
-    );
-    match claimed.execute(tx).map_err(DbError::from) {
-        // MySQL counts one row for an insert and two for an update.
-        Ok(rows) => Ok(rows == 1),
-        Err(DbError::LockWait) => Err(ClaimError::InProgress),
-        Err(cause) => Err(cause.into()),
-    }
-}
-
-fn stored_answer(tx: &mut Tx, claim: &Claim) -> Result<Option<Answer>, ClaimError> {
-    let (fingerprint, status, body, location): Stored = row(claim)
-        .select((
-            idempotency_keys::fingerprint,
-            idempotency_keys::status,
-            idempotency_keys::body,
-            idempotency_keys::location,
+/// Writes the key with its answer, and says whether this request was the first. One statement.
+fn store(tx: &mut Tx, claim: &Claim, answer: &Answer, now: Timestamp) -> Result<bool, DbError> {
+    let written = diesel::insert_into(idempotency_keys::table)
+        .values((
+            idempotency_keys::user_id.eq(Id(claim.user_id)),
+            idempotency_keys::route.eq(claim.route),
+            idempotency_keys::idempotency_key.eq(&claim.key.0),
+            idempotency_keys::fingerprint.eq(claim.fingerprint.0.as_slice()),
+            idempotency_keys::status.eq(answer.status),
+            idempotency_keys::body.eq(&answer.body),
+            idempotency_keys::location.eq(&answer.location),
+            idempotency_keys::created_at.eq(At(now)),
         ))
-        .first(tx)?;
-    match status.zip(body) {
-        None => Ok(None),
-        Some(_) if fingerprint != claim.fingerprint.0 => Err(ClaimError::KeyReused),
-        Some((status, body)) => Ok(Some(Answer {
-            status,
-            body,
-            location,
-        })),
+        .execute(tx);
+    match written.map_err(DbError::from) {
+        Ok(_) => Ok(true),
+        Err(DbError::Duplicate(_)) => fill(tx, claim, answer, now),
+        Err(cause) => Err(cause),
     }
 }
 
-/// Also puts the fingerprint: an earlier request with this key may have been refused and have asked for something else.
-fn store_answer(
-    tx: &mut Tx,
-    claim: &Claim,
-    answer: &Answer,
-    now: Timestamp,
-) -> Result<(), DbError> {
+/// Answers a key that is there without an answer: the releases before kept those of refused requests. The row count
+/// decides.
+fn fill(tx: &mut Tx, claim: &Claim, answer: &Answer, now: Timestamp) -> Result<bool, DbError> {
+    let unanswered = row(claim).filter(idempotency_keys::status.is_null());
     let changes = (
         idempotency_keys::fingerprint.eq(claim.fingerprint.0.as_slice()),
         idempotency_keys::status.eq(answer.status),
@@ -298,8 +299,31 @@ fn store_answer(
         idempotency_keys::location.eq(&answer.location),
         idempotency_keys::created_at.eq(At(now)),
     );
-    update(row(claim), changes).execute(tx)?;
-    Ok(())
+    Ok(update(unanswered, changes).execute(tx)? == 1)
+}
+
+/// What an equal request was answered, or that the key was used for another one. One statement.
+fn stored<E>(tx: &mut Tx, claim: &Claim) -> Result<Option<Undone<E>>, DbError> {
+    let found: Option<Stored> = row(claim)
+        .select((
+            idempotency_keys::fingerprint,
+            idempotency_keys::status,
+            idempotency_keys::body,
+            idempotency_keys::location,
+        ))
+        .first(tx)
+        .optional()?;
+    let Some((fingerprint, Some(status), Some(body), location)) = found else {
+        return Ok(None);
+    };
+    if fingerprint != claim.fingerprint.0 {
+        return Ok(Some(Undone::KeyReused));
+    }
+    Ok(Some(Undone::Replayed(Answer {
+        status,
+        body,
+        location,
+    })))
 }
 
 #[diesel::dsl::auto_type(no_type_alias)]

@@ -1,7 +1,7 @@
 //! Owns payments: money against seats, all of it or nothing, and the way back.
 //!
 //! Paying and expiring exclude each other: each begins by moving the reservation on from *held*, and only one can. The
-//! loser gets a final answer and an untouched wallet. Order of locks: buyer, reservation, wallet, payment, seats by number.
+//! loser gets a final answer and an untouched wallet. Order of locks: buyer, reservation, seats by number, wallet, payment.
 //! The deadline is judged by the time under the buyer's lock, so a payment that waited is judged as late as it is.
 
 mod refund;
@@ -14,13 +14,13 @@ use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor, Change, Entity};
 use crate::crash;
-use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, stored_as_text, update};
+use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, stored_as_text};
 use crate::idempotency::{OnceError, Outcome, Request};
 use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, Event, EventType};
-use crate::reservation::{self, Reservation, ReservationState};
+use crate::reservation::{self, Reservation, ReservationState, SaleOfHold};
 use crate::sale::Sale;
-use crate::schema::{payments, reservations};
+use crate::schema::payments;
 use crate::wallet;
 pub use refund::{Extent, Refund, RefundError, Refunded, refund};
 pub(crate) use refund::{Terms, refund_rest};
@@ -161,13 +161,13 @@ impl Sale {
 
 /// Pays a held reservation from the wallet of its user; the seats are then sold.
 ///
-/// Ten statements: reading the reservation, the buyer's lock, reservation, wallet, ledger, payment, its seats twice,
+/// Eight statements: reading the reservation, the buyer's lock, the reservation with its seats, wallet, ledger, payment,
 /// audit, outbox.
 pub fn pay(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Paid, PayError> {
     let reservation = find_held(tx, wish)?;
     let now = reservation::lock_buyer(tx, reservation.schedule_id, wish.user_id, clock)?;
     confirm(tx, &reservation, now)?;
-    crash::point("pay.confirmed");
+    crash::point("pay.sold");
     if reservation.amount > 0 {
         debit(tx, &reservation, wish.payment_id, now)?;
     }
@@ -183,11 +183,6 @@ pub fn pay(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Paid, PayError> {
     crash::point("pay.booked");
     write(tx, &payment)?;
     crash::point("pay.written");
-    if !reservation::sell(tx, &reservation)? {
-        // By the clock of another instance the hold was over, and another buyer took the seats.
-        return Err(PayError::HoldExpired);
-    }
-    crash::point("pay.sold");
     let actor = Actor::User(payment.user_id);
     let changes = [
         reservation.change(Action::Confirmed, actor),
@@ -252,16 +247,13 @@ fn find_held(conn: &mut Conn, wish: &Pay) -> Result<Reservation, PayError> {
         .ok_or(PayError::ReservationNotFound)
 }
 
-/// Moves the hold on: held, not over. The row count decides.
+/// Moves the hold on, and sells its seats.
 fn confirm(tx: &mut Tx, reservation: &Reservation, now: Timestamp) -> Result<(), PayError> {
-    let held = reservations::table
-        .find(Id(reservation.id))
-        .filter(reservations::state.eq(ReservationState::Held))
-        .filter(reservations::hold_expires_at.gt(At(now)));
-    let confirmed =
-        update(held, reservations::state.eq(ReservationState::Confirmed)).execute(tx)?;
-    if confirmed == 1 {
-        return Ok(());
+    match reservation::sell(tx, reservation, now)? {
+        SaleOfHold::Done => return Ok(()),
+        // By the clock of another instance the hold was over, and another buyer took the seats.
+        SaleOfHold::Short => return Err(PayError::HoldExpired),
+        SaleOfHold::Over => {}
     }
     // Under the lock, so this is what it will stay.
     let found = reservation::stored(tx, reservation.user_id, reservation.id)?

@@ -17,7 +17,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor, Change, Entity};
-use crate::db::{At, Conn, Db, DbError, Id, Tx, fails_with_db, kept, padded, times, upsert};
+use crate::db::{At, Conn, Db, DbError, Id, Tx, fails_with_db, kept, padded, times};
 use crate::reservation::ReservationState;
 use crate::schema::{
     provider_orders, reservations, schedules, subjects, waitlist_entries, wallets,
@@ -60,15 +60,24 @@ pub fn find(conn: &mut Conn, person: Uuid) -> Result<Option<Uuid>, DbError> {
     Ok(found.map(Uuid::from))
 }
 
-/// The subject of a person, a new one if need be: of two who make it at once the primary key lets one. Two statements.
+/// The subject of a person, a new one if need be: of two who make it at once the primary key lets one. One statement, two for
+/// who was not the first.
 pub fn of(tx: &mut Tx, person: Uuid, now: Timestamp) -> Result<Uuid, DbError> {
-    let row = diesel::insert_into(subjects::table).values((
-        subjects::person.eq(Id(person)),
-        subjects::subject.eq(Id(Uuid::new_v4())),
-        subjects::created_at.eq(At(now)),
-    ));
-    upsert(row, subjects::person.eq(subjects::person)).execute(tx)?;
-    find(tx, person)?.ok_or(DbError::Unexpected("a subject that was just made is gone"))
+    let subject = Uuid::new_v4();
+    let made = diesel::insert_into(subjects::table)
+        .values((
+            subjects::person.eq(Id(person)),
+            subjects::subject.eq(Id(subject)),
+            subjects::created_at.eq(At(now)),
+        ))
+        .execute(tx);
+    match made.map_err(DbError::from) {
+        Ok(_) => Ok(subject),
+        Err(DbError::Duplicate(_)) => {
+            find(tx, person)?.ok_or(DbError::Unexpected("a subject that was just made is gone"))
+        }
+        Err(cause) => Err(cause),
+    }
 }
 
 #[derive(QueryableByName)]

@@ -122,7 +122,8 @@ impl Sale {
     }
 }
 
-/// Puts money in; the wallet comes into being with the first. Five statements: wallet, balance, ledger, audit, outbox.
+/// Puts money in; the wallet comes into being with the first. Four statements: wallet, ledger, audit, outbox. One more for a
+/// wallet that was there before: its balance.
 pub fn charge(tx: &mut Tx, charge: &Charge, now: Timestamp) -> Result<Charged, ChargeError> {
     let money = Received {
         request_id: charge.request_id,
@@ -158,9 +159,9 @@ pub(crate) fn receive(
     } = *money;
     let entry = Entry::new(user_id, Cause::Charged, request_id, minor, now);
     let entry_id = entry.id;
-    put_in(tx, &entry)?;
+    let is_new = put_in(tx, &entry)?;
     crash::point("charge.moved");
-    let balance = balance(tx, user_id)?;
+    let balance = if is_new { minor } else { balance(tx, user_id)? };
     match ledger::record(tx, &entry) {
         Err(DbError::Duplicate(name)) if name == "ledger_entries_once" => {
             return Err(ChargeError::Repeated);
@@ -223,8 +224,8 @@ macro_rules! chained {
 }
 
 /// Adds what the entry says to the balance, creating the wallet if needed, and moves the end of its chain. One statement,
-/// which locks the wallet; the entry is recorded after it.
-pub(crate) fn put_in(tx: &mut Tx, entry: &Entry) -> Result<(), DbError> {
+/// which locks the wallet; the entry is recorded after it. Says whether the wallet is new: then the entry is all that it has.
+pub(crate) fn put_in(tx: &mut Tx, entry: &Entry) -> Result<bool, DbError> {
     let digest = entry.digest();
     let first: [u8; 32] = Sha256::new()
         .chain_update(NO_HASH)
@@ -243,8 +244,8 @@ pub(crate) fn put_in(tx: &mut Tx, entry: &Entry) -> Result<(), DbError> {
         wallets::entries.eq(wallets::entries + 1),
         wallets::head.eq(chained!(digest)),
     );
-    upsert(wallet, changes).execute(tx)?;
-    Ok(())
+    // One row is counted for an insert and two for an update, which always changes the number of entries.
+    Ok(upsert(wallet, changes).execute(tx)? == 1)
 }
 
 /// Takes what the entry says from the balance if there is enough, and says whether there was. One statement, which locks

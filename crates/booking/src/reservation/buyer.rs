@@ -8,23 +8,28 @@
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
 use diesel::prelude::*;
+use diesel::sql_types::{Binary, Datetime};
 use uuid::Uuid;
 
 use super::{ReservationState, expire};
-use crate::db::{At, DbError, Id, Tx, upsert};
-use crate::schema::{buyers, reservations};
+use crate::db::{At, Conn, DbError, Id, Tx, kept};
+use crate::schema::reservations;
 
 /// Unpaid holds that are older are forgiven.
 const FORGIVEN_AFTER: TimeDelta = TimeDelta::hours(24);
 
 /// What a user has of a date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Holdings {
     /// Seats that are bought, or held and not over.
     pub seats: usize,
     /// Holds since the last payment, of the last 24 hours.
     pub unpaid_in_a_row: usize,
 }
+
+/// Who was seen before is seen later now: the update always changes its row, so one that is new can be told by the count.
+const SEEN: &str = "INSERT INTO buyers (schedule_id, user_id, last_seen_at) VALUES (?, ?, ?) \
+    ON DUPLICATE KEY UPDATE last_seen_at = GREATEST(?, last_seen_at + INTERVAL 1 MICROSECOND)";
 
 /// Locks the buyer until the transaction ends, and reads the time under the lock. One statement.
 pub(crate) fn lock(
@@ -33,27 +38,59 @@ pub(crate) fn lock(
     user_id: Uuid,
     clock: &Clock,
 ) -> Result<Timestamp, DbError> {
-    let asked_at = clock.now();
-    let buyer = diesel::insert_into(buyers::table).values((
-        buyers::schedule_id.eq(Id(schedule_id)),
-        buyers::user_id.eq(Id(user_id)),
-        buyers::last_seen_at.eq(At(asked_at)),
-    ));
-    upsert(buyer, buyers::last_seen_at.eq(At(asked_at))).execute(tx)?;
-    Ok(clock.now())
+    line_up(tx, schedule_id, user_id, clock).map(|(now, _)| now)
 }
 
-type Row = (ReservationState, u16, At, At);
-
-/// What the user has at `now`, under the lock; a hold that is over is ended here and not counted. One statement, and
-/// those of `expire` when there is such a hold.
-pub(super) fn holdings(
+/// The same, and what they have of the date at that time. One statement for somebody who never took anything of it: each
+/// reservation was made by a buyer who was locked, and their row stays as long as the date. Two for others, and those of
+/// `expire` where a hold is over: it is ended here and not counted.
+pub(super) fn lock_and_count(
     tx: &mut Tx,
+    schedule_id: Uuid,
+    user_id: Uuid,
+    clock: &Clock,
+) -> Result<(Timestamp, Holdings), DbError> {
+    let (now, is_new) = line_up(tx, schedule_id, user_id, clock)?;
+    if is_new {
+        return Ok((now, Holdings::default()));
+    }
+    let rows = rows(tx, schedule_id, user_id)?;
+    if rows.iter().any(|row| is_over(row, now)) {
+        expire::end_of_buyer(tx, schedule_id, user_id, now)?;
+    }
+    Ok((now, counted(&rows, now)))
+}
+
+/// What they have, without a lock. One statement.
+pub(super) fn count(
+    conn: &mut Conn,
     schedule_id: Uuid,
     user_id: Uuid,
     now: Timestamp,
 ) -> Result<Holdings, DbError> {
-    let rows: Vec<Row> = reservations::table
+    Ok(counted(&rows(conn, schedule_id, user_id)?, now))
+}
+
+/// The time under the lock, and whether this buyer was never seen before.
+fn line_up(
+    tx: &mut Tx,
+    schedule_id: Uuid,
+    user_id: Uuid,
+    clock: &Clock,
+) -> Result<(Timestamp, bool), DbError> {
+    let asked_at = At(clock.now());
+    let seen = kept(SEEN)
+        .bind_all::<Binary, _>(&[Id(schedule_id), Id(user_id)])
+        .bind_all::<Datetime, _>(&[asked_at, asked_at])
+        .execute(tx)?;
+    // One row is counted for an insert and two for an update.
+    Ok((clock.now(), seen == 1))
+}
+
+type Row = (ReservationState, u16, At, At);
+
+fn rows(conn: &mut Conn, schedule_id: Uuid, user_id: Uuid) -> Result<Vec<Row>, DbError> {
+    let rows = reservations::table
         .filter(reservations::schedule_id.eq(Id(schedule_id)))
         .filter(reservations::user_id.eq(Id(user_id)))
         .order(reservations::id.desc())
@@ -63,13 +100,19 @@ pub(super) fn holdings(
             reservations::hold_expires_at,
             reservations::created_at,
         ))
-        .load(tx)?;
-    let is_over = |(state, _, over, _): &&Row| *state == ReservationState::Held && over.0 <= now;
-    if rows.iter().any(|row| is_over(&row)) {
-        expire::end_of_buyer(tx, schedule_id, user_id, now)?;
-    }
+        .load(conn)?;
+    Ok(rows)
+}
+
+/// Whether it is a hold that ended and is not tidied yet.
+fn is_over((state, _, over, _): &Row, now: Timestamp) -> bool {
+    *state == ReservationState::Held && over.0 <= now
+}
+
+/// Newest first. A hold that is over is not counted.
+fn counted(rows: &[Row], now: Timestamp) -> Holdings {
     let has = |row: &&Row| {
-        matches!(row.0, ReservationState::Held | ReservationState::Confirmed) && !is_over(row)
+        matches!(row.0, ReservationState::Held | ReservationState::Confirmed) && !is_over(row, now)
     };
     let unpaid = |row: &&Row| {
         let paid = matches!(
@@ -78,8 +121,8 @@ pub(super) fn holdings(
         );
         !paid && now - row.3.0 < FORGIVEN_AFTER
     };
-    Ok(Holdings {
+    Holdings {
         seats: rows.iter().filter(has).map(|row| usize::from(row.1)).sum(),
         unpaid_in_a_row: rows.iter().take_while(unpaid).count(),
-    })
+    }
 }

@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use diesel::prelude::*;
 use uuid::Uuid;
 
+use super::buyer::Holdings;
 use super::on_sale::{OnSale, SeatRow, conflict, offered, on_sale, yield_to_waiting};
 use super::{Reservation, ReservationState, Wanted, best, buyer};
 use crate::audit::{self, Action, Actor};
@@ -160,8 +161,8 @@ fails_with_db!(ReserveError);
 
 /// Holds all the wanted seats for the user, or none.
 ///
-/// Eight statements: what is on offer, the buyer's lock, what they have, the seats, the reservation, its seats, audit,
-/// outbox. A seat that is plainly taken costs only the first, and no lock. The best seats take two more: looking for
+/// Seven statements: what is on offer, the buyer's lock, the seats, the reservation, its seats, audit, outbox. One more for
+/// a buyer who is not new to the date: what they have of it. A seat that is plainly taken costs only the first, and no lock. The best seats take two more: looking for
 /// them, and locking them; one more for each time that another buyer is faster.
 pub fn reserve(
     tx: &mut Tx,
@@ -240,8 +241,8 @@ fn take(
     Ok(held)
 }
 
-/// Locks the buyer, and sees under the lock that sales are open and that the user may have `count` seats more. Two
-/// statements, and those that end the user's own holds that are over.
+/// Locks the buyer, and sees under the lock that sales are open and that the user may have `count` seats more. One
+/// statement for a buyer who is new to the date; for others two, and those that end their own holds that are over.
 fn within_limits(
     tx: &mut Tx,
     wanted: &Reserve,
@@ -251,16 +252,21 @@ fn within_limits(
     clock: &Clock,
 ) -> Result<Timestamp, ReserveError> {
     let (schedule_id, user_id) = (wanted.schedule_id, wanted.user_id);
-    let now = buyer::lock(tx, schedule_id, user_id, clock)?;
+    let max = date.max_seats.unwrap_or(limits.seats_per_user);
+    let too_many = |has: Holdings| {
+        let has = u16::try_from(has.seats).unwrap_or(u16::MAX);
+        ReserveError::TooManySeats { max, has }
+    };
+    if count > usize::from(max) {
+        // Too many whatever they have, so nobody is locked for it.
+        let has = buyer::count(tx, schedule_id, user_id, clock.now())?;
+        return Err(too_many(has));
+    }
+    let (now, has) = buyer::lock_and_count(tx, schedule_id, user_id, clock)?;
     crash::point("reserve.lined-up");
     date.must_be_open_to(wanted, now)?;
-    let has = buyer::holdings(tx, schedule_id, user_id, now)?;
-    let max = date.max_seats.unwrap_or(limits.seats_per_user);
     if has.seats + count > usize::from(max) {
-        return Err(ReserveError::TooManySeats {
-            max,
-            has: u16::try_from(has.seats).unwrap_or(u16::MAX),
-        });
+        return Err(too_many(has));
     }
     if has.unpaid_in_a_row >= usize::from(limits.unpaid_holds) {
         return Err(ReserveError::TooManyHolds {

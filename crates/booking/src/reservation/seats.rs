@@ -1,35 +1,52 @@
 //! How the seats of a reservation change hands. Each statement touches only seats that are still this reservation's,
 //! by number, and says how many it changed.
 
+use chassis::time::Timestamp;
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
+use diesel::sql_types::{Binary, Datetime};
 use uuid::Uuid;
 
 use super::Reservation;
-use crate::crash;
-use crate::db::{At, DbError, Id, Tx, one_of, update};
+use crate::db::{At, DbError, Id, Tx, kept, one_of, update};
 use crate::schema::{reservation_seats, seats};
 use crate::seat::SeatState;
 
-/// Sells the seats that the reservation holds, and says whether it still held all of them. Two statements.
-pub(crate) fn sell(tx: &mut Tx, reservation: &Reservation) -> Result<bool, DbError> {
-    let held = seats::table
-        .filter(seats::schedule_id.eq(Id(reservation.schedule_id)))
-        .filter(one_of(seats::number, reservation.seat_numbers()))
-        .filter(seats::reservation_id.eq(Id(reservation.id)))
-        .filter(seats::state.eq(SeatState::Held));
-    let changes = (
-        seats::state.eq(SeatState::Sold),
-        seats::hold_expires_at.eq(None::<At>),
-    );
-    let sold = update(held, changes).execute(tx)?;
-    crash::point("pay.seats-sold");
-    let marked = update(
-        reservation_seats::table.filter(reservation_seats::reservation_id.eq(Id(reservation.id))),
-        reservation_seats::sold_number.eq(reservation_seats::seat_number.nullable()),
-    );
-    let marked = marked.execute(tx)?;
-    Ok(sold == reservation.seats.len() && marked == reservation.seats.len())
+/// What became of a hold that was to be sold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sale {
+    /// It is confirmed, and all its seats are sold.
+    Done,
+    /// It no longer had all its seats; some may be sold, so the transaction must be undone.
+    Short,
+    /// It was no longer held, or its time was over; nothing was changed.
+    Over,
+}
+
+/// Of a hold whose time is not over: the reservation, its seats by number, and that they are sold.
+const SELL: &str = "UPDATE reservations r \
+    JOIN reservation_seats i ON i.reservation_id = r.id \
+    JOIN seats s ON s.schedule_id = i.schedule_id AND s.number = i.seat_number AND s.reservation_id = i.reservation_id \
+    SET r.state = 'confirmed', s.state = 'sold', s.hold_expires_at = NULL, i.sold_number = i.seat_number \
+    WHERE r.id = ? AND r.state = 'held' AND r.hold_expires_at > ? AND s.state = 'held'";
+
+/// Confirms a hold and sells its seats. One statement: each of its rows tests what it changes, and the count decides.
+pub(crate) fn sell(
+    tx: &mut Tx,
+    reservation: &Reservation,
+    now: Timestamp,
+) -> Result<Sale, DbError> {
+    let changed = kept(SELL)
+        .bind::<Binary, _>(Id(reservation.id))
+        .bind::<Datetime, _>(At(now))
+        .execute(tx)?;
+    // Each seat counts twice: as a seat, and as one of the reservation.
+    let all = 1 + 2 * reservation.seats.len();
+    Ok(match changed {
+        0 => Sale::Over,
+        some if some == all => Sale::Done,
+        _ => Sale::Short,
+    })
 }
 
 /// Frees these sold seats of a reservation, and says how many. `returned_by` is the refund that takes them out of a

@@ -99,7 +99,9 @@ pub fn correct(
     let entry = Entry::new(user_id, cause.booked_as(), request_id, minor, now).with(&note);
     let entry_id = entry.id;
     match cause {
-        CorrectionCause::Goodwill | CorrectionCause::CorrectedUp => put_in(tx, &entry)?,
+        CorrectionCause::Goodwill | CorrectionCause::CorrectedUp => {
+            put_in(tx, &entry)?;
+        }
         CorrectionCause::CorrectedDown => {
             if !take_out(tx, &entry)? {
                 let missing = minor - balance(tx, user_id)?;
