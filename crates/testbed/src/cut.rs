@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 const CHUNK: usize = 16 * 1024;
+/// Bytes at the begin of a connection that may tell whose it is: a login, or the name of a node, which stands before what
+/// it tells of others.
+const FIRST: usize = 256;
 
 /// A port on 127.0.0.1 that leads to another one.
 ///
@@ -25,12 +28,31 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    is_cut: bool,
-    /// Who is let through all the same: connections whose first bytes hold this text.
-    spared: Option<String>,
+    cut: Cut,
     is_over: bool,
     /// Both ends of all connections.
     streams: Vec<TcpStream>,
+}
+
+/// Which connections are cut. A text is looked for among the first bytes of who connected.
+#[derive(Debug, Default)]
+enum Cut {
+    #[default]
+    None,
+    All,
+    AllBut(String),
+    Only(String),
+}
+
+impl Cut {
+    fn hits(&self, link: &Link) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::AllBut(text) => !link.said(text),
+            Self::Only(text) => link.said(text),
+        }
+    }
 }
 
 /// One connection, whose two directions share whether it is lost.
@@ -58,19 +80,22 @@ impl Network {
 
     /// From now on nothing arrives.
     pub fn cut(&self) {
-        let mut state = self.shared.state();
-        (state.is_cut, state.spared) = (true, None);
+        self.shared.state().cut = Cut::All;
     }
 
     /// The same, but for connections that said this `text` first: a name in a login, for instance.
     pub fn cut_all_but(&self, text: &str) {
-        let mut state = self.shared.state();
-        (state.is_cut, state.spared) = (true, Some(text.to_owned()));
+        self.shared.state().cut = Cut::AllBut(text.to_owned());
+    }
+
+    /// The same, but for those alone that said it.
+    pub fn cut_only(&self, text: &str) {
+        self.shared.state().cut = Cut::Only(text.to_owned());
     }
 
     /// From now on everything arrives.
     pub fn heal(&self) {
-        self.shared.state().is_cut = false;
+        self.shared.state().cut = Cut::None;
     }
 }
 
@@ -140,8 +165,7 @@ impl Shared {
     fn loses(&self, link: &Link) -> bool {
         let state = self.state();
         let mut is_lost = lock(&link.is_lost);
-        let is_spared = state.spared.as_ref().is_some_and(|text| link.said(text));
-        *is_lost |= state.is_cut && !is_spared;
+        *is_lost |= state.cut.hits(link);
         *is_lost
     }
 
@@ -153,9 +177,8 @@ impl Shared {
 impl Link {
     fn hear(&self, bytes: &[u8]) {
         let mut first = lock(&self.first);
-        if first.len() < CHUNK {
-            first.extend_from_slice(bytes);
-        }
+        let room = FIRST - first.len();
+        first.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     fn said(&self, text: &str) -> bool {
@@ -213,10 +236,12 @@ mod tests {
         assert!(answers(&mut old, "one") && answers(&mut spared, "friend"));
         network.cut_all_but("friend");
         assert!(!answers(&mut old, "two") && answers(&mut spared, "three"));
+        network.cut_only("friend");
+        assert!(answers(&mut client(&network), "stranger") && !answers(&mut spared, "four"));
         network.cut();
-        assert!(!answers(&mut client(&network), "four"));
+        assert!(!answers(&mut client(&network), "five"));
         network.heal();
-        assert!(!answers(&mut old, "five"), "it waits for what was lost");
-        assert!(answers(&mut client(&network), "six"));
+        assert!(!answers(&mut old, "six"), "it waits for what was lost");
+        assert!(answers(&mut client(&network), "seven"));
     }
 }

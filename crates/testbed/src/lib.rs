@@ -2,12 +2,14 @@
 //!
 //! Owns how a redis-server (alone, as a cluster, behind sentinels), a mariadbd, a broker, a proxy of others, PHP, a `gateway` and a `booking` are started, found ready and ended.
 //! Promises: whatever it starts ends when the starting process ends, also when that is killed with -9;
-//! it listens on 127.0.0.1 only, writes in its own folder only, and never uses a server of the system.
+//! it listens on 127.0.0.1 only, or on a host that is made for it alone; it writes in its own folder only, and never uses
+//! a server of the system.
 //! It knows no other crate of this workspace: programs are binaries with environment variables.
 
 mod browser;
 mod cut;
 mod files;
+mod hosts;
 mod kafka;
 mod keys;
 mod mariadb;
@@ -24,6 +26,7 @@ mod wait;
 pub use browser::ChromeDriver;
 pub use cut::Network;
 pub use files::{Profile, Scratch, TlsFiles, binary, find_program, is_root};
+pub use hosts::Hosts;
 pub use kafka::{Kafka, KafkaLogin, KafkaOptions};
 pub use keys::Keys;
 pub use mariadb::{DatabaseServer, GaleraCluster, MariaDb, MariaDbOptions};
@@ -31,7 +34,7 @@ pub use neighbour::{Neighbour, NeighbourKind};
 pub use php::Php;
 pub use port::{free_port, is_free};
 pub use program::{Program, ProgramOptions};
-pub use redis::{Redis, RedisCluster, RedisOptions, RedisSentinels};
+pub use redis::{PartedCluster, Redis, RedisCluster, RedisOptions, RedisSentinels};
 pub use shared::{kafka, mariadb, redis, redis_cluster};
 pub use stack::{Brokers, Ended, Events, Stack, StackOptions};
 pub use wait::wait_for;

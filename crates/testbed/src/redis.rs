@@ -18,8 +18,8 @@ use crate::wait::wait_for;
 /// A replica need not wait for others that might come.
 const SYNC_AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 
-pub use cluster::RedisCluster;
 pub(crate) use cluster::logs as cluster_logs;
+pub use cluster::{PartedCluster, RedisCluster};
 pub use sentinel::RedisSentinels;
 
 const READY: Duration = Duration::from_secs(30);

@@ -108,8 +108,18 @@ const FOR_CLUSTER: [Need; 1] = [need(
 )];
 
 /// What the tests alone need: a browser with its driver, letters for the languages that pages speak, the proxies that a
-/// gateway stands beside, and PHP as a service behind.
-const FOR_TESTS: [Need; 8] = [
+/// gateway stands beside, PHP as a service behind, and a network that drops packets.
+const FOR_TESTS: [Need; 10] = [
+    need(
+        "iproute2",
+        ["iproute", "iproute2", "iproute2mac"],
+        Proof::Programs(&["ip"]),
+    ),
+    need(
+        "iptables",
+        ["iptables", "iptables", "iptables"],
+        Proof::Programs(&["iptables"]),
+    ),
     need(
         "nginx",
         ["nginx", "nginx", "nginx"],
@@ -340,6 +350,16 @@ mod tests {
             "brew install redis openjdk@17",
         ] {
             assert!(told.contains(line), "{told}");
+        }
+    }
+
+    #[test]
+    fn only_tests_need_a_network_that_drops_packets() {
+        let needs = |purpose: Purpose, name| purpose.needs().any(|it| it.package == name);
+        for name in ["iproute2", "iptables"] {
+            assert!(needs(Purpose::Tests, name));
+            let others = [Purpose::Stack, Purpose::Kafka, Purpose::Cluster];
+            assert!(!others.into_iter().any(|it| needs(it, name)), "{name}");
         }
     }
 

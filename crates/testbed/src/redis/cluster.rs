@@ -1,5 +1,7 @@
 //! A private Redis Cluster of three masters, to which a replica can be added.
 
+mod parted;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -7,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::{LOG, READY, Redis, RedisOptions, SYNC_AT_ONCE};
 use crate::wait::wait_for;
+
+pub use parted::PartedCluster;
 
 const SLOTS: usize = 16_384;
 const MASTERS: usize = 3;
@@ -33,6 +37,17 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// Starts one that keeps its files in `folder`, and waits until all agree on who has which slots.
     pub fn start(folder: &Path, options: &RedisOptions) -> io::Result<Self> {
+        Self::start_met(folder, options, |node| {
+            Ok(format!("127.0.0.1 {}", node.main_port()))
+        })
+    }
+
+    /// `address` says where the others find one, and is asked once for each.
+    fn start_met(
+        folder: &Path,
+        options: &RedisOptions,
+        mut address: impl FnMut(&Redis) -> io::Result<String>,
+    ) -> io::Result<Self> {
         let mut settings = [SETTINGS.as_slice(), &SYNC_AT_ONCE].concat();
         if options.tls.is_some() {
             settings.extend(["--tls-cluster", "yes"]);
@@ -56,8 +71,10 @@ impl RedisCluster {
             let slots: Vec<_> = slots.map(|slot| slot.to_string()).collect();
             master.ask(&format!("CLUSTER ADDSLOTS {}", slots.join(" ")))?;
         }
-        for other in &masters[1..] {
-            masters[0].ask(&format!("CLUSTER MEET 127.0.0.1 {}", other.main_port()))?;
+        let addresses = masters.iter().map(&mut address);
+        let addresses = addresses.collect::<io::Result<Vec<_>>>()?;
+        for other in &addresses[1..] {
+            masters[0].ask(&format!("CLUSTER MEET {other}"))?;
         }
         let cluster = Self { masters };
         wait_for("a Redis Cluster to agree", READY, || {
@@ -111,10 +128,23 @@ impl RedisCluster {
     /// Starts a replica of a master, of a cluster without a password and without TLS, and waits until it has
     /// everything and all others know it.
     pub fn replica_of(&self, number: usize, folder: &Path) -> io::Result<Redis> {
+        self.replica_met(number, folder, |node| {
+            Ok(format!("127.0.0.1 {}", node.port()))
+        })
+    }
+
+    /// `address` says where the others find it.
+    fn replica_met(
+        &self,
+        number: usize,
+        folder: &Path,
+        address: impl FnOnce(&Redis) -> io::Result<String>,
+    ) -> io::Result<Redis> {
         // It knows another cluster no more.
         let _ = fs::remove_file(folder.join(NODES_FILE));
-        let replica = Redis::start_with(folder, &RedisOptions::default(), &SETTINGS)?;
-        self.masters[0].ask(&format!("CLUSTER MEET 127.0.0.1 {}", replica.port()))?;
+        let settings = [SETTINGS.as_slice(), &SYNC_AT_ONCE].concat();
+        let replica = Redis::start_with(folder, &RedisOptions::default(), &settings)?;
+        self.masters[0].ask(&format!("CLUSTER MEET {}", address(&replica)?))?;
         let master = id_of(&self.masters[number])?;
         wait_for("a node to meet its master", READY, || {
             replica.ask(&format!("CLUSTER REPLICATE {master}")).ok()
