@@ -32,8 +32,8 @@ pub use self::script::{Call, Script};
 pub use self::url::{CaBundle, CaBundleInvalid, RedisUrl, RedisUrlInvalid};
 
 /// No answer within this time is an error, also where a connection has to be made first: a poll must
-/// be answered within a second.
-const CALL_TIMEOUT: Duration = Duration::from_millis(850);
+/// be answered within a second, also on a machine that has much else to do.
+const CALL_TIMEOUT: Duration = Duration::from_millis(600);
 /// A new connection must stand within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 

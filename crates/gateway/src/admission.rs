@@ -19,6 +19,7 @@ use actix_web::{Error, HttpMessage as _, HttpRequest, web};
 use chassis::logging::RoutePattern;
 use chassis::problem::{self, Problem};
 use chassis::time::rfc3339;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::api::place::Place;
@@ -269,8 +270,10 @@ async fn inside(
     request: &HttpRequest,
     found: &Found,
 ) -> Result<Option<Proven>, Problem> {
+    // However many tokens are shown, the request has one deadline.
+    let begun = Instant::now();
     let is_bypassed = match &found.queue {
-        QueueRule::One(queue) => is_bypassed(&app.queue(queue).await?),
+        QueueRule::One(queue) => is_bypassed(&app.queues.open_for(queue, begun).await?),
         // A route that names no queue is one of every queue.
         QueueRule::Any => {
             let queues = app.queues.list();
@@ -280,7 +283,7 @@ async fn inside(
     };
     let mut refusal = None;
     for shown in credential::all(request) {
-        match visit_inside(app, &shown, &found.queue, is_bypassed).await {
+        match visit_inside(app, &shown, &found.queue, is_bypassed, begun).await {
             Ok(proven) => return Ok(Some(proven)),
             Err(problem) => refusal = Some(worse(refusal, problem)),
         }
@@ -319,6 +322,7 @@ async fn visit_inside(
     shown: &Shown,
     wanted: &QueueRule,
     is_bypassed: bool,
+    begun: Instant,
 ) -> Result<Proven, Problem> {
     let now = app.clock.now();
     let claims = app.tokens.verify(&shown.token, now)?;
@@ -344,7 +348,7 @@ async fn visit_inside(
         by_bearer: shown.is_bearer,
         visit,
     };
-    let visit = match app.queue(&claims.queue).await {
+    let visit = match app.queues.open_for(&claims.queue, begun).await {
         Ok(_) if claims.over => Err(QueueError::Over),
         Ok(queue) => app.visits.pass(&queue, ticket, true).await,
         Err(cause) => Err(cause),

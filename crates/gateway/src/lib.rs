@@ -50,6 +50,7 @@ use chassis::time::{Clock, Timestamp};
 use chassis::{logging, problem, request_id, trace};
 use chrono::{SubsecRound as _, TimeDelta};
 use prometheus::Registry;
+use tokio::time::Instant;
 
 use crate::beacon::Beacons;
 use crate::challenge::Challenge;
@@ -120,9 +121,9 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// The queue of this name, for one request.
+    /// The queue of this name, for a request that begins now.
     async fn queue(&self, id: &QueueId) -> Result<Queue, QueueError> {
-        Ok(self.queues.open(id).await?.pinned())
+        self.queues.open_for(id, Instant::now()).await
     }
 
     /// A fresh token for a place.

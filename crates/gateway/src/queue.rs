@@ -5,6 +5,7 @@
 //! by lot for those who came before a lottery. Whoever is away when their turn comes holds nobody up
 //! and keeps their place. Nothing here knows HTTP.
 
+mod deadline;
 mod draw;
 mod error;
 pub mod eta;
@@ -36,6 +37,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chassis::time::Timestamp;
+use tokio::time::Instant;
 
 pub use draw::{Drawn, DrawnPage, DrawnPlace, Entry, Lottery, Seed, SeedInvalid};
 pub use error::QueueError;
@@ -66,6 +68,8 @@ pub struct Queue {
     entry: Arc<QueueEntry>,
     /// The snapshot of one request, see [`Queue::pinned`].
     pinned: Option<Arc<Snapshot>>,
+    /// When that request began, see `deadline.rs`.
+    begun: Option<Instant>,
 }
 
 /// Where a visit stands.
@@ -157,6 +161,7 @@ impl Queue {
     pub fn unpinned(&self) -> Self {
         Self {
             pinned: None,
+            begun: None,
             ..self.clone()
         }
     }
@@ -192,7 +197,7 @@ impl Queue {
     /// # Errors
     /// `Over`, `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn rank(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
-        script::in_time(async { Ok(self.read_standing(ticket).await) }).await?
+        self.in_time(self.read_standing(ticket)).await
     }
 
     async fn read_standing(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
@@ -205,7 +210,7 @@ impl Queue {
         let Some(standing) = seen.and_then(|(ahead, key)| self.standing_of(ticket, ahead, key))
         else {
             // Boxed, as all that is rare, so that the hot future stays small.
-            return Box::pin(self.show_up(ticket)).await;
+            return Box::pin(self.contact(ticket, "poll")).await;
         };
         // Before a draw nobody is near: how long an answer takes must not depend on a lot.
         if let Standing::Waiting { ahead }
@@ -226,10 +231,13 @@ impl Queue {
     /// # Errors
     /// As [`Queue::show_up`].
     pub async fn touch(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
-        match script::in_time(self.seen_inside(ticket)).await? {
-            Some(until_us) => Ok(active(until_us)),
-            None => Box::pin(self.show_up(ticket)).await,
-        }
+        self.in_time(async {
+            match self.seen_inside(ticket).await? {
+                Some(until_us) => Ok(active(until_us)),
+                None => Box::pin(self.contact(ticket, "poll")).await,
+            }
+        })
+        .await
     }
 
     /// The end of the lease in µs of a visit that is inside, has shown up, and needs not be kept from
@@ -268,7 +276,7 @@ impl Queue {
     /// # Errors
     /// `Over`, `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn show_up(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
-        self.contact(ticket, "poll").await
+        self.in_time(Box::pin(self.contact(ticket, "poll"))).await
     }
 
     /// As [`Queue::rank`] for who is watched by an open stream, which claims nothing: it may have been
@@ -277,7 +285,7 @@ impl Queue {
     /// # Errors
     /// As [`Queue::show_up`].
     pub async fn watch(&self, ticket: &Ticket) -> Result<Standing, QueueError> {
-        self.contact(ticket, "watch").await
+        self.in_time(Box::pin(self.contact(ticket, "watch"))).await
     }
 
     async fn contact(&self, ticket: &Ticket, proof: &'static str) -> Result<Standing, QueueError> {
@@ -309,6 +317,16 @@ impl Queue {
     /// # Errors
     /// `Unknown` when the queue was removed, `StoreUnavailable`.
     pub async fn leave(&self, ticket: &Ticket) -> Result<Left, QueueError> {
+        let left = self.in_time(Box::pin(self.end(ticket))).await?;
+        if left.freed {
+            // Whoever left has left; if this admission fails or is late, the next one lets in.
+            let filling = Box::pin(self.run_admission(Priority::Hot, None));
+            let _ = self.in_time(filling).await;
+        }
+        Ok(left)
+    }
+
+    async fn end(&self, ticket: &Ticket) -> Result<Left, QueueError> {
         let mut call = self.store().call_knowing(&script::LEAVE, &self.entry);
         call.arg(ticket.user.member()).arg(ticket.number);
         let reply: Reply = self.store().run(Priority::Hot, &call).await?;
@@ -323,10 +341,6 @@ impl Queue {
             other => return Err(refusal(other)),
         }
         let freed = reply.get_or_default("freed")?;
-        if freed {
-            // Whoever left has left; if this admission fails, the next one lets in.
-            let _ = self.run_admission(Priority::Hot, None).await;
-        }
         Ok(Left { freed })
     }
 

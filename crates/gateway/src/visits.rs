@@ -33,6 +33,18 @@ pub struct JoinedVisit {
     pub visit: Visit,
     /// Whether the place is new, or the one that the user had already.
     pub created: bool,
+    /// As this request asks it.
+    queue: Queue,
+}
+
+impl JoinedVisit {
+    /// Whether the place was joined with this secret.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`.
+    pub async fn is_of(&self, secret: &JoinSecret) -> Result<bool, QueueError> {
+        self.queue.is_secret(&self.visit.ticket, secret).await
+    }
 }
 
 /// Visitors' verbs for all handlers.
@@ -62,12 +74,13 @@ impl Visits {
         user: UserId,
         secret: Option<JoinSecret>,
     ) -> Result<JoinedVisit, QueueError> {
-        let _permit = self.permit().await;
+        let (_permit, queue) = self.turn(queue).await;
         let joined = queue.join_with(user, secret).await?;
-        let standing = self.record(queue, &joined.ticket, Ok(joined.standing))?;
+        let standing = self.record(&queue, &joined.ticket, Ok(joined.standing))?;
         Ok(JoinedVisit {
-            visit: self.visit(queue, joined.ticket, standing),
+            visit: self.visit(&queue, joined.ticket, standing),
             created: joined.created,
+            queue,
         })
     }
 
@@ -76,13 +89,13 @@ impl Visits {
     /// # Errors
     /// As [`Visits::rank`].
     pub async fn poll(&self, queue: &Queue, ticket: Ticket) -> Result<Visit, QueueError> {
-        let _permit = self.permit().await;
+        let (_permit, queue) = self.turn(queue).await;
         let (said, forecast) = match queue.poll(&ticket).await {
             Ok((standing, forecast)) => (Ok(standing), Some(forecast)),
             Err(cause) => (Err(cause), None),
         };
-        let standing = self.record(queue, &ticket, said)?;
-        let mut visit = self.visit(queue, ticket, standing);
+        let standing = self.record(&queue, &ticket, said)?;
+        let mut visit = self.visit(&queue, ticket, standing);
         visit.forecast = forecast.unwrap_or(visit.forecast);
         Ok(visit)
     }
@@ -92,10 +105,10 @@ impl Visits {
     /// # Errors
     /// Those of [`Queue::rank`]; `Over` for a visit that ended here and Redis has not heard of it.
     pub async fn rank(&self, queue: &Queue, ticket: Ticket) -> Result<Visit, QueueError> {
-        let _permit = self.permit().await;
+        let (_permit, queue) = self.turn(queue).await;
         let said = queue.rank(&ticket).await;
-        let standing = self.record(queue, &ticket, said)?;
-        Ok(self.visit(queue, ticket, standing))
+        let standing = self.record(&queue, &ticket, said)?;
+        Ok(self.visit(&queue, ticket, standing))
     }
 
     /// As [`Visits::rank`], for a request that passes to the upstream: while Redis does not answer, who
@@ -109,21 +122,21 @@ impl Visits {
         ticket: Ticket,
         is_for_active: bool,
     ) -> Result<Visit, QueueError> {
-        let permit = self.permit().await;
+        let (permit, queue) = self.turn(queue).await;
         let said = if is_for_active {
             queue.touch(&ticket).await
         } else {
             queue.rank(&ticket).await
         };
         drop(permit);
-        let standing = match self.record(queue, &ticket, said) {
+        let standing = match self.record(&queue, &ticket, said) {
             Err(QueueError::StoreUnavailable(cause)) => self
                 .admitted
-                .get(queue, &ticket, self.clock.now())
+                .get(&queue, &ticket, self.clock.now())
                 .ok_or(QueueError::StoreUnavailable(cause))?,
             said => said?,
         };
-        Ok(self.visit(queue, ticket, standing))
+        Ok(self.visit(&queue, ticket, standing))
     }
 
     /// Ends a visit.
@@ -131,8 +144,8 @@ impl Visits {
     /// # Errors
     /// Those of [`Queue::leave`]; the visit has ended here all the same.
     pub async fn leave(&self, queue: &Queue, ticket: &Ticket) -> Result<(), QueueError> {
-        let _permit = self.permit().await;
-        self.admitted.leave(queue, ticket).await
+        let (_permit, queue) = self.turn(queue).await;
+        self.admitted.leave(&queue, ticket).await
     }
 
     /// Ends a visit whose visitor will not ask twice. If Redis cannot hear of it now it will later.
@@ -153,11 +166,16 @@ impl Visits {
         PERMITS - self.permits.available_permits()
     }
 
-    /// In the order of arrival. While Redis hangs nobody waits for long: those before are refused, and
-    /// so are those behind.
-    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
-        self.permits.acquire().await.ok()
+    /// A permit, in the order of arrival, and the queue with the deadline that follows from the wait.
+    async fn turn(&self, queue: &Queue) -> (Option<SemaphorePermit<'_>>, Queue) {
+        match self.permits.try_acquire() {
+            Ok(permit) => (Some(permit), queue.clone()),
+            Err(_) => {
+                // It is never closed.
+                let permit = self.permits.acquire().await.ok();
+                (permit, queue.after_turn())
+            }
+        }
     }
 
     fn record(
@@ -178,7 +196,7 @@ impl Visits {
             self.clock.now(),
         );
         Visit {
-            queue: queue.clone(),
+            queue: queue.answered(),
             ticket,
             standing,
             forecast,

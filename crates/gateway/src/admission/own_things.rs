@@ -2,6 +2,7 @@
 
 use actix_web::HttpRequest;
 use chassis::problem::Problem;
+use tokio::time::Instant;
 
 use super::{Proven, no_token, worse};
 use crate::Gateway;
@@ -13,9 +14,9 @@ use crate::token::{self, Holder, VisitId, VisitState};
 ///
 /// Visitors who are not inside have few requests, so that a crowd cannot lean on what is behind.
 pub(super) async fn own_things(app: &Gateway, request: &HttpRequest) -> Result<Proven, Problem> {
-    let mut refusal = None;
+    let (mut refusal, begun) = (None, Instant::now());
     for shown in credential::all(request) {
-        let proven = match owner(app, &shown).await {
+        let proven = match owner(app, &shown, begun).await {
             Err(problem) if shown.is_bearer => match provider_user(app, &shown).await {
                 Some(user) => known_elsewhere(app, user),
                 None => Err(problem),
@@ -30,10 +31,10 @@ pub(super) async fn own_things(app: &Gateway, request: &HttpRequest) -> Result<P
     Err(refusal.unwrap_or_else(no_token))
 }
 
-async fn owner(app: &Gateway, shown: &Shown) -> Result<Proven, Problem> {
+async fn owner(app: &Gateway, shown: &Shown, begun: Instant) -> Result<Proven, Problem> {
     let claims = app.tokens.verify(&shown.token, app.clock.now())?;
     let ticket = claims.ticket();
-    let (state, visit) = state_of(app, &claims).await?;
+    let (state, visit) = state_of(app, &claims, begun).await?;
     if state != VisitState::Active {
         app.own_limit
             .take((ticket.user, ticket.number), app.clock.now())?;
@@ -58,19 +59,20 @@ async fn owner(app: &Gateway, shown: &Shown) -> Result<Proven, Problem> {
 async fn state_of(
     app: &Gateway,
     claims: &token::Claims,
+    begun: Instant,
 ) -> Result<(VisitState, Option<(Queue, Ticket)>), QueueError> {
     if claims.over {
         return Ok((VisitState::Over, None));
     }
     let ticket = claims.ticket();
-    let queue = match app.queue(&claims.queue).await {
+    let queue = match app.queues.open_for(&claims.queue, begun).await {
         Ok(queue) => queue,
         Err(QueueError::Unknown) => return Ok((VisitState::Over, None)),
         Err(other) => return Err(other),
     };
     match app.visits.pass(&queue, ticket, false).await {
         Ok(visit) => Ok(match visit.standing {
-            Standing::Active { .. } => (VisitState::Active, Some((queue, ticket))),
+            Standing::Active { .. } => (VisitState::Active, Some((visit.queue, ticket))),
             Standing::Waiting { .. } | Standing::Scheduled { .. } => (VisitState::Waiting, None),
         }),
         Err(QueueError::Over | QueueError::Unknown) => Ok((VisitState::Over, None)),

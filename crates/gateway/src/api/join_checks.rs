@@ -205,7 +205,7 @@ pub async fn prove_place(
     let is_of_place = |it: &Claims| it.queue == *queue.id() && it.ticket == ticket.number;
     let is_shown = joining.shown.as_ref().is_some_and(is_of_place);
     let is_proven = match secret {
-        Some(secret) if !is_shown => queue.is_secret(ticket, secret).await?,
+        Some(secret) if !is_shown => joined.is_of(secret).await?,
         _ => is_shown,
     };
     if is_proven {

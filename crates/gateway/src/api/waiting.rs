@@ -55,7 +55,8 @@ pub async fn join(
         return None;
     }
     let queue = wanted_queue(app, request, refusal);
-    Some(take_place(app, request, &queue, None).await)
+    // Boxed, as all that is rare, so that the future of the gate stays small.
+    Some(Box::pin(take_place(app, request, &queue, None)).await)
 }
 
 /// Whether a place costs neither work nor an identity.
@@ -206,7 +207,8 @@ impl Shown {
         status: StatusCode,
         cookies: &[HeaderValue],
     ) -> HttpResponse {
-        let queue = app.queue(&self.queue).await.ok();
+        // Whoever was refused because the store is away does not wait for it once more.
+        let queue = app.queues.remembered(&self.queue);
         let snapshot = queue.as_ref().map(|it| it.snapshot());
         let policy = snapshot.as_ref().map(|it| &it.policy);
         let lottery = snapshot.as_ref().and_then(|it| it.lottery());

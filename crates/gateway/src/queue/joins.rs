@@ -69,7 +69,8 @@ impl Queue {
             tokio::spawn(self.unpinned().send_batches(batch));
         }
         let dropped = StoreError::Odd("a batch of joins that was dropped");
-        outcome.await.map_err(|_| dropped)?
+        self.in_time(async { outcome.await.map_err(|_| dropped)? })
+            .await
     }
 
     async fn send_batches(self, batch: Arc<Mutex<Batch>>) {

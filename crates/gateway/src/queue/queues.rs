@@ -12,7 +12,9 @@ use chassis::metrics::Histogram;
 use chassis::redis::{Connection, Pool};
 use chassis::time::Clock;
 use futures_util::{StreamExt as _, stream};
+use tokio::time::{Instant, timeout_at};
 
+use super::deadline::{ANSWER_WITHIN, LastAnswer};
 use super::joins::Joins;
 use super::keys::{Keys, NAMES};
 use super::loss::{Ends, Memory};
@@ -69,6 +71,7 @@ pub(super) struct QueueEntry {
     /// Users who wait to join, in each worker.
     pub joins: Joins,
     pub memory: Memory,
+    pub last_answer: LastAnswer,
     snapshot: RwLock<Arc<Snapshot>>,
     /// Of the draw that was last asked for.
     tree: Mutex<Option<Arc<Tree>>>,
@@ -134,13 +137,27 @@ impl Queues {
     /// # Errors
     /// `Unknown`, `StoreUnavailable`.
     pub async fn open(&self, id: &QueueId) -> Result<Queue, QueueError> {
+        self.open_by(id, Instant::now() + ANSWER_WITHIN).await
+    }
+
+    /// As [`Queues::open`], for a request that began then: it sees one snapshot, and all that it asks has one deadline.
+    ///
+    /// # Errors
+    /// As [`Queues::open`].
+    pub async fn open_for(&self, id: &QueueId, begun: Instant) -> Result<Queue, QueueError> {
+        let queue = self.open_by(id, begun + ANSWER_WITHIN).await?;
+        Ok(queue.pinned().begun(begun))
+    }
+
+    async fn open_by(&self, id: &QueueId, deadline: Instant) -> Result<Queue, QueueError> {
         if let Some(queue) = self.remembered(id) {
             return Ok(queue);
         }
         if self.is_missing(id) {
             return Err(QueueError::Unknown);
         }
-        let looking = tokio::time::timeout(script::ANSWER_WITHIN, self.look_up(id));
+        // Boxed, as all that is rare, so that the hot future stays small.
+        let looking = timeout_at(deadline, Box::pin(self.look_up(id)));
         looking.await.map_err(|_| StoreError::Late)?
     }
 
@@ -254,6 +271,7 @@ impl Queues {
                 heard: Heard::default(),
                 joins: Joins::default(),
                 memory: Memory::default(),
+                last_answer: LastAnswer::default(),
                 snapshot: RwLock::new(Arc::new(seen.clone())),
                 tree: Mutex::default(),
             })
@@ -278,7 +296,7 @@ impl Queues {
     }
 
     /// The queue, if this gateway knows it.
-    pub(super) fn remembered(&self, id: &QueueId) -> Option<Queue> {
+    pub fn remembered(&self, id: &QueueId) -> Option<Queue> {
         let entries = self
             .0
             .entries
@@ -331,6 +349,7 @@ impl Queues {
             queues: self.clone(),
             entry: Arc::clone(entry),
             pinned: None,
+            begun: None,
         }
     }
 

@@ -1,26 +1,24 @@
 //! Owns how a verb reaches Redis: which script, over which connection, and for how long.
 //!
-//! Promises an answer within [`ANSWER_WITHIN`], also from a Redis that hangs. Scripts are called
+//! Each call has an answer or an error within [`ANSWER_WITHIN`], also from a Redis that hangs. Scripts are called
 //! by digest; a Redis that does not know one (after a restart or failover) is given it with the call.
 
 mod library;
 
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chassis::metrics::{Histogram, IntCounter};
 use chassis::redis::{Call as ScriptCall, Connection, Pool, Script};
 use chassis::time::{Clock, Timestamp};
 use redis::{FromRedisValue, ToRedisArgs};
 
+use super::deadline::ANSWER_WITHIN;
 use super::keys::Keys;
 use super::loss::Known;
 use super::queues::QueueEntry;
 use crate::metrics::StoreMetrics;
-
-/// The visitor waits for it; together with the way there and back it stays within a second.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(900);
 
 /// A script, and under which name its calls are timed.
 pub(super) struct Verb {
@@ -267,9 +265,7 @@ impl Store {
 }
 
 /// The answer, or that it came too late.
-pub(super) async fn in_time<T>(
-    answer: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
+async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     match tokio::time::timeout(ANSWER_WITHIN, answer).await {
         Ok(answer) => answer,
         Err(_) => Err(StoreError::Late),

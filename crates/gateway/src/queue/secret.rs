@@ -80,8 +80,12 @@ impl Queue {
     ) -> Result<bool, QueueError> {
         let mut get = redis::cmd("GET");
         get.arg(self.entry.keys.secret(&ticket.user));
-        let kept: Option<String> = self.store().command(&get).await?;
-        Ok(kept.is_some_and(|kept| secret.is_of(ticket, &kept)))
+        // Boxed, as all that is rare, so that the hot future stays small.
+        self.in_time(Box::pin(async {
+            let kept: Option<String> = self.store().command(&get).await?;
+            Ok(kept.is_some_and(|kept| secret.is_of(ticket, &kept)))
+        }))
+        .await
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use chassis::time::Clock;
 use gateway::queue::{QueueError, Standing};
-use testbed::{Redis, RedisOptions, Scratch};
+use testbed::{Redis, RedisOptions, Scratch, within};
 use tokio::task::JoinSet;
 
 use crate::fixture::{Fixture, crowd, id, is_active, places, plain, user};
@@ -88,6 +88,34 @@ async fn a_redis_that_hangs_is_told_within_a_second_to_all_who_ask() {
         place,
         Standing::Waiting { .. } | Standing::Active { .. }
     ));
+}
+
+#[tokio::test]
+async fn what_a_request_has_waited_for_already_is_taken_off_its_time() {
+    let scratch = Scratch::new().unwrap();
+    let redis = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+    let fixture = Fixture::at(&redis.url(), Clock::system());
+    let queue = fixture.queue("main", places(1)).await;
+    let tickets = crowd(&queue, 2).await;
+    let begun = tokio::time::Instant::now() - Duration::from_millis(700);
+    let late = fixture.queues.open_for(queue.id(), begun).await.unwrap();
+    redis.freeze();
+    let all = async {
+        [
+            late.rank(&tickets[1]).await.err(),
+            late.touch(&tickets[0]).await.err(),
+            late.join(user()).await.err(),
+            late.leave(&tickets[1]).await.err(),
+        ]
+    };
+    // One call alone is given up later.
+    for refused in within(Duration::from_millis(500), "all of it", all).await {
+        assert!(
+            matches!(refused, Some(QueueError::StoreUnavailable(_))),
+            "{refused:?}"
+        );
+    }
+    redis.thaw();
 }
 
 #[tokio::test]
