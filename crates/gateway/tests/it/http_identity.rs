@@ -181,6 +181,29 @@ async fn a_new_key_is_learnt_at_once_and_invented_names_ask_at_most_once_a_minut
 }
 
 #[actix_web::test]
+async fn an_invented_name_does_not_delay_the_name_of_a_new_key() {
+    let (old, new) = (Signer::rsa("old"), Signer::ec("new"));
+    let provider = Provider::open(Some(key_set(&[&old])));
+    let app = TestApp::with(&[JWT, ("GATEWAY_JWKS", &provider.url)]).await;
+    app.clock.advance(Duration::from_secs(60));
+    for names in [["a", "b"], ["c", "d"], ["e", "f"]] {
+        for name in names {
+            let invented = Signer::rsa(name).token(&claims(&app, "bob"));
+            assert_eq!(refused(join(&app, &invented)).await.0, 401);
+        }
+        app.clock.advance(Duration::from_secs(1));
+    }
+    // The keys are exchanged within the minute in which all these were asked for.
+    provider.show(Some(key_set(&[&new])));
+    let invented = Signer::rsa("a").token(&claims(&app, "bob"));
+    assert_eq!(refused(join(&app, &invented)).await.0, 401);
+    let (status, place) = said(join(&app, &new.token(&claims(&app, "ann")))).await;
+    assert_eq!(status, 201, "{place}");
+    app.close().await;
+    provider.close().await;
+}
+
+#[actix_web::test]
 async fn a_provider_that_is_away_is_not_missed_for_an_hour() {
     let signer = Signer::ec("e");
     let provider = Provider::open(None);

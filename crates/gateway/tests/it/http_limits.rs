@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::json;
 
+use crate::log_lines;
 use crate::test_app::{OPERATOR_KEY, TestApp, refused, said, token};
 
 const ME: &str = "/api/v1/queues/main/tokens/me";
@@ -55,6 +56,7 @@ async fn who_is_inside_may_send_as_much_as_they_like_unless_it_is_said() {
 
 #[actix_web::test]
 async fn a_source_of_wrong_keys_is_not_listened_to_for_a_while() {
+    log_lines::listen();
     let app = TestApp::with(&[("GATEWAY_TRUSTED_HOPS", "1")]).await;
     let from = |source: &str, key: &str| {
         let request = app.get(POLICY).bearer_auth(key);
@@ -71,6 +73,8 @@ async fn a_source_of_wrong_keys_is_not_listened_to_for_a_while() {
         .lines()
         .find_map(|line| line.strip_prefix("usher_operator_keys_refused_total "));
     assert!(counted.unwrap().parse::<f64>().unwrap() >= 20.0);
+    let logged = log_lines::count("a wrong operator key came from Some(10.0.0.1)");
+    assert!(logged >= 20, "{logged} lines say from where");
     app.clock.advance(Duration::from_secs(60));
     assert_eq!(said(from("10.0.0.1", OPERATOR_KEY)).await.0, 200);
     app.close().await;

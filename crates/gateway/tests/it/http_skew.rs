@@ -3,7 +3,8 @@
 use chassis::time::Clock;
 use serde_json::{Value, json};
 
-use crate::test_app::{TestApp, payload, token};
+use crate::log_lines;
+use crate::test_app::{TestApp, TestGateway, payload, token, until};
 
 /// A machine that is so far ahead, in µs.
 const AHEAD_US: i64 = 40_000_000;
@@ -46,5 +47,40 @@ async fn two_gateways_forty_seconds_apart_give_the_same_answer() {
     app.redis.thaw();
     assert_near(&now["exp"], &there["exp"]);
     twin.close().await;
+    app.close().await;
+}
+
+const WARNING: &str = "s ahead of that of redis, which counts";
+
+/// Waits until the metric of the skew shows so much, in seconds.
+async fn shows(gateway: &TestGateway, skew: f64) {
+    until(async || {
+        let shown = gateway.metric("usher_clock_skew_seconds").await;
+        shown.is_some_and(|it| (it - skew).abs() < 0.1)
+    })
+    .await;
+}
+
+#[actix_web::test]
+async fn a_machine_whose_clock_is_wrong_by_more_than_two_seconds_is_told_once() {
+    log_lines::listen();
+    let app = TestApp::open().await;
+    let nearly = app.twin_at(Clock::wrong_by(1_700_000)).await;
+    let ahead = app.twin_at(Clock::wrong_by(2_300_000)).await;
+    let behind = app.twin_at(Clock::wrong_by(-61_000_000)).await;
+    shows(&nearly, 1.7).await;
+    shows(&ahead, 2.3).await;
+    shows(&behind, -61.0).await;
+    let warned = |skew: &str| log_lines::count(&format!("is {skew} {WARNING}"));
+    until(async || warned("2.3") + warned("-61.0") == 2).await;
+    // A warning comes with the first look; some later ones were taken since.
+    for gateway in [&nearly, &ahead, &behind] {
+        let refreshed = r#"cron_step_duration_seconds_count{step="refresh"}"#;
+        until(async || gateway.metric(refreshed).await > Some(2.0)).await;
+    }
+    assert_eq!(["1.7", "2.3", "-61.0"].map(warned), [0, 1, 1]);
+    for gateway in [nearly, ahead, behind] {
+        gateway.close().await;
+    }
     app.close().await;
 }

@@ -40,6 +40,7 @@ mod join;
 mod lease;
 mod leave;
 mod listener;
+mod log_lines;
 mod loss;
 mod loss_ends;
 mod loss_older;

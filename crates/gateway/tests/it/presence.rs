@@ -126,6 +126,11 @@ async fn behind_a_full_house_who_never_came_back_is_parked_and_newcomers_find_ro
     }
     let refused = queue.join(user()).await;
     assert!(matches!(refused, Err(QueueError::Full { .. })), "bounded");
+    let refused = |reason| {
+        let counter = &fixture.queues.metrics().refused;
+        counter.with_label_values(&[reason]).get()
+    };
+    assert_eq!((refused("line"), refused("parked")), (4, 1));
 }
 
 #[tokio::test]
