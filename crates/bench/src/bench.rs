@@ -4,6 +4,7 @@ mod admit;
 mod availability;
 mod cost;
 mod dates;
+mod draw;
 mod join;
 mod memory;
 mod one_seat;
@@ -37,7 +38,7 @@ const fn bench(name: &'static str, about: &'static str, run: Run) -> Bench {
 const SAME_SQL: &str = "direct to booking, against the same SQL";
 
 /// All of them, in the order in which they run.
-pub const ALL: [Bench; 14] = [
+pub const ALL: [Bench; 15] = [
     bench(
         "poll",
         "a place in a short and in a long line, against one ZRANK",
@@ -48,6 +49,11 @@ pub const ALL: [Bench; 14] = [
         "admit",
         "what letting in costs Redis, from a short and from a long line",
         admit::run,
+    ),
+    bench(
+        "draw",
+        "a lottery, from the opening of the doors until the first are inside",
+        draw::run,
     ),
     bench("pow", "proofs of work that a browser tries", pow::run),
     bench("charge", SAME_SQL, sale::charge),

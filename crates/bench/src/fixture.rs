@@ -203,6 +203,11 @@ impl Fixture {
         self.operate(self.operator.rule(queue, rules))
     }
 
+    /// Changes the rules of a queue, and waits for nothing.
+    pub fn change(&self, queue: &str, rules: &Value) -> Result<()> {
+        self.operate(self.operator.change(queue, rules))
+    }
+
     /// Ends a queue: its line costs nothing more.
     pub fn remove(&self, queue: &str) -> Result<()> {
         self.operate(self.operator.remove(queue))

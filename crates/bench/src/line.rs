@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 const CHUNK: usize = 1_000;
 /// What a visitor is recorded as present for, longer than a run.
-const AN_HOUR_US: u64 = 3_600_000_000;
+const AN_HOUR_US: i64 = 3_600_000_000;
+/// Added to the score of who takes part in a draw that was not held, it is the ticket number.
+const UNDRAWN: i64 = 1 << 53;
 
 /// The name of a key of a queue.
 pub fn key(queue: &str, part: &str) -> String {
@@ -31,7 +33,7 @@ impl Line {
     /// Puts so many into the line, spread evenly behind those whose ticket numbers are given.
     pub fn spread(&mut self, queue: &str, count: usize, tickets: &[u64]) -> Result<()> {
         // Equal scores are in the order of their members, so these lie around the true tickets.
-        let members = members(count, |index| tickets[index % tickets.len()]);
+        let members = members(count, |index| tickets[index % tickets.len()] as i64);
         self.add(&key(queue, "waiting"), &members)?;
         self.keep(queue, members.into_iter().map(|(_, member)| member))
     }
@@ -46,13 +48,20 @@ impl Line {
     /// Puts so many into the line, one after another; the first `present` are there when their turn comes.
     pub fn append(&mut self, queue: &str, count: usize, present: usize) -> Result<()> {
         let now = self.now_us()?;
-        let mut members = members(count, |index| now + index as u64);
+        let mut members = members(count, |index| now + index as i64);
         self.add(&key(queue, "waiting"), &members)?;
         members.truncate(present);
         self.keep(queue, members.into_iter().map(|(_, member)| member))
     }
 
-    fn add(&mut self, key: &str, members: &[(u64, [u8; 16])]) -> Result<()> {
+    /// Puts so many into the line who take part in the draw of a lottery that was not held.
+    pub fn take_part(&mut self, queue: &str, count: usize) -> Result<()> {
+        let first = self.now_us()? - count as i64 - UNDRAWN;
+        let members = members(count, |index| first + index as i64);
+        self.add(&key(queue, "waiting"), &members)
+    }
+
+    fn add(&mut self, key: &str, members: &[(i64, [u8; 16])]) -> Result<()> {
         for chunk in members.chunks(CHUNK) {
             let items: Vec<_> = chunk.iter().map(|(score, it)| (*score, &it[..])).collect();
             let () = self.redis.zadd_multiple(key, &items)?;
@@ -65,9 +74,19 @@ impl Line {
         Ok(self.redis.zcard(key(queue, part))?)
     }
 
+    /// Whether a hash has a field.
+    pub fn has_field(&mut self, queue: &str, part: &str, field: &str) -> Result<bool> {
+        Ok(self.redis.hexists(key(queue, part), field)?)
+    }
+
+    /// Asks for nothing.
+    pub fn ping(&mut self) -> Result<()> {
+        Ok(redis::cmd("PING").exec(&mut self.redis)?)
+    }
+
     /// Whether somebody has been near the head for so long that who did not show up is absent.
     pub fn is_called(&mut self, queue: &str) -> Result<bool> {
-        Ok(self.redis.hexists(key(queue, "meta"), "called")?)
+        self.has_field(queue, "meta", "called")
     }
 
     /// Bytes that keys of a queue take, by every element.
@@ -102,14 +121,14 @@ impl Line {
         Ok(redis::cmd("INFO").arg(section).query(&mut self.redis)?)
     }
 
-    fn now_us(&mut self) -> Result<u64> {
-        let (s, us): (u64, u64) = redis::cmd("TIME").query(&mut self.redis)?;
+    fn now_us(&mut self) -> Result<i64> {
+        let (s, us): (i64, i64) = redis::cmd("TIME").query(&mut self.redis)?;
         Ok(s * 1_000_000 + us)
     }
 }
 
 /// So many new users, each with its score.
-fn members(count: usize, score: impl Fn(usize) -> u64) -> Vec<(u64, [u8; 16])> {
+fn members(count: usize, score: impl Fn(usize) -> i64) -> Vec<(i64, [u8; 16])> {
     let member = |index| (score(index), *Uuid::new_v4().as_bytes());
     (0..count).map(member).collect()
 }

@@ -39,6 +39,9 @@ struct Arguments {
     /// How often they take turns, 3 unless said
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
+    /// How many take part in the draw, 1,000,000 unless said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    entrants: Option<u32>,
     /// Write every figure there, for programs
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -99,6 +102,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
         false => Plan::full(arguments.seconds),
     };
     plan.rounds = arguments.rounds.map_or(plan.rounds, usize::from);
+    if let Some(entrants) = arguments.entrants {
+        plan.entrants = usize::try_from(entrants)?;
+    }
     let began = Instant::now();
     let progress = |what: &str| {
         eprintln!("[{:5.1} s] {what}", began.elapsed().as_secs_f32());

@@ -15,6 +15,8 @@ pub struct Plan {
     pub few: usize,
     /// A long line.
     pub many: usize,
+    /// Who take part in a draw.
+    pub entrants: usize,
     /// Who want the same seat.
     pub buyers: usize,
     /// Who watch their place.
@@ -38,6 +40,7 @@ impl Plan {
             warm_up: Duration::from_secs_f64((seconds / 8.0).min(1.0)),
             few: 1_000,
             many: 1_000_000,
+            entrants: 1_000_000,
             buyers: 1_000,
             streams: 10_000,
             seats: 1_350,
@@ -55,6 +58,7 @@ impl Plan {
             warm_up: Duration::from_millis(20),
             few: 64,
             many: 2_000,
+            entrants: 2_000,
             buyers: 20,
             streams: 20,
             seats: 100,

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chassis::schedule::{RunningSchedule, Schedule};
 use chassis::server::StartError;
@@ -14,8 +15,9 @@ use crate::identity::IdentityError;
 use crate::queue::{Queue, QueueError, RevealError, each};
 use crate::{Gateway, proxy};
 
-/// Bounds one run for a queue; what is left waits for the next second.
+/// Bound one run for a queue; what is left waits for the next second, and holds up no other queue.
 const MOST_BATCHES: usize = 20;
+const LONGEST_RUN: Duration = Duration::from_millis(500);
 
 /// Starts the schedule.
 pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<RunningSchedule, StartError> {
@@ -87,9 +89,10 @@ pub async fn admit(app: Arc<Gateway>) -> Result<(), QueueError> {
 }
 
 async fn fill(queue: &Queue) -> Result<(), QueueError> {
+    let began = Instant::now();
     for _ in 0..MOST_BATCHES {
         match queue.admit().await {
-            Ok(admitted) if admitted.more => {}
+            Ok(admitted) if admitted.more && began.elapsed() < LONGEST_RUN => {}
             // Removed between the snapshot and now.
             Ok(_) | Err(QueueError::Unknown) => break,
             Err(cause) => return Err(cause),

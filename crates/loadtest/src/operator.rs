@@ -41,8 +41,8 @@ impl Operator {
 
     /// Sets the rules of a queue, and waits until every gateway follows them.
     pub async fn rule(&self, queue: &str, policy: &Value) -> Result<(), Trouble> {
+        self.change(queue, policy).await?;
         let path = format!("/api/v1/queues/{queue}");
-        self.ask(Request::of("PUT", &path, policy)).await?;
         let deadline = Instant::now() + IN_FORCE;
         for gateway in &self.gateways {
             loop {
@@ -57,6 +57,13 @@ impl Operator {
             }
         }
         Ok(())
+    }
+
+    /// Changes the rules of a queue, and waits for nothing.
+    pub async fn change(&self, queue: &str, policy: &Value) -> Result<(), Trouble> {
+        let path = format!("/api/v1/queues/{queue}");
+        let request = Request::of("PUT", &path, policy);
+        self.ask(request).await.map(|_| ())
     }
 
     /// Ends a queue: its line costs nothing more.

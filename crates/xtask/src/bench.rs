@@ -18,6 +18,7 @@ pub const HELP: &str = "\
   poll          a place in a short and in a long line, against one ZRANK
   join          new places, against one ZADD
   admit         what letting in costs Redis
+  draw          a lottery, until the first are inside, and what others wait meanwhile
   pow           proofs of work that a browser tries; needs chromium-driver
   charge, reserve, pay
                 direct to booking, against the same SQL
@@ -37,10 +38,11 @@ measured in the same run; a missed goal is told and is no failure.
 const MISUSED: i32 = 64;
 /// What the page is about.
 const PAGE_ROWS: u32 = 1_000_000;
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "poll",
     "join",
     "admit",
+    "draw",
     "pow",
     "charge",
     "reserve",
@@ -68,6 +70,9 @@ pub struct Bench {
     /// How often they take turns, 3 unless said
     #[arg(long, value_name = "N")]
     rounds: Option<OsString>,
+    /// How many take part in the draw, 1,000,000 unless said
+    #[arg(long, value_name = "N")]
+    entrants: Option<OsString>,
     /// Write every figure there, for programs
     #[arg(long, value_name = "FILE")]
     json: Option<OsString>,
@@ -111,6 +116,7 @@ impl Bench {
         for (flag, value) in [
             ("--seconds", &self.seconds),
             ("--rounds", &self.rounds),
+            ("--entrants", &self.entrants),
             ("--json", &self.json),
         ] {
             if let Some(value) = value {

@@ -19,6 +19,8 @@ use crate::merkle::Tree;
 
 /// Places that are read, and given their lots, at once.
 const PAGE: usize = 500;
+/// Pages of one step: some tenths of a second, in which other queues of this gateway let nobody in.
+const PAGES: usize = 40;
 /// As long as anybody may want to check a draw: 90 days, in seconds.
 const KEPT_S: u64 = 7_776_000;
 /// Bytes of the list that are written at once.
@@ -91,7 +93,7 @@ impl Queue {
             return Ok(false);
         };
         if let Some(key) = &draw.key {
-            return self.place_all(&draw, key).await;
+            return self.place_some(&draw, key).await;
         }
         let root = match &draw.root {
             Some(root) => root.clone(),
@@ -180,16 +182,16 @@ impl Queue {
         Ok(())
     }
 
-    /// Gives everybody the place of their lot, page by page. Whether somebody had another one.
-    async fn place_all(&self, draw: &Draw, key: &Seed) -> Result<bool, QueueError> {
-        let mut is_placed = false;
+    /// Gives many the place of their lot, page by page. Whether somebody had another one.
+    async fn place_some(&self, draw: &Draw, key: &Seed) -> Result<bool, QueueError> {
+        let (mut is_placed, mut pages) = (false, 0);
         for (from, to) in unplaced(draw) {
-            loop {
+            while pages < PAGES {
                 let page = self.page(&self.entry.keys.waiting, &from, &to).await?;
                 if page.is_empty() {
                     break;
                 }
-                is_placed = true;
+                (is_placed, pages) = (true, pages + 1);
                 let mut call = self.store().call(&script::PLACE, &self.entry.keys);
                 for (user, before) in &page {
                     let ticket = ticket_of(draw, *before).unwrap_or(0);

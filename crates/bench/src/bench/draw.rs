@@ -1,0 +1,99 @@
+//! `draw`: how long a lottery takes from the opening of the doors, and for how long it stands in the way of others.
+//!
+//! When the doors open the gateways read who takes part, fix the root over all tickets, and give everybody the place of
+//! their lot. Those who take part are written directly; the draw is the gateways' own. Beside it a
+//! client asks Redis for nothing, each millisecond: what it waits for is what others wait for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use loadtest::Measured;
+use serde_json::{Value, json};
+use testbed::wait_for;
+
+use crate::fixture::{Fixture, rules};
+use crate::line::Line;
+use crate::report::{Row, count};
+
+const QUEUE: &str = "draw";
+/// Far longer than ten million take.
+const PATIENCE: Duration = Duration::from_secs(600);
+const PING_EACH: Duration = Duration::from_millis(1);
+
+/// One draw.
+pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
+    let entrants = fixture.plan.entrants;
+    fixture.rule(QUEUE, &lottery())?;
+    fixture.line.take_part(QUEUE, entrants)?;
+    let beside = Beside::start(Line::open(&fixture.stack.redis_url())?);
+    let began = Instant::now();
+    // With an instant to come it would stay scheduled.
+    fixture.change(QUEUE, &json!({ "state": "open" }))?;
+    let line = &mut fixture.line;
+    let mut until = |what: &str, is_so: &mut dyn FnMut(&mut Line) -> Result<bool>| {
+        wait_for(what, PATIENCE, || is_so(line).ok()?.then_some(()))?;
+        anyhow::Ok(began.elapsed().as_secs_f64())
+    };
+    let has = |line: &mut Line, field| line.has_field(QUEUE, "meta", field);
+    let fixed = until("the root", &mut |line| has(line, "root"))?;
+    let placed = until("a place for each", &mut |line| {
+        Ok(has(line, "key")? && !has(line, "unsorted")?)
+    })?;
+    let inside = until("the first inside", &mut |line| {
+        Ok(line.count(QUEUE, "active")? > 0)
+    })?;
+    let pings = beside.stop()?;
+    fixture.remove(QUEUE)?;
+    let took = |what: &str, seconds| {
+        let what = format!("{} take part, until {what}", count(entrants));
+        Row::of("draw", &what, &[seconds], "s")
+    };
+    Ok(vec![
+        took("it is fixed who does", fixed).note("read, and a root over all tickets"),
+        took("everybody has a place", placed).note("the lots, 500 in a script"),
+        took("the first are inside", inside),
+        Row::of("draw", "longest PING beside it", &[pings.max_ms()], "ms")
+            .latencies(&[pings])
+            .note("for so long Redis served nobody else"),
+    ])
+}
+
+fn lottery() -> Value {
+    let mut rules = rules("scheduled", 100, 100);
+    rules["order"] = json!("lottery");
+    rules["opensAt"] = json!("2099-01-01T00:00:00Z");
+    rules
+}
+
+/// A client that asks Redis for nothing.
+struct Beside {
+    is_over: Arc<AtomicBool>,
+    asking: JoinHandle<Result<Measured>>,
+}
+
+impl Beside {
+    fn start(mut line: Line) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let asking = thread::spawn(move || {
+            let mut measured = Measured::default();
+            while !over.load(Ordering::Relaxed) {
+                let began = Instant::now();
+                line.ping()?;
+                measured.record(Ok(200), began.elapsed());
+                thread::sleep(PING_EACH);
+            }
+            Ok(measured)
+        });
+        Self { is_over, asking }
+    }
+
+    fn stop(self) -> Result<Measured> {
+        self.is_over.store(true, Ordering::Relaxed);
+        let asked = self.asking.join();
+        asked.map_err(|_| anyhow!("who asked beside it panicked"))?
+    }
+}
