@@ -67,11 +67,14 @@ pub const ONLY_IN: [(&str, &[&str]); 13] = [
             "crates/loadtest/src/machine.rs",
         ],
     ),
+    ("SystemTime::now", &["crates/xtask/"]),
     (
-        "SystemTime::now",
-        &["crates/xtask/", "crates/bench/src/fixture.rs"],
+        "now_v7",
+        &[
+            "crates/chassis/src/request_id.rs",
+            "crates/bench/src/bench/sale/replay.rs",
+        ],
     ),
-    ("now_v7", &["crates/chassis/src/request_id.rs"]),
     // Repeated jobs die after a stall; cron lines recover.
     ("new_repeated", &[]),
     // The framework's own extractor also takes an array for an object.

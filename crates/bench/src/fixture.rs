@@ -6,13 +6,14 @@
 use std::path::Path;
 use std::process::Command;
 use std::thread::available_parallelism;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use anyhow::{Error, Result, bail, ensure};
+use anyhow::{Error, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use loadtest::{Answer, Connection, Operator, Request, Target, Trouble, machine};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use testbed::{Brokers, Profile, Program, ProgramOptions, Scratch, Stack, StackOptions};
 use testbed::{binary, find_program, free_port};
@@ -24,6 +25,8 @@ use crate::plan::Plan;
 
 const READY: Duration = Duration::from_secs(60);
 const LIMIT: Duration = Duration::from_secs(30);
+/// The scheduler's steps are a second apart; who is away is known as absent after two silences of some seconds.
+pub const MOVED: Duration = Duration::from_secs(60);
 /// As long as a gateway's own passes.
 const PASS_S: u64 = 30;
 /// The queue of the concert.
@@ -35,7 +38,7 @@ const SETTINGS: &str = "SELECT CONCAT_WS(', ', \
     CONCAT('innodb_doublewrite=', @@innodb_doublewrite), \
     CONCAT('innodb_buffer_pool_size=', @@innodb_buffer_pool_size DIV 1048576, 'M'), \
     CONCAT('innodb_log_file_size=', @@innodb_log_file_size DIV 1048576, 'M'), \
-    CONCAT('log_bin=', @@log_bin), CONCAT('data in ', @@datadir))";
+    CONCAT('log_bin=', @@log_bin), IF(@@datadir LIKE '/dev/shm%', 'data in RAM', 'data on disk'))";
 
 /// How this program was built; it takes the services from the same folder.
 const PROFILE: Profile = if cfg!(debug_assertions) {
@@ -52,26 +55,36 @@ pub struct Fixture {
     pub line: Line,
     /// How much is measured.
     pub plan: Plan,
+    /// The gateway.
+    pub gateway: Target,
+    /// The service itself.
+    pub booking: Target,
     /// The smallest server.
-    limit: Program,
+    pub limit: Target,
     /// A gateway with the smallest server behind it.
-    front: Program,
+    pub front: Target,
+    /// Mints passes as a gateway does.
+    pub minter: Minter,
+    /// They run for as long as this.
+    _servers: [Program; 2],
     /// The concert that all dates belong to.
     concert: String,
     operator: Operator,
     runtime: Runtime,
-    signing: EncodingKey,
     scratch: Scratch,
 }
 
 /// Somebody with a place, or inside.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Visitor {
     /// Who.
+    #[serde(rename = "userId")]
     pub user: Uuid,
     /// What proves the place.
     pub token: String,
-    /// The ticket number.
-    pub ticket: u64,
+    /// The order of joining.
+    pub ticket_number: u64,
     /// `waiting` or `active`.
     pub state: String,
 }
@@ -112,20 +125,24 @@ impl Fixture {
         options.gateway_environment = vec![("GATEWAY_VISIT_POLLS_PER_S".into(), "0".into())];
         let stack = Stack::start(options)?;
         let line = Line::open(&stack.redis_url())?;
-        let limit = start_limit(&stack, scratch.path())?;
-        let front = start_front(&stack, &limit, scratch.path())?;
+        let server = start_limit(&stack, scratch.path())?;
+        let before = start_front(&stack, &server, scratch.path())?;
         let secret = URL_SAFE_NO_PAD.decode(stack.pass_key())?;
-        let gateways = [stack.gateways[0].port(), front.port()].map(Target::local);
+        let ports = [&stack.gateways[0], &stack.bookings[0], &server, &before];
+        let [gateway, booking, limit, front] = ports.map(|it| Target::local(it.port()));
         let mut fixture = Self {
-            operator: Operator::new(gateways.into(), stack.operator_key()),
+            operator: Operator::new(vec![gateway, front], stack.operator_key()),
             stack,
             line,
             plan,
+            gateway,
+            booking,
             limit,
             front,
+            minter: Minter(EncodingKey::from_secret(&secret)),
+            _servers: [server, before],
             concert: String::new(),
             runtime: Builder::new_current_thread().enable_all().build()?,
-            signing: EncodingKey::from_secret(&secret),
             scratch,
         };
         fixture.concert = fixture.concert()?;
@@ -138,20 +155,14 @@ impl Fixture {
             Profile::Debug => "debug",
             Profile::Release => "release",
         };
-        let told = self.stack.mariadb().execute(SETTINGS).unwrap_or_default();
-        // The folder is of this run; what counts is whether it is in RAM.
-        let settings = match told.trim().rsplit_once("data in ") {
-            Some((rest, folder)) if folder.starts_with("/dev/shm") => format!("{rest}data in RAM"),
-            Some((rest, _)) => format!("{rest}data on disk"),
-            None => told,
-        };
+        let settings = self.stack.mariadb().execute(SETTINGS).unwrap_or_default();
         let mut all = machine::facts();
         all.extend([
             ("profile", profile.into()),
             ("redis-server", version("redis-server")),
             ("redis settings", "appendonly no, save off".into()),
             ("mariadbd", version("mariadbd")),
-            ("mariadbd settings", settings),
+            ("mariadbd settings", settings.trim().to_owned()),
             ("client", "1 thread, in the process of the benchmark".into()),
         ]);
         all
@@ -160,26 +171,6 @@ impl Fixture {
     /// Where the processes keep their files.
     pub fn folder(&self) -> &Path {
         self.scratch.path()
-    }
-
-    /// The gateway.
-    pub fn gateway(&self) -> Target {
-        Target::local(self.stack.gateways[0].port())
-    }
-
-    /// The service itself.
-    pub fn booking(&self) -> Target {
-        Target::local(self.stack.bookings[0].port())
-    }
-
-    /// The smallest server.
-    pub fn limit(&self) -> Target {
-        Target::local(self.limit.port())
-    }
-
-    /// The gateway in front of the smallest server.
-    pub fn front(&self) -> Target {
-        Target::local(self.front.port())
     }
 
     /// A new concert behind the queue.
@@ -217,58 +208,48 @@ impl Fixture {
         self.runtime.block_on(act).map_err(Error::msg)
     }
 
-    /// So many join one after another at the gateway.
-    pub fn join(&self, queue: &str, count: usize) -> Result<Vec<Visitor>> {
-        let mut caller = Caller::of(self.gateway())?;
-        let path = format!("/api/v1/queues/{queue}/tokens");
-        let mut join = || {
-            let user = Uuid::new_v4();
-            let request = Request::post(&path, &json!({ "userId": user }));
-            let told = caller.send(request)?.json();
-            let (Some(token), Some(state)) = (told["token"].as_str(), told["state"].as_str())
-            else {
-                bail!("{path} answered {told}");
-            };
-            Ok(Visitor {
-                user,
-                token: token.to_owned(),
-                ticket: told["ticketNumber"].as_u64().unwrap_or(0),
-                state: state.to_owned(),
-            })
+    /// Waits until as many as `is_enough` says are in one of the sorted sets of a queue; says how many.
+    pub fn wait_for(
+        &mut self,
+        what: &str,
+        (queue, part): (&str, &str),
+        is_enough: impl Fn(u64) -> bool,
+    ) -> Result<u64> {
+        let count = || {
+            self.line
+                .count(queue, part)
+                .ok()
+                .filter(|it| is_enough(*it))
         };
-        (0..count).map(|_| join()).collect()
+        Ok(testbed::wait_for(what, MOVED, count)?)
     }
 
-    /// What a gateway would say of somebody inside. Good for 30 seconds.
-    pub fn minter(&self) -> Minter {
-        Minter {
-            key: self.signing.clone(),
-        }
+    /// So many join one after another at the gateway.
+    pub fn join(&self, queue: &str, count: usize) -> Result<Vec<Visitor>> {
+        let mut caller = Caller::of(self.gateway)?;
+        let path = format!("/api/v1/queues/{queue}/tokens");
+        let mut join = || {
+            let request = Request::post(&path, &json!({ "userId": Uuid::new_v4() }));
+            Ok(serde_json::from_value(caller.make(request)?)?)
+        };
+        (0..count).map(|_| join()).collect()
     }
 }
 
 /// Mints passes as a gateway does.
 #[derive(Clone)]
-pub struct Minter {
-    key: EncodingKey,
-}
+pub struct Minter(EncodingKey);
 
 impl Minter {
-    /// The request with a pass of an active visitor.
+    /// The request with a pass of an active visitor, good for 30 seconds.
     pub fn admit(&self, user: Uuid, request: Request) -> Request {
         let claims = json!({
-            "sub": user, "queue": QUEUE, "level": "active", "exp": now().as_secs() + PASS_S,
+            "sub": user, "queue": QUEUE, "level": "active",
+            "exp": get_current_timestamp() + PASS_S,
         });
-        let pass = encode(&Header::new(Algorithm::HS256), &claims, &self.key);
+        let pass = encode(&Header::new(Algorithm::HS256), &claims, &self.0);
         request.with("x-usher-pass", &pass.unwrap_or_default())
     }
-}
-
-/// Since 1970.
-pub fn now() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
 }
 
 /// One connection that is asked for one thing at a time, on whatever thread.
@@ -316,9 +297,7 @@ fn start_limit(stack: &Stack, folder: &Path) -> Result<Program> {
         port,
         log: folder.join("limit.log"),
     };
-    let mut limit = Program::start("limit", options)?;
-    limit.wait_ready(READY)?;
-    Ok(limit)
+    started("limit", options)
 }
 
 fn start_front(stack: &Stack, limit: &Program, folder: &Path) -> Result<Program> {
@@ -333,18 +312,21 @@ fn start_front(stack: &Stack, limit: &Program, folder: &Path) -> Result<Program>
         ("GATEWAY_PASS_KEY", stack.pass_key().to_owned()),
         ("GATEWAY_VISIT_POLLS_PER_S", "0".to_owned()),
     ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value));
     let options = ProgramOptions {
         binary: binary("gateway", PROFILE)?,
         arguments: Vec::new(),
-        environment: environment
-            .map(|(name, value)| (name.to_owned(), value))
-            .into(),
+        environment: environment.into(),
         port,
         log: folder.join("front.log"),
     };
-    let mut front = Program::start("front", options)?;
-    front.wait_ready(READY)?;
-    Ok(front)
+    started("front", options)
+}
+
+fn started(name: &str, options: ProgramOptions) -> Result<Program> {
+    let mut program = Program::start(name, options)?;
+    program.wait_ready(READY)?;
+    Ok(program)
 }
 
 /// The first word of what a program says of its version that begins with a digit.

@@ -4,7 +4,7 @@
 //! minutes. Its members are 16 random bytes, as users are.
 
 use anyhow::{Context as _, Result};
-use redis::{Commands, Connection};
+use redis::{Commands, Connection, InfoDict};
 use uuid::Uuid;
 
 const CHUNK: usize = 1_000;
@@ -103,21 +103,30 @@ impl Line {
 
     /// What Redis has allocated in all.
     pub fn used_memory(&mut self) -> Result<u64> {
-        let told = self.info("memory")?;
-        number(&told, "used_memory:").context("no used_memory")
+        self.info("memory")?
+            .get("used_memory")
+            .context("no used_memory")
     }
 
     /// µs that scripts have run since the server started.
     pub fn script_us(&mut self) -> Result<u64> {
         let told = self.info("commandstats")?;
-        let of = |name: &str| {
-            let line = told.lines().find(|it| it.starts_with(name));
-            line.and_then(|it| number(it, "usec=")).unwrap_or(0)
+        // `calls=…,usec=…,usec_per_call=…`
+        let us = |name: &str| -> Option<u64> {
+            let stats: String = told.get(name)?;
+            stats
+                .split(',')
+                .find_map(|it| it.strip_prefix("usec="))?
+                .parse()
+                .ok()
         };
-        Ok(of("cmdstat_evalsha:") + of("cmdstat_eval:"))
+        Ok(["cmdstat_evalsha", "cmdstat_eval"]
+            .into_iter()
+            .filter_map(us)
+            .sum())
     }
 
-    fn info(&mut self, section: &str) -> Result<String> {
+    fn info(&mut self, section: &str) -> Result<InfoDict> {
         Ok(redis::cmd("INFO").arg(section).query(&mut self.redis)?)
     }
 
@@ -131,26 +140,4 @@ impl Line {
 fn members(count: usize, score: impl Fn(usize) -> i64) -> Vec<(i64, [u8; 16])> {
     let member = |index| (score(index), *Uuid::new_v4().as_bytes());
     (0..count).map(member).collect()
-}
-
-fn number(text: &str, name: &str) -> Option<u64> {
-    let rest = &text[text.find(name)? + name.len()..];
-    let end = rest.find(|it: char| !it.is_ascii_digit());
-    rest[..end.unwrap_or(rest.len())].parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::number;
-
-    #[test]
-    fn a_figure_of_redis_is_read_by_its_name() {
-        let told = "used_memory_rss:7\r\nused_memory:42\r\n";
-        assert_eq!(number(told, "used_memory:"), Some(42));
-        assert_eq!(
-            number("cmdstat_evalsha:calls=1,usec=9,usec_per_call=9.0", "usec="),
-            Some(9)
-        );
-        assert_eq!(number(told, "nothing:"), None);
-    }
 }

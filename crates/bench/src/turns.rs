@@ -4,18 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use loadtest::{Measured, Request, Target};
 
 use crate::plan::Plan;
 use crate::report::Row;
-
-/// Longer than any answer that counts as one.
-const LIMIT: Duration = Duration::from_secs(10);
-/// Requests that are sent round and round.
-pub type Requests = Arc<Vec<Request>>;
 
 /// One of those who take turns.
 pub type Turn<'a> = &'a mut dyn FnMut() -> Result<Measured>;
@@ -36,22 +31,34 @@ pub fn take(rounds: usize, turns: &mut [Turn<'_>]) -> Result<Vec<Vec<Measured>>>
 pub fn closed<W: FnMut() -> Request + 'static>(
     plan: &Plan,
     connections: usize,
-    target: &Target,
+    target: Target,
     make: impl Fn(usize) -> W,
 ) -> Result<Measured> {
     let span = (plan.warm_up, plan.turn);
-    Ok(loadtest::closed((target, connections), span, LIMIT, make)?)
+    Ok(loadtest::closed((target, connections), span, make)?)
 }
 
-/// Sends these requests round and round; each connection begins at another one.
-pub fn repeat(
+/// Whom to ask, and for what, round and round; made anew for each turn.
+pub type Side<'a> = (Target, &'a dyn Fn() -> Vec<Request>);
+
+/// Lets all sides run once in each round, each over so many connections; returns the rounds of each.
+pub fn rounds(plan: &Plan, connections: usize, sides: &[Side<'_>]) -> Result<Vec<Vec<Measured>>> {
+    let turn = |(target, make): &Side<'_>| repeat(plan, connections, *target, make());
+    let mut all: Vec<_> = sides.iter().map(|side| move || turn(side)).collect();
+    let mut all: Vec<_> = all.iter_mut().map(|it| it as Turn<'_>).collect();
+    take(plan.rounds, &mut all)
+}
+
+/// Each connection begins at another request.
+fn repeat(
     plan: &Plan,
     connections: usize,
-    target: &Target,
-    requests: &Requests,
+    target: Target,
+    requests: Vec<Request>,
 ) -> Result<Measured> {
+    let requests = Arc::new(requests);
     closed(plan, connections, target, |number| {
-        let (requests, mut next) = (Arc::clone(requests), number);
+        let (requests, mut next) = (Arc::clone(&requests), number);
         move || {
             let request = requests[next % requests.len()].clone();
             next += connections;
@@ -60,15 +67,25 @@ pub fn repeat(
     })
 }
 
+/// What `act` makes of each of these, all at once, each on a thread of its own.
+pub fn side_by_side<I: Send, T: Send>(
+    all: Vec<I>,
+    act: impl Fn(I) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    thread::scope(|scope| {
+        let run = |it| scope.spawn(|| act(it));
+        let running: Vec<_> = all.into_iter().map(run).collect();
+        let ended = running.into_iter().map(|it| it.join());
+        ended
+            .map(|it| it.map_err(|_| anyhow!("a thread panicked"))?)
+            .collect()
+    })
+}
+
 /// How many a second had the status that they should have.
 pub fn rate(measured: &Measured, expected: u16) -> f64 {
     let seconds = measured.elapsed().as_secs_f64();
     measured.with(Ok(expected)) as f64 / seconds.max(f64::MIN_POSITIVE)
-}
-
-/// The rates of all rounds.
-pub fn rates(rounds: &[Measured], expected: u16) -> Vec<f64> {
-    rounds.iter().map(|it| rate(it, expected)).collect()
 }
 
 /// Answers without the status that they should have.
@@ -84,6 +101,9 @@ pub fn row(
     (subject, expected): (&[Measured], u16),
     limit: Option<(&[Measured], u16)>,
 ) -> Row {
+    let rates = |rounds: &[Measured], expected| -> Vec<f64> {
+        rounds.iter().map(|it| rate(it, expected)).collect()
+    };
     let measured = rates(subject, expected);
     let mut row = Row::of(bench, what, &measured, "/s");
     row.errors = errors(subject, expected);
@@ -120,14 +140,12 @@ mod tests {
 
     use super::{errors, rate, row, take};
 
-    fn round(good: u64, bad: u64) -> Measured {
-        let mut measured = Measured::default();
-        for _ in 0..good {
-            measured.record(Ok(200), Duration::from_millis(2));
-        }
-        for _ in 0..bad {
-            measured.record(Ok(503), Duration::from_millis(1));
-        }
+    fn round(good: usize, bad: usize) -> Measured {
+        let all = [vec![200; good], vec![503; bad]].concat();
+        let all = all
+            .into_iter()
+            .map(|status| (Ok(status), Duration::from_millis(1)));
+        let mut measured: Measured = all.collect();
         measured.set_elapsed(Duration::from_secs(2));
         measured
     }

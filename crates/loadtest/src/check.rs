@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::recorder::Record;
-use crate::settings::Objective;
+use crate::settings::Settings;
 use crate::shop::Books;
 use crate::{Class, Measured};
 
@@ -59,8 +59,8 @@ impl Check {
 }
 
 /// The percentiles that the objective names; `of` says whose they are.
-pub fn speed(objective: &Objective, of: &str, measured: &Measured) -> Vec<Check> {
-    let limits = [(objective.p95_ms, 95.0), (objective.p99_ms, 99.0)];
+pub fn speed(settings: &Settings, of: &str, measured: &Measured) -> Vec<Check> {
+    let limits = [(settings.p95_ms, 95.0), (settings.p99_ms, 99.0)];
     let within = |(limit, percent): (Option<f64>, f64)| {
         let (most, ms) = (limit?, measured.percentile_ms(percent));
         let (what, wanted) = (format!("p{percent} of {of}"), format!("≤ {most} ms"));
@@ -71,9 +71,9 @@ pub fn speed(objective: &Objective, of: &str, measured: &Measured) -> Vec<Check>
 }
 
 /// No more errors than allowed.
-pub fn errors(objective: &Objective, record: &Record) -> Check {
+pub fn errors(settings: &Settings, record: &Record) -> Check {
     let found = record.all.of(Class::Error);
-    Check::at_most(Kind::Correct, "errors", objective.errors, found)
+    Check::at_most(Kind::Correct, "errors", settings.errors, found)
 }
 
 /// The books agree.
@@ -97,19 +97,19 @@ pub fn books(books: &Books, paid: u64) -> Vec<Check> {
 
 /// How many times slower the last tenth was than the first, in the mean of its p95 by second; the `skip` seconds in
 /// which the rate still grew are left out.
-pub fn drift(objective: &Objective, record: &Record, skip: usize) -> Check {
+pub fn drift(settings: &Settings, record: &Record, skip: usize) -> Check {
     /// A difference of a few milliseconds is chance on a machine that does other things too.
     const FLOOR_MS: f64 = 5.0;
     let seconds = record.seconds.iter().skip(skip);
-    let busy = seconds.filter(|it| it.counts.iter().any(|count| *count > 0));
+    let busy = seconds.filter(|it| it.success + it.refusal + it.error > 0);
     let p95: Vec<_> = busy.map(|it| it.p95_ms).collect();
     let tenth = (p95.len() / 10).max(1).min(p95.len());
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len().max(1) as f64;
     let (first, last) = (mean(&p95[..tenth]), mean(&p95[p95.len() - tenth..]));
     let what = "p95 of the last tenth against the first";
-    let wanted = format!("≤ {} times", objective.drift);
+    let wanted = format!("≤ {} times", settings.drift);
     let found = format!("{first:.1} ms, then {last:.1} ms");
-    let kept = last <= (first * objective.drift).max(FLOOR_MS);
+    let kept = last <= (first * settings.drift).max(FLOOR_MS);
     Check::new(Kind::Fast, what, wanted, found, kept)
 }
 
@@ -118,26 +118,25 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::Scenario;
     use crate::recorder::Second;
 
-    const NOTHING: Objective = Objective {
-        p95_ms: None,
-        p99_ms: None,
-        errors: 0,
-        drift: 2.0,
-    };
+    fn lenient() -> Settings {
+        Settings {
+            p99_ms: None,
+            ..Scenario::Soak.defaults()
+        }
+    }
 
     #[test]
     fn an_objective_is_missed_above_its_limit_and_not_asked_when_there_is_none() {
-        let mut measured = Measured::default();
-        for ms in 1..=100 {
-            measured.record(Ok(200), Duration::from_millis(ms));
-        }
-        let mut objective = NOTHING;
-        assert_eq!(speed(&objective, "all", &measured), []);
+        let all = (1..=100).map(|ms| (Ok(200), Duration::from_millis(ms)));
+        let measured: Measured = all.collect();
+        let mut settings = lenient();
+        assert_eq!(speed(&settings, "all", &measured), []);
         for (limit, kept) in [(90.0, false), (96.0, true)] {
-            objective.p95_ms = Some(limit);
-            let checks = speed(&objective, "all", &measured);
+            settings.p95_ms = Some(limit);
+            let checks = speed(&settings, "all", &measured);
             assert_eq!((checks.len(), checks[0].kept), (1, kept), "{checks:?}");
         }
     }
@@ -147,10 +146,10 @@ mod tests {
         let mut record = Record::default();
         record.all.record(Ok(409), Duration::ZERO);
         record.all.record(Ok(503), Duration::ZERO);
-        let mut objective = NOTHING;
-        assert!(!errors(&objective, &record).kept);
-        objective.errors = 1;
-        assert!(errors(&objective, &record).kept);
+        let mut settings = lenient();
+        assert!(!errors(&settings, &record).kept);
+        settings.errors = 1;
+        assert!(errors(&settings, &record).kept);
     }
 
     #[test]
@@ -173,7 +172,7 @@ mod tests {
     fn a_run_that_grows_slower_drifts() {
         let record = |last_ms: f64| {
             let second = |p95_ms| Second {
-                counts: [1, 0, 0],
+                success: 1,
                 p95_ms,
                 ..Second::default()
             };
@@ -186,11 +185,11 @@ mod tests {
                 ..Record::default()
             }
         };
-        let objective = NOTHING;
-        assert!(drift(&objective, &record(19.0), 1).kept);
-        assert!(!drift(&objective, &record(21.0), 1).kept);
+        let settings = lenient();
+        assert!(drift(&settings, &record(19.0), 1).kept);
+        assert!(!drift(&settings, &record(21.0), 1).kept);
         assert!(
-            drift(&objective, &Record::default(), 1).kept,
+            drift(&settings, &Record::default(), 1).kept,
             "nothing is no drift"
         );
     }

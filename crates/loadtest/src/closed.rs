@@ -14,27 +14,28 @@ use tokio::time::sleep;
 
 use crate::{Connection, Measured, Request, Target};
 
+/// For each request; longer than any answer that counts as one.
+const LIMIT: Duration = Duration::from_secs(10);
 /// After a fault, so that a server that is away is not asked in a hot loop.
 const AFTER_FAULT: Duration = Duration::from_millis(10);
 
 /// Runs so many connections for so long, after a warm-up that is not counted; blocks this thread until it is over. One
-/// thread drives them, and asks for more than a server on the cores that are left answers. `limit` is for each request.
+/// thread drives them, and asks for more than a server on the cores that are left answers.
 ///
 /// `make` is called once for each connection with its number; what it returns gives one request after the other.
 ///
 /// # Errors
 /// There is no runtime.
 pub fn closed<W: FnMut() -> Request + 'static>(
-    (target, connections): (&Target, usize),
+    (target, connections): (Target, usize),
     (warm_up, duration): (Duration, Duration),
-    limit: Duration,
     make: impl Fn(usize) -> W,
 ) -> io::Result<Measured> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (tasks, measured) = (LocalSet::new(), Rc::default());
     let begin = Instant::now() + warm_up;
     for number in 0..connections {
-        let connection = Connection::new(target.clone(), limit);
+        let connection = Connection::new(target, LIMIT);
         let (next, span) = (make(number), (begin, begin + duration));
         tasks.spawn_local(ask_again(connection, next, span, Rc::clone(&measured)));
     }

@@ -141,7 +141,7 @@ impl Connection {
     /// There is none. The next request has a new connection.
     pub async fn send(&mut self, request: Request) -> Result<Answer, Fault> {
         let (line, headers, body) = (&request.line, &request.headers, &request.body);
-        let host = self.target.host();
+        let host = self.target.address();
         self.sent.clear();
         // A Vec takes every byte.
         let _ = write!(self.sent, "{line}Host: {host}\r\n{headers}\r\n{body}");

@@ -10,7 +10,7 @@
 //! * [`Measured`]: what came of it.
 //! * [`Operator`]: who makes queues, concerts and dates.
 //!
-//! On top of it the scenarios: [`settings::read`] → [`run()`] → [`table::lines`] and [`report::page`].
+//! On top of it the scenarios: [`settings::parse`] → [`run()`] → [`table::lines`] and [`report::page`].
 
 mod arrival;
 mod chance;
@@ -40,8 +40,8 @@ pub use connection::{Answer, Connection, Request};
 pub use measured::Measured;
 pub use operator::{Operator, Trouble};
 pub use outcome::{Class, Fault};
-pub use progress::{MISUSED, Progress, say, understood};
+pub use progress::{Progress, say, understood};
 pub use recorder::{Record, Recorder, Second, Step};
 pub use run::{Outcome, run};
 pub use scenario::Scenario;
-pub use target::{Target, TargetError};
+pub use target::{NoTarget, Target};

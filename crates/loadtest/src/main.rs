@@ -8,22 +8,15 @@ use std::io;
 use std::process::ExitCode;
 
 use loadtest::settings::{self, Run};
-use loadtest::{MISUSED, Outcome, Progress, Target, machine, report, say, table};
+use loadtest::{Outcome, Progress, Target, machine, report, say, table};
 
 fn main() -> ExitCode {
-    let run = match loadtest::understood(settings::command().try_get_matches()) {
-        Ok(matches) => settings::read(&matches),
+    let run = match loadtest::understood(settings::parse(env::args_os())) {
+        Ok(run) => run,
         Err(code) => return code,
     };
-    let Some(run) = run else {
-        return ExitCode::from(MISUSED);
-    };
     if run.check {
-        say(&format!(
-            "{}: {}",
-            run.settings.scenario.name(),
-            run.settings.line()
-        ));
+        say(&table::head(&run.settings));
         return ExitCode::SUCCESS;
     }
     match act(&run) {
@@ -52,11 +45,11 @@ fn act(run: &Run) -> Result<Outcome, String> {
 }
 
 fn write(run: &Run, outcome: &Outcome, machine: &[(&'static str, String)]) -> io::Result<()> {
-    let (date, time) = machine::now();
+    let (now, scenario) = (machine::now(), outcome.settings.scenario.name());
     fs::create_dir_all(&run.report)?;
-    let name = format!("{}-{date}T{time}.html", outcome.settings.scenario.name());
+    let name = format!("{scenario}-{}.html", now.format("%Y-%m-%dT%H-%M-%S"));
     let path = run.report.join(name);
-    let when = format!("{date} {} UTC", time.replace('-', ":"));
+    let when = now.format("%Y-%m-%d %H:%M:%S UTC").to_string();
     let told = report::json(outcome, machine, &when);
     fs::write(&path, report::page(&told))?;
     say(&format!("\nreport  {}", path.display()));

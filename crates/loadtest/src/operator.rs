@@ -34,7 +34,7 @@ impl Operator {
 
     /// Asks the first gateway for something, and gives the body of what was hoped for.
     pub async fn ask(&self, request: Request) -> Result<Value, Trouble> {
-        Ok(ask(&self.gateways[0], request.bearer(&self.key))
+        Ok(ask(self.gateways[0], request.bearer(&self.key))
             .await?
             .json())
     }
@@ -44,7 +44,7 @@ impl Operator {
         self.change(queue, policy).await?;
         let path = format!("/api/v1/queues/{queue}");
         let deadline = Instant::now() + IN_FORCE;
-        for gateway in &self.gateways {
+        for gateway in self.gateways.iter().copied() {
             loop {
                 let told = ask(gateway, Request::get(&path)).await;
                 if told.is_ok_and(|told| told.json()["state"] == policy["state"]) {
@@ -96,9 +96,9 @@ fn id(made: &Value) -> Result<String, Trouble> {
 }
 
 /// One request on a connection of its own.
-async fn ask(target: &Target, request: Request) -> Result<Answer, Trouble> {
+async fn ask(target: Target, request: Request) -> Result<Answer, Trouble> {
     let what = request.to_string();
-    let mut connection = Connection::new(target.clone(), LIMIT);
+    let mut connection = Connection::new(target, LIMIT);
     let answer = connection.send(request).await;
     let at = target.address();
     let answer = answer.map_err(|fault| format!("{at} did not answer {what}: {fault}"))?;

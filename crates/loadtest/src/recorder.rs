@@ -1,14 +1,18 @@
 //! Owns the figures of a scenario while it runs: by step of the story, by second, and what went wrong first.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use serde_json::{Value, json};
+use strum::IntoStaticStr;
 
 use crate::{Class, Fault, Measured};
 
-/// A kind of call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A kind of call, in the order of the story, as they are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Step {
     /// A place in the line.
     Join,
@@ -29,29 +33,22 @@ pub enum Step {
 }
 
 impl Step {
-    /// In the order of the story, as they are shown.
-    pub const ALL: [(Step, &str); 8] = [
-        (Step::Join, "join"),
-        (Step::Poll, "poll"),
-        (Step::Dates, "dates"),
-        (Step::Seats, "seats"),
-        (Step::Reserve, "reserve"),
-        (Step::Charge, "charge"),
-        (Step::Pay, "pay"),
-        (Step::Leave, "leave"),
-    ];
-
     /// As it is shown.
     pub fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
+        self.into()
     }
 }
 
 /// Figures of one second.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Second {
-    /// By class: success, refusal, error.
-    pub counts: [u64; 3],
+    /// Answers that were hoped for.
+    pub success: u64,
+    /// A no that is right.
+    pub refusal: u64,
+    /// What was wrong.
+    pub error: u64,
     /// In milliseconds.
     pub p50_ms: f64,
     /// In milliseconds.
@@ -70,7 +67,7 @@ const LONGEST_ERROR: usize = 300;
 #[derive(Debug)]
 pub struct Recorder {
     start: Instant,
-    steps: RefCell<Vec<Measured>>,
+    steps: RefCell<BTreeMap<Step, Measured>>,
     /// The second that is going on.
     second: RefCell<Measured>,
     seconds: RefCell<Vec<Second>>,
@@ -86,7 +83,7 @@ impl Default for Recorder {
     fn default() -> Self {
         Self {
             start: Instant::now(),
-            steps: RefCell::new(vec![Measured::default(); Step::ALL.len()]),
+            steps: RefCell::default(),
             second: RefCell::default(),
             seconds: RefCell::default(),
             errors: RefCell::default(),
@@ -102,13 +99,15 @@ impl Recorder {
     pub fn record(&self, step: Step, outcome: Result<u16, Fault>, due: Instant) {
         let latency = due.elapsed();
         self.roll();
-        self.steps.borrow_mut()[step as usize].record(outcome, latency);
+        let mut steps = self.steps.borrow_mut();
+        steps.entry(step).or_default().record(outcome, latency);
         self.second.borrow_mut().record(outcome, latency);
     }
 
     /// Notes how late the generator itself was with a call.
     pub fn late(&self, step: Step, late: Duration) {
-        self.steps.borrow_mut()[step as usize].record_late(late);
+        let mut steps = self.steps.borrow_mut();
+        steps.entry(step).or_default().record_late(late);
     }
 
     /// Keeps the words of an error, if it is one of the first.
@@ -130,7 +129,9 @@ impl Recorder {
         while seconds.len() < over {
             let second = self.second.take();
             seconds.push(Second {
-                counts: [Class::Success, Class::Refusal, Class::Error].map(|it| second.of(it)),
+                success: second.of(Class::Success),
+                refusal: second.of(Class::Refusal),
+                error: second.of(Class::Error),
                 p50_ms: second.percentile_ms(50.0),
                 p95_ms: second.percentile_ms(95.0),
                 p99_ms: second.percentile_ms(99.0),
@@ -148,7 +149,8 @@ impl Recorder {
     /// All calls together.
     pub fn all(&self) -> Measured {
         let mut all = Measured::default();
-        self.steps.borrow().iter().for_each(|step| all.merge(step));
+        let steps = self.steps.borrow();
+        steps.values().for_each(|step| all.merge(step));
         all.set_elapsed(self.start.elapsed());
         all
     }
@@ -161,15 +163,9 @@ impl Recorder {
     /// Ends it.
     pub fn finish(&self) -> Record {
         self.over.set(true);
-        let all = self.all();
-        let measured = self.steps.borrow();
-        let steps = Step::ALL.into_iter().zip(measured.iter().cloned());
-        let steps = steps.filter(|(_, measured)| measured.count() > 0);
-        let steps = steps.map(|((step, _), mut measured)| {
-            measured.set_elapsed(all.elapsed());
-            (step, measured)
-        });
-        let steps = steps.collect();
+        let (all, mut steps) = (self.all(), self.steps.borrow().clone());
+        let each = steps.values_mut();
+        each.for_each(|measured| measured.set_elapsed(all.elapsed()));
         self.roll();
         Record {
             steps,
@@ -184,7 +180,7 @@ impl Recorder {
 #[derive(Debug, Clone, Default)]
 pub struct Record {
     /// By step, those that occurred.
-    pub steps: Vec<(Step, Measured)>,
+    pub steps: BTreeMap<Step, Measured>,
     /// All together.
     pub all: Measured,
     /// Every whole second.
@@ -196,23 +192,23 @@ pub struct Record {
 impl Record {
     /// The figures of one step, empty ones when it did not occur.
     pub fn step(&self, wanted: Step) -> Measured {
-        let found = self.steps.iter().find(|(step, _)| *step == wanted);
-        found.map_or_else(Measured::default, |(_, measured)| measured.clone())
+        self.steps.get(&wanted).cloned().unwrap_or_default()
+    }
+
+    /// How far the generator itself kept to the clock.
+    pub fn lateness(&self, step: Step) -> String {
+        let late = self.step(step).late_percentile_ms(99.0);
+        format!("99 of 100 were sent within {late:.1} ms of when they were due")
     }
 
     /// Everything as JSON.
     pub fn to_json(&self) -> Value {
         let steps = self.steps.iter();
-        let steps = steps.map(|(step, measured)| (step.name().to_owned(), measured.to_json()));
-        let seconds = self.seconds.iter().map(|it| {
-            let [success, refusal, error] = it.counts;
-            json!({ "success": success, "refusal": refusal, "error": error, "visitors": it.visitors,
-                "p50Ms": it.p50_ms, "p95Ms": it.p95_ms, "p99Ms": it.p99_ms })
-        });
+        let steps = steps.map(|(step, measured)| (step.name(), measured.to_json()));
         json!({
             "all": self.all.to_json(),
             "steps": steps.collect::<Value>(),
-            "seconds": seconds.collect::<Vec<_>>(),
+            "seconds": self.seconds,
             "errors": self.errors,
         })
     }
@@ -230,7 +226,7 @@ mod tests {
         recorder.record(Step::Reserve, Ok(409), now);
         recorder.record(Step::Reserve, Err(Fault::Broken), now);
         let record = recorder.finish();
-        let names: Vec<_> = record.steps.iter().map(|(step, _)| step.name()).collect();
+        let names: Vec<_> = record.steps.keys().map(|step| step.name()).collect();
         assert_eq!(names, ["join", "reserve"]);
         assert_eq!(record.step(Step::Reserve).of(Class::Refusal), 1);
         assert_eq!(record.step(Step::Reserve).of(Class::Error), 1);

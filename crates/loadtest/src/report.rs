@@ -44,7 +44,7 @@ mod tests {
         Outcome {
             settings: Scenario::Story.defaults(),
             record: Record {
-                steps: vec![(Step::Join, join.clone())],
+                steps: [(Step::Join, join.clone())].into(),
                 all: join,
                 seconds: vec![Second::default(); 3],
                 errors: vec!["</script><script>alert('\"&')</script>".to_owned()],

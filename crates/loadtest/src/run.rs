@@ -38,8 +38,8 @@ impl Outcome {
         notes: Vec<String>,
     ) -> Self {
         let measured = step.map_or_else(|| record.all.clone(), |step| record.step(step));
-        checks.push(check::errors(&settings.objective, &record));
-        checks.extend(check::speed(&settings.objective, what, &measured));
+        checks.push(check::errors(settings, &record));
+        checks.extend(check::speed(settings, what, &measured));
         Self {
             settings: settings.clone(),
             record,
@@ -57,7 +57,7 @@ impl Outcome {
     pub fn to_json(&self) -> Value {
         json!({
             "scenario": self.settings.scenario.name(),
-            "settings": self.settings.to_json(),
+            "settings": self.settings.shown().into_iter().collect::<Value>(),
             "kept": self.kept(),
             "checks": self.checks,
             "notes": self.notes,
@@ -87,26 +87,34 @@ async fn act(
     operator: Operator,
     progress: Progress,
 ) -> Result<Outcome, Trouble> {
-    let state = match settings.scenario {
-        Scenario::JoinBurst | Scenario::Poll => "paused",
-        _ => "open",
+    // Where nothing is sold nobody is let in, so that the line can be looked at.
+    let state = match settings.scenario.date_seats() {
+        Some(_) => "open",
+        None => "paused",
     };
     let rules = rules(state, settings.max_active, settings.admit_per_second);
     let shop = Shop::open(operator.clone(), &rules).await?;
     let queue = shop.queue.clone();
-    let stage = Stage::new(settings, shop, progress);
-    let outcome = match settings.scenario {
-        Scenario::JoinBurst => join_burst::run(stage).await,
-        Scenario::Poll => poll::run(stage).await,
-        Scenario::OneSeat => one_seat::run(stage).await,
-        Scenario::Stress => stress::run(stage).await,
-        Scenario::Story | Scenario::SellOut | Scenario::Soak | Scenario::Spike => {
-            story::run(stage).await
-        }
-    };
+    let outcome = play(settings, shop, progress).await;
     // Also when something went wrong: a target that stays keeps no queue of ours.
     if let Err(trouble) = operator.remove(&queue).await {
         progress.say(&format!("the queue {queue} stays behind: {trouble}"));
     }
     outcome
+}
+
+async fn play(settings: &Settings, mut shop: Shop, progress: Progress) -> Result<Outcome, Trouble> {
+    if let Some(each) = settings.scenario.date_seats() {
+        shop.sell(settings.seats, each).await?;
+    }
+    let stage = Stage::new(settings, shop, progress);
+    match settings.scenario {
+        Scenario::JoinBurst => join_burst::run(stage.begin()).await,
+        Scenario::Poll => poll::run(stage).await,
+        Scenario::OneSeat => one_seat::run(stage.begin()).await,
+        Scenario::Stress => stress::run(stage.begin()).await,
+        Scenario::Story | Scenario::SellOut | Scenario::Soak | Scenario::Spike => {
+            story::run(stage.begin()).await
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use strum::{EnumMessage, EnumString, IntoStaticStr, VariantArray};
+
 use crate::settings::Settings;
 
 pub mod join_burst;
@@ -10,82 +12,50 @@ pub mod poll;
 pub mod story;
 pub mod stress;
 
-/// A kind of load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A kind of load, called and told on the command line as it is here.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, EnumMessage, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Scenario {
-    /// Many join within seconds.
+    /// --users join within --duration, most of them at the start
     JoinBurst,
-    /// Many wait and ask for their place.
+    /// --waiting stand in the line; they ask as they are told, or at --rate
     Poll,
-    /// Visitors come at a rate and buy.
+    /// visitors come at --rate: join, wait, look, think, hold, charge, pay
     Story,
-    /// All want one seat at the same instant.
+    /// --users want the same seat at the same instant
     OneSeat,
-    /// A crowd buys everything.
+    /// a crowd of --users comes within --ramp, until all --seats are sold
     SellOut,
-    /// The story for long; what is slower at the end?
+    /// the story at a constant --rate for --duration; first tenth against last
     Soak,
-    /// The story at a growing rate, until it breaks.
+    /// the story in steps of --duration at a growing --rate, until p99 or errors break
     Stress,
-    /// The story with ten times as many for a while.
+    /// the story at --rate, ten times as many for a sixth of --duration, and back
     Spike,
 }
 
 impl Scenario {
     /// All, in the order in which help lists them.
-    pub const ALL: [Scenario; 8] = [
-        Scenario::JoinBurst,
-        Scenario::Poll,
-        Scenario::Story,
-        Scenario::OneSeat,
-        Scenario::SellOut,
-        Scenario::Soak,
-        Scenario::Stress,
-        Scenario::Spike,
-    ];
-
-    /// The scenario of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.name() == name)
-    }
+    pub const ALL: &[Scenario] = Self::VARIANTS;
 
     /// As it is typed.
     pub fn name(self) -> &'static str {
-        match self {
-            Scenario::JoinBurst => "join-burst",
-            Scenario::Poll => "poll",
-            Scenario::Story => "story",
-            Scenario::OneSeat => "one-seat",
-            Scenario::SellOut => "sell-out",
-            Scenario::Soak => "soak",
-            Scenario::Stress => "stress",
-            Scenario::Spike => "spike",
-        }
+        self.into()
     }
 
     /// In one line.
     pub fn about(self) -> &'static str {
+        self.get_documentation().unwrap_or_default()
+    }
+
+    /// Seats of one date, where something is sold: a small hall, and several dates also of a small house.
+    pub(crate) fn date_seats(self) -> Option<u32> {
         match self {
-            Scenario::JoinBurst => "--users join within --duration, most of them at the start",
-            Scenario::Poll => {
-                "--waiting stand in the line; they ask as they are told, or at --rate"
-            }
-            Scenario::Story => {
-                "visitors come at --rate: join, wait, look, think, hold, charge, pay"
-            }
-            Scenario::OneSeat => "--users want the same seat at the same instant",
-            Scenario::SellOut => {
-                "a crowd of --users comes within --ramp, until all --seats are sold"
-            }
-            Scenario::Soak => {
-                "the story at a constant --rate for --duration; first tenth against last"
-            }
-            Scenario::Stress => {
-                "the story in steps of --duration at a growing --rate, until p99 or errors break"
-            }
-            Scenario::Spike => {
-                "the story at --rate, ten times as many for a sixth of --duration, and back"
-            }
+            Scenario::JoinBurst | Scenario::Poll => None,
+            Scenario::OneSeat | Scenario::SellOut => Some(50),
+            Scenario::Story | Scenario::Soak | Scenario::Stress | Scenario::Spike => Some(200),
         }
     }
 
@@ -118,12 +88,12 @@ impl Scenario {
                 settings.users = 20_000;
                 settings.duration = seconds(10);
                 settings.connections = 256;
-                settings.objective.p99_ms = Some(250.0);
+                settings.p99_ms = Some(250.0);
             }
             Scenario::Poll => {
                 settings.waiting = 1_000;
                 settings.duration = seconds(30);
-                settings.objective.p99_ms = Some(50.0);
+                settings.p99_ms = Some(50.0);
             }
             Scenario::Story | Scenario::Soak => {
                 settings.rate = 10.0;
@@ -133,8 +103,8 @@ impl Scenario {
             Scenario::OneSeat => {
                 settings.users = 1_000;
                 settings.open_wide();
-                settings.objective.p95_ms = Some(250.0);
-                settings.objective.p99_ms = None;
+                settings.p95_ms = Some(250.0);
+                settings.p99_ms = None;
             }
             Scenario::SellOut => {
                 settings.seats = 100;
@@ -148,7 +118,7 @@ impl Scenario {
                 settings.seats = 20_000;
                 settings.think = Duration::ZERO;
                 settings.open_wide();
-                settings.objective.p99_ms = Some(250.0);
+                settings.p99_ms = Some(250.0);
             }
             Scenario::Spike => {
                 settings.rate = 5.0;

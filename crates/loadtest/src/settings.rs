@@ -1,151 +1,114 @@
 //! Owns the command line: which scenario, how large, what must hold, where the report goes.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde_json::{Value, json};
+use clap::{Arg, Args, Command, Error, FromArgMatches as _};
 
 use crate::Scenario;
 
-/// How large a run is and how its visitors behave.
-#[derive(Debug, Clone, PartialEq)]
+/// How large a run is, how its visitors behave and what must hold: as the scenario has it, and then as the command line
+/// changes it. Whether seats and money are right is always asked.
+#[derive(Debug, Clone, PartialEq, Args)]
 pub struct Settings {
     /// Which.
+    #[arg(skip = Scenario::Story)]
     pub scenario: Scenario,
-    /// Visitors in all, where that is given and not a rate.
+    /// Visitors in all
+    #[arg(long, value_name = "N", value_parser = within(1_u64, 1_000_000))]
     pub users: u64,
-    /// Visitors in the line of `poll`.
+    /// Visitors in the line
+    #[arg(long, value_name = "N", value_parser = within(1_u64, 2_000_000))]
     pub waiting: u64,
-    /// Arrivals per second; 0 in `poll` is: as each is told.
+    /// Arrivals, or polls, per second
+    #[arg(long, value_name = "R", value_parser = within(0.1, 100_000.0))]
     pub rate: f64,
-    /// How long they arrive; one step of `stress`.
+    /// How long, as 30, 30s, 500ms or 10m; one step of stress
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub duration: Duration,
-    /// How long the rate grows to its full height; in `sell-out` the time within which the crowd comes.
+    /// How long the rate grows; in sell-out how long the crowd comes
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub ramp: Duration,
-    /// Seats on sale.
+    /// Seats on sale, in dates of 50 (sell-out) or 200
+    #[arg(long, value_name = "N", value_parser = within(1_u32, 200_000))]
     pub seats: u32,
-    /// The median pause of a person who thinks.
+    /// Median pause of a person who thinks
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub think: Duration,
-    /// Connections that a crowd shares where visitors are only numbers.
+    /// Connections that the crowd shares
+    #[arg(long, value_name = "N", value_parser = within(1_usize, 10_000))]
     pub connections: usize,
-    /// Of everything that is left to chance.
-    pub seed: u64,
-    /// Most visitors inside.
+    /// Most visitors inside
+    #[arg(long, value_name = "N", value_parser = within(1_u32, 1_000_000))]
     pub max_active: u32,
-    /// Most visitors let in a second.
+    /// Most visitors let in per second
+    #[arg(long = "admit", value_name = "R", value_parser = within(0.001, 100_000.0))]
     pub admit_per_second: f64,
-    /// What must hold.
-    pub objective: Objective,
-}
-
-/// What a run must keep to. Whether seats and money are right is always asked.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Objective {
-    /// In milliseconds.
+    /// Of all that is left to chance; 1 unless said
+    #[arg(long, value_name = "N")]
+    pub seed: u64,
+    /// Objective: 95 of 100 calls are answered within; 0 takes it away
+    #[arg(long, value_name = "MS", value_parser = within(0.0, 600_000.0))]
     pub p95_ms: Option<f64>,
-    /// In milliseconds.
+    /// Objective: 99 of 100 calls are answered within; 0 takes it away
+    #[arg(long, value_name = "MS", value_parser = within(0.0, 600_000.0))]
     pub p99_ms: Option<f64>,
-    /// Most errors.
+    /// Objective: most errors; 0 unless said
+    #[arg(long, value_name = "N")]
     pub errors: u64,
-    /// How many times slower than its first tenth the last tenth of `soak` may be, in its p95.
+    /// Objective of soak: p95 of the last tenth against the first; 2 unless said
+    #[arg(long, value_name = "F", value_parser = within(1.0, 1_000.0))]
     pub drift: f64,
 }
 
 /// A run and where its figures go.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Args)]
 pub struct Run {
     /// How.
+    #[command(flatten)]
     pub settings: Settings,
-    /// The folder of HTML reports.
+    /// Where the HTML report goes; target/usher/reports unless said
+    #[arg(long, value_name = "DIR")]
     pub report: PathBuf,
-    /// Figures as JSON, in a file.
+    /// Figures as JSON
+    #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Says what would be done, and does nothing.
+    /// Only say what would be done
+    #[arg(long)]
     pub check: bool,
 }
 
-/// Every flag that only some scenarios take.
-const SOME: [&str; 10] = [
-    "users",
-    "waiting",
-    "rate",
-    "duration",
-    "ramp",
-    "seats",
-    "think",
-    "connections",
-    "max-active",
-    "admit",
-];
-const ALWAYS: [&str; 7] = [
-    "seed", "p95-ms", "p99-ms", "errors", "drift", "report", "json",
-];
-
-/// What a flag means.
-fn about(name: &str) -> &'static str {
-    match name {
-        "users" => "Visitors in all",
-        "waiting" => "Visitors in the line",
-        "rate" => "Arrivals, or polls, per second",
-        "duration" => "How long, as 30, 30s, 500ms or 10m",
-        "ramp" => "How long the rate grows; in sell-out how long the crowd comes",
-        "seats" => "Seats on sale, in dates of 50 (sell-out) or 200",
-        "think" => "Median pause of a person who thinks",
-        "connections" => "Connections that the crowd shares",
-        "max-active" => "Most visitors inside",
-        "admit" => "Most visitors let in per second",
-        "seed" => "Of all that is left to chance; 1 unless said",
-        "p95-ms" => "Objective: 95 of 100 calls are answered within; 0 takes it away",
-        "p99-ms" => "Objective: 99 of 100 calls are answered within; 0 takes it away",
-        "errors" => "Objective: most errors; 0 unless said",
-        "drift" => "Objective of soak: p95 of the last tenth against the first; 2 unless said",
-        "report" => "Where the HTML report goes; target/usher/reports unless said",
-        _ => "Figures as JSON",
+/// What a command line asks for, the name of the program first; or what it did not understand, or the help.
+///
+/// # Errors
+/// As clap tells them.
+pub fn parse(words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<Run, Error> {
+    let matches = command().try_get_matches_from(words)?;
+    let (name, flags) = matches.subcommand().expect("a scenario is required");
+    let scenario: Scenario = name.parse().expect("every command is a scenario");
+    let mut run = Run {
+        settings: scenario.defaults(),
+        report: PathBuf::from("target/usher/reports"),
+        json: None,
+        check: false,
+    };
+    run.update_from_arg_matches(flags)?;
+    run.settings.complete(|id| flags.contains_id(id));
+    for limit in [&mut run.settings.p95_ms, &mut run.settings.p99_ms] {
+        limit.take_if(|ms| *ms == 0.0);
     }
+    Ok(run)
 }
 
-/// The command line.
-pub fn command() -> Command {
-    let flag = |&name: &&'static str| {
-        let value = match name {
-            "rate" | "admit" => "R",
-            "duration" | "ramp" | "think" => "TIME",
-            "p95-ms" | "p99-ms" => "MS",
-            "drift" => "F",
-            "report" => "DIR",
-            "json" => "FILE",
-            _ => "N",
-        };
-        let flag = Arg::new(name).long(name).value_name(value);
-        let flag = flag.help(about(name));
-        // A number below zero is no flag but a mistake that is told as one.
-        let flag = flag.allow_negative_numbers(true);
-        match name {
-            "duration" | "ramp" | "think" => flag.value_parser(time),
-            "users" => flag.value_parser(within(1_u64, 1_000_000)),
-            "waiting" => flag.value_parser(within(1_u64, 2_000_000)),
-            "rate" => flag.value_parser(within(0.1, 100_000.0)),
-            "seats" => flag.value_parser(within(1_u32, 200_000)),
-            "connections" => flag.value_parser(within(1_usize, 10_000)),
-            "max-active" => flag.value_parser(within(1_u32, 1_000_000)),
-            "admit" => flag.value_parser(within(0.001, 100_000.0)),
-            "seed" | "errors" => flag.value_parser(within(0, u64::MAX)),
-            "p95-ms" | "p99-ms" => flag.value_parser(within(0.0, 600_000.0)),
-            "drift" => flag.value_parser(within(1.0, 1_000.0)),
-            _ => flag.value_parser(value_parser!(PathBuf)),
-        }
-    };
-    let of = |scenario: Scenario| {
-        let own = SOME.iter().filter(|name| scenario.flags().contains(name));
-        let check = Arg::new("check").long("check").action(ArgAction::SetTrue);
-        Command::new(scenario.name())
+fn command() -> Command {
+    let of = |scenario: &Scenario| {
+        Run::augment_args_for_update(Command::new(scenario.name()))
             .about(scenario.about())
-            .args(own.chain(&ALWAYS).map(flag))
-            .arg(check.help("Only say what would be done"))
             .after_help(format!("Unless said:\n  {}", scenario.defaults().line()))
+            .mut_args(|it| flag(*scenario, it))
     };
     Command::new("loadtest")
         .about("Puts load on a gateway of this machine")
@@ -156,52 +119,29 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .subcommands(Scenario::ALL.map(of))
+        .subcommands(Scenario::ALL.iter().map(of))
 }
 
-/// What the command line asks for; none of it can be out of bounds.
-pub fn read(matches: &ArgMatches) -> Option<Run> {
-    let (name, flags) = matches.subcommand()?;
-    let mut settings = Scenario::named(name)?.defaults();
-    take(flags, "users", &mut settings.users);
-    take(flags, "waiting", &mut settings.waiting);
-    take(flags, "rate", &mut settings.rate);
-    take(flags, "duration", &mut settings.duration);
-    take(flags, "ramp", &mut settings.ramp);
-    take(flags, "seats", &mut settings.seats);
-    take(flags, "think", &mut settings.think);
-    take(flags, "connections", &mut settings.connections);
-    take(flags, "seed", &mut settings.seed);
-    take(flags, "max-active", &mut settings.max_active);
-    take(flags, "admit", &mut settings.admit_per_second);
-    take(flags, "errors", &mut settings.objective.errors);
-    take(flags, "drift", &mut settings.objective.drift);
-    let limit = |name, unsaid: Option<f64>| match flags.get_one::<f64>(name) {
-        Some(ms) => Some(*ms).filter(|ms| *ms > 0.0),
-        None => unsaid,
+/// A flag as this scenario has it: what means nothing to it, but to another, is not shown and not taken.
+fn flag(scenario: Scenario, flag: Arg) -> Arg {
+    let nothing = |_: &str| Err::<String, _>("it means nothing to this scenario");
+    let is_of = |it: Scenario| {
+        flag.get_long()
+            .is_some_and(|name| it.flags().contains(&name))
     };
-    settings.objective.p95_ms = limit("p95-ms", settings.objective.p95_ms);
-    settings.objective.p99_ms = limit("p99-ms", settings.objective.p99_ms);
-    settings.complete(|name| matches!(flags.try_contains_id(name), Ok(true)));
-    let mut report = PathBuf::from("target/usher/reports");
-    take(flags, "report", &mut report);
-    Some(Run {
-        settings,
-        report,
-        json: flags.get_one("json").cloned(),
-        check: flags.get_flag("check"),
-    })
-}
-
-/// Sets what was said; a flag that this scenario does not take says nothing.
-fn take<T: Clone + Send + Sync + 'static>(flags: &ArgMatches, name: &str, to: &mut T) {
-    if let Ok(Some(said)) = flags.try_get_one::<T>(name) {
-        to.clone_from(said);
+    let is_foreign = !is_of(scenario) && Scenario::ALL.iter().any(|it| is_of(*it));
+    // A number below zero is no flag but a mistake that is told as one.
+    let takes_value = flag.get_action().takes_values();
+    let flag = flag.allow_negative_numbers(takes_value);
+    match is_foreign {
+        true => flag.hide(true).value_parser(nothing),
+        false => flag,
     }
 }
 
 /// A crowd is so many times as large as what it wants.
 const CROWD: u64 = 20;
+const A_DAY: Duration = Duration::from_secs(86_400);
 /// A visitor of the story takes 2 on average; half as many again are for those who hold and think.
 const SEATS_EACH: f64 = 3.0;
 
@@ -217,24 +157,11 @@ fn within<T: FromStr + PartialOrd + Display + Copy>(
 }
 
 fn time(value: &str) -> Result<Duration, String> {
-    const UNITS: [(&str, f64); 5] = [
-        ("ms", 0.001),
-        ("s", 1.0),
-        ("m", 60.0),
-        ("h", 3600.0),
-        ("", 1.0),
-    ];
-    let found = UNITS.into_iter().find_map(|(unit, seconds)| {
-        let number: f64 = value.strip_suffix(unit)?.parse().ok()?;
-        let all = number * seconds;
-        (0.0..=DAY_S)
-            .contains(&all)
-            .then(|| Duration::from_secs_f64(all))
-    });
+    let seconds = value.parse().map(Duration::from_secs);
+    let found = seconds.or_else(|_| humantime::parse_duration(value)).ok();
+    let found = found.filter(|it| *it <= A_DAY);
     found.ok_or_else(|| "a time as 30, 30s, 500ms or 10m".to_owned())
 }
-
-const DAY_S: f64 = 86_400.0;
 
 impl Settings {
     /// What a scenario starts from.
@@ -252,12 +179,10 @@ impl Settings {
             seed: 1,
             max_active: 500,
             admit_per_second: 100.0,
-            objective: Objective {
-                p95_ms: None,
-                p99_ms: Some(100.0),
-                errors: 0,
-                drift: 2.0,
-            },
+            p95_ms: None,
+            p99_ms: Some(100.0),
+            errors: 0,
+            drift: 2.0,
         }
     }
 
@@ -273,11 +198,8 @@ impl Settings {
             Scenario::SellOut if !is_said("users") => self.users = CROWD * u64::from(self.seats),
             // Enough for all who come, so that the end is as busy as the start.
             Scenario::Story | Scenario::Soak | Scenario::Spike if !is_said("seats") => {
-                let often = if self.scenario == Scenario::Spike {
-                    3.0
-                } else {
-                    1.0
-                };
+                let is_spike = self.scenario == Scenario::Spike;
+                let often = if is_spike { 3.0 } else { 1.0 };
                 let visitors = self.rate * often * self.duration.as_secs_f64();
                 self.seats = (visitors * SEATS_EACH).ceil().clamp(200.0, 200_000.0) as u32;
             }
@@ -311,19 +233,11 @@ impl Settings {
 
     /// The same in one line.
     pub fn line(&self) -> String {
-        let parts = self
-            .shown()
-            .into_iter()
-            .map(|(name, value)| format!("{name} {value}"));
-        parts.collect::<Vec<_>>().join(", ")
-    }
-
-    /// The same as JSON.
-    pub fn to_json(&self) -> Value {
-        self.shown()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), json!(value)))
-            .collect()
+        let shown = self.shown().into_iter();
+        let parts: Vec<_> = shown
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        parts.join(", ")
     }
 }
 
@@ -331,26 +245,23 @@ impl Settings {
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<ArgMatches, String> {
+    fn run(line: &str) -> Result<Run, String> {
         let words = std::iter::once("loadtest").chain(line.split_whitespace());
-        let matches = command().try_get_matches_from(words);
-        matches.map_err(|error| error.to_string())
+        parse(words).map_err(|error| error.to_string())
     }
 
-    fn run(line: &str) -> Run {
-        let matches = parse(line).expect(line);
-        read(&matches).expect(line)
+    fn settings(line: &str) -> Settings {
+        run(line).expect(line).settings
     }
 
     fn refused(line: &str, words: &str) {
-        let told = parse(line).expect_err(line);
+        let told = run(line).expect_err(line);
         assert!(told.contains(words), "{line}: {told}");
     }
 
     #[test]
     fn flags_change_what_they_name_and_nothing_else() {
-        let settings =
-            run("story --rate 2.5 --duration 500ms --think 2 --ramp 1m --seats 70").settings;
+        let settings = settings("story --rate 2.5 --duration 500ms --think 2 --ramp 1m --seats 70");
         let wanted = Settings {
             rate: 2.5,
             duration: Duration::from_millis(500),
@@ -360,13 +271,11 @@ mod tests {
             ..Scenario::Story.defaults()
         };
         assert_eq!(settings, wanted);
-        let run =
-            run("poll --waiting 1_000_000 --p99-ms 0 --errors 3 --json a.json --report b --check");
+        let line =
+            "poll --waiting 1_000_000 --p99-ms 0 --errors 3 --json a.json --report b --check";
+        let run = run(line).expect(line);
         assert_eq!(run.settings.waiting, 1_000_000);
-        assert_eq!(
-            (run.settings.objective.p99_ms, run.settings.objective.errors),
-            (None, 3)
-        );
+        assert_eq!((run.settings.p99_ms, run.settings.errors), (None, 3));
         assert_eq!(
             (run.json, run.report, run.check),
             (Some("a.json".into()), "b".into(), true)
@@ -375,15 +284,15 @@ mod tests {
 
     #[test]
     fn a_crowd_is_twenty_times_what_it_wants_unless_said() {
-        assert_eq!(run("sell-out").settings.users, 2_000);
-        assert_eq!(run("sell-out --seats 50").settings.users, 1_000);
-        assert_eq!(run("sell-out --users 60 --seats 50").settings.users, 60);
+        assert_eq!(settings("sell-out").users, 2_000);
+        assert_eq!(settings("sell-out --seats 50").users, 1_000);
+        assert_eq!(settings("sell-out --users 60 --seats 50").users, 60);
     }
 
     #[test]
     fn what_is_not_understood_is_named() {
         refused("dance", "'dance'");
-        refused("poll --seats 3", "'--seats'");
+        refused("poll --seats 3", "'--seats <N>': it means nothing");
         refused("poll --fast 3", "'--fast'");
         refused("poll --rate", "'--rate <R>'");
         refused("poll --rate many", "'many'");
@@ -397,13 +306,15 @@ mod tests {
 
     #[test]
     fn help_lists_scenarios_and_their_flags() {
-        let told = parse("--help").expect_err("the help");
+        let told = run("--help").expect_err("the help");
         for scenario in Scenario::ALL {
             assert!(told.contains(scenario.name()), "{told}");
-            let own = parse(&format!("{} --help", scenario.name())).expect_err("the help");
+            let own = run(&format!("{} --help", scenario.name())).expect_err("the help");
             for flag in scenario.flags() {
                 assert!(own.contains(&format!("--{flag} <")), "{flag}: {own}");
             }
         }
+        let poll = run("poll --help").expect_err("the help");
+        assert!(!poll.contains("--seats"), "{poll}");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::check::Check;
 use crate::run::Outcome;
+use crate::settings::Settings;
 use crate::{Class, Fault, Measured};
 
 type Column = (&'static str, fn(&Measured) -> String);
@@ -25,9 +26,14 @@ fn ms(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
+/// The scenario and its settings.
+pub fn head(settings: &Settings) -> String {
+    format!("{}: {}", settings.scenario.name(), settings.line())
+}
+
 /// Everything, line by line.
 pub fn lines(outcome: &Outcome) -> Vec<String> {
-    let (record, settings) = (&outcome.record, &outcome.settings);
+    let record = &outcome.record;
     let (seconds, rate) = (record.all.elapsed().as_secs_f64(), record.all.throughput());
     let steps = record
         .steps
@@ -39,7 +45,7 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
         cells.collect::<String>()
     };
     let mut lines = vec![
-        format!("{}: {}", settings.scenario.name(), settings.line()),
+        head(&outcome.settings),
         format!("{seconds:.1} s, {rate:.0} calls/s"),
         String::new(),
         format!("{:<9}{}", "", cells(&|(name, _)| (*name).to_owned())),

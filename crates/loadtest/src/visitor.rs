@@ -87,7 +87,7 @@ impl Caller {
     /// Of this number; they are spread over the gateways.
     pub fn new(stage: &Rc<Stage>, number: usize) -> Self {
         let gateways = &stage.shop.operator.gateways;
-        let gateway = gateways[number % gateways.len()].clone();
+        let gateway = gateways[number % gateways.len()];
         Self {
             connection: Connection::new(gateway, LIMIT),
             stage: Rc::clone(stage),

@@ -18,11 +18,11 @@ pub struct Endings(Vec<Ending>);
 impl Endings {
     /// Seats that were paid for.
     pub fn seats(&self) -> u64 {
-        let bought = self.0.iter().filter_map(|ending| match ending {
-            Ending::Bought(seats) => Some(seats),
-            _ => None,
-        });
-        bought.sum()
+        let seats = |ending: &Ending| match ending {
+            Ending::Bought(seats) => *seats,
+            Ending::SoldOut | Ending::Refused | Ending::Failed => 0,
+        };
+        self.0.iter().map(seats).sum()
     }
 
     /// Visits in which something went wrong, or which did not end in time.

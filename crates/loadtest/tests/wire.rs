@@ -55,7 +55,7 @@ fn saying(pieces: &'static [&'static str]) -> Target {
 
 async fn check(pieces: &'static [&'static str], wanted: impl Fn(Result<Answer, Fault>)) {
     let target = saying(pieces);
-    let mut connection = Connection::new(target.clone(), LIMIT);
+    let mut connection = Connection::new(target, LIMIT);
     // Twice, so that what one answer leaves behind is seen by the next.
     for _ in 0..2 {
         wanted(connection.send(Request::get("/")).await);
@@ -125,7 +125,7 @@ async fn what_is_no_answer_is_a_fault_with_a_name() {
         (silent, Fault::Timeout, Duration::from_millis(50)),
         (closed, Fault::Connect, LIMIT),
     ] {
-        let mut connection = Connection::new(target.clone(), limit);
+        let mut connection = Connection::new(target, limit);
         assert_eq!(connection.send(Request::get("/")).await, Err(fault));
     }
 }
@@ -146,7 +146,7 @@ async fn a_request_says_its_host_and_only_a_body_has_a_type() {
         (Request::get("/a").with("x-b", "c"), false),
         (Request::post("/a", &json!({})), true),
     ] {
-        let mut connection = Connection::new(target.clone(), LIMIT);
+        let mut connection = Connection::new(target, LIMIT);
         connection.send(request).await.unwrap();
         let told = heads.recv().unwrap();
         assert!(told.contains(&host), "{told}");
@@ -167,7 +167,7 @@ async fn a_connection_is_kept_until_the_server_closes_it() {
         // The client may be faster and have closed it already.
         let _ = stream.shutdown(Shutdown::Both);
     });
-    let mut connection = Connection::new(target.clone(), LIMIT);
+    let mut connection = Connection::new(target, LIMIT);
     for number in 0..9 {
         let answer = connection.send(Request::get("/")).await;
         assert_eq!(answer.map(|it| it.status), Ok(200), "{number}");
@@ -185,7 +185,7 @@ async fn a_connection_that_was_closed_while_idle_is_opened_again() {
         // The client may be faster and have closed it already.
         let _ = stream.shutdown(Shutdown::Both);
     });
-    let mut connection = Connection::new(target.clone(), LIMIT);
+    let mut connection = Connection::new(target, LIMIT);
     for _ in 0..3 {
         assert_eq!(
             connection.send(Request::get("/")).await.unwrap().status,
@@ -208,7 +208,7 @@ fn a_closed_loop_counts_what_its_connections_get() {
         let request = request.clone();
         move || request.clone()
     };
-    let measured = closed((&target, 4), span, LIMIT, same).unwrap();
+    let measured = closed((target, 4), span, same).unwrap();
     assert!(measured.count() >= 4, "{measured:?}");
     assert_eq!(measured.of(Class::Refusal), measured.count());
     assert_eq!(measured.with(Ok(409)), measured.count());

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use loadtest::machine::Process;
-use testbed::wait_for;
 
 use crate::fixture::{Fixture, rules};
 use crate::report::{Goal, Row, count};
@@ -24,8 +23,6 @@ const MOST: usize = 100_000;
 const OPENINGS: usize = 3;
 /// What enters at once when a queue opens, and what follows, is at most this share of a line in a second.
 const SHARE: usize = 10;
-/// For the next step of the scheduler.
-const ADMISSION: Duration = Duration::from_secs(10);
 /// Scheduler and bucket work by the second.
 const STEADY: Duration = Duration::from_millis(1_500);
 
@@ -80,11 +77,8 @@ fn share(fixture: &mut Fixture, fast: usize, time: Duration) -> Result<Vec<Row>>
 /// Waits until the scheduler has let in somebody, so that what is counted begins and ends with a step.
 fn next_admission(fixture: &mut Fixture, queue: &str) -> Result<u64> {
     let before = fixture.line.count(queue, "active")?;
-    let now = wait_for("somebody to enter", ADMISSION, || {
-        let now = fixture.line.count(queue, "active").ok()?;
-        (now != before).then_some(now)
-    })?;
-    Ok(now)
+    let now = |count| count != before;
+    fixture.wait_for("somebody to enter", (queue, "active"), now)
 }
 
 /// Time inside scripts for each who enters, when a crowd enters at once: in one script, as far as a batch reaches.
@@ -114,8 +108,8 @@ fn open_for(fixture: &mut Fixture, queue: &str, crowd: usize) -> Result<u64> {
     let target = fixture.line.count(queue, "active")? as usize + crowd;
     let before = fixture.line.script_us()?;
     fixture.rule(queue, &rules("open", target, MOST))?;
-    wait_for("a crowd to enter", ADMISSION, || {
-        (fixture.line.count(queue, "active").ok()? as usize >= target).then_some(())
+    fixture.wait_for("a crowd to enter", (queue, "active"), |count| {
+        count as usize >= target
     })?;
     let us = fixture.line.script_us()? - before;
     fixture.rule(queue, &rules("paused", ROOM, MOST))?;

@@ -1,14 +1,12 @@
 //! `availability`: all seats of a date, read by a crowd, new and unchanged.
 
-use std::sync::Arc;
-
 use anyhow::{Context as _, Result};
 use loadtest::Request;
 
 use crate::fixture::{Caller, Fixture, QUEUE, roomy};
 use crate::limit::TAG;
 use crate::report::Row;
-use crate::turns::{self, Requests};
+use crate::turns;
 
 const CONNECTIONS: usize = 64;
 
@@ -17,27 +15,24 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let plan = fixture.plan.clone();
     fixture.rule(QUEUE, &roomy())?;
     let path = format!("/api/v1/schedules/{}/seats", fixture.date(plan.seats)?);
-    let (booking, gateway, limit) = (fixture.booking(), fixture.gateway(), fixture.limit());
+    let (booking, gateway, limit) = (fixture.booking, fixture.gateway, fixture.limit);
     let inside = fixture.join(QUEUE, 1)?;
     let list = || Request::get(&path).with("accept-encoding", "gzip");
-    let direct = || fixture.minter().admit(inside[0].user, list());
-    let said = Caller::of(booking.clone())?.send(direct())?;
+    let direct = || fixture.minter.clone().admit(inside[0].user, list());
+    let said = Caller::of(booking)?.send(direct())?;
     let tag = said.header("etag").context("seats without ETag")?;
-    let known = one(Request::get("/known").with("if-none-match", TAG));
-    let tiny = one(Request::get("/tiny"));
-    let through = one(list().bearer(&inside[0].token));
-    let rounds = turns::take(
-        plan.rounds,
-        &mut [
-            &mut || turns::repeat(&plan, CONNECTIONS, &limit, &tiny),
+    let rounds = turns::rounds(
+        &plan,
+        CONNECTIONS,
+        &[
+            (limit, &|| vec![Request::get("/tiny")]),
             // A pass lives for thirty seconds, so each turn has its own.
-            &mut || turns::repeat(&plan, CONNECTIONS, &booking, &one(direct())),
-            &mut || turns::repeat(&plan, CONNECTIONS, &gateway, &through),
-            &mut || turns::repeat(&plan, CONNECTIONS, &limit, &known),
-            &mut || {
-                let unchanged = one(direct().with("if-none-match", tag));
-                turns::repeat(&plan, CONNECTIONS, &booking, &unchanged)
-            },
+            (booking, &|| vec![direct()]),
+            (gateway, &|| vec![list().bearer(&inside[0].token)]),
+            (limit, &|| {
+                vec![Request::get("/known").with("if-none-match", TAG)]
+            }),
+            (booking, &|| vec![direct().with("if-none-match", tag)]),
         ],
     )?;
     let row = |what: String, subject: usize, limit: usize, status: u16| {
@@ -54,8 +49,4 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
         row(through, 2, 0, 200).faster(95, 10.0),
         unchanged.share_of_limit(50.0),
     ])
-}
-
-fn one(request: Request) -> Requests {
-    Arc::new(vec![request])
 }

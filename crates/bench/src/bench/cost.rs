@@ -4,10 +4,11 @@
 //! A stack of its own has the whole way of events. Visitors buy at a steady rate; when the last event has arrived, the
 //! counters are read again. What the services do by themselves in that time is in the figures.
 
+use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use loadtest::{Request, Target};
 use serde_json::{Value, json};
 use testbed::Brokers;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use crate::fixture::{Caller, Fixture, Minter};
 use crate::report::{Goal, Row};
+use crate::turns::side_by_side;
 
 /// Who buy side by side.
 const BUYERS: u32 = 8;
@@ -37,11 +39,12 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
 }
 
 fn measure(own: &Fixture, per_s: u32, is_crowd: bool) -> Result<[Row; 2]> {
-    let before = Counters::read(own)?;
+    let before = counters(own)?;
     let sales = sales(own, per_s)?;
-    let cost = Counters::read(own)?.since(&before);
-    let each = |counted: f64| counted / f64::from(sales);
-    let (commits, round_trips) = (each(cost.commits), each(cost.statements + cost.prepared));
+    let after = counters(own)?;
+    let each = |name: &str| (after[name] - before[name]) / f64::from(sales);
+    // A statement is one round trip; what prepares one is another, and is not among them.
+    let (statements, prepared) = (each("Questions"), each("Com_stmt_prepare"));
     let row = |what: &str, figure: f64, most: f64| {
         let what = format!("{what} of one sale at {per_s} a second");
         let row = Row::of("cost", &what, &[figure], "");
@@ -51,13 +54,11 @@ fn measure(own: &Fixture, per_s: u32, is_crowd: bool) -> Result<[Row; 2]> {
         }
     };
     let note = format!(
-        "{sales} sales; {:.1} statements and {:.1} prepared anew for each",
-        each(cost.statements),
-        each(cost.prepared)
+        "{sales} sales; {statements:.1} statements and {prepared:.1} prepared anew for each"
     );
     Ok([
-        row("commits", commits, COMMITS_MOST),
-        row("round trips", round_trips, ROUND_TRIPS_MOST).note(note),
+        row("commits", each("Com_commit"), COMMITS_MOST),
+        row("round trips", statements + prepared, ROUND_TRIPS_MOST).note(note),
     ])
 }
 
@@ -68,27 +69,16 @@ fn sales(own: &Fixture, per_s: u32) -> Result<u32> {
     let sales = sales.clamp(BUYERS, own.plan.venue as u32);
     let all = arrived(own)? + EVENTS_PER_SALE * f64::from(sales);
     let date = own.date(sales as usize)?;
-    let (booking, every) = (own.booking(), Duration::from_secs(1) / per_s);
+    let (booking, minter) = (own.booking, &own.minter);
+    let every = Duration::from_secs(1) / per_s;
     let begun = Instant::now();
-    thread::scope(|scope| {
-        let buyers: Vec<_> = (0..BUYERS)
-            .map(|first| {
-                let (booking, minter) = (booking.clone(), own.minter());
-                scope.spawn(move || {
-                    let mut buyer = Caller::of(booking)?;
-                    for number in (first..sales).step_by(BUYERS as usize) {
-                        thread::sleep((every * number).saturating_sub(begun.elapsed()));
-                        buy(&mut buyer, &minter, date, number + 1)?;
-                    }
-                    Ok::<_, anyhow::Error>(())
-                })
-            })
-            .collect();
-        for buyer in buyers {
-            let bought = buyer.join();
-            bought.map_err(|_| anyhow!("a buyer panicked"))??;
+    side_by_side((0..BUYERS).collect(), |first| {
+        let mut buyer = Caller::of(booking)?;
+        for number in (first..sales).step_by(BUYERS as usize) {
+            thread::sleep((every * number).saturating_sub(begun.elapsed()));
+            buy(&mut buyer, minter, date, number + 1)?;
         }
-        Ok::<_, anyhow::Error>(())
+        Ok(())
     })?;
     testbed::wait_for("the last event", ARRIVED, || {
         (arrived(own).ok()? >= all).then_some(())
@@ -124,36 +114,12 @@ fn arrived(own: &Fixture) -> Result<f64> {
     Ok(counted.and_then(|it| it.parse().ok()).unwrap_or(0.0))
 }
 
-/// What the server has counted since it started.
-struct Counters {
-    commits: f64,
-    /// Each is one round trip; what prepares or closes one is not among them.
-    statements: f64,
-    prepared: f64,
-}
-
-impl Counters {
-    fn read(own: &Fixture) -> Result<Self> {
-        let told = own.stack.mariadb().execute("SHOW GLOBAL STATUS")?;
-        let of = |name: &str| {
-            let line = told.lines().find_map(|line| {
-                let (found, value) = line.split_once('\t')?;
-                (found == name).then_some(value)
-            });
-            line.and_then(|it| it.parse().ok()).unwrap_or(0.0)
-        };
-        Ok(Self {
-            commits: of("Com_commit"),
-            statements: of("Questions"),
-            prepared: of("Com_stmt_prepare"),
-        })
-    }
-
-    fn since(&self, before: &Self) -> Self {
-        Self {
-            commits: self.commits - before.commits,
-            statements: self.statements - before.statements,
-            prepared: self.prepared - before.prepared,
-        }
-    }
+/// What the server has counted since it started, by name.
+fn counters(own: &Fixture) -> Result<HashMap<String, f64>> {
+    let told = own.stack.mariadb().execute("SHOW GLOBAL STATUS")?;
+    let counter = |line: &str| {
+        let (name, value) = line.split_once('\t')?;
+        Some((name.to_owned(), value.parse().ok()?))
+    };
+    Ok(told.lines().filter_map(counter).collect())
 }

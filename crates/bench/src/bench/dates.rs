@@ -27,7 +27,7 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let (plan, concert) = (fixture.plan.clone(), fixture.concert()?);
     let dates = (0..plan.dates).map(|_| fixture.date_of(&concert, SEATS));
     let dates = dates.collect::<Result<Vec<_>>>()?;
-    let (booking, minter) = (fixture.booking(), fixture.minter());
+    let (booking, minter) = (fixture.booking, fixture.minter.clone());
     let paths = [
         format!("/api/v1/schedules/{}/seats", dates[0]),
         format!("/api/v1/concerts/{concert}/schedules"),
@@ -35,9 +35,9 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let asks = [("gzip", true), ("identity", false)];
     let is_over = AtomicBool::new(false);
     let (measured, sold) = thread::scope(|scope| {
-        let selling = scope.spawn(|| sell(&booking, &minter, &dates, &is_over));
+        let selling = scope.spawn(|| sell(booking, &minter, &dates, &is_over));
         let read = |(encoding, _)| {
-            let round = |_| read(&booking, &minter, (&paths, encoding), plan.whole_turn());
+            let round = |_| read(booking, &minter, (&paths, encoding), plan.whole_turn());
             (0..plan.rounds).map(round).collect::<Result<Vec<_>>>()
         };
         let measured: Result<Vec<_>> = asks.into_iter().map(read).collect();
@@ -72,12 +72,12 @@ fn row(dates: usize, (encoding, has_goal): (&str, bool), rounds: Vec<[Measured; 
 
 /// Both lists in turns, for this long.
 fn read(
-    booking: &Target,
+    booking: Target,
     minter: &Minter,
     (paths, encoding): (&[String; 2], &str),
     turn: Duration,
 ) -> Result<[Measured; 2]> {
-    let mut caller = Caller::of(booking.clone())?;
+    let mut caller = Caller::of(booking)?;
     let ask = |path: &String| {
         let request = Request::get(path).with("accept-encoding", encoding);
         minter.admit(Uuid::new_v4(), request)
@@ -95,8 +95,8 @@ fn read(
 }
 
 /// Holds one seat after the other until it is over; says how many.
-fn sell(booking: &Target, minter: &Minter, dates: &[Uuid], is_over: &AtomicBool) -> Result<usize> {
-    let mut caller = Caller::of(booking.clone())?;
+fn sell(booking: Target, minter: &Minter, dates: &[Uuid], is_over: &AtomicBool) -> Result<usize> {
+    let mut caller = Caller::of(booking)?;
     let begun = Instant::now();
     for sold in 0..dates.len() * SEATS {
         if is_over.load(Ordering::Relaxed) {

@@ -18,7 +18,7 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let plan = fixture.plan.clone();
     fixture.rule(QUEUE, &full())?;
     fixture.join(QUEUE, 1)?;
-    let (gateway, limit) = (fixture.gateway(), fixture.limit());
+    let (gateway, limit) = (fixture.gateway, fixture.limit);
     let add = |_| {
         || {
             let path = format!("/join/{LIMIT_QUEUE}/{}", Uuid::new_v4());
@@ -32,8 +32,8 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let rounds = turns::take(
         plan.rounds,
         &mut [
-            &mut || turns::closed(&plan, CONNECTIONS, &limit, add),
-            &mut || turns::closed(&plan, CONNECTIONS, &gateway, join),
+            &mut || turns::closed(&plan, CONNECTIONS, limit, add),
+            &mut || turns::closed(&plan, CONNECTIONS, gateway, join),
         ],
     )?;
     let joined = fixture.line.count(QUEUE, "waiting")?;

@@ -2,13 +2,11 @@
 //!
 //! The waiting are written directly; who is inside or parked was moved there by the gateway.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use serde_json::json;
 use testbed::wait_for;
 
-use crate::fixture::{Fixture, rules};
+use crate::fixture::{self, Fixture, rules};
 use crate::report::{Goal, Row, count};
 
 const WAITING: &str = "memory-waiting";
@@ -18,8 +16,6 @@ const PARKED: [&str; 2] = ["parked", "parked_before"];
 const MIB: f64 = 1_048_576.0;
 /// The highest rate there is: only room decides.
 const MOST: usize = 100_000;
-/// The scheduler's steps are a second apart; who is away is known as absent after two silences of some seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A long line, then a shorter one that is let in by half and parked.
 pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
@@ -30,14 +26,10 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let used = (fixture.line.used_memory()? - before) as f64;
     let key = fixture.line.bytes(WAITING, &["waiting"])?;
     fixture.remove(WAITING)?;
-    let all = Row::of(
-        "memory",
-        &format!("{} waiting", count(many)),
-        &[used / MIB],
-        "MiB",
-    )
-    .goal(Goal::below("", used / 1e6, 150.0, "MB"))
-    .note("the difference of used_memory");
+    let what = format!("{} waiting", count(many));
+    let all = Row::of("memory", &what, &[used / MIB], "MiB")
+        .goal(Goal::below("", used / 1e6, 150.0, "MB"))
+        .note("the difference of used_memory");
     let mut rows = vec![all, each("waiting", key, many as u64)];
     rows.extend(moved(fixture)?);
     Ok(rows)
@@ -48,28 +40,26 @@ fn moved(fixture: &mut Fixture) -> Result<Vec<Row>> {
     fixture.rule(MOVED, &rules("paused", half, MOST))?;
     fixture.line.append(MOVED, 2 * half, 0)?;
     fixture.rule(MOVED, &rules("open", half, MOST))?;
-    wait_for("all who have room to enter", PATIENCE, || {
-        let inside = fixture.line.count(MOVED, "active").ok()?;
-        (inside == half as u64).then_some(())
-    })?;
+    let all = half as u64;
+    fixture.wait_for("all to enter", (MOVED, "active"), |inside| inside == all)?;
     let inside = fixture.line.bytes(MOVED, &INSIDE)?;
     // Nobody of these ever polls, so a short silence makes them absent. Until that is known there is no room.
     let mut short = rules("open", half, MOST);
     short["claimSeconds"] = json!(1);
     fixture.rule(MOVED, &short)?;
-    wait_for("the absent to be known", PATIENCE, || {
+    wait_for("the absent to be known", fixture::MOVED, || {
         fixture.line.is_called(MOVED).ok()?.then_some(())
     })?;
     short["maxActive"] = json!(half + 1);
     fixture.rule(MOVED, &short)?;
-    wait_for("the absent to be parked", PATIENCE, || {
-        (fixture.line.count(MOVED, "waiting").ok()? == 0).then_some(())
+    fixture.wait_for("the absent to be parked", (MOVED, "waiting"), |left| {
+        left == 0
     })?;
     let parked = fixture.line.count(MOVED, "parked")?;
     let bytes = fixture.line.bytes(MOVED, &PARKED)?;
     fixture.remove(MOVED)?;
     Ok(vec![
-        each("active", inside, half as u64),
+        each("active", inside, all),
         each("parked", bytes, parked),
     ])
 }

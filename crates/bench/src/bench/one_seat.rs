@@ -16,7 +16,7 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     };
     let key = fixture.stack.operator_key();
     let round = |_| {
-        let outcome = loadtest::run(&settings, vec![fixture.gateway()], key, Progress::Silent);
+        let outcome = loadtest::run(&settings, vec![fixture.gateway], key, Progress::Silent);
         Ok(outcome.map_err(Error::msg)?.record.step(Step::Reserve))
     };
     let rounds = (0..fixture.plan.rounds)
@@ -46,18 +46,14 @@ fn row(buyers: usize, rounds: &[Measured]) -> Row {
 mod tests {
     use std::time::Duration;
 
-    use loadtest::Measured;
-
     use super::row;
 
-    fn met(statuses: &[(u16, u64)]) -> Vec<bool> {
-        let mut measured = Measured::default();
-        for (status, count) in statuses {
-            for _ in 0..*count {
-                measured.record(Ok(*status), Duration::from_millis(1));
-            }
-        }
-        let row = row(10, &[measured]);
+    fn met(statuses: &[(u16, usize)]) -> Vec<bool> {
+        let all = statuses
+            .iter()
+            .flat_map(|(status, count)| vec![*status; *count]);
+        let all = all.map(|status| (Ok(status), Duration::from_millis(1)));
+        let row = row(10, &[all.collect()]);
         row.goals.iter().map(|goal| goal.met).collect()
     }
 

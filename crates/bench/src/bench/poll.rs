@@ -1,13 +1,11 @@
 //! `poll`: a place in the line, against the smallest server that asks one ZRANK.
 
-use std::sync::Arc;
-
 use anyhow::{Result, ensure};
 use loadtest::{Measured, Request};
 
 use crate::fixture::{Fixture, Visitor, full};
 use crate::report::{Row, count};
-use crate::turns::{self, Requests};
+use crate::turns;
 
 const CONNECTIONS: usize = 64;
 const FEW: &str = "poll-few";
@@ -18,29 +16,28 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let plan = fixture.plan.clone();
     let few = line_up(fixture, FEW)?;
     let many = line_up(fixture, MANY)?;
-    let tickets: Vec<_> = many.iter().map(|it| it.ticket).collect();
+    let tickets: Vec<_> = many.iter().map(|it| it.ticket_number).collect();
     let missing = plan.many.saturating_sub(many.len());
     fixture.line.spread(MANY, missing, &tickets)?;
 
-    let (gateway, limit) = (fixture.gateway(), fixture.limit());
-    let ranks = |queue: &str, visitors: &[Visitor]| -> Requests {
+    let (gateway, limit) = (fixture.gateway, fixture.limit);
+    let ranks = |queue: &str, visitors: &[Visitor]| -> Vec<Request> {
         let path = |it: &Visitor| format!("/rank/{queue}/{}", it.user);
-        Arc::new(visitors.iter().map(|it| Request::get(&path(it))).collect())
+        visitors.iter().map(|it| Request::get(&path(it))).collect()
     };
-    let polls = |queue: &str, visitors: &[Visitor]| -> Requests {
+    let polls = |queue: &str, visitors: &[Visitor]| -> Vec<Request> {
         let path = format!("/api/v1/queues/{queue}/tokens/me");
         let poll = |it: &Visitor| Request::get(&path).bearer(&it.token);
-        Arc::new(visitors.iter().map(poll).collect())
+        visitors.iter().map(poll).collect()
     };
-    let (few_ranks, many_ranks) = (ranks(FEW, &few), ranks(MANY, &many));
-    let (few, many) = (polls(FEW, &few), polls(MANY, &many));
-    let rounds = turns::take(
-        plan.rounds,
-        &mut [
-            &mut || turns::repeat(&plan, CONNECTIONS, &limit, &few_ranks),
-            &mut || turns::repeat(&plan, CONNECTIONS, &gateway, &few),
-            &mut || turns::repeat(&plan, CONNECTIONS, &gateway, &many),
-            &mut || turns::repeat(&plan, CONNECTIONS, &limit, &many_ranks),
+    let rounds = turns::rounds(
+        &plan,
+        CONNECTIONS,
+        &[
+            (limit, &|| ranks(FEW, &few)),
+            (gateway, &|| polls(FEW, &few)),
+            (gateway, &|| polls(MANY, &many)),
+            (limit, &|| ranks(MANY, &many)),
         ],
     )?;
     fixture.remove(FEW)?;

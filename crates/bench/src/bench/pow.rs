@@ -28,28 +28,17 @@ const [challenges, round, bits, done] = arguments;
 /// Some rounds of some challenges.
 pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let driver = ChromeDriver::start(fixture.folder())?;
-    let port = driver
-        .url()
-        .rsplit(':')
-        .next()
-        .and_then(|it| it.parse().ok());
-    let mut browser = Caller::of(Target::local(port.context("a port")?))?;
+    let mut browser = Caller::of(Target::parse(&driver.url())?)?;
     let wanted = json!({ "capabilities": { "alwaysMatch": {
         "browserName": "chrome", "goog:chromeOptions": { "args": ARGUMENTS },
     } } });
     let session = ask(&mut browser, "/session", &wanted)?["sessionId"].clone();
     let session = format!("/session/{}", session.as_str().context("a session")?);
     let page = format!("{}/usher/latest/usher.js", fixture.stack.gateway_urls()[0]);
-    ask(
-        &mut browser,
-        &format!("{session}/url"),
-        &json!({ "url": page }),
-    )?;
-    let (challenges, bits) = if fixture.plan.many < 1_000_000 {
-        (1, 8)
-    } else {
-        (4, 17)
-    };
+    let shown = json!({ "url": page });
+    ask(&mut browser, &format!("{session}/url"), &shown)?;
+    let is_small = fixture.plan.many < 1_000_000;
+    let (challenges, bits) = if is_small { (1, 8) } else { (4, 17) };
     let mut rates = Vec::new();
     for round in 0..fixture.plan.rounds {
         let script = json!({ "script": SCRIPT, "args": [challenges, round, bits] });
@@ -57,12 +46,8 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
         let tries = told[0].as_f64().with_context(|| told.to_string())?;
         rates.push(tries * 1_000.0 / told[1].as_f64().unwrap_or(f64::INFINITY));
     }
-    let row = Row::of(
-        "pow",
-        "SHA-256 tried by the page's worker in Chromium",
-        &rates,
-        "/s",
-    );
+    let what = "SHA-256 tried by the page's worker in Chromium";
+    let row = Row::of("pow", what, &rates, "/s");
     let is_met = Spread::of(&rates).median >= GOAL;
     Ok(vec![row.goal(Goal::is("≥ 300,000 /s", is_met))])
 }

@@ -3,16 +3,14 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use loadtest::{Measured, Request, Target};
 use testbed::{Neighbour, NeighbourKind};
-use uuid::Uuid;
 
 use crate::fixture::{Fixture, QUEUE, Visitor, roomy};
 use crate::report::{Goal, Row, Spread, percentile_ms};
-use crate::turns::{self, Requests};
+use crate::turns;
 
 const CONNECTIONS: usize = 64;
 /// So few that nobody waits for a core.
@@ -29,36 +27,36 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     if let Some(visitor) = outside {
         bail!("{} is not inside", visitor.user);
     }
-    let asks = |path: &str| -> Requests {
+    let asks = |path: &str| -> Vec<Request> {
         let ask = |it: &Visitor| Request::get(path).bearer(&it.token);
-        Arc::new(visitors.iter().map(ask).collect())
+        visitors.iter().map(ask).collect()
     };
-    let (limit, front) = (fixture.limit(), fixture.front());
-    let tiny = asks("/tiny");
-    let measure = |connections, limit: &Target| {
-        turns::take(
-            plan.rounds,
-            &mut [
-                &mut || turns::repeat(&plan, connections, limit, &tiny),
-                &mut || turns::repeat(&plan, connections, &front, &tiny),
-            ],
+    let with_passes = || -> Vec<Request> {
+        let ask = |it: &Visitor| fixture.minter.admit(it.user, Request::get(OWN));
+        visitors.iter().map(ask).collect()
+    };
+    let tiny = || asks("/tiny");
+    let measure = |connections, limit: Target| {
+        turns::rounds(
+            &plan,
+            connections,
+            &[(limit, &tiny), (fixture.front, &tiny)],
         )
     };
-    let (crowd, calm) = (measure(CONNECTIONS, &limit)?, measure(CALM, &limit)?);
+    let (crowd, calm) = (
+        measure(CONNECTIONS, fixture.limit)?,
+        measure(CALM, fixture.limit)?,
+    );
     let nginx = nginx(fixture)?;
-    let against = |it: &Neighbour| measure(CONNECTIONS, &Target::local(it.port()));
+    let against = |it: &Neighbour| measure(CONNECTIONS, Target::local(it.port()));
     let against = nginx.as_ref().map(against).transpose()?;
-    let (booking, gateway) = (fixture.booking(), fixture.gateway());
-    let through = asks(OWN);
-    let own = turns::take(
-        plan.rounds,
-        &mut [
-            // A pass lives for thirty seconds, so each turn has its own.
-            &mut || {
-                let passes = with_passes(fixture);
-                turns::repeat(&plan, CONNECTIONS, &booking, &passes)
-            },
-            &mut || turns::repeat(&plan, CONNECTIONS, &gateway, &through),
+    // A pass lives for thirty seconds, so each turn has its own.
+    let own = turns::rounds(
+        &plan,
+        CONNECTIONS,
+        &[
+            (fixture.booking, &with_passes),
+            (fixture.gateway, &|| asks(OWN)),
         ],
     )?;
     let crowd_row = row("a small answer", CONNECTIONS, &crowd);
@@ -76,7 +74,7 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
 fn nginx(fixture: &Fixture) -> Result<Option<Neighbour>> {
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("nginx.conf");
     let folder = fixture.folder().join("nginx");
-    let behind = fixture.limit().address().to_string();
+    let behind = fixture.limit.address().to_string();
     let replacements = [("127.0.0.1:3000", behind.as_str())];
     match Neighbour::start(NeighbourKind::Nginx, &folder, &template, &replacements) {
         Ok(nginx) => Ok(Some(nginx)),
@@ -103,10 +101,4 @@ fn added(rounds: &[Vec<Measured>]) -> Row {
     let added = row.measured.median;
     row.goal(Goal::below("", added, 0.3, "ms"))
         .note("the limit is the median of the direct answer")
-}
-
-fn with_passes(fixture: &Fixture) -> Requests {
-    let minter = fixture.minter();
-    let ask = |_| minter.admit(Uuid::new_v4(), Request::get(OWN));
-    Arc::new((0..CONNECTIONS).map(ask).collect())
 }

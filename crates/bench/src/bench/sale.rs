@@ -9,59 +9,34 @@ mod replay;
 mod venue;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use loadtest::{Measured, Request};
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, Minter};
-use crate::plan::Plan;
 use crate::report::{Row, percentile_ms};
-use crate::turns;
+use crate::turns::{self, side_by_side};
 use capture::Verb;
-use replay::{Bare, Recipe, Subject};
-use venue::Venue;
+use replay::{Recipe, Subject};
+use venue::{Make, Subjects, Venue};
 
 const CONNECTIONS: usize = 32;
-/// Whose wallets are charged.
-const WALLETS: usize = 10_000;
-
-/// Whom each transaction is for, one after the other, on whatever thread asks.
-type Subjects = Arc<dyn Fn() -> Option<Subject> + Send + Sync>;
 
 /// Charges of wallets that exist, each with a key of its own.
 pub fn charge(fixture: &mut Fixture) -> Result<Vec<Row>> {
-    let wallets = Arc::new(venue::wallets(fixture, WALLETS)?);
-    measure(fixture, Verb::Charge, &mut |_, _| {
-        let (wallets, next) = (Arc::clone(&wallets), AtomicUsize::new(0));
-        Ok(Arc::new(move || {
-            let next = next.fetch_add(1, Ordering::Relaxed);
-            Some(subject(wallets[next % wallets.len()]))
-        }))
-    })
+    measure(fixture, Verb::Charge, venue::wallets)
 }
 
 /// A seat of its own for each new user.
 pub fn reserve(fixture: &mut Fixture) -> Result<Vec<Row>> {
-    measure(fixture, Verb::Reserve, &mut |fixture, venue| {
-        let seats = venue.provide(fixture, Fixture::date)?;
-        Ok(Arc::new(move || {
-            let (date, seat) = seats.next()?;
-            let user = subject(Uuid::new_v4());
-            Some(Subject { date, seat, ..user })
-        }))
-    })
+    measure(fixture, Verb::Reserve, venue::seats)
 }
 
 /// A reservation of its own for each user, who has the money.
 pub fn pay(fixture: &mut Fixture) -> Result<Vec<Row>> {
-    measure(fixture, Verb::Pay, &mut |fixture, venue| {
-        let held = venue.provide(fixture, venue::held_date)?;
-        Ok(Arc::new(move || held.next().map(venue::holder)))
-    })
+    measure(fixture, Verb::Pay, venue::held_seats)
 }
 
 /// Somebody with a new key.
@@ -76,41 +51,43 @@ fn subject(user: Uuid) -> Subject {
 }
 
 /// Limit and subject in turns, each with subjects of its own.
-fn measure(
-    fixture: &mut Fixture,
-    verb: Verb,
-    provide: &mut dyn FnMut(&Fixture, &Venue) -> Result<Subjects>,
-) -> Result<Vec<Row>> {
+fn measure(fixture: &mut Fixture, verb: Verb, make: Make) -> Result<Vec<Row>> {
     let (recipe, note) = capture::capture(fixture, verb)?;
-    let (plan, booking) = (fixture.plan.clone(), fixture.booking());
-    let url = fixture.stack.mysql_url();
-    let mut venues = [Venue::default(), Venue::default()];
-    let mut rounds = [Vec::new(), Vec::new()];
-    for round in 0..plan.rounds {
-        for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-            let subjects = provide(fixture, &venues[side])?;
-            let measured = if side == 0 {
-                bare(&plan, &url, &recipe, &subjects)?
-            } else {
-                turns::closed(&plan, CONNECTIONS, &booking, |_| {
-                    let (subjects, minter) = (Arc::clone(&subjects), fixture.minter());
+    let fixture = &*fixture;
+    let (plan, booking) = (&fixture.plan, fixture.booking);
+    let [mut of_limit, mut of_booking] = [Venue::default(), Venue::default()];
+    let rounds = turns::take(
+        plan.rounds,
+        &mut [
+            &mut || {
+                let subjects = of_limit.provide(fixture, make)?;
+                let measured = bare(fixture, &recipe, &subjects)?;
+                Ok(of_limit.learn(measured))
+            },
+            &mut || {
+                let subjects = of_booking.provide(fixture, make)?;
+                let measured = turns::closed(plan, CONNECTIONS, booking, |_| {
+                    let (subjects, minter) = (Arc::clone(&subjects), fixture.minter.clone());
                     move || {
                         // When all are gone this is refused, and told as an error.
-                        let subject = subjects().unwrap_or_else(|| subject(Uuid::nil()));
+                        let subject = next(&subjects).unwrap_or_else(|| subject(Uuid::nil()));
                         post(&minter, verb, &subject)
                     }
-                })?
-            };
-            venues[side].learn(turns::rate(&measured, 201));
-            rounds[side].push(measured);
-        }
-    }
+                })?;
+                Ok(of_booking.learn(measured))
+            },
+        ],
+    )?;
     let what = format!("direct to booking, {CONNECTIONS} connections");
-    let (limit, subject) = ((&rounds[0][..], 201), (&rounds[1][..], 201));
-    let row = turns::row(verb.name(), &what, subject, Some(limit)).share_of_limit(60.0);
+    let (subject, limit) = ((&rounds[1][..], 201), (&rounds[0][..], 201));
+    let row = turns::row(verb.into(), &what, subject, Some(limit)).share_of_limit(60.0);
     let [p50, p99] = [50.0, 99.0].map(|percent| percentile_ms(&rounds[0], percent));
     let own = format!("bare client: p50 {p50:.2} ms, p99 {p99:.2} ms");
     Ok(vec![row.note(note).note(own)])
+}
+
+fn next(subjects: &Subjects) -> Option<Subject> {
+    subjects.lock().ok()?.next()
 }
 
 /// A request of the verb for a subject.
@@ -125,34 +102,28 @@ fn post(minter: &Minter, verb: Verb, subject: &Subject) -> Request {
 }
 
 /// A thread and a connection for each; a transaction that fails counts as 500, one that is done as 201.
-fn bare(plan: &Plan, url: &str, recipe: &Recipe, subjects: &Subjects) -> Result<Measured> {
-    let clients = (0..CONNECTIONS).map(|_| Bare::open(url));
+fn bare(fixture: &Fixture, recipe: &Recipe, subjects: &Subjects) -> Result<Measured> {
+    let (plan, url) = (&fixture.plan, fixture.stack.mysql_url());
+    let clients = (0..CONNECTIONS).map(|_| replay::connect(&url));
     let clients = clients.collect::<Result<Vec<_>>>()?;
     let start = Instant::now() + plan.warm_up;
     let end = start + plan.turn;
-    let act = |mut bare: Bare| {
+    let rounds = side_by_side(clients, |mut mysql| {
         let mut measured = Measured::default();
         let mut now = Instant::now();
         while now < end {
             let sent = now;
-            let subject = subjects().ok_or(diesel::NotFound);
-            let done = subject.and_then(|subject| bare.send(recipe, &subject));
+            let subject = next(subjects).ok_or(diesel::NotFound);
+            let done = subject.and_then(|it| replay::send(&mut mysql, recipe, &it));
             now = Instant::now();
             if (start..=end).contains(&now) {
                 measured.record(Ok(done.map_or(500, |()| 201)), now - sent);
             }
         }
-        measured
-    };
-    let mut all = Measured::default();
-    thread::scope(|scope| {
-        let running = clients.into_iter().map(|bare| scope.spawn(|| act(bare)));
-        for thread in running.collect::<Vec<_>>() {
-            let measured = thread.join();
-            all.merge(&measured.map_err(|_| anyhow!("a client panicked"))?);
-        }
-        Ok::<_, anyhow::Error>(())
+        Ok(measured)
     })?;
+    let mut all = Measured::default();
+    rounds.iter().for_each(|it| all.merge(it));
     all.set_elapsed(plan.turn);
     Ok(all)
 }

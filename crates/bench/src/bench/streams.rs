@@ -37,7 +37,7 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let streams = runtime.block_on(open_all(fixture.gateway().address(), &visitors[1..]))?;
+    let streams = runtime.block_on(open_all(fixture.gateway.address(), &visitors[1..]))?;
     let watching = streams.into_iter().map(|it| runtime.spawn(drain(it)));
     let watching: Vec<_> = watching.collect();
     thread::sleep(SETTLE.min(time));

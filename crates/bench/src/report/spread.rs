@@ -63,39 +63,27 @@ pub fn ratios(measured: &[f64], limits: &[f64]) -> Spread {
 
 /// A whole number, thousands apart by commas.
 pub fn count(value: usize) -> String {
-    parted(&value.to_string())
+    parted(value.to_string())
 }
 
 /// Three digits that count, thousands apart by commas.
 fn number(value: f64) -> String {
-    let digits = match value.abs() {
-        100.0.. => 0,
-        10.0.. => 1,
-        _ => 2,
+    let parts = match value.abs() {
+        100.0.. => 1.0,
+        10.0.. => 10.0,
+        _ => 100.0,
     };
-    let text = format!("{value:.digits$}");
-    let (whole, fraction) = match text.split_once('.') {
-        Some((whole, fraction)) => (whole, fraction.trim_end_matches('0')),
-        None => (text.as_str(), ""),
-    };
-    let parted = parted(whole);
-    if fraction.is_empty() {
-        parted
-    } else {
-        format!("{parted}.{fraction}")
-    }
+    parted(((value * parts).round() / parts).to_string())
 }
 
-fn parted(whole: &str) -> String {
-    let mut parted = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        let left = whole.len() - index;
-        if index > 0 && left.is_multiple_of(3) && !parted.ends_with('-') {
-            parted.push(',');
-        }
-        parted.push(digit);
+/// A comma before every third digit of the whole number that has a digit before it.
+fn parted(mut number: String) -> String {
+    let mut at = number.find('.').unwrap_or(number.len());
+    while at > 3 && number.as_bytes()[at - 4].is_ascii_digit() {
+        at -= 3;
+        number.insert(at, ',');
     }
-    parted
+    number
 }
 
 #[cfg(test)]

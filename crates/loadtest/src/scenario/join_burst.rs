@@ -30,9 +30,8 @@ struct Joined {
 }
 
 /// Runs it.
-pub(crate) async fn run(stage: Stage) -> Result<Outcome, Trouble> {
-    let settings = &stage.settings.clone();
-    let stage = stage.begin();
+pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
+    let settings = &stage.settings;
     let start = Instant::now();
     let arrivals = Profile::burst(settings.users, settings.duration).even();
     let calls = pacer::at_rate(start, arrivals, 1, settings.seed);
@@ -45,10 +44,7 @@ pub(crate) async fn run(stage: Stage) -> Result<Outcome, Trouble> {
 
     let count = joined.len() as u64;
     let line = line_of(&stage.shop, count).await?;
-    let (early, late) = (
-        inversions(joined),
-        record.step(Step::Join).late_percentile_ms(99.0),
-    );
+    let early = inversions(joined);
     let checks = vec![
         Check::same("visitors in the line", count, line),
         Check::at_most(Kind::Correct, "who came later and stands before", 0, early),
@@ -57,7 +53,7 @@ pub(crate) async fn run(stage: Stage) -> Result<Outcome, Trouble> {
     let peak = 2.0 * settings.users as f64 / settings.duration.as_secs_f64().max(f64::MIN_POSITIVE);
     let notes = vec![
         format!("{count} joined; the highest rate was {peak:.0}/s"),
-        format!("99 of 100 were sent within {late:.1} ms of when they were due"),
+        record.lateness(Step::Join),
     ];
     Ok(Outcome::judged(settings, record, checks, what, notes))
 }

@@ -12,16 +12,13 @@ use crate::run::Outcome;
 use crate::visitor::{Ending, Stage, Visitor};
 use crate::visitors::connections;
 
-const DATE_SEATS: u32 = 50;
 const SEAT: u16 = 7;
 /// All come in within this.
 const ENTRY: Duration = Duration::from_secs(60);
 
 /// Runs it.
-pub(crate) async fn run(mut stage: Stage) -> Result<Outcome, Trouble> {
-    let settings = &stage.settings.clone();
-    stage.shop.sell(DATE_SEATS, DATE_SEATS).await?;
-    let stage = stage.begin();
+pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
+    let settings = &stage.settings;
     let visitors = enter_all(&stage).await?;
     let inside = visitors.len();
     stage.progress.say(&format!(
@@ -39,15 +36,11 @@ pub(crate) async fn run(mut stage: Stage) -> Result<Outcome, Trouble> {
             (visitor, held)
         });
     }
-    let mut winners = Vec::new();
-    while let Some(wish) = wishes.join_next().await {
-        if let Ok((visitor, Some(held))) = wish {
-            winners.push((visitor, held));
-        }
-    }
     let mut paid = 0;
-    for (mut visitor, held) in winners {
-        if let Ending::Bought(seats) = visitor.pay(&held).await {
+    for (mut visitor, held) in wishes.join_all().await {
+        if let Some(held) = held
+            && let Ending::Bought(seats) = visitor.pay(&held).await
+        {
             paid += seats;
         }
     }

@@ -16,10 +16,6 @@ use crate::visitor::{Ending, Stage, Visitor};
 use crate::visitors::{self, Endings};
 use crate::{Arrivals, Class, Profile, Scenario};
 
-/// Seats of one date: a small hall.
-pub(crate) const DATE_SEATS: u32 = 200;
-/// The same where all is sold out: several dates also of a small house.
-const SMALL_DATE_SEATS: u32 = 50;
 /// After the last has come, all others have this long to end their visits.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often somebody chooses again when others were faster.
@@ -27,8 +23,8 @@ const TRIES: usize = 20;
 const SPIKE: f64 = 10.0;
 
 /// Runs it.
-pub(crate) async fn run(mut stage: Stage) -> Result<Outcome, Trouble> {
-    let settings = &stage.settings.clone();
+pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
+    let settings = &stage.settings;
     let all_is_sold = settings.scenario == Scenario::SellOut;
     let coming = match all_is_sold {
         true => (
@@ -37,13 +33,6 @@ pub(crate) async fn run(mut stage: Stage) -> Result<Outcome, Trouble> {
         ),
         false => (profile(settings).random(settings.seed), settings.duration),
     };
-    let each = if all_is_sold {
-        SMALL_DATE_SEATS
-    } else {
-        DATE_SEATS
-    };
-    stage.shop.sell(settings.seats, each).await?;
-    let stage = stage.begin();
     let endings = sale(&stage, coming, &Cell::new(false)).await;
     let record = stage.recorder.finish();
 
@@ -56,7 +45,7 @@ pub(crate) async fn run(mut stage: Stage) -> Result<Outcome, Trouble> {
     }
     if settings.scenario == Scenario::Soak {
         let skip = settings.ramp.as_secs() as usize;
-        checks.push(check::drift(&settings.objective, &record, skip));
+        checks.push(check::drift(settings, &record, skip));
     }
     let (all, notes) = (("all calls", None), vec![endings.line()]);
     Ok(Outcome::judged(settings, record, checks, all, notes))

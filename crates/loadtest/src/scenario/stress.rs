@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::check::{self, Check, Kind};
 use crate::operator::Trouble;
 use crate::run::Outcome;
-use crate::scenario::story::{DATE_SEATS, sale};
+use crate::scenario::story::sale;
 use crate::settings::Settings;
 use crate::visitor::Stage;
 use crate::{Class, Measured, Profile};
@@ -37,10 +37,8 @@ impl Rung {
 }
 
 /// Runs it.
-pub(crate) async fn run(mut stage: Stage) -> Result<Outcome, Trouble> {
-    let settings = &stage.settings.clone();
-    stage.shop.sell(settings.seats, DATE_SEATS).await?;
-    let stage = stage.begin();
+pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
+    let settings = &stage.settings;
     let climbed = Rc::new(Climbed::default());
     let climb = climb(Rc::clone(&stage), Rc::clone(&climbed));
     let climb = tokio::task::spawn_local(climb);
@@ -117,13 +115,10 @@ async fn climb(stage: Rc<Stage>, climbed: Rc<Climbed>) {
 }
 
 fn is_good(settings: &Settings, measured: &Measured) -> bool {
-    let objective = &settings.objective;
-    let within =
-        |limit: Option<f64>, percent| limit.is_none_or(|ms| measured.percentile_ms(percent) <= ms);
-    measured.count() > 0
-        && measured.of(Class::Error) <= objective.errors
-        && within(objective.p95_ms, 95.0)
-        && within(objective.p99_ms, 99.0)
+    let is_fast = check::speed(settings, "a step", measured)
+        .iter()
+        .all(|it| it.kept);
+    measured.count() > 0 && measured.of(Class::Error) <= settings.errors && is_fast
 }
 
 #[cfg(test)]
@@ -137,9 +132,8 @@ mod tests {
     fn a_step_is_good_while_it_keeps_the_objective() {
         let settings = Scenario::Stress.defaults();
         let of = |ms, status| {
-            let mut measured = Measured::default();
-            measured.record(Ok(status), Duration::from_millis(ms));
-            measured
+            let one = [(Ok(status), Duration::from_millis(ms))];
+            one.into_iter().collect::<Measured>()
         };
         assert!(is_good(&settings, &of(100, 200)));
         assert!(is_good(&settings, &of(100, 409)));

@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Error, Result};
 use serde_json::{Value, json};
+use strum::IntoStaticStr;
 use uuid::Uuid;
 
 use super::log::longest_transaction;
@@ -16,8 +17,9 @@ const SEAT: u16 = 47;
 /// For a seat.
 const ENOUGH: u32 = 1_000;
 
-/// A verb of the sale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A verb of the sale, called as its benchmark is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Verb {
     /// Money comes in.
     Charge,
@@ -28,15 +30,6 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// As a benchmark is called.
-    pub fn name(self) -> &'static str {
-        match self {
-            Verb::Charge => "charge",
-            Verb::Reserve => "reserve",
-            Verb::Pay => "pay",
-        }
-    }
-
     /// Path and body of its request.
     pub fn request(self, subject: &Subject) -> (String, Value) {
         match self {
@@ -101,6 +94,6 @@ fn prepare(fixture: &Fixture, verb: Verb) -> Result<Subject> {
 }
 
 fn act(fixture: &Fixture, verb: Verb, subject: &Subject) -> Result<Value> {
-    let request = post(&fixture.minter(), verb, subject);
-    Caller::of(fixture.booking())?.make(request)
+    let request = post(&fixture.minter.clone(), verb, subject);
+    Caller::of(fixture.booking)?.make(request)
 }

@@ -14,13 +14,13 @@ pub enum Literal {
     Null,
 }
 
-/// A statement.
+/// A prepared statement, and what it is executed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Statement<V> {
-    /// As text, as BEGIN.
-    Plain(Arc<str>),
-    /// Prepared, and executed with these values.
-    Prepared(Arc<str>, Vec<V>),
+pub struct Statement<V> {
+    /// With a question mark for each value.
+    pub sql: Arc<str>,
+    /// In their order.
+    pub values: Vec<V>,
 }
 
 /// A transaction that was written down.
@@ -38,46 +38,42 @@ pub struct Transaction {
 /// A statement whose values cannot be read.
 pub fn longest_transaction(log: &[u8]) -> Result<Transaction, String> {
     let mut prepared: Vec<&[u8]> = Vec::new();
-    let mut running: BTreeMap<&[u8], (usize, Vec<Entry<'_>>)> = BTreeMap::new();
-    let mut longest: (usize, Vec<Entry<'_>>) = (0, Vec::new());
+    let mut threads: BTreeMap<&[u8], Vec<Entry<'_>>> = BTreeMap::new();
     for entry in log.split(|byte| *byte == b'\n').filter_map(entry) {
         match entry.command {
             b"Prepare" => prepared.push(entry.argument),
-            b"Query" | b"Execute" if entry.argument == b"BEGIN" => {
-                running.insert(entry.thread, (0, vec![entry]));
-            }
-            b"Close stmt" => {
-                if let Some((closed, _)) = running.get_mut(entry.thread) {
-                    *closed += 1;
-                }
-            }
-            b"Query" | b"Execute" => {
-                let Some((_, sent)) = running.get_mut(entry.thread) else {
-                    continue;
-                };
-                sent.push(entry);
-                if entry.argument == b"COMMIT"
-                    && let Some(done) = running.remove(entry.thread)
-                    && done.1.len() > longest.1.len()
-                {
-                    longest = done;
-                }
-            }
+            b"Query" | b"Execute" | CLOSE => threads.entry(entry.thread).or_default().push(entry),
             _ => {}
         }
     }
-    let sent = longest.1.into_iter().map(|entry| sent(entry, &prepared));
+    let all = threads.values().flat_map(|it| transactions(it));
+    let longest = all.max_by_key(|it| it.len()).unwrap_or_default();
+    let (closed, sent): (Vec<_>, Vec<_>) = longest.iter().partition(|it| it.command == CLOSE);
+    let sent = sent.into_iter().map(|entry| statement(entry, &prepared));
     Ok(Transaction {
         sent: sent.collect::<Result<_, _>>()?,
-        closed: longest.0,
+        closed: closed.len(),
     })
 }
+
+const CLOSE: &[u8] = b"Close stmt";
 
 #[derive(Clone, Copy)]
 struct Entry<'a> {
     thread: &'a [u8],
     command: &'a [u8],
     argument: &'a [u8],
+}
+
+/// The transactions of a thread, each from its BEGIN to its COMMIT.
+fn transactions<'a>(thread: &'a [Entry<'a>]) -> impl Iterator<Item = &'a [Entry<'a>]> {
+    let parts = thread.split(|it| it.argument == b"ROLLBACK");
+    let parts = parts.flat_map(|part| part.split_inclusive(|it| it.argument == b"COMMIT"));
+    parts.filter_map(|part| {
+        let begin = part.iter().rposition(|it| it.argument == b"BEGIN")?;
+        let is_whole = part.last()?.argument == b"COMMIT";
+        is_whole.then_some(&part[begin..])
+    })
 }
 
 /// A line: the time or nothing, the thread and the command, the argument, with tabs between.
@@ -99,20 +95,18 @@ fn entry(line: &[u8]) -> Option<Entry<'_>> {
     })
 }
 
-fn sent(entry: Entry<'_>, prepared: &[&[u8]]) -> Result<Statement<Literal>, String> {
+fn statement(entry: Entry<'_>, prepared: &[&[u8]]) -> Result<Statement<Literal>, String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if entry.command == b"Query" {
-        return Ok(Statement::Plain(text(entry.argument).into()));
-    }
-    // Prepared when the connection was made, which may be before anything is written down.
-    if matches!(entry.argument, b"BEGIN" | b"COMMIT") {
-        return Ok(Statement::Prepared(text(entry.argument).into(), Vec::new()));
-    }
-    let found = prepared
-        .iter()
-        .find_map(|it| Some((it, values(it, entry.argument)?)));
-    let (statement, values) = found.ok_or_else(|| format!("not read: {}", text(entry.argument)))?;
-    Ok(Statement::Prepared(text(statement).into(), values))
+    // Some are prepared when the connection is made, which may be before anything is written down.
+    let is_bare = entry.command == b"Query" || matches!(entry.argument, b"BEGIN" | b"COMMIT");
+    let bare = is_bare.then(|| (entry.argument, Vec::new()));
+    let found = bare.or_else(|| {
+        let mut known = prepared.iter();
+        known.find_map(|it| Some((*it, values(it, entry.argument)?)))
+    });
+    let (sql, values) = found.ok_or_else(|| format!("not read: {}", text(entry.argument)))?;
+    let sql = text(sql).into();
+    Ok(Statement { sql, values })
 }
 
 /// The values that stand where the prepared statement has its question marks; none when it is another statement.
@@ -184,11 +178,11 @@ mod tests {
             Literal::Null,
             Literal::Bytes(b"2026-11-26 11:08:00.5".to_vec()),
         ];
-        let wanted = [
-            Statement::Plain("BEGIN".into()),
-            Statement::Prepared(statement.into(), values),
-            Statement::Plain("COMMIT".into()),
-        ];
+        let wanted = [("BEGIN", vec![]), (statement, values), ("COMMIT", vec![])];
+        let wanted = wanted.map(|(sql, values)| Statement {
+            sql: sql.into(),
+            values,
+        });
         assert_eq!((read.sent.as_slice(), read.closed), (&wanted[..], 1));
     }
 

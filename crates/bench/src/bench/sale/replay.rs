@@ -16,10 +16,9 @@ use diesel::result::QueryResult;
 use diesel::row::NamedRow;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text, Untyped};
 use diesel::{Connection as _, RunQueryDsl};
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::Uuid;
 
 use super::log::{Literal, Statement};
-use crate::fixture::now;
 
 /// As booking sets up each of its connections.
 const SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
@@ -79,12 +78,9 @@ impl Recipe {
     pub fn of(sent: Vec<Statement<Literal>>, subject: &Subject) -> Self {
         let mut own = subject.values();
         let of_subject = own.len();
-        let steps = sent.into_iter().map(|sent| match sent {
-            Statement::Plain(text) => Statement::Plain(text),
-            Statement::Prepared(text, values) => {
-                let slots = values.into_iter().map(|it| slot(it, &mut own));
-                Statement::Prepared(text, slots.collect())
-            }
+        let steps = sent.into_iter().map(|Statement { sql, values }| {
+            let values = values.into_iter().map(|it| slot(it, &mut own)).collect();
+            Statement { sql, values }
         });
         Self {
             steps: steps.collect(),
@@ -106,73 +102,48 @@ fn slot(value: Literal, own: &mut Vec<Literal>) -> Slot {
     }))
 }
 
-/// A connection.
-pub struct Bare {
-    mysql: MysqlConnection,
-}
-
-/// A prepared statement with what its slots hold.
-struct Filled {
-    sql: Arc<str>,
-    values: Vec<Literal>,
-}
-
 /// A row that was read.
 struct AnyRow;
 
-impl Bare {
-    /// Connects.
-    pub fn open(url: &str) -> Result<Self> {
-        let mut mysql = MysqlConnection::establish(url)?;
-        mysql.batch_execute(SETUP)?;
-        Ok(Self { mysql })
-    }
+/// A connection like booking's.
+pub fn connect(url: &str) -> Result<MysqlConnection> {
+    let mut mysql = MysqlConnection::establish(url)?;
+    mysql.batch_execute(SETUP)?;
+    Ok(mysql)
+}
 
-    /// Sends the transaction for a subject.
-    pub fn send(&mut self, recipe: &Recipe, subject: &Subject) -> QueryResult<()> {
-        let mut own = subject.values();
-        own.extend((0..recipe.made).map(|_| literal(new_id())));
-        for step in &recipe.steps {
-            match step {
-                Statement::Plain(text) => self.mysql.batch_execute(text)?,
-                Statement::Prepared(text, slots) => {
-                    let fill = |slot: &Slot| match slot {
-                        Slot::Own(number) => own[*number].clone(),
-                        Slot::Same(value) => value.clone(),
-                    };
-                    let (sql, values) = (Arc::clone(text), slots.iter().map(fill).collect());
-                    self.execute(Filled { sql, values })?;
-                }
-            }
-        }
-        Ok(())
-    }
+/// Sends the transaction for a subject.
+pub fn send(mysql: &mut MysqlConnection, recipe: &Recipe, subject: &Subject) -> QueryResult<()> {
+    let mut own = subject.values();
+    // Ids that grow with time, as booking's.
+    own.extend((0..recipe.made).map(|_| literal(Uuid::now_v7())));
+    let fill = |slot: &Slot| match slot {
+        Slot::Own(number) => own[*number].clone(),
+        Slot::Same(value) => value.clone(),
+    };
+    recipe.steps.iter().try_for_each(|step| {
+        let (sql, values) = (
+            Arc::clone(&step.sql),
+            step.values.iter().map(fill).collect(),
+        );
+        execute(mysql, Statement { sql, values })
+    })
+}
 
-    /// All rows are read; a change that changes nothing is a mistake.
-    fn execute(&mut self, statement: Filled) -> QueryResult<()> {
-        if statement.sql.starts_with("SELECT") {
-            let _: Vec<AnyRow> = statement.load(&mut self.mysql)?;
-            return Ok(());
-        }
-        let is_change = !statement.values.is_empty();
-        match statement.execute(&mut self.mysql)? {
-            0 if is_change => Err(diesel::NotFound),
-            _ => Ok(()),
-        }
+/// All rows are read; a change that changes nothing is a mistake.
+fn execute(mysql: &mut MysqlConnection, statement: Statement<Literal>) -> QueryResult<()> {
+    if statement.sql.starts_with("SELECT") {
+        let _: Vec<AnyRow> = statement.load(mysql)?;
+        return Ok(());
+    }
+    let is_change = !statement.values.is_empty();
+    match statement.execute(mysql)? {
+        0 if is_change => Err(diesel::NotFound),
+        _ => Ok(()),
     }
 }
 
-/// Ids that grow with time, as booking's.
-fn new_id() -> Uuid {
-    let now = now();
-    Uuid::new_v7(Timestamp::from_unix(
-        NoContext,
-        now.as_secs(),
-        now.subsec_nanos(),
-    ))
-}
-
-impl QueryFragment<Mysql> for Filled {
+impl QueryFragment<Mysql> for Statement<Literal> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         const NOTHING: Option<i64> = None;
         // Not marked as unsafe to cache: the connection keeps the prepared statement under its text.
@@ -192,16 +163,16 @@ impl QueryFragment<Mysql> for Filled {
     }
 }
 
-impl QueryId for Filled {
+impl QueryId for Statement<Literal> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl Query for Filled {
+impl Query for Statement<Literal> {
     type SqlType = Untyped;
 }
 
-impl RunQueryDsl<MysqlConnection> for Filled {}
+impl RunQueryDsl<MysqlConnection> for Statement<Literal> {}
 
 impl QueryableByName<Mysql> for AnyRow {
     fn build<'a>(_: &impl NamedRow<'a, Mysql>) -> deserialize::Result<Self> {
@@ -225,16 +196,14 @@ mod tests {
         };
         let (held, made) = (Literal::Bytes(b"held".to_vec()), literal(id(9)));
         let user = literal(id(1));
-        let values = vec![user, Literal::Number(47), held.clone(), made.clone(), made];
-        let sent = vec![
-            Statement::Plain("BEGIN".into()),
-            Statement::Prepared("A ? ? ? ? ?".into(), values),
-        ];
-        let recipe = Recipe::of(sent, &subject);
+        let sent = Statement {
+            sql: "A ? ? ? ? ?".into(),
+            values: vec![user, Literal::Number(47), held.clone(), made.clone(), made],
+        };
+        let recipe = Recipe::of(vec![sent], &subject);
         assert_eq!(recipe.made, 1);
         let own = Slot::Own;
-        let slots = vec![own(0), own(2), Slot::Same(held), own(5), own(5)];
-        let wanted = Statement::Prepared("A ? ? ? ? ?".into(), slots);
-        assert_eq!(recipe.steps[1], wanted);
+        let slots = [own(0), own(2), Slot::Same(held), own(5), own(5)];
+        assert_eq!(recipe.steps[0].values, slots);
     }
 }

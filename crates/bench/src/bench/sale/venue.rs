@@ -1,83 +1,62 @@
-//! Owns what is sold: dates with free seats, dates with held seats, wallets with money.
+//! Owns for whom it is measured: free seats, held seats with wallets that can pay, empty wallets.
 //!
 //! Seats and wallets are written with statements of many rows: through the API it would take longer than what is
 //! measured.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::vec;
 
 use anyhow::Result;
+use loadtest::Measured;
 use uuid::Uuid;
 
 use super::{Subject, subject};
 use crate::fixture::Fixture;
+use crate::turns;
 
-/// Seats a second that nobody sells here, before anything is known.
+/// More a second than anybody does here, before anything is known.
 const FIRST_GUESS: f64 = 6_000.0;
-/// How much more than at the last turn may be sold.
+/// How much more than at the last turn may be done.
 const RESERVE: f64 = 1.6;
 
 /// Counts what was written, so that ids never meet.
 static BATCH: AtomicU32 = AtomicU32::new(0);
 
-/// How much one side sells.
+/// How fast one side is.
 #[derive(Default)]
 pub struct Venue {
     per_s: Option<f64>,
 }
 
-/// The seats of dates, each of which is given out once.
-pub struct Seats<D> {
-    dates: Vec<D>,
-    each: usize,
-    next: AtomicUsize,
-}
-
 impl Venue {
     /// Remembers how fast it went.
-    pub fn learn(&mut self, per_s: f64) {
-        self.per_s = Some(per_s);
+    pub fn learn(&mut self, measured: Measured) -> Measured {
+        self.per_s = Some(turns::rate(&measured, 201));
+        measured
     }
 
-    /// Enough seats for a turn, of dates that `date` makes of their size.
-    pub fn provide<D>(
-        &self,
-        fixture: &Fixture,
-        date: impl Fn(&Fixture, usize) -> Result<D>,
-    ) -> Result<Seats<D>> {
+    /// Enough for a turn of what `make` makes: so many at a time.
+    pub fn provide(&self, fixture: &Fixture, make: Make) -> Result<Subjects> {
         let each = fixture.plan.venue;
         let per_s = self.per_s.unwrap_or(FIRST_GUESS) * RESERVE;
-        let seats = per_s * fixture.plan.whole_turn().as_secs_f64();
-        let count = (seats / each as f64).ceil().max(1.0) as usize;
-        let dates = (0..count).map(|_| date(fixture, each));
-        Ok(Seats {
-            dates: dates.collect::<Result<_>>()?,
-            each,
-            next: AtomicUsize::new(0),
-        })
+        let wanted = per_s * fixture.plan.whole_turn().as_secs_f64();
+        let mut all = make(fixture, each)?;
+        while (all.len() as f64) < wanted {
+            all.extend(make(fixture, each)?);
+        }
+        Ok(Arc::new(Mutex::new(all.into_iter())))
     }
 }
 
-impl<D: Copy> Seats<D> {
-    /// The next one: its date and its number.
-    pub fn next(&self) -> Option<(D, u16)> {
-        let next = self.next.fetch_add(1, Ordering::Relaxed);
-        let date = self.dates.get(next / self.each)?;
-        Some((*date, u16::try_from(next % self.each + 1).ok()?))
-    }
-}
+/// Makes so many subjects of a verb.
+pub type Make = fn(&Fixture, usize) -> Result<Vec<Subject>>;
 
-/// Who holds a seat of a [`held_date`], and can pay for it.
-pub fn holder(((date, batch), seat): (Held, u16)) -> Subject {
-    Subject {
-        date,
-        seat,
-        reservation: id('r', batch, seat.into()),
-        ..subject(id('u', batch, seat.into()))
-    }
-}
+/// Whom each transaction is for, one after the other, on whatever thread asks.
+pub type Subjects = Arc<Mutex<vec::IntoIter<Subject>>>;
 
 /// Users with an empty wallet.
-pub fn wallets(fixture: &Fixture, count: usize) -> Result<Vec<Uuid>> {
+pub fn wallets(fixture: &Fixture, count: usize) -> Result<Vec<Subject>> {
     let batch = BATCH.fetch_add(1, Ordering::Relaxed);
     let user = sql_id('w', batch, "seq");
     let all = format!("SELECT {user}, 0, UTC_TIMESTAMP(6) FROM seq_1_to_{count}");
@@ -87,15 +66,25 @@ pub fn wallets(fixture: &Fixture, count: usize) -> Result<Vec<Uuid>> {
     ];
     run(fixture, &statements.join("; "))?;
     let numbers = 1..=u32::try_from(count)?;
-    Ok(numbers.map(|number| id('w', batch, number)).collect())
+    Ok(numbers
+        .map(|number| subject(id('w', batch, number)))
+        .collect())
 }
 
-/// A date and the number in the ids of its holders.
-type Held = (Uuid, u32);
+/// The free seats of a date, each for a new user.
+pub fn seats(fixture: &Fixture, count: usize) -> Result<Vec<Subject>> {
+    let (date, seats) = (fixture.date(count)?, 1..=u16::try_from(count)?);
+    let free = |seat| Subject {
+        date,
+        seat,
+        ..subject(Uuid::new_v4())
+    };
+    Ok(seats.map(free).collect())
+}
 
-/// A date of which each seat is held by a user of its own who can pay for it.
-pub fn held_date(fixture: &Fixture, seats: usize) -> Result<Held> {
-    let (date, batch) = (fixture.date(seats)?, BATCH.fetch_add(1, Ordering::Relaxed));
+/// The seats of a date, each held by a user of its own who can pay for it.
+pub fn held_seats(fixture: &Fixture, count: usize) -> Result<Vec<Subject>> {
+    let (date, batch) = (fixture.date(count)?, BATCH.fetch_add(1, Ordering::Relaxed));
     let (reservation, user) = (sql_id('r', batch, "number"), sql_id('u', batch, "number"));
     let of_date = format!("schedule_id = UNHEX('{}')", date.simple());
     let end = "UTC_TIMESTAMP(6) + INTERVAL 1 HOUR";
@@ -120,7 +109,13 @@ pub fn held_date(fixture: &Fixture, seats: usize) -> Result<Held> {
         ),
     ];
     run(fixture, &statements.join("; "))?;
-    Ok((date, batch))
+    let held = |seat: u16| Subject {
+        date,
+        seat,
+        reservation: id('r', batch, seat.into()),
+        ..subject(id('u', batch, seat.into()))
+    };
+    Ok((1..=u16::try_from(count)?).map(held).collect())
 }
 
 /// A user who is in the books under the own id, so that statements name the user where booking names the subject.
@@ -154,33 +149,4 @@ fn id(kind: char, batch: u32, number: u32) -> Uuid {
 /// The same in SQL.
 fn sql_id(kind: char, batch: u32, number: &str) -> String {
     format!("CONCAT('{kind}{batch:07}', LPAD({number}, 8, '0'))")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use uuid::Uuid;
-
-    use super::{Seats, holder, id};
-
-    #[test]
-    fn seats_are_given_out_once_date_by_date() {
-        let next = AtomicUsize::new(0);
-        let seats = Seats {
-            dates: vec!["a", "b"],
-            each: 2,
-            next,
-        };
-        let all: Vec<_> = std::iter::from_fn(|| seats.next()).collect();
-        assert_eq!(all, [("a", 1), ("a", 2), ("b", 1), ("b", 2)]);
-        assert_eq!(seats.next(), None);
-    }
-
-    #[test]
-    fn who_pays_is_the_user_of_the_seat() {
-        let held = holder(((Uuid::nil(), 7), 4));
-        assert_eq!(held.reservation.as_bytes(), b"r000000700000004");
-        assert_eq!((held.user, held.seat), (id('u', 7, 4), 4));
-    }
 }
