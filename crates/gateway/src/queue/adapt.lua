@@ -5,15 +5,19 @@
 -- Returns verdict 'gone' | 'removed' | 'fixed', or 'added' | 'held' | 'up' | 'down' and
 --   rate_milli, reason (why the rate is what it is)
 --
--- The rate grows by a quarter each second until the service first falls behind, and then by a hundredth
--- or two of where that was. It falls to four fifths of what the service answered well, by half at most.
--- A step waits until what was changed can be seen: with visits that stay long all of this is slower.
+-- The rate grows by a sixth each second until the service first falls behind, and then by a hundredth
+-- or two of where that was. It falls to four fifths of what the service answered well while it was busy,
+-- by half at most. A step waits until what was changed can be seen: with visits that stay long all of
+-- this is slower.
 
 assert(#ARGV == 5, 'adapt takes 5 arguments')
 -- Of a step's answers, so many may be slow, and so many failed.
 local SLOW, FAILED = 0.05, 0.01
 -- So many answers are judged, or those of so many seconds, if there were fewer.
 local ENOUGH, SECONDS = 20, 10
+-- What a busy service answered well is seen over so many seconds; what a visitor asks for over so many,
+-- which begin so many after the visitors were let in: they learn it by their next poll.
+local BUSY, ASKED, LATER = 5, 6, 2
 -- Longest pause after a step down, and shortest, in seconds.
 local PAUSE_MOST, PAUSE_LEAST = 30, 3
 -- Visits that stay longer than this, in seconds, slow the growth.
@@ -33,13 +37,14 @@ local told_at, told = tonumber(field[5]) or 0, tonumber(field[6]) or rate
 
 -- What was measured, by the second in which it was told here.
 local sums = {}
-for at, b, a, s, f in string.gmatch(field[1] or '', '(%d+):(%d+):(%d+):(%d+):(%d+)') do
+for at, b, a, s, f, r in string.gmatch(field[1] or '', '(%d+):(%d+):(%d+):(%d+):(%d+):(%d+)') do
   at = tonumber(at)
   if at > second - SECONDS and at <= second then
-    sums[at] = { tonumber(b), tonumber(a), tonumber(s), tonumber(f) }
+    sums[at] = { tonumber(b), tonumber(a), tonumber(s), tonumber(f), tonumber(r) }
   end
 end
-sums[second] = sums[second] or { 0, 0, 0, 0 }
+-- The last is the rate by which visitors were let in.
+sums[second] = sums[second] or { 0, 0, 0, 0, int(rate) }
 for i = 1, 4 do sums[second][i] = sums[second][i] + tonumber(ARGV[i + 1]) end
 local packed = {}
 for at, sum in pairs(sums) do packed[#packed + 1] = int(at) .. ':' .. table.concat(sum, ':') end
@@ -48,12 +53,27 @@ if stepped_at == second then return { 'verdict', 'added', 'rate_milli', rate, 'r
 
 -- The sum of seconds back from now, as long as `goes_on` says so.
 local function add_up(goes_on)
-  local all = { 0, 0, 0, 0 }
+  local all = { 0, 0, 0, 0, 0 }
   for at = second, second - SECONDS + 1, -1 do
     if not goes_on(at, all) then break end
     for i, it in ipairs(sums[at] or {}) do all[i] = all[i] + it end
   end
   return unpack(all)
+end
+
+-- How many visitors a second the service bears: what it answered well in a second in which it was busy,
+-- by what a visitor asks for.
+local function bearable()
+  local asked, let, good, busy = 0, 0, 0, 0
+  for at = second - ASKED + 1, second do
+    local sum, before = sums[at] or { 0, 0, 0, 0, 0 }, sums[at - LATER] or { 0, 0, 0, 0, 0 }
+    asked, let = asked + sum[1], let + before[5]
+    if at > second - BUSY and sum[3] + sum[4] > 0 then
+      good, busy = good + sum[2] - sum[4], busy + 1
+    end
+  end
+  if asked == 0 or let == 0 then return rate end
+  return good / math.max(1, busy) * let / asked
 end
 
 local inside, minute = active_now(now), last_minutes(now)
@@ -73,22 +93,21 @@ local function judged()
   local is_failing = failed >= 2 and failed > FAILED * answered
   local is_slow = slow >= 2 and slow > SLOW * answered
   if is_failing or is_slow then
-    local begun, all, _, bad = add_up(function(at) return at > second - PAUSE_LEAST end)
-    local bearable = rate * (begun > 0 and math.max(0, all - bad) / begun or 1)
+    local borne = bearable()
     -- It answers more than enters, so it catches up.
-    if ceiling and not is_failing and rate <= 0.85 * bearable then return rate, 'draining' end
-    ceiling, down_at = math.min(rate, math.max(bearable, rate * 0.5)), second
-    local less = math.max(rate * 0.5, math.min(rate * 0.85, bearable * 0.8))
+    if not is_failing and rate <= 0.95 * borne then return rate, 'draining' end
+    ceiling, down_at = math.min(rate, math.max(borne, rate * 0.5)), second
+    local less = math.max(rate * 0.5, math.min(rate * 0.85, borne * 0.8))
     return less, is_failing and 'failing' or 'slow'
   end
   if not is_limit then return rate, 'unused' end
   if answered == 0 then return rate, 'unmeasured' end
-  if not ceiling then return rate * (1 + 0.25 * pace), 'starting' end
-  if rate < 0.9 * ceiling then return rate + math.max(1, 0.02 * ceiling * pace), 'growing' end
+  if not ceiling then return rate * (1 + 0.18 * pace), 'starting' end
+  if rate < 0.9 * ceiling then return rate + math.max(1, 0.04 * ceiling * pace), 'growing' end
   if rate < 1.05 * ceiling then return rate + math.max(1, 0.01 * ceiling * pace), 'growing' end
   if rate < 1.2 * ceiling then return rate + math.max(1, 0.02 * ceiling * pace), 'growing' end
   -- The service bears more than it did.
-  return rate * (1 + 0.1 * pace), 'seeking'
+  return rate * (1 + 0.05 * pace), 'seeking'
 end
 
 local wanted, reason = judged()
