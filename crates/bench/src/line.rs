@@ -38,7 +38,7 @@ impl Line {
         self.keep(queue, members.into_iter().map(|(_, member)| member))
     }
 
-    /// These are there for longer than a run: who is not is parked within seconds, behind a full house too.
+    /// These are there for longer than a run: who is not is parked within seconds, also where nobody can enter.
     pub fn keep(&mut self, queue: &str, users: impl Iterator<Item = [u8; 16]>) -> Result<()> {
         let until_us = self.now_us()? + AN_HOUR_US;
         let members: Vec<_> = users.map(|user| (until_us, user)).collect();

@@ -173,7 +173,7 @@ fn indexes(rows: u32, write: bool, stop: &AtomicBool) -> Result<(), Failure> {
 }
 
 /// The page with its first table exchanged.
-fn replaced(page: &str, table: &str) -> Option<String> {
+pub fn replaced(page: &str, table: &str) -> Option<String> {
     let lines: Vec<_> = page.lines().collect();
     let first = lines.iter().position(|line| line.starts_with('|'))?;
     let length = lines[first..]

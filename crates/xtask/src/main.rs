@@ -1,4 +1,4 @@
-//! The developer's commands: `cargo xtask up | test | load | bench | openapi | configuration`.
+//! The developer's commands: `cargo xtask up | test | load | bench | mutate | openapi | configuration`.
 //!
 //! Reads the command line and turns the outcome into an exit code: 0 done, 1 failed, 64 not understood.
 //! Knows the workspace only through cargo, the binaries and `testbed`.
@@ -8,6 +8,7 @@ mod configuration;
 mod demo;
 mod failure;
 mod load;
+mod mutate;
 mod openapi;
 mod packages;
 mod room;
@@ -24,6 +25,7 @@ use clap::{Args, Parser};
 use bench::Bench;
 use failure::Failure;
 use load::Load;
+use mutate::Mutate;
 use test::Test;
 use up::Up;
 
@@ -42,6 +44,9 @@ enum Command {
     /// Measure it, as a share of what the machine can do
     #[command(after_help = bench::HELP)]
     Bench(Bench),
+    /// Take out one guard after the other, and show that a test fails for each
+    #[command(after_help = mutate::HELP)]
+    Mutate(Mutate),
     /// Write docs/openapi from the two services
     Openapi {
         /// Write nothing; fail when a file is not up to date
@@ -79,6 +84,7 @@ fn main() -> ExitCode {
         Command::Test(test) => test.run(),
         Command::Load(load) => load.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Mutate(mutate) => mutate.run(),
         Command::Openapi { check } => openapi::run(check),
         Command::Configuration { check } => configuration::run(check),
     };
