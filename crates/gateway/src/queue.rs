@@ -5,6 +5,7 @@
 //! by lot for those who came before a lottery. Whoever is away when their turn comes holds nobody up
 //! and keeps their place. Nothing here knows HTTP.
 
+mod buckets;
 mod deadline;
 mod draw;
 mod error;
@@ -31,6 +32,7 @@ mod settle;
 mod snapshot;
 mod stock;
 mod store_clock;
+mod sums;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,6 +41,7 @@ use std::time::Duration;
 use chassis::time::Timestamp;
 use tokio::time::Instant;
 
+pub use buckets::Buckets;
 pub use draw::{Drawn, DrawnPage, DrawnPlace, Entry, Lottery, Seed, SeedInvalid};
 pub use error::QueueError;
 use error::refusal;
@@ -60,6 +63,7 @@ pub use secret::{JoinSecret, JoinSecretInvalid};
 pub use settle::{RevealError, Revealed};
 pub use snapshot::Snapshot;
 pub use stock::Outlook;
+pub use sums::Sums;
 
 /// One queue, as this gateway sees it. Cheap to clone.
 #[derive(Clone)]
@@ -404,18 +408,6 @@ impl Queue {
             more: reply.get("more")?,
         };
         Ok((admitted, standing))
-    }
-
-    /// A ticket number is the instant of joining in µs, so the time that somebody waited follows from it.
-    fn note_admission(&self, at_us: u64, entered: &[(Vec<u8>, u64)]) {
-        for (_, ticket) in entered {
-            let waited_us = at_us.saturating_sub(*ticket);
-            self.entry.admission_wait.observe(waited_us as f64 / 1e6);
-        }
-        let now_ms = self.store().now_ms();
-        self.entry
-            .admission_ran_at_ms
-            .store(now_ms, Ordering::Relaxed);
     }
 
     async fn ask(

@@ -25,7 +25,7 @@ pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<RunningSche
     let (admitting, settling, telling) = (app.clone(), app.clone(), app.clone());
     let (comparing, promising, checking) = (app.clone(), app.clone(), app.clone());
     let measuring = app.clone();
-    let asking = app.clone();
+    let (asking, adding) = (app.clone(), app.clone());
     let schedule = Schedule::new(registry)
         .await?
         .trigger("admit", "* * * * * *", move || admit(admitting.clone()))
@@ -54,6 +54,8 @@ pub async fn start(app: Arc<Gateway>, registry: &Registry) -> Result<RunningSche
         .await?
         .trigger("minutes", "5 * * * * *", move || minutes(keeping.clone()))
         .await?
+        .trigger("sums", "*/2 * * * * *", move || sums(adding.clone()))
+        .await?
         .trigger("refresh", "* * * * * *", move || refresh(app.clone()))
         .await?;
     Ok(schedule.start().await?)
@@ -76,6 +78,7 @@ pub async fn compare_settings(app: Arc<Gateway>) -> Result<(), QueueError> {
 pub async fn share_promises(app: Arc<Gateway>) -> Result<(), QueueError> {
     for queue in app.queues.list() {
         let counted = app.fairness.unshared(queue.id());
+        queue.count_promises(counted);
         let all = queue.share_promises(counted).await?;
         app.fairness.share(queue.id(), all);
     }
@@ -184,6 +187,13 @@ pub async fn minutes(app: Arc<Gateway>) -> Result<(), QueueError> {
     let now = app.clock.now();
     let queues = app.queues.list();
     each(queues.iter().map(|queue| keep(queue, now)).collect()).await
+}
+
+/// Step: adds what this gateway counted to the sums of the minute of every queue.
+pub async fn sums(app: Arc<Gateway>) -> Result<(), QueueError> {
+    let now = app.clock.now();
+    let queues = app.queues.list();
+    each(queues.iter().map(|queue| queue.add_sums(now)).collect()).await
 }
 
 async fn keep(queue: &Queue, now: Timestamp) -> Result<(), QueueError> {

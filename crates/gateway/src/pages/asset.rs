@@ -10,7 +10,7 @@ use chassis::asset::{Asset, digest};
 use super::language::Languages;
 
 /// What is built in.
-const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 15] = [
     ("tokens.css", include_str!("../../web/tokens.css")),
     ("waiting.css", include_str!("../../web/waiting.css")),
     ("waiting.js", include_str!("../../web/waiting.js")),
@@ -22,6 +22,7 @@ const FILES: [(&str, &str); 14] = [
     ("console.css", include_str!("../../web/console/console.css")),
     ("console.js", include_str!("../../web/console/console.js")),
     ("dates.js", include_str!("../../web/console/dates.js")),
+    ("report.js", include_str!("../../web/console/report.js")),
     ("chart.js", include_str!("../../web/console/chart.js")),
     ("usher.js", include_str!("../../web/usher.js")),
     ("usher.d.ts", include_str!("../../web/usher.d.ts")),

@@ -73,7 +73,8 @@ pub(super) struct Keys {
     pub tickets: String,
     /// For reading the list.
     pub audit: String,
-    /// Hash: what is kept of each minute, by its number since 1970. No script takes it.
+    /// Hash: what is kept of each minute, by its number since 1970, and the sums of it. Of the scripts only
+    /// `sums.lua` takes it, with a key that ends by itself.
     pub minutes: String,
     /// What all keys begin with.
     prefix: String,
@@ -116,6 +117,11 @@ impl Keys {
     /// The tickets that take part in the draw with this root, 8 bytes each; no script takes it.
     pub fn entrants(&self, root: &str) -> String {
         format!("{}entrants:{root}", self.prefix)
+    }
+
+    /// Which batch of counts this gateway added last to the sums of minutes.
+    pub fn batch(&self, gateway: &str) -> String {
+        format!("{}batch:{gateway}", self.prefix)
     }
 
     /// Promises of one life of the queue: a hash; no script takes it.

@@ -2,12 +2,14 @@
 //! in one hash.
 //!
 //! A minute is written by `HSETNX`, so of many gateways one does, and the others change nothing. Totals
-//! are of one life of the queue; a reader takes differences.
+//! are of one life of the queue; a reader takes differences. Beside it stand the sums of what all gateways
+//! counted in it. Two fields for each of 43,200 minutes are the most that the hash has.
 
 use chassis::time::Timestamp;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
+use super::sums::{self, Sums};
 use super::{Queue, QueueError, StoreError};
 
 /// Minutes that are kept: thirty days.
@@ -36,6 +38,15 @@ pub struct Minute {
     pub admitted: u64,
     /// Visitors let in in this life who did not show up.
     pub no_shows: u64,
+    /// Visitors in line who were away at their turn and are here again.
+    #[serde(default)]
+    pub returned: u64,
+    /// Visitors who bought in this life.
+    #[serde(default)]
+    pub bought: u64,
+    /// What was left to sell, where that is known.
+    #[serde(default)]
+    pub remaining: Option<u64>,
 }
 
 impl Queue {
@@ -53,6 +64,9 @@ impl Queue {
             joined: snapshot.joined,
             admitted: snapshot.admitted,
             no_shows: snapshot.no_shows,
+            returned: snapshot.returned,
+            bought: snapshot.bought,
+            remaining: snapshot.remaining,
         };
         let json = serde_json::to_string(&minute);
         let json = json.map_err(|_| StoreError::Odd("a minute that is no JSON"))?;
@@ -68,7 +82,8 @@ impl Queue {
         let mut drop_old = redis::cmd("HDEL");
         drop_old.arg(key);
         for age in 0..DROPPED {
-            drop_old.arg(number - KEPT - age);
+            let old = number - KEPT - age;
+            drop_old.arg(old).arg(sums::field(old));
         }
         let _: i64 = self.store().command(&drop_old).await?;
         let mut end = redis::cmd("EXPIRE");
@@ -87,24 +102,27 @@ impl Queue {
         &self,
         from: Timestamp,
         count: i64,
-    ) -> Result<Vec<(Timestamp, Minute)>, QueueError> {
+    ) -> Result<Vec<(Timestamp, Minute, Sums)>, QueueError> {
         let first = number_of(from);
         let mut asked = redis::cmd("HMGET");
         asked.arg(&self.entry.keys.minutes);
         let count = count.clamp(1, MOST_MINUTES);
         for number in first..first + count {
-            asked.arg(number);
+            asked.arg(number).arg(sums::field(number));
         }
         let found: Vec<Option<String>> = self.store().command(&asked).await?;
-        let read = |(number, json): (i64, Option<String>)| {
-            let minute: Minute = serde_json::from_str(&json?).ok()?;
-            Some((Timestamp::from_timestamp(number * MINUTE_S, 0)?, minute))
+        let read = |(number, pair): (i64, &[Option<String>])| {
+            let [json, sums] = pair else { return None };
+            let minute: Minute = serde_json::from_str(json.as_ref()?).ok()?;
+            let at = Timestamp::from_timestamp(number * MINUTE_S, 0)?;
+            Some((at, minute, Sums::read(sums.as_deref())))
         };
-        Ok((first..).zip(found).filter_map(read).collect())
+        Ok((first..).zip(found.chunks(2)).filter_map(read).collect())
     }
 }
 
-fn number_of(instant: Timestamp) -> i64 {
+/// The number of the minute since 1970.
+pub(super) fn number_of(instant: Timestamp) -> i64 {
     instant.timestamp().div_euclid(MINUTE_S)
 }
 

@@ -24,6 +24,7 @@ use super::script::{self, Priority, Store};
 use super::snapshot::QueueLookup;
 use super::stock::Heard;
 use super::store_clock::SkewTold;
+use super::sums::Counted;
 use super::{Queue, QueueError, QueueId, Snapshot, StoreError};
 use crate::merkle::Tree;
 use crate::metrics::StoreMetrics;
@@ -66,6 +67,8 @@ pub(super) struct QueueEntry {
     pub admission_ran_at_ms: AtomicU64,
     /// What is measured of the service behind.
     pub measured: Measured,
+    /// What is counted of each minute.
+    pub counted: Counted,
     /// What the service behind said of its stock.
     pub heard: Heard,
     /// Users who wait to join, in each worker.
@@ -268,6 +271,7 @@ impl Queues {
                 admission_wait: self.0.metrics.admission_wait(id),
                 admission_ran_at_ms: AtomicU64::new(self.store().now_ms()),
                 measured: Measured::default(),
+                counted: Counted::default(),
                 heard: Heard::default(),
                 joins: Joins::default(),
                 memory: Memory::default(),

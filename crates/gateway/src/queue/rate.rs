@@ -56,6 +56,7 @@ impl Queue {
     pub fn request_answered(&self, took: Option<Duration>, is_failure: bool) {
         let target_ms = u128::from(self.snapshot().policy.target_latency_ms);
         let is_slow = took.is_some_and(|it| it.as_millis() > target_ms);
+        self.entry.counted.answered(took, is_failure);
         let measured = &self.entry.measured;
         measured.answered.fetch_add(1, Ordering::Relaxed);
         measured

@@ -170,6 +170,11 @@ impl Store {
         }
     }
 
+    /// What this process is called in Redis.
+    pub fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
     /// The clock that follows Redis.
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -234,6 +239,15 @@ impl Store {
         call: &ScriptCall<'_>,
     ) -> Result<T, StoreError> {
         Ok(call.run(&mut self.pool.get().await?).await?)
+    }
+
+    /// Runs a script that takes keys of its own, in the background. Its time is that of plain commands.
+    pub async fn run_alone<T: FromRedisValue>(
+        &self,
+        call: &ScriptCall<'_>,
+    ) -> Result<T, StoreError> {
+        let answer = in_time(self.run_in_background(call));
+        self.timed(COMMAND, answer).await
     }
 
     /// Runs plain commands that only read in one round trip for a visitor. For how long is for the

@@ -27,7 +27,9 @@ export function follow(canvas) {
   };
 }
 
-function paint(canvas, points) {
+function paint(canvas, known) {
+  // One minute alone is a level too.
+  const points = known.length === 1 ? [known[0], { ...known[0], at: known[0].at + 1 }] : known;
   const { clientWidth: width, clientHeight: height } = canvas;
   const scale = devicePixelRatio || 1;
   canvas.width = width * scale;

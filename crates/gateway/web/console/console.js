@@ -1,11 +1,15 @@
 // The operator's console: what is, what may be changed, and who changed it.
 
 import { follow } from "./chart.js";
-import { desk, salesOf } from "./dates.js";
+import { desk } from "./dates.js";
+import { Spread, reporting, shareOf } from "./report.js";
 
 const base = new URL(`${document.body.dataset.base}/`, location.href);
 const LOOK_MS = 1_000;
 const AUDIT_MS = 5_000;
+const SERVICE_MS = 2_000;
+/** Minutes without an answer after which nothing is told of the service. */
+const SILENT = 2;
 const KEY = "usher:operator-key";
 const find = (id) => document.getElementById(id);
 const numbers = new Intl.NumberFormat("en");
@@ -18,7 +22,7 @@ let known = [];
 let rules = null;
 let tag = null;
 let undo = null;
-const charts = { waiting: follow(find("chart-waiting")), active: follow(find("chart-active")), admitted: follow(find("chart-admitted")) };
+const charts = { waiting: follow(find("chart-waiting")), active: follow(find("chart-active")), admitted: follow(find("chart-admitted")), latency: follow(find("chart-latency")), failed: follow(find("chart-failed")) };
 
 // ---- asking
 
@@ -33,7 +37,9 @@ async function ask(method, path, { body, headers = {}, asText = false } = {}) {
   const all = { accept: "application/json", ...headers };
   if (key) all.authorization = `Bearer ${key}`;
   if (body !== undefined) all["content-type"] = "application/json";
-  const answer = await fetch(new URL(`api/v1/${path}`, base), { method, headers: all, body: body && JSON.stringify(body), cache: "no-store", credentials: "omit" });
+  // Queues are the gateway's own; the rest is of the service behind, which stands where it always did.
+  const root = path.startsWith("queues") ? base : new URL("/", location.href);
+  const answer = await fetch(new URL(`api/v1/${path}`, root), { method, headers: all, body: body && JSON.stringify(body), cache: "no-store", credentials: "omit" });
   const isText = asText && answer.ok;
   const value = answer.status === 204 ? null : isText ? await answer.text() : await answer.json().catch(() => null);
   if (!answer.ok) throw new Refused(answer.status, value);
@@ -123,7 +129,7 @@ async function choose(queue) {
   await pastHour(queue);
   if (status) showStatus(status);
   showQueues();
-  await Promise.all([read(), audit()]);
+  await Promise.all([read(), audit(), service()]);
 }
 
 /** The charts begin with what was kept of the last hour. */
@@ -135,6 +141,23 @@ async function pastHour(queue) {
   charts.waiting.show(points.map((it) => ({ ...it, value: it.waiting })));
   charts.active.show(points.map((it) => ({ ...it, value: it.active })));
   charts.admitted.show(points.map((it, at) => ({ ...it, value: perSecond(it, at) })));
+}
+
+/** The service behind, by minute: what all gateways counted during the last hour, the running minute too. */
+async function service() {
+  if (!chosen) return;
+  const queue = chosen;
+  const kept = key ? await maybe("GET", `queues/${queue}/minutes?count=60`) : null;
+  if (queue !== chosen) return;
+  const minutes = kept?.items ?? [];
+  const target = rules?.targetLatencyMs ?? null;
+  const answered = minutes.filter((it) => it.answered > 0);
+  charts.latency.show(answered.filter((it) => it.firstByteMs).map((it) => ({ at: Date.parse(it.at), value: it.firstByteMs.p99, limit: target })));
+  charts.failed.show(minutes.map((it) => ({ at: Date.parse(it.at), value: it.failed, limit: null })));
+  const recent = answered.filter((it) => Date.parse(it.at) > Date.now() - SILENT * 60_000);
+  const [times, failed] = [new Spread(recent.map((it) => it.firstBytes)), recent.reduce((all, it) => all + it.failed, 0)];
+  find("now-latency").textContent = times.count ? `${times.told(0.5)} · ${times.told(0.99)} ms` : key ? "–" : "with an operator's key";
+  find("now-failed").textContent = recent.length ? `${numbers.format(failed)} of ${numbers.format(recent.reduce((all, it) => all + it.answered, 0))}` : key ? "–" : "with an operator's key";
 }
 
 // ---- one queue
@@ -158,7 +181,6 @@ function showStatus(status) {
 }
 
 let fairness = null;
-const shareOf = (fair) => (fair?.promises ? `${(100 * fair.promisesKept / fair.promises).toFixed(1)} %` : "–");
 function showFigures(status) {
   const share = shareOf(fairness);
   const figures = [
@@ -318,7 +340,7 @@ find("key-form").onsubmit = async (submit) => {
 async function unlock() {
   find("key-form").classList.toggle("unlocked", Boolean(key));
   find("key-go").textContent = key ? "Lock" : "Unlock";
-  await Promise.all([read(), audit()]);
+  await Promise.all([read(), audit(), service()]);
   if (key && !find("sale").hidden) await sale();
 }
 
@@ -336,7 +358,7 @@ for (const button of document.querySelectorAll("[data-part]")) {
     for (const other of document.querySelectorAll("[data-part]")) other.toggleAttribute("aria-current", other === button);
     for (const part of ["line", "sale", "report"]) find(part).hidden = button.dataset.part !== part;
     if (button.dataset.part === "sale") await sale();
-    if (button.dataset.part === "report") await report();
+    if (button.dataset.part === "report") await showReport();
   };
 }
 
@@ -412,41 +434,6 @@ find("concert").onsubmit = async (submit) => {
   }
 };
 
-// ---- afterwards
-
-let minutes = [];
-const charted = { waiting: follow(find("report-waiting")), active: follow(find("report-active")), admitted: follow(find("report-admitted")), sold: follow(find("report-sold")) };
-
-/** One day of one queue, from what is kept of each minute. */
-async function report() {
-  const chosenBefore = find("report-queue").value || chosen;
-  find("report-queue").replaceChildren(...known.map((it) => element("option", it.queue)));
-  if (chosenBefore) find("report-queue").value = chosenBefore;
-  if (!find("report-day").value) find("report-day").value = local(new Date()).slice(0, 10);
-  const queue = find("report-queue").value;
-  const from = new Date(`${find("report-day").value}T00:00:00`);
-  const [page, changes, fair, sold] = await Promise.all([
-    maybe("GET", `queues/${queue}/minutes?from=${from.toISOString()}&count=1440`),
-    key ? maybe("GET", `queues/${queue}/audit?limit=200`) : null,
-    maybe("GET", `queues/${queue}/fairness`),
-    key ? salesOf(maybe, queue, from) : [],
-  ]);
-  minutes = (page?.items ?? []).map((it, at, all) => {
-    const before = all[at - 1]?.epoch === it.epoch ? all[at - 1] : { joined: 0, admitted: 0, noShows: 0 };
-    const since = at === 0 ? { joined: it.joined, admitted: it.admitted, noShows: it.noShows } : before;
-    return { ...it, came: it.joined - since.joined, entered: it.admitted - since.admitted, stayedAway: it.noShows - since.noShows };
-  });
-  find("report-about").textContent = page ? `${queue}, ${find("report-day").value}, ${minutes.length} minutes` : "Shown with an operator's key.";
-  const sum = (name) => minutes.reduce((all, it) => all + it[name], 0);
-  const most = (name) => Math.max(0, ...minutes.map((it) => it[name]));
-  showList("report-figures", [["Came", sum("came")], ["Let in", sum("entered")], ["Did not show up", sum("stayedAway")], ["Longest line", most("waiting")], ["Most inside", most("active")], ["Most let in by minute", most("entered")], ["Kept promises", shareOf(fair)], ["Sold", sold.length], ["Given back", sold.filter((it) => it.refundedAmount > 0).length]]);
-  const soldBy = minutes.map((it) => ({ at: Date.parse(it.at), value: sold.filter((one) => Date.parse(one.createdAt) <= Date.parse(it.at) + 60_000).length, limit: null }));
-  charted.sold.show(soldBy);
-  for (const [name, value] of [["waiting", "waiting"], ["active", "active"], ["admitted", "entered"]]) charted[name].show(minutes.map((it) => ({ at: Date.parse(it.at), value: it[value], limit: null })));
-  const day = (changes?.items ?? []).filter((it) => Math.abs(new Date(it.at) - from - 43_200_000) <= 43_200_000);
-  find("report-audit").replaceChildren(...day.map(auditLine));
-}
-
 function save(name, type, text) {
   const link = element("a", undefined, { href: URL.createObjectURL(new Blob([text], { type })), download: name });
   link.click();
@@ -455,17 +442,7 @@ function save(name, type, text) {
 
 const openDates = desk({ ask, element, find, save, tell, numbers, moments });
 
-const fileName = (ending) => `${find("report-queue").value}-${find("report-day").value}.${ending}`;
-find("report-form").onsubmit = (submit) => {
-  submit.preventDefault();
-  report();
-};
-find("report-json").onclick = () => save(fileName("json"), "application/json", JSON.stringify(minutes, null, 1));
-find("report-csv").onclick = () => {
-  const names = ["at", "epoch", "waiting", "active", "parked", "joined", "admitted", "noShows"];
-  save(fileName("csv"), "text/csv", [names, ...minutes.map((it) => names.map((name) => it[name]))].map((line) => line.join(",")).join("\r\n"));
-};
-find("report-print").onclick = () => print();
+const showReport = reporting({ ask, maybe, element, find, save, tell, showList, auditLine, local, follow, known: () => known, chosen: () => chosen, hasKey: () => Boolean(key) });
 
 // ---- for as long as it is open
 
@@ -481,3 +458,4 @@ await unlock();
 if (chosen) await choose(chosen);
 forEver(look, LOOK_MS);
 forEver(audit, AUDIT_MS);
+forEver(service, SERVICE_MS);
