@@ -25,20 +25,30 @@ async fn speak(visitor: &Browser, site: &Site, tag: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_language_fits_on_a_small_screen_and_is_said_alike_with_and_without_scripts() {
-    let site = Site::open().await;
-    site.rule(json!({ "state": "paused", "maxActive": 1 }))
-        .await;
+async fn every_language_fits_on_a_small_screen_and_says_all_alike_with_and_without_scripts() {
+    let sections = json!([{ "grade": "FLOOR", "price": 90_000, "from": 1, "to": 12 }]);
+    let site = Site::shop_with(sections).await;
+    site.rule(json!({ "maxActive": 1 })).await;
+    let inside = site.join().await;
+    site.hears_of_left(&inside, 12).await;
+    site.rule(json!({ "state": "paused" })).await;
+    // Their streams say that they are there: who is absent near the head is passed by, also while nobody enters.
+    let mut ahead = Vec::new();
     for _ in 0..11 {
-        site.join().await;
+        ahead.push(site.stream(&site.join().await).await);
     }
     let (visitor, plain) = (site.visitor().await, site.browser().await);
+    visitor.waits_as("paused").await;
+    assert_eq!(visitor.text("[data-usher=position]").await, "12");
+    assert_eq!(
+        visitor.text("[data-usher=outlook]").await,
+        "It is uncertain whether something is left when your turn comes. \
+         About 12 left, 11 people ahead of you."
+    );
     plain.no_scripts().await;
     visitor.size(320, 900, false).await;
     plain.go(&site.at("/usher/left")).await;
-    let cookies = visitor.tell("Network.getCookies", json!({})).await;
-    let cookies = json!({ "cookies": cookies["cookies"] });
-    plain.tell("Network.setCookies", cookies).await;
+    plain.take_cookies(visitor.cookies().await).await;
     for tag in LANGUAGES {
         speak(&visitor, &site, tag).await;
         // The script has painted when it has taken the button of the switch away.
@@ -59,6 +69,7 @@ async fn every_language_fits_on_a_small_screen_and_is_said_alike_with_and_withou
         .run("return getComputedStyle(document.body).direction")
         .await;
     assert_eq!(direction, "rtl");
+    drop(ahead);
     // Streams of pages that were left so quickly count for a moment, and a fifth is refused.
     visitor.end().await;
 }

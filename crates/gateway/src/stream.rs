@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Notify, watch};
 
-use crate::queue::{Queue, QueueError, QueueId, Snapshot, Standing, Ticket, each};
+use crate::queue::{Outlook, Queue, QueueError, QueueId, Snapshot, Standing, Ticket, each};
 
 /// Streams of one visit at the same time: a few tabs, and one that died unnoticed.
 const MOST_OF_ONE_VISIT: usize = 4;
@@ -63,6 +63,8 @@ pub struct View {
     pub paused: bool,
     /// A word from the operator.
     pub message: Option<Arc<str>>,
+    /// Whether something will be left, and about how much is; `None` where nobody knows.
+    pub stock: Option<(Outlook, u64)>,
     /// Whether the store does not answer, so that all this is as it was last seen.
     pub is_stale: bool,
 }
@@ -112,6 +114,7 @@ impl View {
             standing,
             paused: snapshot.paused() && !matches!(standing, Standing::Active { .. }),
             message,
+            stock: stock(&standing, snapshot),
             is_stale: false,
         }
     }
@@ -297,6 +300,13 @@ fn tell(sender: &watch::Sender<Update>, update: Update) {
         }
         is_new
     });
+}
+
+/// With two digits: a crowd is not told of each seat that is sold.
+fn stock(standing: &Standing, snapshot: &Snapshot) -> Option<(Outlook, u64)> {
+    let (outlook, left) = (Outlook::of(standing, snapshot)?, snapshot.remaining?);
+    let unit = 10_u64.pow(left.checked_ilog10().unwrap_or(0).saturating_sub(1));
+    Some((outlook, left / unit * unit))
 }
 
 fn message(snapshot: &Snapshot) -> Option<Arc<str>> {

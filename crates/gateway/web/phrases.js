@@ -36,6 +36,14 @@ export class Phrases {
     return ahead === 0 ? this.say("next") : this.count("ahead", ahead);
   }
 
+  /** Whether something will be left, with about how much is left for how many; null where nobody knows. */
+  outlook({ remaining, outlook, ahead }) {
+    if (!remaining || !outlook) return null;
+    const left = this.count("left", remaining);
+    const figures = ahead === 0 ? this.say("left.next", { left }) : this.count("left.ahead", ahead, { left });
+    return ["unlikely", "uncertain"].includes(outlook) ? `${this.say(outlook)} ${figures}` : figures;
+  }
+
   /** A range of seconds in words that promise no more than is known. */
   wait(eta) {
     if (!eta) return this.say("wait.unknown");

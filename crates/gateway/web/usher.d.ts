@@ -17,6 +17,8 @@ export interface Place {
   outlook: "likely" | "uncertain" | "unlikely" | null;
   /** On `join` alone. */
   token?: string;
+  /** The same: until when the token can be used. */
+  tokenExpiresAt?: string;
 }
 
 /** What `watch` yields. */
@@ -123,8 +125,20 @@ export function solve(
   options?: { signal?: AbortSignal; progress?: (done: number) => void },
 ): Promise<string>;
 
+/** Tries `count` numbers from `from` on as the nonce; `null` where none of them is one. */
+export function search(challenge: string, bits: number, from: number, count: number): string | null;
+
 /** SHA-256 as eight 32-bit words. */
 export function sha256(bytes: Uint8Array): Int32Array;
 
 /** A random UUID, also on pages without TLS. */
 export function randomId(): string;
+
+/** The events of a stream (WHATWG HTML, section 9.2); `alive` is called for every piece. */
+export function eventsOf(
+  body: ReadableStream<Uint8Array>,
+  alive?: () => void,
+): AsyncGenerator<{ name: string; data: string; id: string; retry: number }, void, undefined>;
+
+/** The pause after so many failures, in milliseconds: doubles with each, up to half a minute. */
+export function backoff(failures: number): number;

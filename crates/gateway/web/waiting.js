@@ -73,12 +73,13 @@ function paint(next) {
   if (facts) facts.hidden = !isInLine;
   advance(isInLine && state !== "scheduled");
   show("message", place?.message);
-  if (place?.outlook === "unlikely" && state === "line") show("note", phrases.say("unlikely"), slots.note);
+  show("outlook", isInLine && state !== "soldout" ? phrases.outlook(place) : null, slots.outlook);
   act();
   tick();
   document.title = [position, title, event].filter(Boolean).join(" · ");
   document.querySelector('link[rel="icon"]').href = new URL(`icon-${ICONS[state] ?? "line"}.svg`, folder);
-  announce(hasChanged, [title, isInLine ? phrases.ahead(place.ahead) : "", place?.message].filter(Boolean).join(". "));
+  const warning = isInLine && ["unlikely", "uncertain"].includes(place.outlook) && place.remaining ? phrases.say(place.outlook) : "";
+  announce(hasChanged, [title, isInLine ? phrases.ahead(place.ahead) : "", warning, place?.message].filter(Boolean).join(". "));
 }
 
 /** The bar never goes back, whatever the line does. */

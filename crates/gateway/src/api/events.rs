@@ -24,7 +24,7 @@ use super::place::Place;
 use super::tokens::visit;
 use super::{ProblemBody, QueueName};
 use crate::Gateway;
-use crate::queue::{Queue, QueueId, Standing, Ticket};
+use crate::queue::{Outlook, Queue, QueueId, Standing, Ticket};
 use crate::stream::{Closed, Update, View, Watch};
 
 /// Between two pings of a stream.
@@ -183,7 +183,7 @@ impl Teller {
             self.is_stale = view.is_stale;
             news += &event(&id, "store", &json!({ "available": !view.is_stale }));
         }
-        if before.is_none_or(|it| (it.standing, it.paused) != (now.standing, now.paused)) {
+        if before.is_none_or(|it| it.place() != now.place()) {
             let name = match view.standing {
                 Standing::Active { .. } => "active",
                 Standing::Waiting { .. } | Standing::Scheduled { .. } => "place",
@@ -218,16 +218,26 @@ fn farewell(closed: Closed) -> String {
     event("gone", "gone", &json!({ "code": code, "detail": detail }))
 }
 
-/// All that a client knows, in a form that it can carry: `w41-p-9c1185a5`.
+/// What is told of a stock of which nothing is known.
+const NO_STOCK: (char, u64) = ('n', 0);
+
+/// All that a client knows, in a form that it can carry: `w41-p-9c1185a5-u120`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Told {
     standing: (char, u64),
     paused: bool,
     /// The begin of the message's digest; 0 for none.
     message: u32,
+    /// Whether something will be left, and about how much is.
+    stock: (char, u64),
 }
 
 impl Told {
+    /// What of it is told with a place.
+    fn place(self) -> impl PartialEq {
+        (self.standing, self.paused, self.stock)
+    }
+
     fn of(view: &View) -> Self {
         let standing = match view.standing {
             Standing::Waiting { ahead } => ('w', ahead),
@@ -247,6 +257,14 @@ impl Told {
             standing,
             paused: view.paused,
             message,
+            stock: view.stock.map_or(NO_STOCK, |(outlook, about)| {
+                let letter = match outlook {
+                    Outlook::Likely => 'l',
+                    Outlook::Uncertain => 'c',
+                    Outlook::Unlikely => 'u',
+                };
+                (letter, about)
+            }),
         }
     }
 }
@@ -255,7 +273,12 @@ impl fmt::Display for Told {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (letter, number) = self.standing;
         let paused = if self.paused { 'p' } else { 'o' };
-        write!(to, "{letter}{number}-{paused}-{:08x}", self.message)
+        let (outlook, about) = self.stock;
+        let message = self.message;
+        write!(
+            to,
+            "{letter}{number}-{paused}-{message:08x}-{outlook}{about}"
+        )
     }
 }
 
@@ -263,20 +286,27 @@ impl FromStr for Told {
     type Err = ();
 
     fn from_str(id: &str) -> Result<Self, ()> {
-        let mut parts = id.split('-');
-        let (Some(standing), Some(paused), Some(message), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(());
+        let parts: Vec<_> = id.split('-').collect();
+        let (standing, paused, message, stock) = match parts[..] {
+            [standing, paused, message, stock] => (standing, paused, message, stock),
+            // Of an older gateway.
+            [standing, paused, message] => (standing, paused, message, "n0"),
+            _ => return Err(()),
         };
-        let letter = standing.chars().next().filter(|it| "wsla".contains(*it));
-        let letter = letter.ok_or(())?;
         Ok(Self {
-            standing: (letter, standing[1..].parse().map_err(|_| ())?),
+            standing: lettered(standing, "wsla")?,
             paused: paused == "p",
             message: u32::from_str_radix(message, 16).map_err(|_| ())?,
+            stock: lettered(stock, "nlcu")?,
         })
     }
+}
+
+/// One of these letters, and a number.
+fn lettered(text: &str, letters: &str) -> Result<(char, u64), ()> {
+    let letter = text.chars().next().filter(|it| letters.contains(*it));
+    let letter = letter.ok_or(())?;
+    Ok((letter, text[1..].parse().map_err(|_| ())?))
 }
 
 #[cfg(test)]
@@ -284,7 +314,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::Told;
-    use crate::queue::Standing;
+    use crate::queue::{Outlook, Standing};
     use crate::stream::View;
 
     #[test]
@@ -293,16 +323,19 @@ mod tests {
             standing: Standing::Waiting { ahead: 41 },
             paused: true,
             message: Some(Arc::from("soon")),
+            stock: Some((Outlook::Uncertain, 120)),
             is_stale: false,
         };
         let told = Told::of(&view);
         assert_eq!(told.to_string().parse(), Ok(told));
         let silent = View {
             message: None,
+            stock: None,
             ..view
         };
         assert_ne!(Told::of(&silent), told);
-        assert!(Told::of(&silent).to_string().ends_with("-00000000"));
+        assert!(Told::of(&silent).to_string().ends_with("-00000000-n0"));
+        assert_eq!("w41-p-00000000".parse(), Ok(Told::of(&silent)));
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub struct Place {
     pub(super) eta_seconds: Option<Eta>,
     paused: bool,
     pub(super) message: Option<String>,
-    remaining: Option<u64>,
+    pub(super) remaining: Option<u64>,
     pub(super) outlook: Option<String>,
 }
 

@@ -10,7 +10,7 @@ use super::template::{Value, Values};
 use crate::challenge::ChallengePage;
 
 /// The names that a template may use.
-pub const NAMES: [&str; 63] = [
+pub const NAMES: [&str; 64] = [
     "accent",
     "action",
     "action_text",
@@ -52,6 +52,7 @@ pub const NAMES: [&str; 63] = [
     "note",
     "notify",
     "opens",
+    "outlook",
     "place",
     "position",
     "position_label",
@@ -294,9 +295,11 @@ impl Scene<'_> {
         put("ticket", place.ticket_number.to_string());
         if self.state == State::Line {
             put("wait", wait_text(language, place.eta_seconds));
-            if place.outlook.as_deref() == Some("unlikely") {
-                put("note", language.say("unlikely").to_owned());
-            }
+        }
+        if self.state != State::SoldOut
+            && let Some(text) = outlook_text(language, place, ahead)
+        {
+            put("outlook", text);
         }
         if let Some(lot) = self.lot {
             put("drawn", language.say("drawn").to_owned());
@@ -312,6 +315,21 @@ impl Scene<'_> {
             put("progress", done.max(2).to_string());
         }
     }
+}
+
+/// Whether something will be left, with about how much is left for how many.
+fn outlook_text(language: &Language, place: &Place, ahead: u64) -> Option<String> {
+    let left = place.remaining.filter(|left| *left > 0)?;
+    let left = language.count("left", left);
+    let figures = match ahead {
+        0 => language.say("left.next").to_owned(),
+        ahead => language.count("left.ahead", ahead),
+    };
+    let figures = figures.replace("{left}", &left);
+    Some(match place.outlook.as_deref()? {
+        word @ ("unlikely" | "uncertain") => format!("{} {figures}", language.say(word)),
+        _ => figures,
+    })
 }
 
 fn ahead_text(language: &Language, ahead: u64) -> String {
@@ -347,8 +365,8 @@ fn wait_text(language: &Language, eta: Option<Eta>) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::language::Languages;
-    use super::super::state::{Eta, State};
-    use super::{Brand, Scene, wait_text};
+    use super::super::state::{Eta, Place, State};
+    use super::{Brand, Scene, outlook_text, wait_text};
 
     #[test]
     fn a_wait_is_told_in_words_that_promise_no_more_than_is_known() {
@@ -361,6 +379,40 @@ mod tests {
         assert_eq!(told(60, 60), "about 1 minute");
         assert_eq!(told(5_000, 9_000), "1 to 3 hours");
         assert_eq!(wait_text(english, None), "cannot be said yet");
+    }
+
+    #[test]
+    fn what_is_left_is_told_with_how_many_are_ahead_in_every_language() {
+        let languages = Languages::default();
+        let told = |tag: &str, left: Option<u64>, ahead: u64, outlook: &str| {
+            let place = serde_json::json!({
+                "state": "waiting", "ticketNumber": 7, "position": ahead + 1, "ahead": ahead,
+                "waiting": 1300, "paused": false, "remaining": left, "outlook": outlook,
+            });
+            let place: Place = serde_json::from_value(place).expect("a place");
+            outlook_text(languages.chosen(tag).expect("a language"), &place, ahead)
+        };
+        assert_eq!(
+            told("en", Some(12), 1, "uncertain").as_deref(),
+            Some(
+                "It is uncertain whether something is left when your turn comes. \
+                 About 12 left, 1 person ahead of you."
+            )
+        );
+        assert_eq!(
+            told("en", Some(1_200), 0, "likely").as_deref(),
+            Some("About 1,200 left, and you are next.")
+        );
+        assert_eq!(told("en", None, 3, "likely"), None);
+        for language in languages.iter() {
+            for outlook in ["likely", "uncertain", "unlikely"] {
+                for number in [1, 2, 5, 11, 100, 1_000_000] {
+                    let text = told(language.tag(), Some(number), number, outlook);
+                    let text = text.expect("some words");
+                    assert!(!text.contains('{') && text.len() > 10, "{text}");
+                }
+            }
+        }
     }
 
     #[test]

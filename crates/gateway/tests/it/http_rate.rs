@@ -50,6 +50,9 @@ async fn who_waits_is_told_what_is_left_and_the_queue_closes_at_nothing() {
     })
     .await;
     assert!(place["outlook"].is_string(), "{place}");
+    // Who watches is told too, although the own place is the same.
+    let is_stock = |event: &crate::listener::Event| event.data["remaining"] == 7;
+    listener.until(is_stock).await;
     let (_, status) = said(app.get("/api/v1/queues/main")).await;
     assert_eq!(status["remaining"], 7);
 
