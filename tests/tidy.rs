@@ -137,12 +137,33 @@ fn the_top_holds_what_it_should_and_nothing_else() {
     none(&odd, "unknown at the top");
 }
 
-/// The only files that are no text, in `docs/img/`; made smaller from what the browser tests saw.
-const PICTURES: [&str; 6] = ["console", "korean", "seats", "shop", "ticket", "waiting"];
+/// The only files that are no text, in `docs/img/`: the command that takes them goes by this list.
+fn pictures() -> BTreeSet<PathBuf> {
+    let list = include_str!("pictures.txt").lines();
+    let names = list.map(|line| line.split(' ').next().unwrap());
+    names
+        .map(|name| root().join(format!("docs/img/{name}.png")))
+        .collect()
+}
+
+#[test]
+fn the_pictures_of_the_docs_are_those_that_the_command_takes_and_each_is_shown() {
+    let there: BTreeSet<_> = checkout(&root().join("docs/img")).into_iter().collect();
+    assert_eq!(there, pictures(), "docs/img against tests/pictures.txt");
+    let mut pages = files("docs", "md");
+    let top = fs::read_to_string(root().join("README.md")).unwrap();
+    pages.push(("README.md".to_owned(), top));
+    let unseen = pictures().into_iter().filter(|picture| {
+        let name = format!("img/{})", picture.file_name().unwrap().display());
+        !pages.iter().any(|(_, text)| text.contains(&name))
+    });
+    let unseen: Vec<_> = unseen.map(|it| it.display().to_string()).collect();
+    none(&unseen, "pictures that no page shows");
+}
 
 #[test]
 fn every_file_is_a_text_but_the_pictures_of_the_docs_which_are_small() {
-    let pictures = PICTURES.map(|name| root().join(format!("docs/img/{name}.png")));
+    let pictures = pictures();
     for picture in &pictures {
         let length = fs::metadata(picture).unwrap().len();
         assert!(

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::driver::Browser;
-use crate::site::Site;
+use crate::site::{SEATS, Site, go_in};
 
 /// The rules of axe-core; `None` where npm is not there or cannot fetch them.
 fn rules() -> Option<String> {
@@ -86,12 +86,14 @@ async fn nothing_is_found_in_any_state_light_or_dark() {
     visitor
         .sees("document.querySelector('#queue:not([hidden])')")
         .await;
-    visitor.size(1280, 1000, false).await;
-    assert_eq!(
-        findings(&visitor, &rules).await,
-        Vec::<String>::new(),
-        "console"
-    );
+    for part in ["line", "sale", "report"] {
+        visitor.press(&format!("[data-part={part}]")).await;
+        for is_dark in [false, true] {
+            visitor.size(1280, 1000, is_dark).await;
+            let found = findings(&visitor, &rules).await;
+            assert_eq!(found, Vec::<String>::new(), "{part} of the console");
+        }
+    }
     drop(inside);
     visitor.end().await;
 }
@@ -108,13 +110,9 @@ async fn nothing_is_found_in_the_shop_light_or_dark() {
             assert_eq!(found, Vec::<String>::new(), "{what}");
         }
     };
-    visitor.go(&site.at("/shop/")).await;
-    visitor.sees("!document.querySelector('#go').hidden").await;
+    site.front(&visitor).await;
     nothing("front").await;
-    visitor.press("#go").await;
-    visitor
-        .sees("document.querySelector('#legend')?.children.length > 4")
-        .await;
+    go_in(&visitor, SEATS).await;
     visitor
         .run("document.querySelector('details').open = true")
         .await;

@@ -185,3 +185,31 @@ async fn who_was_drawn_sees_the_own_lot_and_its_proof() {
     drop(inside);
     visitor.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_types_of_the_client_name_what_it_has_and_nothing_else() {
+    let (site, elsewhere) = elsewhere("").await;
+    let visitor = visitor_of(&site, &elsewhere).await;
+    let script = format!(
+        "const types = await (await fetch('{}')).text(); const client = await import('{}'); \
+        const usher = new client.Usher(); const place = await usher.join(); \
+        const named = (text, pattern) => [...text.matchAll(pattern)].map((it) => it[1]); \
+        const block = (head) => types.split(head)[1].split('\\n}}')[0]; \
+        const sorted = (names) => [...new Set(names)].sort(); \
+        const own = (kind) => Object.getOwnPropertyNames(kind.prototype); \
+        return [ \
+            [named(types, /^export (?:class|function|const) (\\w+)/gm), Object.keys(client)], \
+            [named(block('class Usher extends EventTarget {{'), /^  (?:readonly )?(\\w+)[(:<]/gm) \
+                .filter((it) => it !== 'addEventListener'), \
+             [...own(client.Usher), 'queue', 'base']], \
+            [named(block('interface Place {{'), /^  (\\w+)[?]?:/gm), Object.keys(place)], \
+        ].map((both) => both.map(sorted))",
+        site.at("/usher.d.ts"),
+        site.at("/usher.js"),
+    );
+    let compared = given(&visitor, &script).await;
+    for both in compared.as_array().unwrap() {
+        assert_eq!(both[0], both[1], "usher.d.ts against usher.js");
+    }
+    visitor.end().await;
+}

@@ -4,9 +4,9 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
-use testbed::{ChromeDriver, Scratch, wait_for};
+use testbed::{Scratch, wait_for};
 
-use crate::driver::{Browser, PATIENCE};
+use crate::driver::{Browser, Drivers, PATIENCE};
 
 /// Processes whose command line names this folder, where the profiles of browsers lie.
 fn running(folder: &Path) -> usize {
@@ -23,8 +23,8 @@ fn no_browser_outlives_a_test_that_panics() {
     let folder = scratch.path().join("driver");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let test = || {
-        let driver = ChromeDriver::start(&folder).unwrap();
-        let _browser = runtime.block_on(Browser::open(&driver.url()));
+        let drivers = Drivers::new(folder.clone());
+        let _browser = runtime.block_on(Browser::open(&drivers.url()));
         assert!(running(&folder) > 1, "a browser and its helpers");
         // As a panic, but without words on the terminal.
         resume_unwind(Box::new("what a test expected was not so"));

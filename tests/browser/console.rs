@@ -2,21 +2,7 @@
 
 use serde_json::json;
 
-use crate::driver::Browser;
 use crate::site::{INSIDE, Site};
-
-async fn operator(site: &Site) -> Browser {
-    let operator = site.browser().await;
-    operator.size(1280, 1400, false).await;
-    operator.go(&site.at("/console/")).await;
-    operator
-        .sees("document.querySelector('[data-queue=main]')")
-        .await;
-    operator.write("#key", site.stack.operator_key()).await;
-    operator.press("#key-go").await;
-    operator.sees("document.querySelector('[name=maxActive]').value && !document.querySelector('[name=maxActive]').disabled").await;
-    operator
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_press_holds_everybody_and_one_more_takes_it_back() {
@@ -25,7 +11,7 @@ async fn one_press_holds_everybody_and_one_more_takes_it_back() {
     let inside = site.join().await;
     let visitor = site.visitor().await;
     visitor.waits_as("line").await;
-    let operator = operator(&site).await;
+    let operator = site.operator().await;
     operator.press("#hold").await;
     operator
         .sees("document.querySelector('#toast').innerText.includes('Everybody is held')")
@@ -49,7 +35,7 @@ async fn one_press_holds_everybody_and_one_more_takes_it_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_are_steered_with_an_undo_and_the_sale_is_seen() {
     let site = Site::open().await;
-    let operator = operator(&site).await;
+    let operator = site.operator().await;
     operator.write("[name=maxActive]", "7").await;
     operator.write("[name=message]", "Come in.").await;
     operator.press("#save").await;
@@ -81,7 +67,7 @@ async fn rules_are_steered_with_an_undo_and_the_sale_is_seen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_operators_at_once_the_second_is_shown_what_the_first_did() {
     let site = Site::open().await;
-    let operator = operator(&site).await;
+    let operator = site.operator().await;
     operator.write("[name=maxActive]", "5").await;
     site.rule(json!({ "maxActive": 9 })).await;
     operator.press("#save").await;
@@ -98,7 +84,7 @@ async fn of_two_operators_at_once_the_second_is_shown_what_the_first_did() {
 #[tokio::test(flavor = "multi_thread")]
 async fn seats_are_taken_off_sale_and_put_back_and_the_desk_sees_who_has_what() {
     let site = Site::shop().await;
-    let operator = operator(&site).await;
+    let operator = site.operator().await;
     operator.press("[data-part=sale]").await;
     operator
         .sees("document.querySelector('[data-concert]')")

@@ -1,14 +1,15 @@
-//! A browser, as far as these tests need one (W3C WebDriver, and Chromium's own commands).
+//! A browser, as far as these tests need one (W3C WebDriver, and what each browser has beyond it).
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use std::{env, fs};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Client;
 use serde_json::{Value, json};
-use testbed::eventually;
+use testbed::{BrowserDriver, BrowserKind, eventually};
 
 /// Far longer than anything here takes, on a machine that has much else to do.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,32 +19,83 @@ pub const TAB: &str = "\u{e004}";
 /// The same.
 pub const ENTER: &str = "\u{e007}";
 
+/// The browser that all tests drive: `USHER_TEST_BROWSER`, else Chromium.
+pub fn kind() -> BrowserKind {
+    match env::var("USHER_TEST_BROWSER").as_deref() {
+        Ok("firefox") => BrowserKind::Firefox,
+        _ => BrowserKind::Chromium,
+    }
+}
+
+/// The drivers of one test, below a folder.
+pub struct Drivers {
+    folder: PathBuf,
+    all: Mutex<Vec<BrowserDriver>>,
+}
+
+impl Drivers {
+    /// None runs yet.
+    pub fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            all: Mutex::default(),
+        }
+    }
+
+    /// Where a new session is asked for: Firefox wants a driver for each.
+    pub fn url(&self) -> String {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.is_empty() || kind() == BrowserKind::Firefox {
+            let folder = self.folder.join(all.len().to_string());
+            all.push(BrowserDriver::start(kind(), &folder).unwrap());
+        }
+        all[all.len() - 1].url()
+    }
+}
+
 /// One browser with a profile of its own.
 pub struct Browser {
     client: Client,
     session: String,
+    kind: BrowserKind,
+}
+
+fn capabilities(kind: BrowserKind) -> Value {
+    if kind == BrowserKind::Firefox {
+        return json!({
+            "browserName": "firefox",
+            "moz:firefoxOptions": {
+                "args": ["-headless", "-remote-allow-system-access", "--width=900", "--height=1000"],
+                // Nothing is asked of anybody who is no part of a test.
+                "prefs": { "network.captive-portal-service.enabled": false, "app.update.enabled": false },
+            },
+        });
+    }
+    let arguments = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-background-networking",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        "--window-size=900,1000",
+    ];
+    json!({
+        "browserName": "chrome",
+        "goog:chromeOptions": { "args": arguments },
+        "goog:loggingPrefs": { "browser": "ALL" },
+    })
 }
 
 impl Browser {
     /// Starts one.
     pub async fn open(driver: &str) -> Self {
-        let arguments = [
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-background-networking",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--hide-scrollbars",
-            "--window-size=900,1000",
-        ];
-        let wanted = json!({ "capabilities": { "alwaysMatch": {
-            "browserName": "chrome",
-            "goog:chromeOptions": { "args": arguments },
-            "goog:loggingPrefs": { "browser": "ALL" },
-        }}});
+        let kind = kind();
+        let wanted = json!({ "capabilities": { "alwaysMatch": capabilities(kind) } });
         let mut browser = Self {
             client: Client::new(),
             session: format!("{driver}/session"),
+            kind,
         };
         let session = browser.ask("", &wanted).await;
         let id = session["sessionId"].as_str().unwrap();
@@ -67,6 +119,16 @@ impl Browser {
     pub async fn tell(&self, command: &str, parameters: Value) -> Value {
         let body = json!({ "cmd": command, "params": parameters });
         self.ask("/goog/cdp/execute", &body).await
+    }
+
+    /// What a function body gives in Firefox itself, outside of any page.
+    async fn run_inside(&self, script: &str) -> Value {
+        self.ask("/moz/context", &json!({ "context": "chrome" }))
+            .await;
+        let given = self.run(script).await;
+        self.ask("/moz/context", &json!({ "context": "content" }))
+            .await;
+        given
     }
 
     /// Goes to an address, and waits until it is loaded.
@@ -217,11 +279,21 @@ impl Browser {
     /// Drives a tab, and shows it.
     pub async fn show_tab(&self, tab: &str) {
         self.drive_tab(tab).await;
-        self.tell("Page.bringToFront", json!({})).await;
+        if self.kind == BrowserKind::Chromium {
+            self.tell("Page.bringToFront", json!({})).await;
+        }
+    }
+
+    /// Drives the first frame of the page.
+    pub async fn enter_frame(&self) {
+        self.ask("/frame", &json!({ "id": 0 })).await;
     }
 
     /// A screen of this width and height, in CSS pixels.
     pub async fn size(&self, width: u32, height: u32, is_dark: bool) {
+        if self.kind == BrowserKind::Firefox {
+            return self.size_firefox(width, height, is_dark).await;
+        }
         let size =
             json!({ "width": width, "height": height, "deviceScaleFactor": 2, "mobile": true });
         self.tell("Emulation.setDeviceMetricsOverride", size).await;
@@ -234,31 +306,89 @@ impl Browser {
         .await;
     }
 
+    /// The window around a page of this size. Firefox shows none of less than 450 pixels.
+    async fn size_firefox(&self, width: u32, height: u32, is_dark: bool) {
+        let scheme = if is_dark { 0 } else { 1 };
+        let name = "layout.css.prefers-color-scheme.content-override";
+        self.run_inside(&format!("Services.prefs.setIntPref('{name}', {scheme})"))
+            .await;
+        let around = "return [outerWidth - innerWidth, outerHeight - innerHeight]";
+        let around = self.run(around).await;
+        let around = |at: usize| around[at].as_u64().unwrap();
+        let size = json!({
+            "width": u64::from(width) + around(0),
+            "height": u64::from(height) + around(1),
+        });
+        self.ask("/window/rect", &size).await;
+    }
+
+    /// A picture's size: one pixel for each of the page.
+    pub async fn frame(&self, width: u32, height: u32) {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.tell("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// The cookies of the page.
+    pub async fn cookies(&self) -> Value {
+        let request = self.client.get(format!("{}/cookie", self.session));
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["value"].clone()
+    }
+
+    /// Takes cookies of another browser that was on the same site.
+    pub async fn take_cookies(&self, cookies: Value) {
+        for cookie in cookies.as_array().unwrap() {
+            self.ask("/cookie", &json!({ "cookie": cookie })).await;
+        }
+    }
+
     /// Scripts of pages do not run from the next page on.
     pub async fn no_scripts(&self) {
+        if self.kind == BrowserKind::Firefox {
+            let off = "Services.prefs.setBoolPref('javascript.enabled', false)";
+            self.run_inside(off).await;
+            return;
+        }
         let off = json!({ "value": true });
         self.tell("Emulation.setScriptExecutionDisabled", off).await;
     }
 
-    /// Keeps a picture of the page.
+    /// Keeps a picture of the page, to look at after a test.
     pub async fn screen(&self, name: &str) {
+        self.picture(&target("screens"), name).await;
+    }
+
+    /// Keeps a picture of the page in this folder.
+    pub async fn picture(&self, folder: &Path, name: &str) {
         let request = self.client.get(format!("{}/screenshot", self.session));
         let answer: Value = request.send().await.unwrap().json().await.unwrap();
         let picture = answer["value"].as_str().unwrap();
-        let folder = screens();
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(folder).unwrap();
         let picture = BASE64_STANDARD.decode(picture).unwrap();
         fs::write(folder.join(format!("{name}.png")), picture).unwrap();
     }
 
     /// What the page complained of since it was asked last.
     pub async fn said(&self) -> Vec<String> {
+        if self.kind == BrowserKind::Firefox {
+            return self.said_in_firefox().await;
+        }
         let entries = self.ask("/se/log", &json!({ "type": "browser" })).await;
         let serious = entries.as_array().unwrap().iter();
         let serious = serious.filter(|entry| entry["level"] == "SEVERE");
         let words = serious.map(|entry| entry["message"].as_str().unwrap().to_owned());
         // What is behind the gateway has no icon, and a browser asks for one.
         words.filter(|it| !it.contains("favicon.ico")).collect()
+    }
+
+    async fn said_in_firefox(&self) -> Vec<String> {
+        let script = "const all = Services.console.getMessageArray(); Services.console.reset(); \
+            return all.filter((it) => it instanceof Ci.nsIScriptError && !(it.flags & Ci.nsIScriptError.warningFlag) \
+                && it.sourceName.startsWith('http')).map((it) => `${it.errorMessage} ${it.sourceName}`)";
+        let said = self.run_inside(script).await;
+        let words = said.as_array().unwrap().iter();
+        words.map(|it| it.as_str().unwrap().to_owned()).collect()
     }
 
     /// Ends the browser. The console is empty, so nothing was forbidden and nothing failed.
@@ -273,7 +403,8 @@ impl Browser {
     }
 }
 
-fn screens() -> PathBuf {
+/// A folder for what is looked at afterwards.
+pub fn target(folder: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    root.join("target/usher/screens")
+    root.join("target/usher").join(folder)
 }

@@ -22,13 +22,16 @@ impl Elsewhere {
         let address = listener.local_addr().unwrap();
         let is_over = Arc::new(AtomicBool::new(false));
         let elsewhere = Self { address, is_over };
-        let (files, is_over) = (files(&elsewhere.url()), Arc::clone(&elsewhere.is_over));
+        let files = Arc::new(files(&elsewhere.url()));
+        let is_over = Arc::clone(&elsewhere.is_over);
         thread::spawn(move || {
             for client in listener.incoming() {
                 if is_over.load(Ordering::SeqCst) {
                     return;
                 }
-                let _ = client.and_then(|client| answer(client, &files));
+                let files = Arc::clone(&files);
+                // A browser opens connections ahead of time, and says nothing on them.
+                thread::spawn(move || client.and_then(|client| answer(client, &files)));
             }
         });
         elsewhere

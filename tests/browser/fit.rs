@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::driver::Browser;
-use crate::site::Site;
+use crate::site::{LINE, SEATS, Site, go_in};
 
 /// What is wider than the screen, but for what may be scrolled by itself.
 const WIDE: &str = "const edge = document.documentElement.clientWidth; \
@@ -34,17 +34,12 @@ async fn nothing_is_wider_than_a_small_screen_or_one_at_twice_its_size() {
     site.rule(json!({ "maxActive": 1, "title": "A night at the tests", "message": "Doors at the north side." }))
         .await;
     let inside = site.join().await;
-    let visitor = site.browser().await;
-    visitor.go(&site.at("/shop/")).await;
-    visitor.sees("!document.querySelector('#go').hidden").await;
+    let visitor = site.customer().await;
     fits(&visitor, "shop").await;
-    visitor.press("#go").await;
-    visitor.waits_as("line").await;
+    go_in(&visitor, LINE).await;
     fits(&visitor, "line").await;
     site.leave(&inside).await;
-    visitor
-        .sees("document.querySelector('#legend')?.children.length > 4")
-        .await;
+    visitor.sees(SEATS).await;
     visitor
         .run("document.querySelector('details').open = true")
         .await;

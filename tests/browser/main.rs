@@ -5,14 +5,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod access;
+mod base_path;
 mod client;
 mod closing;
 mod console;
 mod driver;
 mod elsewhere;
+mod embedded;
 mod fit;
 mod language;
 mod outage;
+mod pictures;
 mod relay;
 mod script;
 mod shop;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::relay::Relay;
-use crate::site::{INSIDE, Site};
+use crate::site::{INSIDE, SEATS, Site, go_in};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_store_is_told_and_the_place_is_found_again() {
@@ -61,13 +61,8 @@ async fn when_a_gateway_is_killed_the_other_goes_on_with_the_same_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_shown_and_paid_when_the_store_is_back() {
     let mut site = Site::shop().await;
-    let visitor = site.browser().await;
-    visitor.go(&site.at("/shop/")).await;
-    visitor.sees("!document.querySelector('#go').hidden").await;
-    visitor.press("#go").await;
-    visitor
-        .sees("document.querySelector('#legend')?.children.length > 4")
-        .await;
+    let visitor = site.customer().await;
+    go_in(&visitor, SEATS).await;
     visitor.press("#best").await;
     visitor
         .sees("document.documentElement.dataset.state === 'held' && !document.querySelector('#charge').hidden")

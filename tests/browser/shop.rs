@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::driver::{Browser, ENTER};
 use crate::relay::Relay;
-use crate::site::Site;
+use crate::site::{LINE, SEATS, Site, go_in};
 
 /// Chooses the seat of this number in the list, which is there for those who do not see the map.
 async fn choose(visitor: &Browser, number: u32) {
@@ -17,18 +17,15 @@ async fn choose(visitor: &Browser, number: u32) {
     visitor.sees(&format!("{box_of}.checked")).await;
 }
 
-const SEATS: &str = "document.querySelector('#legend')?.children.length > 4";
 const HELD: &str = "document.documentElement.dataset.state === 'held'";
 const PAID: &str = "document.documentElement.dataset.state === 'confirmed'";
 
 async fn at_the_seats(site: &Site) -> Browser {
     let visitor = site.browser().await;
     visitor.size(1200, 950, false).await;
-    visitor.go(&site.at("/")).await;
-    visitor.sees("!document.querySelector('#go').hidden").await;
+    site.front(&visitor).await;
     visitor.screen("shop").await;
-    visitor.press("#go").await;
-    visitor.sees(SEATS).await;
+    go_in(&visitor, SEATS).await;
     visitor
 }
 
@@ -154,10 +151,8 @@ async fn a_hold_is_paid_after_the_lease_has_ended_and_the_next_is_inside() {
         .await;
     let visitor = holds(&site, 7).await;
     let order = visitor.run("return location.href").await;
-    let next = site.browser().await;
-    next.go(&site.at("/")).await;
-    next.press("#go").await;
-    next.waits_as("line").await;
+    let next = site.customer().await;
+    go_in(&next, LINE).await;
     visitor.run("history.back()").await;
     visitor
         .sees("document.querySelector('#over') && !document.querySelector('#over').hidden")
@@ -194,11 +189,8 @@ async fn who_must_wait_sees_the_waiting_page_before_the_seats() {
     site.rule(json!({ "maxActive": 1, "title": "A night at the tests" }))
         .await;
     let inside = site.join().await;
-    let visitor = site.browser().await;
-    visitor.go(&site.at("/")).await;
-    visitor.sees("!document.querySelector('#go').hidden").await;
-    visitor.press("#go").await;
-    visitor.waits_as("line").await;
+    let visitor = site.customer().await;
+    go_in(&visitor, LINE).await;
     visitor.screen("shop-waiting").await;
     site.leave(&inside).await;
     visitor.sees(SEATS).await;
@@ -208,9 +200,7 @@ async fn who_must_wait_sees_the_waiting_page_before_the_seats() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_keyboard_is_enough_from_the_first_page_to_the_ticket() {
     let site = Site::shop().await;
-    let visitor = site.browser().await;
-    visitor.go(&site.at("/")).await;
-    visitor.sees("!document.querySelector('#go').hidden").await;
+    let visitor = site.customer().await;
     visitor.tab_to("#go").await;
     visitor.keys(&[ENTER]).await;
     visitor.sees(SEATS).await;

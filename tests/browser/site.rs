@@ -2,11 +2,17 @@
 
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
-use testbed::{ChromeDriver, Scratch, Stack, StackOptions, eventually};
+use testbed::{Scratch, Stack, StackOptions, eventually};
 use uuid::Uuid;
 
-use crate::driver::{Browser, PATIENCE};
+use crate::driver::{Browser, Drivers, PATIENCE};
 
+/// True where seats are chosen.
+pub const SEATS: &str = "document.querySelector('#legend')?.children.length > 4";
+/// True in front of the shop, as soon as one can go in.
+const FRONT: &str = "document.querySelector('#go') && !document.querySelector('#go').hidden";
+/// True on the waiting page of a line that moves.
+pub const LINE: &str = "document.documentElement.dataset.state === 'line'";
 /// True in what only those who are inside see.
 pub const INSIDE: &str = "document.body.innerText.includes('\"items\"')";
 
@@ -15,11 +21,13 @@ pub struct Site {
     pub stack: Stack,
     /// The path that only those who are inside see.
     pub gated: String,
+    /// Under which path the gateway's own routes stand.
+    base: String,
     /// Which gateway the tests themselves speak to.
     number: usize,
     /// Whether the gateway makes the ids of users.
     is_anonymous: bool,
-    driver: ChromeDriver,
+    drivers: Drivers,
     client: Client,
     _scratch: Scratch,
 }
@@ -37,7 +45,16 @@ impl Site {
 
     /// With the demo shop before it, and a date with these sections.
     pub async fn shop_with(sections: Value) -> Self {
-        let site = Self::start(&[], true, 1).await;
+        Self::selling(&[], sections).await
+    }
+
+    /// With the demo shop, at gateways whose own routes stand under this path.
+    pub async fn shop_under(base: &str) -> Self {
+        Self::selling(&[("GATEWAY_BASE_PATH", base)], Value::Null).await
+    }
+
+    async fn selling(variables: &[(&str, &str)], sections: Value) -> Self {
+        let site = Self::start(variables, true, 1).await;
         let id = site.gated.split('/').nth(4).unwrap().to_owned();
         let mut date = json!({ "startsAt": "2099-01-01T20:00:00Z" });
         if sections.is_array() {
@@ -64,13 +81,15 @@ impl Site {
         options.gateways = gateways;
         options.shop = has_shop;
         let variable = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let base = variables.iter().find(|it| it.0 == "GATEWAY_BASE_PATH");
         options.gateway_environment = variables.iter().map(variable).collect();
         let mut site = Self {
             stack: Stack::start(options).unwrap(),
             gated: String::new(),
+            base: base.map_or("", |it| it.1).to_owned(),
             number: 0,
             is_anonymous: variables.contains(&("GATEWAY_IDENTITY", "anonymous")),
-            driver: ChromeDriver::start(&scratch.path().join("driver")).unwrap(),
+            drivers: Drivers::new(scratch.path().join("driver")),
             client: Client::new(),
             _scratch: scratch,
         };
@@ -85,12 +104,17 @@ impl Site {
 
     /// A browser that nobody used before.
     pub async fn browser(&self) -> Browser {
-        Browser::open(&self.driver.url()).await
+        Browser::open(&self.drivers.url()).await
     }
 
     /// The address of a path.
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.stack.gateway_urls()[self.number])
+    }
+
+    /// The address of a route of the gateway's own.
+    pub fn own(&self, path: &str) -> String {
+        self.at(&format!("{}{path}", self.base))
     }
 
     /// From now on the tests speak to another gateway.
@@ -105,10 +129,37 @@ impl Site {
         browser
     }
 
+    /// A browser in front of the shop.
+    pub async fn customer(&self) -> Browser {
+        let browser = self.browser().await;
+        self.front(&browser).await;
+        browser
+    }
+
+    /// The front of the shop, in a browser that is there.
+    pub async fn front(&self, browser: &Browser) {
+        browser.go(&self.at("/")).await;
+        browser.sees(FRONT).await;
+    }
+
+    /// A browser at the console, with an operator's key.
+    pub async fn operator(&self) -> Browser {
+        let operator = self.browser().await;
+        operator.size(1280, 1400, false).await;
+        operator.go(&self.own("/console/")).await;
+        operator
+            .sees("document.querySelector('[data-queue=main]')")
+            .await;
+        operator.write("#key", self.stack.operator_key()).await;
+        operator.press("#key-go").await;
+        operator.sees("document.querySelector('[name=maxActive]').value && !document.querySelector('[name=maxActive]').disabled").await;
+        operator
+    }
+
     /// Sets the rules of the queue.
     pub async fn rule(&self, policy: Value) {
-        self.operate(Method::PUT, "/api/v1/queues/main", &policy)
-            .await;
+        let path = format!("{}/api/v1/queues/main", self.base);
+        self.operate(Method::PUT, &path, &policy).await;
     }
 
     async fn operate(&self, method: Method, path: &str, body: &Value) -> Value {
@@ -125,7 +176,7 @@ impl Site {
     pub async fn stream(&self, token: &str) -> Response {
         let request = self
             .client
-            .get(self.at("/api/v1/queues/main/tokens/me/events"));
+            .get(self.own("/api/v1/queues/main/tokens/me/events"));
         let stream = request.bearer_auth(token).send().await.unwrap();
         assert_eq!(stream.status(), 200);
         stream
@@ -135,7 +186,7 @@ impl Site {
     pub async fn has_waiting(&self, count: u64) {
         let what = format!("{count} in line");
         eventually(PATIENCE, &what, async || {
-            let request = self.client.get(self.at("/api/v1/queues/main"));
+            let request = self.client.get(self.own("/api/v1/queues/main"));
             let status: Value = request.send().await.ok()?.json().await.ok()?;
             (status["waiting"] == count).then_some(())
         })
@@ -144,7 +195,7 @@ impl Site {
 
     /// Somebody without a browser joins; their token.
     pub async fn join(&self) -> String {
-        let request = self.client.post(self.at("/api/v1/queues/main/tokens"));
+        let request = self.client.post(self.own("/api/v1/queues/main/tokens"));
         let request = match self.is_anonymous {
             true => request.json(&json!({})),
             false => request.json(&json!({ "userId": Uuid::new_v4() })),
@@ -153,10 +204,37 @@ impl Site {
         place["token"].as_str().unwrap().to_owned()
     }
 
+    /// Who is inside asks for the seats, and by the answer the line hears that so much is left.
+    pub async fn hears_of_left(&self, token: &str, left: u64) {
+        let what = format!("{left} to be left");
+        let ask = async |path: &str| -> Value {
+            let answer = self.client.get(self.at(path)).bearer_auth(token);
+            answer.send().await.unwrap().json().await.unwrap()
+        };
+        let dates = ask(&self.gated).await;
+        let date = dates["items"][0]["id"].as_str().unwrap();
+        let seats = format!("/api/v1/schedules/{date}/seats");
+        eventually(PATIENCE, &what, async || {
+            assert!(ask(&seats).await["items"].is_array());
+            let request = self.client.get(self.own("/api/v1/queues/main"));
+            let status: Value = request.send().await.ok()?.json().await.ok()?;
+            (status["remaining"] == left).then_some(())
+        })
+        .await;
+    }
+
     /// They leave.
     pub async fn leave(&self, token: &str) {
-        let request = self.client.delete(self.at("/api/v1/queues/main/tokens/me"));
+        let request = self
+            .client
+            .delete(self.own("/api/v1/queues/main/tokens/me"));
         let answer = request.bearer_auth(token).send().await.unwrap();
         assert_eq!(answer.status(), 204);
     }
+}
+
+/// From the front of the shop to the seats, as far as one gets: `then` is what is seen.
+pub async fn go_in(visitor: &Browser, then: &str) {
+    visitor.press("#go").await;
+    visitor.sees(then).await;
 }

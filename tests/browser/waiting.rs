@@ -168,3 +168,74 @@ async fn the_keyboard_is_enough_to_leave_and_to_come_back() {
     visitor.waits_as("line").await;
     visitor.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_background_tab_title_and_icon_tell_and_who_wants_it_hears_that_it_is_their_turn() {
+    let site = Site::open().await;
+    site.rule(json!({ "maxActive": 1, "title": "Aurora" }))
+        .await;
+    let inside = site.join().await;
+    let visitor = site.visitor().await;
+    visitor.waits_as("line").await;
+    let icon = "document.querySelector('link[rel=icon]').href";
+    visitor
+        .sees(&format!(
+            "document.title === '1 · You are in line · Aurora' && {icon}.endsWith('icon-line.svg')"
+        ))
+        .await;
+    visitor
+        .sees("!document.querySelector('[data-usher=wishes]').hidden")
+        .await;
+    // What the page asks of the browser, in place of a loudspeaker and a desktop; and that somebody looks elsewhere.
+    let ears = "window.heard = []; \
+        window.Notification = class { \
+            static requestPermission() { return Promise.resolve('granted'); } \
+            constructor(title, { body }) { heard.push(`${title}, ${body}`); } }; \
+        window.isAway = true; Object.defineProperty(document, 'hidden', { get: () => isAway }); \
+        const make = AudioContext.prototype.createOscillator; \
+        AudioContext.prototype.createOscillator = function () { heard.push('tone'); return make.call(this); };";
+    visitor.run(ears).await;
+    visitor.press("[data-usher=sound]").await;
+    visitor.press("[data-usher=notify]").await;
+    visitor
+        .sees("document.querySelector('[data-usher=notify]').checked")
+        .await;
+    site.leave(&inside).await;
+    visitor
+        .sees("window.heard.join() === 'tone,tone,tone,It is your turn, Aurora'")
+        .await;
+    visitor
+        .sees(&format!(
+            "document.title === 'It is your turn · Aurora' && {icon}.endsWith('icon-turn.svg')"
+        ))
+        .await;
+    visitor
+        .run("isAway = false; document.dispatchEvent(new Event('visibilitychange'))")
+        .await;
+    visitor.sees(INSIDE).await;
+    visitor.close().await;
+}
+
+/// All that a first visit loads, with heads, in bytes.
+const BUDGET: u64 = 30 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_with_all_that_it_loads_is_small_on_the_wire() {
+    let site = Site::open().await;
+    site.rule(json!({ "state": "paused" })).await;
+    let visitor = site.visitor().await;
+    visitor
+        .sees("document.querySelector('[data-usher=language] button').hidden")
+        .await;
+    let loaded = "return ['navigation', 'resource'].flatMap((type) => performance.getEntriesByType(type)) \
+        .filter((it) => !it.name.endsWith('/events')).map((it) => [it.name, it.transferSize])";
+    let loaded = visitor.run(loaded).await;
+    let sizes = loaded.as_array().unwrap().iter();
+    let sizes: Vec<_> = sizes.map(|it| it[1].as_u64().unwrap()).collect();
+    assert!(
+        sizes.len() >= 7 && sizes.iter().all(|it| *it > 0),
+        "{loaded}"
+    );
+    assert!(sizes.iter().sum::<u64>() <= BUDGET, "{loaded}");
+    visitor.close().await;
+}

@@ -23,7 +23,7 @@ mod stack;
 mod supervised;
 mod wait;
 
-pub use browser::ChromeDriver;
+pub use browser::{BrowserDriver, BrowserKind};
 pub use cut::Network;
 pub use files::{Profile, Scratch, TlsFiles, binary, find_program, is_root};
 pub use hosts::Hosts;

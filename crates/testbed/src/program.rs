@@ -42,6 +42,8 @@ pub struct Program {
     supervised: Supervised,
     port: u16,
     admin_port: Option<u16>,
+    /// Where it says that it is ready: a gateway's own routes may stand under a path.
+    ready: String,
 }
 
 supervised_controls!(Program);
@@ -49,6 +51,9 @@ supervised_controls!(Program);
 impl Program {
     /// Starts it and does not wait for anything.
     pub fn start(name: &str, options: ProgramOptions) -> io::Result<Program> {
+        let mut environment = options.environment.iter().rev();
+        let base = environment.find(|(variable, _)| variable == "GATEWAY_BASE_PATH");
+        let ready = format!("{}/ready", base.map_or("", |(_, path)| path));
         let launch = Launch {
             name: name.to_owned(),
             program: options.binary,
@@ -62,14 +67,15 @@ impl Program {
             supervised: Supervised::start(launch)?,
             port: options.port,
             admin_port: None,
+            ready,
         })
     }
 
     /// Polls `GET /ready` until it answers 200; fails with the end of the log when the process ends first.
     pub fn wait_ready(&mut self, deadline: Duration) -> io::Result<()> {
-        let port = self.port;
+        let (port, path) = (self.port, &self.ready);
         self.supervised
-            .wait_ready(deadline, || match status_of_ready(port) {
+            .wait_ready(deadline, || match status_of_ready(port, path) {
                 Ok(200) => true,
                 Ok(_) => {
                     thread::sleep(NOT_YET);
@@ -146,13 +152,13 @@ impl Program {
     }
 }
 
-fn status_of_ready(port: u16) -> io::Result<u16> {
+fn status_of_ready(port: u16, path: &str) -> io::Result<u16> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, PROBE)?;
     stream.set_read_timeout(Some(PROBE))?;
     write!(
         stream,
-        "GET /ready HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
     )?;
     let mut start = [0; "HTTP/1.1 200".len()];
     stream.read_exact(&mut start)?;

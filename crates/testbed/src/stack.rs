@@ -144,6 +144,8 @@ pub struct Stack {
     pub events: Option<Events>,
     stores: Stores,
     keys: Keys,
+    /// What stands before the routes of the gateways' own.
+    base: String,
 }
 
 /// A part of the stack that ended by itself.
@@ -205,6 +207,7 @@ impl Stack {
             routes: shop::routes(&options, shop.as_ref(), &urls)?,
         };
         let gateways = start_gateways(&options, &stores, &behind, &keys)?;
+        let base = shop::told(&options, "GATEWAY_BASE_PATH").unwrap_or_default();
         Ok(Stack {
             gateways,
             bookings,
@@ -213,12 +216,18 @@ impl Stack {
             events,
             stores,
             keys,
+            base: base.to_owned(),
         })
     }
 
     /// Each gateway's address, `http://127.0.0.1:PORT`.
     pub fn gateway_urls(&self) -> Vec<String> {
         self.gateways.iter().map(Program::url).collect()
+    }
+
+    /// Where the first gateway's own routes stand: its address, and `GATEWAY_BASE_PATH` where it is told one.
+    pub fn own_url(&self) -> String {
+        format!("{}{}", self.gateways[0].url(), self.base)
     }
 
     /// Each gateway's admin listener: metrics and health.

@@ -1,4 +1,4 @@
-//! The developer's commands: `cargo xtask up | test | load | bench | mutate | openapi | configuration`.
+//! The developer's commands: `cargo xtask up | test | load | bench | mutate | openapi | pictures | configuration`.
 //!
 //! Reads the command line and turns the outcome into an exit code: 0 done, 1 failed, 64 not understood.
 //! Knows the workspace only through cargo, the binaries and `testbed`.
@@ -7,10 +7,12 @@ mod bench;
 mod configuration;
 mod demo;
 mod failure;
+mod firefox;
 mod load;
 mod mutate;
 mod openapi;
 mod packages;
+mod pictures;
 mod room;
 mod sheet;
 mod stop;
@@ -53,6 +55,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Take the pictures of docs/img, from running programs in a browser
+    Pictures(Consent),
     /// Write docs/CONFIGURATION.md from the programs, which must be built
     Configuration {
         /// Write nothing; fail when the page is not up to date
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         Command::Mutate(mutate) => mutate.run(),
         Command::Openapi { check } => openapi::run(check),
+        Command::Pictures(consent) => pictures::run(consent),
         Command::Configuration { check } => configuration::run(check),
     };
     match outcome {

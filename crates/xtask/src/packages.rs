@@ -166,6 +166,13 @@ const FOR_TESTS: [Need; 10] = [
     ),
 ];
 
+/// What the tests need for another browser, beside all that.
+const FOR_FIREFOX: [Need; 1] = [need(
+    "firefox-esr",
+    ["firefox", "firefox", "firefox"],
+    Proof::Programs(&["firefox"]),
+)];
+
 /// What a command needs beside the compiler and the two stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -177,23 +184,30 @@ pub enum Purpose {
     Cluster,
     /// Every test.
     Tests,
+    /// The tests in Firefox.
+    Firefox,
 }
 
 impl Purpose {
     fn needs(self) -> impl Iterator<Item = &'static Need> {
         let kafka: &[Need] = match self {
             Purpose::Stack => &[],
-            Purpose::Kafka | Purpose::Cluster | Purpose::Tests => &FOR_KAFKA,
+            Purpose::Kafka | Purpose::Cluster | Purpose::Tests | Purpose::Firefox => &FOR_KAFKA,
         };
         let cluster: &[Need] = match self {
             Purpose::Stack | Purpose::Kafka => &[],
-            Purpose::Cluster | Purpose::Tests => &FOR_CLUSTER,
+            Purpose::Cluster | Purpose::Tests | Purpose::Firefox => &FOR_CLUSTER,
         };
         let tests: &[Need] = match self {
-            Purpose::Tests => &FOR_TESTS,
+            Purpose::Tests | Purpose::Firefox => &FOR_TESTS,
             _ => &[],
         };
-        FOR_UP.iter().chain(kafka).chain(cluster).chain(tests)
+        let firefox: &[Need] = match self {
+            Purpose::Firefox => &FOR_FIREFOX,
+            _ => &[],
+        };
+        let stores = FOR_UP.iter().chain(kafka).chain(cluster);
+        stores.chain(tests).chain(firefox)
     }
 }
 

@@ -35,14 +35,14 @@ impl Sheet<'_> {
         if stack.shop.is_some() {
             line("shop", &format!("{gateway}/shop/"));
         }
-        line("console", &format!("{gateway}/console/"));
+        line("console", &format!("{}/console/", stack.own_url()));
         for service in &stack.gateways {
             line("gateway", &with_metrics(service));
         }
         for service in &stack.bookings {
             line("booking", &with_metrics(service));
         }
-        line("Swagger UI", &format!("{}/docs/", stack.gateways[0].url()));
+        line("Swagger UI", &format!("{}/docs/", stack.own_url()));
         line("operator key", stack.operator_key());
         if let Some(demo) = self.demo {
             line("demo concert", &demo.concert);
@@ -67,12 +67,12 @@ impl Sheet<'_> {
     }
 
     fn lines_to_try(&self) -> String {
-        let gateway = self.stack.gateways[0].url();
+        let (gateway, own) = (self.stack.gateways[0].url(), self.stack.own_url());
         let mut text = format!(
             "\nJoin the line, look at your place:\n\n  \
-             TOKEN=$(curl -s {gateway}/api/v1/queues/main/tokens -H 'Content-Type: application/json' \
+             TOKEN=$(curl -s {own}/api/v1/queues/main/tokens -H 'Content-Type: application/json' \
              -d '{{\"userId\":\"{VISITOR}\",\"secret\":\"{SECRET}\"}}' | sed 's/.*\"token\" *: *\"\\([^\"]*\\)\".*/\\1/')\n  \
-             curl -s {gateway}/api/v1/queues/main/tokens/me -H \"Authorization: Bearer $TOKEN\"\n"
+             curl -s {own}/api/v1/queues/main/tokens/me -H \"Authorization: Bearer $TOKEN\"\n"
         );
         if let Some(demo) = self.demo {
             let _ = writeln!(

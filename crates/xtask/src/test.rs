@@ -3,12 +3,12 @@
 use std::process::{Command, ExitStatus};
 use std::time::Instant;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
 use crate::packages::Purpose;
 use crate::workspace::{cargo, root};
-use crate::{Consent, packages, room, say};
+use crate::{Consent, firefox, packages, room, say};
 
 /// What the command line asks for.
 #[derive(Debug, Args)]
@@ -21,16 +21,31 @@ pub struct Test {
     /// Only the tests of booking, on this server: mysql://USER:PASSWORD@HOST:PORT, as a user who may make databases
     #[arg(long, value_name = "URL", conflicts_with = "long")]
     mysql: Option<String>,
+    /// Only what people see, in this browser; all tests use Chromium
+    #[arg(long, value_enum, conflicts_with_all = ["long", "mysql"])]
+    browser: Option<Browser>,
+}
+
+/// What pages are tested in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Browser {
+    Chromium,
+    Firefox,
 }
 
 impl Test {
     /// Runs all checks and stops at the first that fails.
     pub fn run(self) -> Result<(), Failure> {
-        packages::ensure(Purpose::Tests, self.consent)?;
+        let purpose = match self.browser {
+            Some(Browser::Firefox) => Purpose::Firefox,
+            _ => Purpose::Tests,
+        };
+        packages::ensure(purpose, self.consent)?;
         room::ensure(&root().join("target"))?;
-        let mut all = match &self.mysql {
-            Some(url) => vec![on_mysql(url)],
-            None => checks().into(),
+        let mut all = match (&self.mysql, self.browser) {
+            (Some(url), _) => vec![on_mysql(url)],
+            (None, Some(browser)) => in_browser(browser)?,
+            (None, None) => checks().into(),
         };
         if self.long {
             all.push(long());
@@ -80,6 +95,19 @@ fn on_mysql(url: &str) -> Check {
     let mut tests = cargo(&["test", "--locked", "-p", "booking", "--test", "it"]);
     tests.env("USHER_TEST_MYSQL_URL", url);
     ("tests of booking", tests, TESTS)
+}
+
+/// The programs, then the tests of pages alone.
+fn in_browser(browser: Browser) -> Result<Vec<Check>, Failure> {
+    let tests = match browser {
+        Browser::Chromium => cargo(&["test", "--workspace", "--locked", "--test", "browser"]),
+        Browser::Firefox => firefox::tests()?,
+    };
+    let build = cargo(&["build", "--workspace", "--all-targets", "--locked"]);
+    Ok(vec![
+        ("build", build, "mend what the compiler says above"),
+        ("tests in a browser", tests, TESTS),
+    ])
 }
 
 /// Test targets that `cargo test` leaves out, since they take minutes.

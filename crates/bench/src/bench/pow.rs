@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use loadtest::{Request, Target};
 use serde_json::{Value, json};
-use testbed::ChromeDriver;
+use testbed::{BrowserDriver, BrowserKind};
 
 use crate::fixture::{Caller, Fixture};
 use crate::report::{Goal, Row, Spread};
@@ -27,7 +27,7 @@ const [challenges, round, bits, done] = arguments;
 
 /// Some rounds of some challenges.
 pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
-    let driver = ChromeDriver::start(fixture.folder())?;
+    let driver = BrowserDriver::start(BrowserKind::Chromium, fixture.folder())?;
     let mut browser = Caller::of(Target::parse(&driver.url())?)?;
     let wanted = json!({ "capabilities": { "alwaysMatch": {
         "browserName": "chrome", "goog:chromeOptions": { "args": ARGUMENTS },

@@ -68,7 +68,7 @@ pub(super) fn routes(
 }
 
 /// What the gateways are told of this variable.
-fn told<'a>(options: &'a StackOptions, name: &str) -> Option<&'a str> {
+pub(super) fn told<'a>(options: &'a StackOptions, name: &str) -> Option<&'a str> {
     let given = options.gateway_environment.iter().rev();
     let mut given = given.filter(|(variable, _)| variable == name);
     given.next().map(|(_, value)| value.as_str())
