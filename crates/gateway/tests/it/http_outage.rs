@@ -1,5 +1,6 @@
 //! Redis hangs, dies, comes back, or forgets everything while visitors ask.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -167,6 +168,26 @@ async fn a_redis_that_hangs_never_piles_up_those_who_poll() {
         let place = until_answered(&app, place).await;
         assert_eq!(place["position"], position);
     }
+    app.close().await;
+}
+
+#[actix_web::test]
+async fn those_whom_an_outage_refused_together_are_told_to_come_back_apart() {
+    let (app, _, line) = sale(1).await;
+    app.redis.freeze();
+    let mut told = BTreeSet::new();
+    until(async || {
+        let poll = app.get(ME).bearer_auth(token(&line[0]));
+        let answer = poll.send().await.unwrap();
+        assert_eq!(answer.status(), 503);
+        let seconds = answer.headers()["retry-after"].to_str().unwrap();
+        told.insert(seconds.to_owned());
+        told.len() > 1
+    })
+    .await;
+    // Two seconds, a fifth more or less, rounded up.
+    assert_eq!(told, BTreeSet::from(["2".to_owned(), "3".to_owned()]));
+    app.redis.thaw();
     app.close().await;
 }
 
