@@ -172,13 +172,34 @@ impl Db {
         E: Failure + Send + 'static,
         F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
     {
-        let seen = self.on_session(Use::Read, self.until(), move |session| {
-            match look(&mut session.mysql) {
-                Ok(seen) => Attempt::Done(Ok(seen)),
+        self.bare(Use::Read, look).await
+    }
+
+    /// Runs one statement that writes and is a transaction by itself. It runs again on another connection when the first is
+    /// lost, whatever became of it there; so it must be one that a second time changes nothing.
+    pub(crate) async fn write_once<T, E, F>(&self, write: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Failure + Send + 'static,
+        F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
+    {
+        self.bare(Use::Transaction, write).await
+    }
+
+    /// Runs `act` without a transaction around it.
+    async fn bare<T, E, F>(&self, wanted: Use, act: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Failure + Send + 'static,
+        F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
+    {
+        let done = self.on_session(wanted, self.until(), move |session| {
+            match act(&mut session.mysql) {
+                Ok(done) => Attempt::Done(Ok(done)),
                 Err(error) => Attempt::of(error, false),
             }
         });
-        patience::spend(seen)
+        patience::spend(done)
             .await
             .map_err(|error: E| match error.into_db() {
                 Ok(cause) => {

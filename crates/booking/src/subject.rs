@@ -62,7 +62,7 @@ pub fn find(conn: &mut Conn, person: Uuid) -> Result<Option<Uuid>, DbError> {
 
 /// The subject of a person, a new one if need be: of two who make it at once the primary key lets one. One statement, two for
 /// who was not the first.
-pub fn of(tx: &mut Tx, person: Uuid, now: Timestamp) -> Result<Uuid, DbError> {
+pub fn of(conn: &mut Conn, person: Uuid, now: Timestamp) -> Result<Uuid, DbError> {
     let subject = Uuid::new_v4();
     let made = diesel::insert_into(subjects::table)
         .values((
@@ -70,11 +70,11 @@ pub fn of(tx: &mut Tx, person: Uuid, now: Timestamp) -> Result<Uuid, DbError> {
             subjects::subject.eq(Id(subject)),
             subjects::created_at.eq(At(now)),
         ))
-        .execute(tx);
+        .execute(conn);
     match made.map_err(DbError::from) {
         Ok(_) => Ok(subject),
         Err(DbError::Duplicate(_)) => {
-            find(tx, person)?.ok_or(DbError::Unexpected("a subject that was just made is gone"))
+            find(conn, person)?.ok_or(DbError::Unexpected("a subject that was just made is gone"))
         }
         Err(cause) => Err(cause),
     }
@@ -238,8 +238,13 @@ impl Subjects {
             return Ok(known);
         }
         let now = self.clock.now();
-        let make = move |tx: &mut Tx| of(tx, person, now);
-        let made = self.db.transaction::<_, DbError, _>(make).await?;
+        // The primary key lets one row of a person be, so a second time changes nothing.
+        let make = move |conn: &mut Conn| of(conn, person, now);
+        let made = match self.db.write_once(make).await {
+            // Two nodes of a cluster at the same moment; a transaction runs again.
+            Err(DbError::Deadlock) => self.db.transaction(make).await?,
+            made => made?,
+        };
         self.remember(person, made);
         Ok(made)
     }
