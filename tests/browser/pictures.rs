@@ -1,6 +1,12 @@
 //! The pictures of `docs/img`, from running programs: `cargo xtask pictures`.
 
+use std::fs;
+use std::time::Duration;
+
+use loadtest::settings::Settings;
+use loadtest::{Progress, Scenario, Target, machine, report};
 use serde_json::json;
+use testbed::Scratch;
 
 use crate::driver::{Browser, target};
 use crate::site::{LINE, SEATS, Site, go_in};
@@ -68,16 +74,58 @@ async fn shop(site: &Site) {
     visitor.end().await;
 }
 
-/// What an operator sees who has held everybody.
-async fn console(site: &Site) {
+/// What an operator sees while a small load runs, and what is left of it.
+async fn load(site: &Site) {
+    let settings = Settings {
+        rate: 8.0,
+        duration: Duration::from_secs(100),
+        seats: 2_000,
+        max_active: 20,
+        ..Scenario::Story.defaults()
+    };
     let operator = site.operator().await;
-    operator.frame(1280, 1400).await;
-    operator.press("#hold").await;
+    operator.frame(1280, 1300).await;
+    let urls = site.stack.gateway_urls();
+    let targets = urls.iter().map(|url| Target::parse(url).unwrap()).collect();
+    let key = site.stack.operator_key().to_owned();
+    let run = move || loadtest::run(&settings, targets, &key, Progress::Silent).unwrap();
+    let run = tokio::task::spawn_blocking(run);
+    let loaded = "[...document.querySelectorAll('#queues [data-queue]')].find((it) => it.dataset.queue !== 'main')";
+    operator.sees(loaded).await;
+    operator.run(&format!("{loaded}.click()")).await;
+    // Every chart has a line by then.
     operator
-        .sees("document.querySelector('#toast').innerText.includes('Everybody is held') && document.querySelector('#audit').innerText.includes('paused')")
+        .sees("document.querySelector('#now-latency').innerText.includes('ms') && Number(document.querySelector('#now-failed').innerText.split(' of ')[1]?.replace(',', '')) > 700")
         .await;
     take(&operator, "console").await;
+    // Before the run is over: its queue goes with it.
+    operator.press("[data-part=report]").await;
+    operator
+        .sees("document.querySelector('#report-figures').innerText.includes('≤')")
+        .await;
+    take(&operator, "sale").await;
     operator.end().await;
+    let outcome = run.await.unwrap();
+    let scratch = Scratch::new().unwrap();
+    let page = scratch.path().join("report.html");
+    let run = report::json(&outcome, &machine::facts(), "");
+    fs::write(&page, report::page(&run)).unwrap();
+    let reader = site.browser().await;
+    reader.frame(1100, 1000).await;
+    reader.go(&format!("file://{}", page.display())).await;
+    take(&reader, "report").await;
+    reader.end().await;
+}
+
+async fn swagger(site: &Site) {
+    let reader = site.browser().await;
+    reader.frame(1000, 900).await;
+    reader.go(&site.at("/docs/")).await;
+    reader
+        .sees("document.querySelectorAll('.opblock').length > 20")
+        .await;
+    take(&reader, "swagger").await;
+    reader.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,5 +133,6 @@ async fn console(site: &Site) {
 async fn all_are_taken() {
     let site = Site::shop().await;
     shop(&site).await;
-    console(&site).await;
+    swagger(&site).await;
+    load(&site).await;
 }
