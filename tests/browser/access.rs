@@ -3,17 +3,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
 use crate::driver::Browser;
 use crate::site::{SEATS, Site, go_in};
 
+/// Tests of one process do not fetch at the same time.
+static FETCHING: Mutex<()> = Mutex::new(());
+
 /// The rules of axe-core; `None` where npm is not there or cannot fetch them.
 fn rules() -> Option<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let folder: PathBuf = root.join("target/usher/axe");
     let script = folder.join("node_modules/axe-core/axe.min.js");
+    let _alone = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
     if !script.exists() {
         fs::create_dir_all(&folder).unwrap();
         let mut npm = Command::new("npm");

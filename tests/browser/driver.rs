@@ -65,7 +65,7 @@ fn capabilities(kind: BrowserKind) -> Value {
         return json!({
             "browserName": "firefox",
             "moz:firefoxOptions": {
-                "args": ["-headless", "-remote-allow-system-access", "--width=900", "--height=1000"],
+                "args": ["-headless", "--width=900", "--height=1000"],
                 // Nothing is asked of anybody who is no part of a test.
                 "prefs": { "network.captive-portal-service.enabled": false, "app.update.enabled": false },
             },
