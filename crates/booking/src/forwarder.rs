@@ -141,11 +141,7 @@ impl Status {
         if measured.at.elapsed() > MEASURED_FOR {
             return Err("the brokers have not answered for a while".to_owned());
         }
-        let outside = self.assignment.outside_for();
-        if outside.is_some_and(|outside| outside >= self.still) {
-            return Err("the group lets this forwarder in no more".to_owned());
-        }
-        Ok(())
+        self.assignment.outside(self.still).map_or(Ok(()), Err)
     }
 }
 
@@ -323,7 +319,8 @@ impl Forwarder {
 
     /// Shows how far this forwarder is behind, and raises the alarm when it stands still.
     fn report(&self, found: Result<Vec<Mark>, String>, progress: &Progress, watch: &mut Watch) {
-        let paused = self.consumer.context().is_paused();
+        let assignment = self.consumer.context();
+        let paused = assignment.is_paused();
         let now = (Instant::now(), self.clock.now());
         let outcome = found.map(|marks| watch.compare(&marks, progress, paused, now));
         let trouble = match &outcome {
@@ -331,9 +328,11 @@ impl Forwarder {
                 self.metrics.waiting.set(lag.waiting() as i64);
                 self.metrics.oldest.set(lag.oldest_s(now.1));
                 self.metrics.partitions.set(lag.partitions.len() as i64);
-                lag.stands_still.clone()
+                assignment.refusal().is_over();
+                let outside = || assignment.outside(self.watch.still);
+                lag.stands_still.clone().or_else(outside)
             }
-            Err(cause) => Some(cause.clone()),
+            Err(cause) => Some(assignment.refusal().added_to(cause.clone())),
         };
         self.metrics.troubled.set(trouble.is_some().into());
         self.metrics

@@ -10,13 +10,14 @@ mod topic;
 
 use std::error::Error;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chassis::time::Clock;
 use log::Level;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 use tokio::task::spawn_blocking;
 
 pub use producer::{Producer, SendError};
@@ -128,6 +129,7 @@ impl Cluster {
         KafkaContext {
             tokens: self.security.tokens(),
             clock: Clock::system(),
+            refusal: Refusal::default(),
         }
     }
 
@@ -222,6 +224,31 @@ impl Message {
 pub struct KafkaContext {
     tokens: Option<Arc<TokenSource>>,
     clock: Clock,
+    pub(crate) refusal: Refusal,
+}
+
+/// Why the brokers would not speak with a client, or it with them, the last time: a password, a certificate. What it asks of
+/// them fails without a word of that. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Refusal(Arc<Mutex<Option<String>>>);
+
+impl Refusal {
+    /// A failure with the reason for it, where one is known.
+    pub fn added_to(&self, failure: String) -> String {
+        match &*self.reason() {
+            Some(reason) => format!("{failure}: {reason}"),
+            None => failure,
+        }
+    }
+
+    /// They have spoken since.
+    pub fn is_over(&self) {
+        self.reason().take();
+    }
+
+    fn reason(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ClientContext for KafkaContext {
@@ -247,6 +274,10 @@ impl ClientContext for KafkaContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        use RDKafkaErrorCode::{Authentication, SSL};
+        if let Some(Authentication | SSL) = error.rdkafka_error_code() {
+            *self.refusal.reason() = Some(reason.to_owned());
+        }
         log::debug!(target: "kafka", "{error}: {reason}");
     }
 }

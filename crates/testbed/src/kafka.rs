@@ -2,6 +2,7 @@
 
 mod broker;
 mod jars;
+mod rights;
 
 use std::fs;
 use std::io;
@@ -11,6 +12,8 @@ use std::time::Duration;
 use crate::files::{Profile, TlsFiles, binary};
 use crate::port;
 use crate::supervised::{Ending, Launch, Supervised, supervised_controls};
+
+pub use rights::{Operation, Resource};
 
 /// A busy machine needs longer for Java than for everything else together.
 const READY: Duration = Duration::from_secs(120);
@@ -35,10 +38,10 @@ pub struct KafkaOptions {
 /// Who may connect: by SASL with PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or OAUTHBEARER with unsigned tokens.
 #[derive(Clone, Debug)]
 pub struct KafkaLogin {
-    /// The one user.
-    pub user: String,
-    /// Their password.
-    pub password: String,
+    /// Each user with their password.
+    pub users: Vec<(String, String)>,
+    /// Whether a user may do only what [`Kafka::allow`] allowed; else everything.
+    pub has_rights: bool,
     /// Over TLS, with this certificate and this key in PKCS 8.
     pub tls: Option<TlsFiles>,
 }
@@ -52,6 +55,8 @@ pub struct Kafka {
     supervised: Supervised,
     address: String,
     is_real: bool,
+    /// The port at which a real one listens for other brokers.
+    inside: Option<u16>,
 }
 
 supervised_controls!(Kafka);
@@ -67,11 +72,13 @@ impl Kafka {
         let folder = fs::canonicalize(folder)?;
         let jars = jars::fetch()?;
         port::start_on(&folder, options.port, |port| {
-            let launch = broker::launch(&folder, &jars, port, options)?;
+            let inside = port::free_port();
+            let launch = broker::launch(&folder, &jars, [port, inside], options)?;
             let mut kafka = Kafka {
                 supervised: Supervised::start(launch)?,
                 address: format!("127.0.0.1:{port}"),
                 is_real: true,
+                inside: Some(inside),
             };
             kafka.wait_ready()?;
             Ok(kafka)
@@ -97,6 +104,7 @@ impl Kafka {
             supervised,
             address: String::new(),
             is_real: false,
+            inside: None,
         };
         kafka.wait_ready()?;
         Ok(kafka)
@@ -118,6 +126,35 @@ impl Kafka {
     /// Whether it is a real one.
     pub fn is_real(&self) -> bool {
         self.is_real
+    }
+
+    /// Allows a user of a real one this.
+    ///
+    /// # Errors
+    /// When it does not answer, or is not one that asks for rights.
+    pub fn allow(&self, user: &str, resource: Resource, operation: Operation) -> io::Result<()> {
+        rights::change(self.inside()?, user, (resource, operation), true)
+    }
+
+    /// Takes that away again.
+    ///
+    /// # Errors
+    /// As [`Kafka::allow`].
+    pub fn forbid(&self, user: &str, resource: Resource, operation: Operation) -> io::Result<()> {
+        rights::change(self.inside()?, user, (resource, operation), false)
+    }
+
+    /// Where other brokers find a real one, and anybody may do anything: `127.0.0.1:PORT`.
+    ///
+    /// # Errors
+    /// Of the stand-in.
+    pub fn inside_brokers(&self) -> io::Result<String> {
+        Ok(format!("127.0.0.1:{}", self.inside()?))
+    }
+
+    fn inside(&self) -> io::Result<u16> {
+        let none = || io::Error::other("the stand-in knows no rights");
+        self.inside.ok_or_else(none)
     }
 
     /// Stops it if it runs and starts it again.

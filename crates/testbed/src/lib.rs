@@ -27,7 +27,7 @@ pub use browser::{BrowserDriver, BrowserKind};
 pub use cut::Network;
 pub use files::{Profile, Scratch, TlsFiles, binary, find_program, is_root};
 pub use hosts::Hosts;
-pub use kafka::{Kafka, KafkaLogin, KafkaOptions};
+pub use kafka::{Kafka, KafkaLogin, KafkaOptions, Operation, Resource};
 pub use keys::Keys;
 pub use mariadb::{DatabaseServer, GaleraCluster, MariaDb, MariaDbOptions};
 pub use neighbour::{Neighbour, NeighbourKind};

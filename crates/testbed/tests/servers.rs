@@ -213,8 +213,8 @@ fn a_real_kafka_serves_on_the_same_port_after_a_kill_and_is_silent_while_frozen(
 fn a_real_kafka_that_asks_for_a_login_starts_too() {
     let scratch = Scratch::new().unwrap();
     let login = KafkaLogin {
-        user: "usher".into(),
-        password: "hunter2".into(),
+        users: vec![("usher".into(), "hunter2".into())],
+        has_rights: false,
         tls: None,
     };
     let options = KafkaOptions {

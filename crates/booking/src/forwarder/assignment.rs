@@ -16,7 +16,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use tokio::sync::watch;
 
-use crate::kafka::KafkaContext;
+use crate::kafka::{KafkaContext, Refusal};
 
 /// A partition for as long as it stays with this forwarder: it is another one when it was lost and came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +87,16 @@ impl Assignment {
         self.state().paused
     }
 
-    /// For how long this forwarder has been outside of its group.
-    pub fn outside_for(&self) -> Option<Duration> {
-        self.state().outside_since.map(|since| since.elapsed())
+    /// A sentence about this forwarder when it has been outside of its group for so long.
+    pub fn outside(&self, still: Duration) -> Option<String> {
+        let since = self.state().outside_since?;
+        let words = "the group lets this forwarder in no more";
+        (since.elapsed() >= still).then(|| words.to_owned())
+    }
+
+    /// Why the brokers would not speak with this forwarder.
+    pub fn refusal(&self) -> &Refusal {
+        &self.client.refusal
     }
 
     /// Says when partitions come or go.

@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
-use super::{Cluster, KafkaContext, Message, TopicError, topic};
+use super::{Cluster, KafkaContext, Message, Refusal, TopicError, topic};
 
 /// Failures in a row after which another producer is tried.
 const FAILURES_IN_A_ROW: u32 = 20;
@@ -39,6 +39,7 @@ pub struct Producer {
     cluster: Cluster,
     dead_letter_topic: String,
     active: Mutex<ActiveProducer>,
+    refusal: Refusal,
     /// Both topics were there when this was last asked for.
     has_topics: AtomicBool,
 }
@@ -54,8 +55,9 @@ struct ActiveProducer {
 impl Producer {
     /// A producer. It connects in the background, so this succeeds while the brokers are away.
     pub fn new(cluster: Cluster) -> Result<Self, KafkaError> {
+        let refusal = Refusal::default();
         let active = ActiveProducer {
-            producer: open(&cluster)?,
+            producer: open(&cluster, &refusal)?,
             failures: 0,
             topic_trouble: None,
         };
@@ -63,6 +65,7 @@ impl Producer {
             dead_letter_topic: cluster.dead_letter_topic(),
             cluster,
             active: Mutex::new(active),
+            refusal,
             has_topics: AtomicBool::new(false),
         })
     }
@@ -70,7 +73,12 @@ impl Producer {
     /// Makes the topics where they are missing. Costs nothing once they are there, until one turns out to be missing.
     pub async fn ensure_topics(&self) -> Result<(), TopicError> {
         if !self.has_topics.load(Ordering::Relaxed) {
-            topic::create_missing(&self.cluster).await?;
+            let made = topic::create_missing(&self.cluster).await;
+            made.map_err(|cause| match cause {
+                // The client for questions hears of no refusals; the producer hears the same ones.
+                TopicError::Away(cause) => TopicError::Away(self.refusal.added_to(cause)),
+                other => other,
+            })?;
             self.has_topics.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -116,7 +124,13 @@ impl Producer {
                 Err(_) => Err(KafkaError::Canceled),
             },
         };
-        let outcome = outcome.map_err(|cause| meaning_of(&cause));
+        let outcome = outcome.map_err(|cause| match meaning_of(&cause) {
+            SendError::Away(reason) => SendError::Away(self.refusal.added_to(reason)),
+            other => other,
+        });
+        if outcome.is_ok() {
+            self.refusal.is_over();
+        }
         self.note_topic(&outcome);
         self.note(&producer, outcome.is_ok());
         outcome
@@ -154,7 +168,7 @@ impl Producer {
         }
         let words = fatal.map_or_else(|| "many failures in a row".to_owned(), |(_, words)| words);
         log::warn!("taking a new producer: {words}");
-        match open(&self.cluster) {
+        match open(&self.cluster, &self.refusal) {
             Ok(producer) => active.producer = producer,
             Err(cause) => log::error!("no new producer: {cause}"),
         }
@@ -166,13 +180,20 @@ impl Producer {
     }
 }
 
-fn open(cluster: &Cluster) -> Result<Arc<FutureProducer<KafkaContext>>, KafkaError> {
+fn open(
+    cluster: &Cluster,
+    refusal: &Refusal,
+) -> Result<Arc<FutureProducer<KafkaContext>>, KafkaError> {
     let mut client = cluster.client(&DEFAULTS, &cluster.producer_options);
     client.set("enable.idempotence", "true");
     client.set("acks", "all");
     // The one that the clients of other languages use: the same key is in the same partition for all.
     client.set("partitioner", "murmur2_random");
-    client.create_with_context(cluster.context()).map(Arc::new)
+    let context = KafkaContext {
+        refusal: refusal.clone(),
+        ..cluster.context()
+    };
+    client.create_with_context(context).map(Arc::new)
 }
 
 /// What a failure means for the message. What is not known here is nothing that it could help.

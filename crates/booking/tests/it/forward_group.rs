@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::forward_inbox::{Inbox, RECEIVER, deliverer};
-use crate::publish_post::{BROKER, DEAD, DEADLINE, Post, TOPIC};
+use crate::publish_post::{BROKER, DEAD, DEADLINE, Office, Post, TOPIC};
 
 /// The stand-in lets a group wait for as long as a session before it shares anew, and for 3 s before the first time.
 const SOON: &str = "session.timeout.ms=4500;heartbeat.interval.ms=500";
@@ -25,21 +25,28 @@ const STILL: Duration = Duration::from_secs(15);
 /// What a forwarder has in hand at most, and the one that it was reading when it paused.
 const IN_HAND_MOST: i64 = 513;
 
-struct Running {
-    metrics: ForwardMetrics,
-    status: Status,
+/// A forwarder in this process.
+pub struct Running {
+    pub metrics: ForwardMetrics,
+    pub status: Status,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Running {
     /// `refusals` as many as a receiver may refuse an event.
-    fn start(post: &Post, turn: usize, url: &str, refusals: u32) -> Self {
+    fn start(post: &Office, turn: usize, url: &str, refusals: u32) -> Self {
         Self::start_with(post, turn, url, refusals, SOON)
     }
 
     /// With these settings of librdkafka.
-    fn start_with(post: &Post, turn: usize, url: &str, refusals: u32, settings: &str) -> Self {
+    pub fn start_with(
+        post: &Office,
+        turn: usize,
+        url: &str,
+        refusals: u32,
+        settings: &str,
+    ) -> Self {
         let metrics = ForwardMetrics::register(&Registry::new());
         let deliverer = deliverer(post, turn, url, refusals);
         let (cluster, clock) = (post.cluster(settings), post.clock.clone());
@@ -59,7 +66,7 @@ impl Running {
         }
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.stop.send_replace(true);
         let ended = timeout(DEADLINE, self.task).await;
         ended.expect("ended in time").expect("ended well");
@@ -67,19 +74,19 @@ impl Running {
 }
 
 /// The forwarders run on other threads meanwhile.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     testbed::wait_for(what, DEADLINE, || is_so().then_some(())).unwrap();
 }
 
 /// Publishes what is recorded, and once more what was published before, as after an answer that was lost.
-async fn publish_again(post: &Post) {
+pub async fn publish_again(post: &Office) {
     let again =
         "UPDATE outbox SET state = 'pending', delivered_at = NULL WHERE state = 'delivered'";
     post.fixture.raw(again).await.unwrap();
     post.drain(&post.publisher(0)).await;
 }
 
-fn assert_once_and_in_order(inbox: &Inbox, aggregates: usize, numbers: std::ops::Range<i64>) {
+pub fn assert_once_and_in_order(inbox: &Inbox, aggregates: usize, numbers: std::ops::Range<i64>) {
     let mut by_subject: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for posted in inbox.posted().iter().filter(|it| it.answered < 300) {
         let events = by_subject.entry(posted.subject.clone()).or_default();

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::publish_post::Post;
+use crate::publish_post::Office;
 
 pub const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
 pub const RECEIVER: &str = "data-platform";
@@ -155,8 +155,8 @@ async fn take(shelf: Data<Shelf>, request: HttpRequest, body: Bytes) -> HttpResp
     answer.finish()
 }
 
-/// A deliverer between the post and the inbox.
-pub fn deliverer(post: &Post, turn: usize, url: &str, refusals: u32) -> Deliverer {
+/// A deliverer between the office and the inbox.
+pub fn deliverer(post: &Office, turn: usize, url: &str, refusals: u32) -> Deliverer {
     let timeout = Duration::from_secs(5);
     let webhook = Webhook::new(url.parse().unwrap(), SECRET.parse().unwrap(), timeout);
     let producer = Producer::new(post.cluster("")).expect("a producer");

@@ -48,6 +48,8 @@ mod http_waitlist;
 mod idempotency;
 mod indexes;
 mod integrity;
+mod kafka_real;
+mod kafka_rights;
 mod limit_per_user;
 mod listing;
 mod locks;

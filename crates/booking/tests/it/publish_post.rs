@@ -1,7 +1,8 @@
-//! A post office of its own for each test: a broker in this process that can be made to fail, publishers on both
-//! instances of the service, and a reader of what arrived.
+//! A post office of its own for each test: a broker in this process that can be made to fail or a real one, publishers on
+//! both instances of the service, and a reader of what arrived.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::time::Duration;
 
 use booking::db::Db;
@@ -38,10 +39,28 @@ pub fn patient() -> PublisherOptions {
     }
 }
 
+/// An office at a broker that can be made to fail.
 pub struct Post {
+    pub broker: MockCluster<'static, DefaultProducerContext>,
+    office: Office,
+}
+
+impl Deref for Post {
+    type Target = Office;
+
+    fn deref(&self) -> &Office {
+        &self.office
+    }
+}
+
+/// What sends and reads events at some broker.
+pub struct Office {
     pub fixture: Fixture,
     pub clock: Clock,
-    pub broker: MockCluster<'static, DefaultProducerContext>,
+    /// What publishers and forwarders are told of the brokers.
+    pub cluster: Cluster,
+    /// Where a reader finds them that may do everything.
+    pub brokers: String,
 }
 
 /// An event as it stands on a topic.
@@ -69,18 +88,46 @@ impl Post {
         for topic in [TOPIC, DEAD] {
             broker.create_topic(topic, PARTITIONS, 1).expect("a topic");
         }
+        let brokers = broker.bootstrap_servers();
+        let cluster = Cluster::new(brokers.parse().expect("brokers"), TOPIC.to_owned());
         Self {
-            fixture: Fixture::open().await,
-            clock: Clock::system(),
             broker,
+            office: Office::at(cluster, brokers).await,
         }
     }
 
+    /// Lets the broker refuse the next requests of this kind.
+    pub fn refuse(&self, code: rd_kafka_resp_err_t, times: usize) {
+        self.broker
+            .request_errors(RDKafkaApiKey::Produce, &vec![code; times]);
+    }
+}
+
+impl Office {
+    pub async fn at(cluster: Cluster, brokers: String) -> Self {
+        Self {
+            fixture: Fixture::open().await,
+            clock: Clock::system(),
+            cluster,
+            brokers,
+        }
+    }
+
+    /// The same books, with brokers that are reached otherwise.
+    pub fn as_told(&self, cluster: Cluster) -> Self {
+        Self {
+            fixture: self.fixture.clone(),
+            clock: self.clock.clone(),
+            cluster,
+            brokers: self.brokers.clone(),
+        }
+    }
+
+    /// With these settings of librdkafka.
     pub fn cluster(&self, options: &str) -> Cluster {
-        let brokers = self.broker.bootstrap_servers().parse().expect("brokers");
         Cluster {
             options: options.parse().expect("options"),
-            ..Cluster::new(brokers, TOPIC.to_owned())
+            ..self.cluster.clone()
         }
     }
 
@@ -128,7 +175,7 @@ impl Post {
     /// Writes numbered events to the topic past the outbox, each of a reservation of its own.
     pub async fn put_on_topic(&self, numbers: std::ops::Range<i64>, settings: &str) {
         let mut client = ClientConfig::new();
-        client.set("bootstrap.servers", self.broker.bootstrap_servers());
+        client.set("bootstrap.servers", &self.brokers);
         for (name, value) in settings.split(';').filter_map(|it| it.split_once('=')) {
             client.set(name, value);
         }
@@ -144,7 +191,8 @@ impl Post {
                     })
                 });
                 let key = Uuid::new_v4().to_string();
-                let record = FutureRecord::to(TOPIC).key(&key).headers(headers);
+                let topic = &self.cluster.topic;
+                let record = FutureRecord::to(topic).key(&key).headers(headers);
                 let queued = producer.send_result(record.payload(&message.payload));
                 queued.map_err(|(cause, _)| cause).expect("room")
             })
@@ -182,12 +230,6 @@ impl Post {
         all
     }
 
-    /// Lets the broker refuse the next requests of this kind.
-    pub fn refuse(&self, code: rd_kafka_resp_err_t, times: usize) {
-        self.broker
-            .request_errors(RDKafkaApiKey::Produce, &vec![code; times]);
-    }
-
     /// The first `count` events on a topic, partition after partition in their order there.
     pub async fn arrived(&self, topic: &str, count: usize) -> Vec<Seen> {
         self.read(topic, |seen| seen.len() == count).await
@@ -196,7 +238,7 @@ impl Post {
     /// All that arrived: reads until one more event, which it sends last, has come through each partition.
     pub async fn everything(&self, topic: &str) -> Vec<Seen> {
         let producer: FutureProducer = ClientConfig::new()
-            .set("bootstrap.servers", self.broker.bootstrap_servers())
+            .set("bootstrap.servers", &self.brokers)
             .create()
             .expect("a producer");
         let mark = Uuid::new_v4().to_string();
@@ -215,7 +257,7 @@ impl Post {
 
     async fn read(&self, topic: &str, is_enough: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
         let reader: StreamConsumer = ClientConfig::new()
-            .set("bootstrap.servers", self.broker.bootstrap_servers())
+            .set("bootstrap.servers", &self.brokers)
             .set("group.id", Uuid::new_v4().to_string())
             .set("fetch.wait.max.ms", "20")
             .create()

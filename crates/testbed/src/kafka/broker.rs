@@ -45,16 +45,26 @@ const SETTINGS: [(&str, &str); 14] = [
     ("transaction.state.log.replication.factor", "1"),
 ];
 
-/// Writes the configuration, formats the folder on first use, and says how the broker is started.
+/// Users may do what they were allowed; brokers, who have no name among themselves, may do everything.
+const RIGHTS: [(&str, &str); 2] = [
+    (
+        "authorizer.class.name",
+        "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    ),
+    ("super.users", "User:ANONYMOUS"),
+];
+
+/// Writes the configuration, formats the folder on first use, and says how the broker is started. It listens for clients at
+/// the first of its ports, for brokers at the second.
 pub(super) fn launch(
     folder: &Path,
     jars: &Path,
-    port: u16,
+    ports: [u16; 2],
     options: &KafkaOptions,
 ) -> io::Result<Launch> {
     let java = find_program("java")?;
     let configuration = folder.join("server.properties");
-    fs::write(&configuration, properties(folder, port, options))?;
+    fs::write(&configuration, properties(folder, ports, options))?;
     let mut class_path = OsString::from(jars);
     class_path.push("/*");
     if !folder.join(HELD).join("meta.properties").exists() {
@@ -78,8 +88,8 @@ pub(super) fn launch(
     })
 }
 
-fn properties(folder: &Path, port: u16, options: &KafkaOptions) -> String {
-    let (controller, broker) = (free_port(), free_port());
+fn properties(folder: &Path, [port, broker]: [u16; 2], options: &KafkaOptions) -> String {
+    let controller = free_port();
     let protocol = match &options.login {
         None => "PLAINTEXT",
         Some(KafkaLogin { tls: None, .. }) => "SASL_PLAINTEXT",
@@ -109,6 +119,11 @@ fn properties(folder: &Path, port: u16, options: &KafkaOptions) -> String {
         for (name, value) in security(login) {
             set(&format!("listener.name.client.{name}"), value);
         }
+        if login.has_rights {
+            for (name, value) in RIGHTS {
+                set(name, value.to_owned());
+            }
+        }
     }
     // Who says more knows better.
     settings.extend(options.settings.iter().cloned());
@@ -121,15 +136,15 @@ fn properties(folder: &Path, port: u16, options: &KafkaOptions) -> String {
 /// What the listener of clients asks for.
 fn security(login: &KafkaLogin) -> Vec<(&'static str, String)> {
     const MODULES: &str = "org.apache.kafka.common.security";
-    let KafkaLogin {
-        user,
-        password,
-        tls,
-    } = login;
-    let plain = format!("{MODULES}.plain.PlainLoginModule required user_{user}=\"{password}\";");
+    let KafkaLogin { users, tls, .. } = login;
+    let known = users
+        .iter()
+        .map(|(user, password)| format!(" user_{user}=\"{password}\""));
+    let known: String = known.collect();
+    let plain = format!("{MODULES}.plain.PlainLoginModule required{known};");
     let scram = format!("{MODULES}.scram.ScramLoginModule required;");
     let bearer = format!(
-        "{MODULES}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"{user}\";"
+        "{MODULES}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";"
     );
     let mechanisms = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER";
     let mut settings = vec![
@@ -157,7 +172,7 @@ fn key_store(key: &Path) -> PathBuf {
     key.with_extension("kafka.pem")
 }
 
-/// Gives the folder its identity, and the user a password for SCRAM.
+/// Gives the folder its identity, and each user a password for SCRAM.
 fn format(
     java: &Path,
     class_path: &OsString,
@@ -170,15 +185,12 @@ fn format(
     command.args(JAVA).arg("-cp").arg(class_path);
     command.args(["kafka.tools.StorageTool", "format", "--cluster-id", &id]);
     command.arg("--config").arg(configuration);
-    if let Some(KafkaLogin {
-        user,
-        password,
-        tls,
-    }) = &options.login
-    {
+    if let Some(KafkaLogin { users, tls, .. }) = &options.login {
         for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
-            let user = format!("{mechanism}=[name={user},password={password}]");
-            command.args(["--add-scram", &user]);
+            for (user, password) in users {
+                let user = format!("{mechanism}=[name={user},password={password}]");
+                command.args(["--add-scram", &user]);
+            }
         }
         if let Some(files) = tls {
             let both = [
