@@ -41,6 +41,18 @@ pub fn options() -> DbOptions {
     }
 }
 
+/// The numbers from 1 to `most`, at most 10,000, as rows `seq` to select from, in words that every server knows.
+pub fn numbers(most: usize) -> String {
+    let digits: Vec<_> = (1..10)
+        .map(|digit| format!("UNION ALL SELECT {digit}"))
+        .collect();
+    let digits = format!("(SELECT 0 AS d {})", digits.join(" "));
+    format!(
+        "(SELECT 1 + a.d + 10 * b.d + 100 * c.d + 1000 * e.d AS seq \
+         FROM {digits} a, {digits} b, {digits} c, {digits} e) numbers WHERE seq <= {most}"
+    )
+}
+
 #[derive(Clone)]
 pub struct Fixture {
     pub url: String,
@@ -284,6 +296,14 @@ impl Fixture {
             .read(move |conn| Ok(sql_query(&statement).get_result(conn)?))
             .await;
         found.expect("a number").number
+    }
+
+    /// The table of what the server is doing: MySQL cannot show statements with ids in them in the one that MariaDB has.
+    pub async fn processes(&self) -> &'static str {
+        match self.number("SELECT VERSION() LIKE '%MariaDB%'").await {
+            0 => "performance_schema.processlist",
+            _ => "information_schema.processlist",
+        }
     }
 
     /// What a statement of the test's own does, or why it is refused.

@@ -104,11 +104,13 @@ async fn what_runs_is_finished_before_the_process_ends() {
         .request(reqwest::Method::POST, "/api/v1/reservations")
         .json(&app.wish(&[1]));
     let runs = tokio::spawn(answer(request));
-    let waits = "SELECT COUNT(*) FROM information_schema.processlist \
-        WHERE db = DATABASE() AND info LIKE 'UPDATE `seats`%'";
+    let waits = format!(
+        "SELECT COUNT(*) FROM {} WHERE db = DATABASE() AND info LIKE 'UPDATE `seats`%'",
+        fixture.processes().await
+    );
     eventually(DEADLINE, "a wait for the row", async || {
         assert!(!runs.is_finished(), "it did not wait for the row");
-        (fixture.number(waits).await > 0).then_some(())
+        (fixture.number(&waits).await > 0).then_some(())
     })
     .await;
     let stop = tokio::spawn(running.stop());

@@ -10,7 +10,7 @@ use diesel::connection::SimpleConnection;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, all_at_once};
+use crate::fixture::{Fixture, all_at_once, numbers};
 
 const SEAL: &str = "a seal, and the rows under it";
 const LATE: &str = "a row of the audit log that came long after its time, by its seal";
@@ -224,8 +224,10 @@ async fn sealing_waits_for_no_sale_and_seals_what_commits_late() {
 #[tokio::test]
 async fn more_rows_than_one_seal_has_room_for_take_several_and_are_verified_in_parts() {
     let fixture = Fixture::open().await;
+    let rows = "INSERT INTO audit_log (entity, entity_id, action, actor, at, detail) \
+        SELECT 'route', REPEAT('r', 16), 'refused', 'operator', NOW(6), '{}'";
     fixture
-        .raw("INSERT INTO audit_log (entity, entity_id, action, actor, at, detail) SELECT 'route', REPEAT('r', 16), 'refused', 'operator', NOW(6), '{}' FROM seq_1_to_1200")
+        .raw(&format!("{rows} FROM {}", numbers(1_200)))
         .await
         .unwrap();
     let mut full = 0;

@@ -56,9 +56,12 @@ async fn a_payment_that_waits_for_the_buyers_lock_is_judged_by_the_time_after_it
         reservation_id: held.id,
     };
     let paying = tokio::spawn(async move { fresh(sale.pay(pay, plain()).await) });
-    let waits = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'INSERT INTO buyers%'";
+    let waits = format!(
+        "SELECT COUNT(*) FROM {} WHERE db = DATABASE() AND info LIKE 'INSERT INTO buyers%'",
+        fixture.processes().await
+    );
     eventually(Duration::from_secs(30), "a wait for the lock", async || {
-        (fixture.number(waits).await > 0).then_some(())
+        (fixture.number(&waits).await > 0).then_some(())
     })
     .await;
     clock.advance(Duration::from_micros(1));

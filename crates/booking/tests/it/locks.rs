@@ -16,7 +16,7 @@ use diesel::{RunQueryDsl, sql_query};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::fixture::all_at_once;
+use crate::fixture::{all_at_once, numbers};
 
 const BUYERS: usize = 1_000;
 /// As many as the service has when nothing is said.
@@ -80,7 +80,7 @@ impl Sale {
         let tables = [
             "CREATE TABLE lots (id INT PRIMARY KEY, state VARCHAR(16) NOT NULL DEFAULT 'available', owner BINARY(16) NULL, version INT NOT NULL DEFAULT 0)".to_owned(),
             "CREATE TABLE sales (owner BINARY(16) PRIMARY KEY, lot INT NOT NULL)".to_owned(),
-            format!("INSERT INTO lots (id) SELECT seq FROM seq_1_to_{lots}"),
+            format!("INSERT INTO lots (id) SELECT seq FROM {}", numbers(lots)),
         ];
         for statement in tables {
             let made: Result<usize, DbError> = db
