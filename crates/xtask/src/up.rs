@@ -25,8 +25,8 @@ use crate::{Consent, demo, packages, say, stop, workspace};
 pub const HELP: &str = "\
 With KAFKA_BROKERS=host:port events go through those brokers. Addresses and keys are printed,
 and stand in target/usher/up.env while it runs. The data is in target/usher and survives a
-restart, but for what the stand-in for Kafka holds. Variables GATEWAY_…, BOOKING_… and
-LOG_CONFIG that are set reach the services, except those that up itself sets. What ends by
+restart, but for what the stand-in for Kafka holds. Variables GATEWAY_…, BOOKING_…, OTEL_…
+and LOG_CONFIG that are set reach the services, except those that up itself sets. What ends by
 itself is started again, with the same port and data. Ctrl-C stops everything.
 ";
 
@@ -87,14 +87,15 @@ pub struct Up {
     /// Throw away what an earlier run kept
     #[arg(long)]
     fresh: bool,
-    /// Where events go: Apache Kafka, fetched by Maven once; a small broker in memory; or nowhere, they wait in the outbox
-    #[arg(long, value_enum, default_value_t = KafkaKind::StandIn)]
-    kafka: KafkaKind,
+    /// Where events go: Apache Kafka, fetched by Maven once; a small broker in memory; or nowhere, they wait in the outbox.
+    /// The stand-in unless said, the real one with --cluster
+    #[arg(long, value_enum)]
+    kafka: Option<KafkaKind>,
     /// The same as --kafka none
     #[arg(long, conflicts_with = "kafka")]
     no_kafka: bool,
     /// The shape of a venue that has outgrown one machine: three Galera nodes, a Redis Cluster of three masters with
-    /// replicas, and two of each service unless said
+    /// replicas, Apache Kafka, and two of each service unless said
     #[arg(long, conflicts_with = "upstream")]
     cluster: bool,
     /// How wallets are charged: at once, or by a payment provider of a sandbox, which moves no money
@@ -212,7 +213,11 @@ impl Up {
 impl Up {
     fn brokers(&self) -> Brokers {
         let given = env::var("KAFKA_BROKERS").unwrap_or_default();
-        match self.kafka {
+        let usual = match self.cluster {
+            true => KafkaKind::Real,
+            false => KafkaKind::StandIn,
+        };
+        match self.kafka.unwrap_or(usual) {
             _ if self.no_kafka || self.upstream.is_some() => Brokers::None,
             KafkaKind::None => Brokers::None,
             _ if !given.trim().is_empty() => Brokers::At(given),
