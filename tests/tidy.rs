@@ -372,7 +372,8 @@ fn chassis_knows_nothing_of_what_the_services_are_about() {
     let broken = files("crates/chassis", "rs")
         .into_iter()
         .flat_map(|(path, text)| {
-            let text = text.to_lowercase();
+            // A variable is called so by the specification of OpenTelemetry.
+            let text = text.to_lowercase().replace("otel_bsp_max_queue_size", "");
             SUBJECTS
                 .into_iter()
                 .filter(move |subject| text.contains(subject))

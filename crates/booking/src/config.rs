@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use chassis::env::{ConfigInvalid, Env};
 use chassis::redis::RedisUrl;
+use chassis::trace::Exporting;
 use chrono::TimeDelta;
 use log::LevelFilter;
 
@@ -75,6 +76,8 @@ pub struct Config {
     pub log_config: Option<PathBuf>,
     /// `LOG_LEVEL`: of the log to standard output; info.
     pub log_level: LevelFilter,
+    /// `OTEL_…`: where spans go; nowhere.
+    pub traces: Option<Exporting>,
 }
 
 impl Config {
@@ -128,6 +131,7 @@ impl Config {
         let offer_hold_s = within(env, "BOOKING_OFFER_HOLD_S", "600", OFFER_HOLD_S, 1, 86_400);
         let provider = provider::provider(env);
         let (log_config, log_level) = log(env);
+        let traces = Exporting::read(env, "booking");
         Some(Self {
             listen,
             admin_listen,
@@ -153,6 +157,7 @@ impl Config {
             provider,
             log_config,
             log_level,
+            traces,
         })
     }
 }

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chassis::metrics::IntGauge;
-use chassis::trace;
+use chassis::trace::{self, Kind, Span, TraceContext};
 use diesel::mysql::MysqlConnection;
 use rand::Rng;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
@@ -264,6 +264,8 @@ impl Db {
         F: Fn(&mut Session) -> Attempt<T, E> + Send + 'static,
     {
         let asked = Instant::now();
+        let mut span = Span::begin(Kind::Client, || wanted.label());
+        span.say("db.system.name", || "mysql");
         let wait = self
             .options
             .wait
@@ -272,26 +274,40 @@ impl Db {
         let free = timeout(wait, self.permits_for(wanted)).await;
         drop(waiter);
         let begun = Instant::now();
+        span.say("wait_us", || (begun - asked).as_micros() as i64);
         self.metrics.wait.observe((begun - asked).as_secs_f64());
         let Ok(Ok(permits)) = free else {
+            span.failed(&DbError::Busy);
             return Err(DbError::Busy.into());
         };
-        let done = self.in_time(permits, until, act);
+        let trace = span.context().or_else(trace::current);
+        let done = self.in_time((trace, permits), until, act);
         let done = done.await;
         let duration = self.metrics.duration.with_label_values(&[wanted.label()]);
         duration.observe(begun.elapsed().as_secs_f64());
-        done
+        done.map_err(|error: E| match error.into_db() {
+            Ok(cause) => {
+                span.failed(&cause);
+                cause.into()
+            }
+            Err(refusal) => refusal,
+        })
     }
 
     /// Runs `act` on a thread, and gives up a connection on which it hangs: also when nobody waits any more for what it
     /// does, because who asked has gone away.
-    async fn in_time<T, E, F>(&self, permits: Permits, until: Instant, act: F) -> Result<T, E>
+    async fn in_time<T, E, F>(
+        &self,
+        (trace, permits): (Option<TraceContext>, Permits),
+        until: Instant,
+        act: F,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: Failure + Send + 'static,
         F: Fn(&mut Session) -> Attempt<T, E> + Send + 'static,
     {
-        let (trace, connections) = (trace::current(), Arc::clone(&self.connections));
+        let connections = Arc::clone(&self.connections);
         let current = connections.current();
         // The thread gives them back when it is done, or who watches it does when it is given up.
         let permits = Arc::new(Mutex::new(Some(permits)));

@@ -243,6 +243,7 @@ pub async fn forward<T>(
         log::warn!("the forwarder ended badly: {cause}");
     }
     admin.stop().await;
+    trace::flush().await;
     log::info!("stopped");
     Ok(stopped)
 }

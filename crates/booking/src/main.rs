@@ -12,6 +12,7 @@ use chassis::env::{ConfigInvalid, EXIT_UNAVAILABLE, EXIT_USAGE, unknown};
 use chassis::logging::{self, LogInvalid};
 use chassis::server::{self, StartError};
 use chassis::time::Clock;
+use chassis::trace;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use mimalloc::MiMalloc;
 
@@ -144,6 +145,7 @@ where
 }
 
 async fn serve(config: Config) -> Result<ExitCode, StartError> {
+    trace::export(config.traces.clone())?;
     let drain = config.drain;
     let running = booking::start(config, crash::clock()).await?;
     running.until_signal(drain).await.map_err(no_signal)?;
@@ -151,6 +153,7 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
 }
 
 async fn forward(config: Forwarding) -> Result<ExitCode, StartError> {
+    trace::export(config.traces.clone())?;
     let stopped = booking::forward(config, Clock::system(), server::signalled()).await?;
     stopped.map_err(no_signal)?;
     Ok(ExitCode::SUCCESS)

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use chassis::metrics::STORE_S;
 use chassis::redis::{Call, Connection, Script};
 use chassis::time::Clock;
+use chassis::trace::{Kind, Span};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -144,6 +145,8 @@ impl SeatLock {
         }
         let mut redis = self.redis.clone();
         let asked = timeout(patience::at_most(PATIENCE), call.run(&mut redis));
+        let mut span = Span::begin(Kind::Client, || format!("redis {verb}"));
+        span.say("db.system.name", || "redis");
         let began = Instant::now();
         let asked = patience::spend(asked).await;
         let duration = self.metrics.duration.with_label_values(&[verb]);
@@ -154,8 +157,8 @@ impl SeatLock {
                 self.open_until_us.store(CLOSED, Ordering::Relaxed);
                 Some(answer)
             }
-            Ok(Err(cause)) => self.open_circuit(&cause.to_string()),
-            Err(_) => self.open_circuit("no answer in time"),
+            Ok(Err(cause)) => self.open_circuit(&cause.to_string(), span),
+            Err(_) => self.open_circuit("no answer in time", span),
         }
     }
 
@@ -178,7 +181,8 @@ impl SeatLock {
                 .is_ok()
     }
 
-    fn open_circuit<T>(&self, cause: &str) -> Option<T> {
+    fn open_circuit<T>(&self, cause: &str, mut span: Span) -> Option<T> {
+        span.failed(&cause);
         self.metrics.failures.inc();
         self.metrics.off.set(1);
         let until_us = self.clock.now().timestamp_micros() + OPEN_US;

@@ -30,7 +30,7 @@ const PATTERN: &str = "{d(%Y-%m-%dT%H:%M:%S%.3fZ)(utc)} {l:<5} {t} {m}{n}";
 const ACCESS: &str = "access";
 
 /// Routes that ask only whether the process is well.
-const PROBES: [&str; 3] = ["/live", "/ready", "/metrics"];
+pub(crate) const PROBES: [&str; 3] = ["/live", "/ready", "/metrics"];
 
 /// Libraries whose everyday words nobody reads.
 const QUIET: [&str; 3] = ["actix_server", "tokio_cron_scheduler", "actix_http"];
@@ -127,7 +127,8 @@ impl fmt::Display for Traced {
     }
 }
 
-fn pattern(request: &HttpRequest) -> Rc<str> {
+/// The pattern of the route that a request took.
+pub(crate) fn pattern(request: &HttpRequest) -> Rc<str> {
     if let Some(pattern) = request.extensions().get::<RoutePattern>() {
         return pattern.0.clone();
     }

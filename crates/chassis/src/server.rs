@@ -2,7 +2,7 @@
 //!
 //! A service builds its own `HttpServer`; this module gives it a listener and runs it beside the
 //! admin listener until a signal, then stops in order: not ready, a while of answering with `Connection: close`, no new
-//! steps, no new connections, what runs is finished within the grace period, admin listener last.
+//! steps, no new connections, what runs is finished within the grace period, admin listener and the last spans.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -23,7 +23,8 @@ use tokio::task::JoinHandle;
 use crate::health::{self, Health};
 use crate::problem::Problem;
 use crate::schedule::RunningSchedule;
-use crate::{metrics, problem, request_id, routes};
+use crate::trace::ExportInvalid;
+use crate::{metrics, problem, request_id, routes, trace};
 
 /// A server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,9 @@ pub enum StartError {
     /// A store that is needed from the start does not answer.
     #[error("{0}")]
     Store(String),
+    /// A receiver of spans is named and there can be no client for it.
+    #[error(transparent)]
+    Export(#[from] ExportInvalid),
 }
 
 /// Connections that may wait to be accepted. With the 128 of the standard library a crowd that
@@ -287,6 +291,7 @@ impl Running {
             let _ = tokio::time::timeout(drain, signalled()).await;
         }
         self.stop().await;
+        trace::flush().await;
         log::info!("stopped");
         Ok(())
     }

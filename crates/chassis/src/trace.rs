@@ -2,7 +2,11 @@
 //!
 //! Every request runs inside one context, which [`current`] gives to whatever happens on its behalf, also on a blocking
 //! thread when that was entered by [`within`]. What a client sends that is not a sane `traceparent` begins a new trace.
-//! Must not know what is done inside a trace, nor where spans go.
+//! What was done for a trace is a [`Span`], recorded where the operator named a receiver. Must not know what that is about.
+
+mod export;
+mod settings;
+mod span;
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,6 +17,12 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::middleware::Next;
 use uuid::Uuid;
+
+pub use export::{ExportInvalid, SpanMetrics, export, flush, metrics};
+pub use settings::Exporting;
+pub use span::{Kind, Span};
+
+use crate::logging;
 
 /// The header that carries the context from one service to the next.
 pub const HEADER: HeaderName = HeaderName::from_static("traceparent");
@@ -36,8 +46,10 @@ pub struct TraceContext {
 impl TraceContext {
     /// The first step of a new trace, which nobody records unless somebody decides to.
     pub fn begin() -> Self {
+        // Sampling by a share looks at the lower half, so that is the one without the variant of a UUID in its first bits.
+        let (lower, upper) = Uuid::new_v4().as_u64_pair();
         Self {
-            trace_id: Uuid::new_v4().as_u128(),
+            trace_id: u128::from(upper) << 64 | u128::from(lower),
             span_id: new_span_id(),
             sampled: false,
         }
@@ -57,13 +69,24 @@ impl TraceContext {
         TraceId(self.trace_id)
     }
 
-    /// The next step of the trace in these headers, the first of a new one when they name none.
-    fn of_headers(headers: &HeaderMap) -> Self {
+    /// The trace in these headers, if they name one.
+    fn of_headers(headers: &HeaderMap) -> Option<Self> {
         let mut lines = headers.get_all(HEADER);
         let only = lines.next().filter(|_| lines.next().is_none());
         let given = only.and_then(|line| line.to_str().ok());
-        let caller = given.and_then(|text| text.parse::<Self>().ok());
-        caller.map_or_else(Self::begin, Self::child)
+        given.and_then(|text| text.parse().ok())
+    }
+
+    /// The next step of the caller's trace, the first of a new one when there is none.
+    ///
+    /// The flag of the caller goes on as it came, unless this process records spans and was told to decide anew.
+    fn following(caller: Option<Self>) -> Self {
+        let next = caller.map_or_else(Self::begin, Self::child);
+        let sampled = match export::exporter() {
+            Some(exporter) => exporter.wants(next.trace_id, caller.map(|it| it.sampled)),
+            None => next.sampled,
+        };
+        Self { sampled, ..next }
     }
 }
 
@@ -143,8 +166,31 @@ pub async fn assign<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let context = TraceContext::of_headers(request.headers());
-    CURRENT.scope(context, next.call(request)).await
+    let caller = TraceContext::of_headers(request.headers());
+    let mut context = TraceContext::following(caller);
+    if context.sampled && caller.is_none() && logging::PROBES.contains(&request.path()) {
+        // They come every few seconds for ever, and are nobody's.
+        context.sampled = false;
+    }
+    let mut span = Span::of_request(context, caller);
+    let answer = CURRENT.scope(context, next.call(request)).await;
+    match &answer {
+        Ok(answer) => describe(&mut span, answer),
+        Err(cause) => span.failed(cause),
+    }
+    answer
+}
+
+/// A request is called by its method and the pattern of its route, as in logs and metrics: neither has ids.
+fn describe<B>(span: &mut Span, answer: &ServiceResponse<B>) {
+    let (request, status) = (answer.request(), answer.status());
+    span.name(|| format!("{} {}", request.method(), logging::pattern(request)));
+    span.say("http.request.method", || request.method().to_string());
+    span.say("http.route", || logging::pattern(request).to_string());
+    span.say("http.response.status_code", || i64::from(status.as_u16()));
+    if status.is_server_error() {
+        span.failed(&status);
+    }
 }
 
 #[cfg(test)]
@@ -156,18 +202,19 @@ mod tests {
     /// The example of the specification.
     const GIVEN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    fn headers(lines: &[&str]) -> HeaderMap {
+    /// Of a request with these headers.
+    fn following(lines: &[&str]) -> TraceContext {
         let mut headers = HeaderMap::new();
         for line in lines {
             let value = HeaderValue::from_str(line).expect("a value");
             headers.append(HEADER, value);
         }
-        headers
+        TraceContext::following(TraceContext::of_headers(&headers))
     }
 
     #[test]
     fn a_trace_goes_on_with_a_span_of_its_own() {
-        let context = TraceContext::of_headers(&headers(&[GIVEN]));
+        let context = following(&[GIVEN]);
         let told = context.to_string();
         assert_eq!(told[..36], GIVEN[..36], "the same trace");
         assert_ne!(told[36..52], GIVEN[36..52], "another span");
@@ -189,10 +236,10 @@ mod tests {
             "00_4bf92f3577b34da6a3ce929d0e0e4736_00f067aa0ba902b7_01",
         ] {
             assert!(odd.parse::<TraceContext>().is_err(), "{odd}");
-            let made = TraceContext::of_headers(&headers(&[odd]));
+            let made = following(&[odd]);
             assert!(!odd.contains(&made.trace_id().to_string()), "{odd}");
         }
-        let twice = TraceContext::of_headers(&headers(&[GIVEN, GIVEN]));
+        let twice = following(&[GIVEN, GIVEN]);
         assert!(!GIVEN.contains(&twice.trace_id().to_string()));
         assert_eq!(TraceContext::begin().to_string().len(), GIVEN.len());
     }

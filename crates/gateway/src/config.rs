@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use chassis::env::Env;
 use chassis::redis::RedisUrl;
+use chassis::trace::Exporting;
 use log::LevelFilter;
 
 use crate::beacon::BeaconOrigins;
@@ -102,6 +103,8 @@ pub struct Process {
     pub log_config: Option<PathBuf>,
     /// `LOG_LEVEL`: of the embedded default.
     pub log_level: LevelFilter,
+    /// `OTEL_…`: where spans go.
+    pub traces: Option<Exporting>,
 }
 
 impl Config {
@@ -220,6 +223,7 @@ impl Process {
             ),
             log_config: env.optional("LOG_CONFIG", "A log4rs file in place of the default log."),
             log_level: env.or("LOG_LEVEL", "info", "Level of the default log."),
+            traces: Exporting::read(env, "gateway"),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chassis::env::{EXIT_UNAVAILABLE, EXIT_USAGE, Env, unknown};
-use chassis::logging;
 use chassis::time::Clock;
+use chassis::{logging, trace};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use gateway::api::GatewayApi;
 use gateway::config::Config;
@@ -107,6 +107,10 @@ async fn serve(config: Config, page: &str) -> ExitCode {
     }
     for odd in unknown("GATEWAY_", &[page], std::env::vars()) {
         log::warn!("{odd}");
+    }
+    if let Err(invalid) = trace::export(config.process.traces.clone()) {
+        eprintln!("{invalid}");
+        return ExitCode::from(EXIT_USAGE);
     }
     let drain = config.process.drain;
     let running = match gateway::start(config, Clock::system()).await {

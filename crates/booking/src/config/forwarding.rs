@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chassis::env::{ConfigInvalid, Env};
+use chassis::trace::Exporting;
 use chrono::TimeDelta;
 use log::LevelFilter;
 
@@ -39,6 +40,8 @@ pub struct Forwarding {
     pub log_config: Option<PathBuf>,
     /// `LOG_LEVEL`: of the log to standard output; info.
     pub log_level: LevelFilter,
+    /// `OTEL_…`: where spans go; nowhere.
+    pub traces: Option<Exporting>,
 }
 
 impl Forwarding {
@@ -90,6 +93,7 @@ impl Forwarding {
         let keep_days = within(env, "BOOKING_FORWARD_KEEP_DAYS", "14", KEEP_DAYS, 1, 3650);
         let start_wait_s = within(env, "BOOKING_START_WAIT_S", "30", START_WAIT_S, 0, 600);
         let (log_config, log_level) = log(env);
+        let traces = Exporting::read(env, "forwarder");
         Some(Self {
             listen,
             mysql_url: mysql_url?,
@@ -103,6 +107,7 @@ impl Forwarding {
             start_wait: Duration::from_secs(start_wait_s),
             log_config,
             log_level,
+            traces,
         })
     }
 }

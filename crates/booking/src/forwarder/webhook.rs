@@ -7,7 +7,7 @@ use actix_web::http::header::HttpDate;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chassis::time::Timestamp;
-use chassis::trace::{self, TraceContext};
+use chassis::trace::{self, Kind, Span, TraceContext};
 use hmac::{Hmac, Mac as _};
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode};
@@ -23,6 +23,8 @@ pub const ID: &str = "webhook-id";
 pub const TIMESTAMP: &str = "webhook-timestamp";
 /// The signatures, apart by blanks.
 pub const SIGNATURE: &str = "webhook-signature";
+/// The step of the trace that published the event.
+const TRACE: &str = "ce_traceparent";
 /// What a signature begins with: symmetric, the first version.
 const VERSION: &str = "v1,";
 /// How old or how far ahead a signature may be.
@@ -122,25 +124,41 @@ impl Webhook {
 
     /// Signs and posts an event.
     pub async fn post(&self, id: &str, message: &Message, now: Timestamp) -> Reply {
+        let mut span = Span::after(message.header(TRACE), Kind::Consumer, || {
+            format!("deliver {}", message.header("ce_type").unwrap_or_default())
+        });
+        span.say("messaging.system", || "kafka");
+        span.say("messaging.message.id", || id.to_owned());
         let request = self.0.post(id, body(message), now);
-        let request = match step(message) {
+        let request = match span.context().or_else(|| step(message)) {
             Some(step) => request.header(trace::HEADER.as_str(), step.to_string()),
             None => request,
         };
         match request.send().await {
-            Ok(answer) => meaning(&answer, now),
+            Ok(answer) => {
+                let status = answer.status();
+                span.say("http.response.status_code", || i64::from(status.as_u16()));
+                if !status.is_success() {
+                    span.failed(&status);
+                }
+                meaning(&answer, now)
+            }
             // The address is left out: it may hold a password.
-            Err(cause) => Reply::Away {
-                reason: words(&cause.without_url()),
-                retry_after: None,
-            },
+            Err(cause) => {
+                let reason = words(&cause.without_url());
+                span.failed(&reason);
+                Reply::Away {
+                    reason,
+                    retry_after: None,
+                }
+            }
         }
     }
 }
 
 /// The next step of the trace that the event belongs to.
 fn step(message: &Message) -> Option<TraceContext> {
-    let context = message.header("ce_traceparent")?.parse::<TraceContext>();
+    let context = message.header(TRACE)?.parse::<TraceContext>();
     context.ok().map(TraceContext::child)
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::time::{Clock, Timestamp, rfc3339};
+use chassis::trace::{Kind, Span};
 use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -256,7 +257,16 @@ impl Flight {
 /// Sends one event, to the dead letters when it was refused for the last time.
 ///
 /// It is only given up when the dead letters have it: while the brokers are away, every event waits.
-async fn send(producer: &Producer, clock: &Clock, event: Leased, refusals: u32) -> Ended {
+async fn send(producer: &Producer, clock: &Clock, mut event: Leased, refusals: u32) -> Ended {
+    let traceparent = event.traceparent.take();
+    let mut span = Span::after(traceparent.as_deref(), Kind::Producer, || {
+        format!("publish {}", event.event_type.as_str())
+    });
+    span.say("messaging.system", || "kafka");
+    span.say("messaging.message.id", || event.id.to_string());
+    // Whoever reads the event goes on from there.
+    let own = span.context().map(|step| step.to_string());
+    event.traceparent = own.or(traceparent);
     let message = message(&event);
     let failure = match producer.send(&message).await {
         Ok(()) => {
@@ -272,6 +282,7 @@ async fn send(producer: &Producer, clock: &Clock, event: Leased, refusals: u32) 
         SendError::Refused(reason) => (true, event.refusals + 1 >= refusals, reason),
         SendError::Hopeless(reason) => (true, true, reason),
     };
+    span.failed(reason);
     let without_body = matches!(failure, SendError::Hopeless(_));
     if last
         && producer

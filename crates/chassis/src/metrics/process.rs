@@ -5,6 +5,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Counter, Gauge, GaugeVec, Opts, Registry};
 
 use crate::time::Clock;
+use crate::trace;
 
 /// Which build runs, since when, and what it uses.
 pub struct ProcessMetrics {
@@ -26,7 +27,7 @@ struct Usage {
 }
 
 impl ProcessMetrics {
-    /// Registers all of them for this process.
+    /// Registers all of them for this process, and what becomes of its spans.
     ///
     /// # Panics
     /// When the registry already has them: that is a mistake in the program.
@@ -54,6 +55,7 @@ impl ProcessMetrics {
             cpu: cpu(0.0),
         };
         registry.register(Box::new(all)).expect("registered once");
+        trace::metrics().enrol(registry);
     }
 }
 

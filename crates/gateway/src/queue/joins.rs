@@ -7,6 +7,7 @@
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chassis::trace::{Kind, Span};
 use thread_local::ThreadLocal;
 use tokio::sync::oneshot;
 
@@ -57,6 +58,8 @@ impl Queue {
         user: UserId,
         secret: Option<JoinSecret>,
     ) -> Result<Joined, QueueError> {
+        // The call itself is of many, each of whom waits for it.
+        let _waiting = Span::begin(Kind::Client, || "redis join");
         let (sender, outcome) = oneshot::channel();
         let batch = Arc::clone(self.entry.joins.0.get_or_default());
         let is_first = {

@@ -12,6 +12,7 @@ use std::time::Instant;
 use chassis::metrics::{Histogram, IntCounter};
 use chassis::redis::{Call as ScriptCall, Connection, Pool, Script};
 use chassis::time::{Clock, Timestamp};
+use chassis::trace::{Kind, Span};
 use redis::{FromRedisValue, ToRedisArgs};
 
 use super::deadline::ANSWER_WITHIN;
@@ -268,10 +269,13 @@ impl Store {
         timer: usize,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        let mut span = Span::begin(Kind::Client, || format!("redis {}", VERBS[timer]));
+        span.say("db.system.name", || "redis");
         let began = Instant::now();
         let answer = answer.await;
         self.timers[timer].observe(began.elapsed().as_secs_f64());
         if let Err(cause) = &answer {
+            span.failed(cause);
             self.failures[cause.reason()].inc();
         }
         answer
