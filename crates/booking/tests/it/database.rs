@@ -5,25 +5,10 @@ use std::time::Duration;
 
 use booking::db::{Db, DbError, DbOptions};
 use diesel::connection::SimpleConnection;
-use diesel::sql_types::Text;
-use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use diesel::{RunQueryDsl, sql_query};
 use testbed::{MariaDb, MariaDbOptions, Scratch, eventually};
 
 use crate::fixture::{Fixture, all_at_once, options};
-
-#[derive(QueryableByName)]
-struct Shown {
-    #[diesel(sql_type = Text, column_name = Value)]
-    value: String,
-}
-
-/// `tx_isolation` on one server, `transaction_isolation` on another.
-async fn isolation(fixture: &Fixture) -> String {
-    let shown: Result<Shown, DbError> = fixture.instances[0]
-        .read(|conn| Ok(sql_query("SHOW VARIABLES LIKE '%\\_isolation'").get_result(conn)?))
-        .await;
-    shown.expect("one of them").value
-}
 
 async fn answers(db: &Db) -> Result<(), DbError> {
     db.transaction(|tx| Ok(sql_query("SELECT 1").execute(tx).map(drop)?))
@@ -242,7 +227,12 @@ async fn a_session_is_strict_and_in_utc() {
     let fixture = Fixture::open().await;
     assert_eq!(fixture.number("SELECT @@innodb_lock_wait_timeout").await, 2);
     assert_eq!(fixture.number("SELECT @@time_zone = '+00:00'").await, 1);
-    assert_eq!(isolation(&fixture).await, "READ-COMMITTED");
+    assert_eq!(
+        fixture
+            .number("SELECT @@tx_isolation = 'READ-COMMITTED'")
+            .await,
+        1
+    );
     assert!(
         fixture
             .raw("UPDATE concerts SET queue = REPEAT('x', 33)")
