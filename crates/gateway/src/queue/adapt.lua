@@ -104,8 +104,7 @@ local function judged()
   if answered == 0 then return rate, 'unmeasured' end
   if not ceiling then return rate * (1 + 0.18 * pace), 'starting' end
   if rate < 0.9 * ceiling then return rate + math.max(1, 0.04 * ceiling * pace), 'growing' end
-  if rate < 1.05 * ceiling then return rate + math.max(1, 0.01 * ceiling * pace), 'growing' end
-  if rate < 1.2 * ceiling then return rate + math.max(1, 0.02 * ceiling * pace), 'growing' end
+  if rate < 1.2 * ceiling then return rate + math.max(1, 0.01 * ceiling * pace), 'growing' end
   -- The service bears more than it did.
   return rate * (1 + 0.05 * pace), 'seeking'
 end
