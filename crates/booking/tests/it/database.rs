@@ -227,12 +227,11 @@ async fn a_session_is_strict_and_in_utc() {
     let fixture = Fixture::open().await;
     assert_eq!(fixture.number("SELECT @@innodb_lock_wait_timeout").await, 2);
     assert_eq!(fixture.number("SELECT @@time_zone = '+00:00'").await, 1);
-    assert_eq!(
-        fixture
-            .number("SELECT @@tx_isolation = 'READ-COMMITTED'")
-            .await,
-        1
-    );
+    let isolation = fixture
+        .by_server("tx_isolation", "transaction_isolation")
+        .await;
+    let is_read_committed = format!("SELECT @@{isolation} = 'READ-COMMITTED'");
+    assert_eq!(fixture.number(&is_read_committed).await, 1);
     assert!(
         fixture
             .raw("UPDATE concerts SET queue = REPEAT('x', 33)")

@@ -300,9 +300,18 @@ impl Fixture {
 
     /// The table of what the server is doing: MySQL cannot show statements with ids in them in the one that MariaDB has.
     pub async fn processes(&self) -> &'static str {
+        self.by_server(
+            "information_schema.processlist",
+            "performance_schema.processlist",
+        )
+        .await
+    }
+
+    /// Words that MariaDB and MySQL have different ones for.
+    pub async fn by_server(&self, mariadb: &'static str, mysql: &'static str) -> &'static str {
         match self.number("SELECT VERSION() LIKE '%MariaDB%'").await {
-            0 => "performance_schema.processlist",
-            _ => "information_schema.processlist",
+            0 => mysql,
+            _ => mariadb,
         }
     }
 
