@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use crate::driver::Browser;
-use crate::site::{SEATS, Site, go_in};
+use crate::site::{SEATS, Site, UNPAID, go_in, pays};
 
 /// Tests of one process do not fetch at the same time.
 static FETCHING: Mutex<()> = Mutex::new(());
@@ -125,18 +125,9 @@ async fn nothing_is_found_in_the_shop_light_or_dark() {
     nothing("seats").await;
     // The window has just changed its size: where the button was, something else may be.
     visitor.run("document.querySelector('#best').click()").await;
-    visitor
-        .sees("document.documentElement.dataset.state === 'held' && !document.querySelector('#charge').hidden")
-        .await;
+    visitor.sees(UNPAID).await;
     nothing("order").await;
-    visitor.press("#charge").await;
-    visitor
-        .sees("!document.querySelector('#pay').disabled")
-        .await;
-    visitor.press("#pay").await;
-    visitor
-        .sees("document.documentElement.dataset.state === 'confirmed'")
-        .await;
+    pays(&visitor).await;
     nothing("ticket").await;
     visitor.go(&site.at("/shop/mine")).await;
     visitor.sees("document.querySelector('#orders a')").await;

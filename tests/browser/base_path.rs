@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::site::{LINE, SEATS, Site, go_in};
+use crate::site::{
+    LINE, SEATS, Site, go_in, holds_best, leaves_and_comes_back, looks_at_sale, pays,
+};
 
 const BASE: &str = "/queue";
 
@@ -22,25 +24,11 @@ async fn under_a_base_path_one_waits_leaves_comes_back_enters_and_pays() {
     visitor.press("option[value=de]").await;
     visitor.sees("document.documentElement.lang === 'de'").await;
     visitor.waits_as("line").await;
-    visitor.press("[data-usher=leave] button").await;
-    visitor.press("dialog [value=leave]").await;
-    visitor.waits_as("left").await;
-    visitor.press("[data-usher=again] button").await;
-    visitor.waits_as("line").await;
+    leaves_and_comes_back(&visitor).await;
     site.leave(&inside).await;
     visitor.sees(SEATS).await;
-    visitor.press("#best").await;
-    visitor
-        .sees("document.documentElement.dataset.state === 'held' && !document.querySelector('#charge').hidden")
-        .await;
-    visitor.press("#charge").await;
-    visitor
-        .sees("!document.querySelector('#pay').disabled")
-        .await;
-    visitor.press("#pay").await;
-    visitor
-        .sees("document.documentElement.dataset.state === 'confirmed'")
-        .await;
+    holds_best(&visitor).await;
+    pays(&visitor).await;
     visitor.close().await;
 }
 
@@ -52,13 +40,7 @@ async fn under_a_base_path_the_console_steers_and_sees_the_sale_and_the_client_i
     operator
         .sees("document.querySelector('#toast').innerText.includes('Everybody is held')")
         .await;
-    operator.press("[data-part=sale]").await;
-    operator
-        .sees("document.querySelector('#books').innerText.includes('yes')")
-        .await;
-    operator
-        .sees("document.querySelector('#concerts').innerText.includes('A night at the tests')")
-        .await;
+    looks_at_sale(&operator).await;
     operator.press("[data-part=report]").await;
     operator
         .sees("document.querySelector('#report-audit').innerText.includes('paused')")

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::site::{INSIDE, Site};
+use crate::site::{INSIDE, Site, looks_at_sale};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_press_holds_everybody_and_one_more_takes_it_back() {
@@ -53,13 +53,7 @@ async fn rules_are_steered_with_an_undo_and_the_sale_is_seen() {
     operator
         .sees("document.querySelector('#report-audit').innerText.includes('maxActive')")
         .await;
-    operator.press("[data-part=sale]").await;
-    operator
-        .sees("document.querySelector('#books').innerText.includes('yes')")
-        .await;
-    operator
-        .sees("document.querySelector('#concerts').innerText.includes('A night at the tests')")
-        .await;
+    looks_at_sale(&operator).await;
     operator.screen("console-sale").await;
     operator.close().await;
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::driver::Browser;
 use crate::elsewhere::{Elsewhere, Files};
-use crate::site::{INSIDE, Site};
+use crate::site::{INSIDE, Site, leaves_and_comes_back};
 
 /// Pages that show what their address names: a frame, or the client's element.
 fn pages(_: &str) -> Files {
@@ -61,11 +61,7 @@ async fn in_a_frame_of_another_site_one_keeps_the_place_leaves_comes_back_and_en
         ticket,
         "the cookie of the frame proves the place"
     );
-    visitor.press("[data-usher=leave] button").await;
-    visitor.press("dialog [value=leave]").await;
-    visitor.waits_as("left").await;
-    visitor.press("[data-usher=again] button").await;
-    visitor.waits_as("line").await;
+    leaves_and_comes_back(&visitor).await;
     site.leave(&inside).await;
     visitor.sees(INSIDE).await;
     visitor.end().await;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::driver::Browser;
-use crate::site::{LINE, SEATS, Site, go_in};
+use crate::site::{LINE, SEATS, Site, go_in, holds_best, pays};
 
 /// What is wider than the screen, but for what may be scrolled by itself.
 const WIDE: &str = "const edge = document.documentElement.clientWidth; \
@@ -47,19 +47,9 @@ async fn nothing_is_wider_than_a_small_screen_or_one_at_twice_its_size() {
         .sees("document.querySelectorAll('#list label').length > 40")
         .await;
     fits(&visitor, "seats").await;
-    visitor.press("#best").await;
-    visitor
-        .sees("document.documentElement.dataset.state === 'held' && !document.querySelector('#charge').hidden")
-        .await;
+    holds_best(&visitor).await;
     fits(&visitor, "order").await;
-    visitor.press("#charge").await;
-    visitor
-        .sees("!document.querySelector('#pay').disabled")
-        .await;
-    visitor.press("#pay").await;
-    visitor
-        .sees("document.documentElement.dataset.state === 'confirmed'")
-        .await;
+    pays(&visitor).await;
     fits(&visitor, "ticket").await;
     visitor.go(&site.at("/shop/mine")).await;
     visitor.sees("document.querySelector('#orders a')").await;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::relay::Relay;
-use crate::site::{INSIDE, SEATS, Site, go_in};
+use crate::site::{INSIDE, SEATS, Site, go_in, holds_best};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_store_is_told_and_the_place_is_found_again() {
@@ -63,10 +63,7 @@ async fn an_order_is_shown_and_paid_when_the_store_is_back() {
     let mut site = Site::shop().await;
     let visitor = site.customer().await;
     go_in(&visitor, SEATS).await;
-    visitor.press("#best").await;
-    visitor
-        .sees("document.documentElement.dataset.state === 'held' && !document.querySelector('#charge').hidden")
-        .await;
+    holds_best(&visitor).await;
     site.stack.redis_mut().kill();
     visitor.press("#charge").await;
     visitor

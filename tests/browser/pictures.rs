@@ -9,7 +9,7 @@ use serde_json::json;
 use testbed::Scratch;
 
 use crate::driver::{Browser, target};
-use crate::site::{LINE, SEATS, Site, go_in};
+use crate::site::{LINE, SEATS, Site, go_in, holds_best, pays};
 
 /// Each picture and what it shows, a line each.
 const PICTURES: &str = include_str!("../pictures.txt");
@@ -58,15 +58,8 @@ async fn shop(site: &Site) {
             "document.documentElement.lang === 'en' && {SEATS}"
         ))
         .await;
-    visitor.press("#best").await;
-    visitor
-        .sees("document.documentElement.dataset.state === 'held' && !document.querySelector('#charge').hidden")
-        .await;
-    visitor.press("#charge").await;
-    visitor
-        .sees("!document.querySelector('#pay').disabled")
-        .await;
-    visitor.press("#pay").await;
+    holds_best(&visitor).await;
+    pays(&visitor).await;
     visitor
         .sees("document.querySelector('#bars')?.width > 200")
         .await;

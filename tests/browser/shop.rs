@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::driver::{Browser, ENTER};
 use crate::relay::Relay;
-use crate::site::{LINE, SEATS, Site, go_in};
+use crate::site::{HELD, LINE, PAID, SEATS, Site, go_in, pays};
 
 /// Chooses the seat of this number in the list, which is there for those who do not see the map.
 async fn choose(visitor: &Browser, number: u32) {
@@ -16,9 +16,6 @@ async fn choose(visitor: &Browser, number: u32) {
     visitor.run(&format!("{box_of}.click()")).await;
     visitor.sees(&format!("{box_of}.checked")).await;
 }
-
-const HELD: &str = "document.documentElement.dataset.state === 'held'";
-const PAID: &str = "document.documentElement.dataset.state === 'confirmed'";
 
 async fn at_the_seats(site: &Site) -> Browser {
     let visitor = site.browser().await;
@@ -35,18 +32,6 @@ async fn holds(site: &Site, number: u32) -> Browser {
     visitor.press("#hold").await;
     visitor.sees(HELD).await;
     visitor
-}
-
-async fn pays(visitor: &Browser) {
-    visitor
-        .sees("!document.querySelector('#charge').hidden")
-        .await;
-    visitor.press("#charge").await;
-    visitor
-        .sees("!document.querySelector('#pay').disabled")
-        .await;
-    visitor.press("#pay").await;
-    visitor.sees(PAID).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

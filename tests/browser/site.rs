@@ -13,6 +13,12 @@ pub const SEATS: &str = "document.querySelector('#legend')?.children.length > 4"
 const FRONT: &str = "document.querySelector('#go') && !document.querySelector('#go').hidden";
 /// True on the waiting page of a line that moves.
 pub const LINE: &str = "document.documentElement.dataset.state === 'line'";
+/// True at an order whose seats are held.
+pub const HELD: &str = "document.documentElement.dataset.state === 'held'";
+/// True at such an order when the money for it is missing.
+pub const UNPAID: &str = "document.documentElement.dataset.state === 'held' && !document.querySelector('#charge').hidden";
+/// True at a ticket.
+pub const PAID: &str = "document.documentElement.dataset.state === 'confirmed'";
 /// True in what only those who are inside see.
 pub const INSIDE: &str = "document.body.innerText.includes('\"items\"')";
 
@@ -237,4 +243,43 @@ impl Site {
 pub async fn go_in(visitor: &Browser, then: &str) {
     visitor.press("#go").await;
     visitor.sees(then).await;
+}
+
+/// From the seats to an order of those that are best together.
+pub async fn holds_best(visitor: &Browser) {
+    visitor.press("#best").await;
+    visitor.sees(UNPAID).await;
+}
+
+/// From an order to its ticket: the money first.
+pub async fn pays(visitor: &Browser) {
+    visitor
+        .sees("!document.querySelector('#charge').hidden")
+        .await;
+    visitor.press("#charge").await;
+    visitor
+        .sees("!document.querySelector('#pay').disabled")
+        .await;
+    visitor.press("#pay").await;
+    visitor.sees(PAID).await;
+}
+
+/// The part of the console about what is sold, with books that agree and the concert.
+pub async fn looks_at_sale(operator: &Browser) {
+    operator.press("[data-part=sale]").await;
+    operator
+        .sees("document.querySelector('#books').innerText.includes('yes')")
+        .await;
+    operator
+        .sees("document.querySelector('#concerts').innerText.includes('A night at the tests')")
+        .await;
+}
+
+/// From a place in line out of it, and back into it.
+pub async fn leaves_and_comes_back(visitor: &Browser) {
+    visitor.press("[data-usher=leave] button").await;
+    visitor.press("dialog [value=leave]").await;
+    visitor.waits_as("left").await;
+    visitor.press("[data-usher=again] button").await;
+    visitor.waits_as("line").await;
 }

@@ -5,16 +5,15 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chassis::time::Clock;
 use jsonwebtoken::Algorithm;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use testbed::{Program, ProgramOptions, Scratch};
+use testbed::{Program, Scratch};
 use uuid::Uuid;
 
 use crate::fixture::Fixture;
+use crate::process::Booking;
 use crate::publish_post::{Post, TOPIC};
 use crate::test_app::{PASS_SECRET, signed};
 
@@ -52,29 +51,16 @@ struct Process {
 impl Process {
     /// A booking that ends at this point; at none if it is empty.
     fn start(url: &str, brokers: Option<&str>, scratch: &Scratch, point: &str) -> Self {
-        let port = testbed::free_port();
-        let mut environment = vec![
-            ("BOOKING_LISTEN", format!("127.0.0.1:{port}")),
-            ("BOOKING_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
-            ("BOOKING_MYSQL_URL", url.to_owned()),
-            ("BOOKING_REDIS_URL", testbed::redis().url()),
-            ("BOOKING_PASS_KEY", URL_SAFE_NO_PAD.encode(PASS_SECRET)),
+        let booking = Booking::free(url);
+        let port = booking.port;
+        let mut more = vec![
             ("BOOKING_DB_POOL", "4".to_owned()),
             ("BOOKING_WORKERS", "1".to_owned()),
             ("BOOKING_CRASH_AT", point.to_owned()),
         ];
-        environment.extend(brokers.map(|it| ("BOOKING_KAFKA_BROKERS", it.to_owned())));
-        let options = ProgramOptions {
-            binary: env!("CARGO_BIN_EXE_booking").into(),
-            arguments: Vec::new(),
-            environment: (environment.into_iter())
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-            port,
-            log: scratch.path().join(format!("{port}.log")),
-        };
+        more.extend(brokers.map(|it| ("BOOKING_KAFKA_BROKERS", it.to_owned())));
         Self {
-            program: Program::start("booking", options).expect("a process"),
+            program: booking.start(scratch, &port.to_string(), &more),
             base: format!("http://127.0.0.1:{port}"),
             http: Client::new(),
         }

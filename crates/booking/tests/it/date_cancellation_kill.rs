@@ -2,39 +2,24 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use booking::concert::Title;
 use booking::programme;
-use testbed::{Program, ProgramOptions, Scratch};
+use testbed::{Program, Scratch};
 
 use crate::fixture::{Fixture, PLENTY};
-use crate::test_app::PASS_SECRET;
+use crate::process::Booking;
 
 const SOON: Duration = Duration::from_secs(60);
 
 /// A booking that ends at this point; at none if it is empty.
 fn start(fixture: &Fixture, scratch: &Scratch, point: &str) -> Program {
-    let port = testbed::free_port();
-    let environment = [
-        ("BOOKING_LISTEN", format!("127.0.0.1:{port}")),
-        ("BOOKING_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
-        ("BOOKING_MYSQL_URL", fixture.url.clone()),
-        ("BOOKING_REDIS_URL", testbed::redis().url()),
-        ("BOOKING_PASS_KEY", URL_SAFE_NO_PAD.encode(PASS_SECRET)),
+    let booking = Booking::free(&fixture.url);
+    let log = booking.port.to_string();
+    let more = [
         ("BOOKING_DB_POOL", "4".to_owned()),
         ("BOOKING_CRASH_AT", point.to_owned()),
     ];
-    let options = ProgramOptions {
-        binary: env!("CARGO_BIN_EXE_booking").into(),
-        arguments: Vec::new(),
-        environment: environment
-            .map(|(name, value)| (name.to_owned(), value))
-            .into(),
-        port,
-        log: scratch.path().join(format!("{port}.log")),
-    };
-    Program::start("booking", options).expect("a process")
+    booking.start(scratch, &log, &more)
 }
 
 #[tokio::test(flavor = "multi_thread")]

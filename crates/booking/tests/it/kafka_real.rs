@@ -144,6 +144,17 @@ async fn over_a_freeze_and_a_kill_of_the_broker_no_event_is_lost_nor_out_of_orde
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_forwarders_share_the_topic_and_over_their_coming_and_going_each_event_is_told_once() {
+    come_and_go("").await;
+}
+
+/// KIP-848: the brokers share out the partitions, one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn so_it_is_where_the_brokers_share_out_the_partitions() {
+    come_and_go("group.protocol=consumer").await;
+}
+
+/// One forwarder, then two, then the other, with these settings of librdkafka.
+async fn come_and_go(settings: &str) {
     let (office, inbox) = (open(testbed::kafka()).await, Inbox::open());
     let aggregates: Vec<_> = (0..12).map(|_| Uuid::new_v4()).collect();
     let record = async |numbers: std::ops::Range<i64>| {
@@ -153,9 +164,9 @@ async fn two_forwarders_share_the_topic_and_over_their_coming_and_going_each_eve
         office.drain(&office.publisher(0)).await;
     };
     record(0..3).await;
-    let first = Running::start_with(&office, 0, &inbox.url, 5, "");
+    let first = Running::start_with(&office, 0, &inbox.url, 5, settings);
     until("the first events", || inbox.numbers().len() >= 36);
-    let second = Running::start_with(&office, 1, &inbox.url, 5, "");
+    let second = Running::start_with(&office, 1, &inbox.url, 5, settings);
     until("two who share", || {
         let both = [&first, &second];
         both.iter().all(|it| it.metrics.partitions.get() == 2)

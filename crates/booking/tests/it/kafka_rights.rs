@@ -12,10 +12,7 @@ use uuid::Uuid;
 
 use crate::forward_group::{Running, until};
 use crate::forward_inbox::{Inbox, RECEIVER};
-use crate::publish_post::{Office, PARTITIONS, assert_in_order, patient};
-
-const TOPIC: &str = "booking.events.v1";
-const DEAD: &str = "booking.events.v1.dlq";
+use crate::publish_post::{DEAD, Office, PARTITIONS, TOPIC, assert_in_order, patient};
 
 /// Who may do what, as OPERATIONS has it.
 const DOCUMENTED: [(&str, Resource, &[Operation]); 5] = {
@@ -31,13 +28,18 @@ const DOCUMENTED: [(&str, Resource, &[Operation]); 5] = {
 };
 
 /// A broker with two users.
-struct Guarded {
+pub struct Guarded {
     kafka: Kafka,
     scratch: Scratch,
 }
 
 impl Guarded {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With these settings of the broker.
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
         let scratch = Scratch::new().unwrap();
         let certificates = Certificates::make(scratch.path());
         let login = KafkaLogin {
@@ -47,8 +49,10 @@ impl Guarded {
             has_rights: true,
             tls: Some(certificates.of_broker),
         };
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let options = KafkaOptions {
             login: Some(login),
+            settings: settings.iter().map(owned).collect(),
             ..KafkaOptions::default()
         };
         let kafka = Kafka::start(&scratch.path().join("kafka"), &options).unwrap();
@@ -56,7 +60,7 @@ impl Guarded {
     }
 
     /// The rights that are documented, but for this one.
-    fn grant_all_but(&self, missing: Option<(&str, Resource, Operation)>) {
+    pub fn grant_all_but(&self, missing: Option<(&str, Resource, Operation)>) {
         for (user, resource, operations) in DOCUMENTED {
             for operation in operations {
                 if missing != Some((user, resource, *operation)) {
@@ -67,7 +71,7 @@ impl Guarded {
     }
 
     /// The brokers as this user is configured for them, but for these variables.
-    fn cluster(&self, user: &str, other: &[(&str, &str)]) -> Cluster {
+    pub fn cluster(&self, user: &str, other: &[(&str, &str)]) -> Cluster {
         let lookup = |asked: &str| {
             let found = other.iter().find(|(name, _)| *name == asked);
             if let Some((_, value)) = found {
@@ -94,11 +98,16 @@ impl Guarded {
 
     async fn office(&self, user: &str) -> Office {
         let cluster = self.cluster(user, &[]);
-        Office::at(cluster, self.kafka.inside_brokers().unwrap()).await
+        Office::at(cluster, self.inside_brokers()).await
+    }
+
+    /// Where no password is asked for.
+    pub fn inside_brokers(&self) -> String {
+        self.kafka.inside_brokers().unwrap()
     }
 }
 
-fn password(user: &str) -> String {
+pub fn password(user: &str) -> String {
     format!("{user}-hunter2")
 }
 

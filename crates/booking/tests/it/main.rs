@@ -56,6 +56,7 @@ mod locks;
 mod migrations;
 mod pay;
 mod prepared;
+mod process;
 mod programme;
 mod provider;
 mod publish;

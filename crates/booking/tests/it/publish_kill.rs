@@ -3,39 +3,22 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use booking::db::DbError;
 use diesel::{RunQueryDsl, sql_query};
-use testbed::{Program, ProgramOptions, Scratch, eventually};
+use testbed::{Program, Scratch, eventually};
 use uuid::Uuid;
 
+use crate::process::Booking;
 use crate::publish_post::{BROKER, Post, TOPIC};
-use crate::test_app::PASS_SECRET;
 
 const SOON: Duration = Duration::from_secs(60);
 
 fn serve(post: &Post, scratch: &Scratch, name: &str) -> Program {
-    let port = testbed::free_port();
-    let environment = [
-        ("BOOKING_LISTEN", format!("127.0.0.1:{port}")),
-        ("BOOKING_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
-        ("BOOKING_MYSQL_URL", post.fixture.url.clone()),
-        ("BOOKING_REDIS_URL", testbed::redis().url()),
-        ("BOOKING_PASS_KEY", URL_SAFE_NO_PAD.encode(PASS_SECRET)),
+    let more = [
         ("BOOKING_KAFKA_BROKERS", post.broker.bootstrap_servers()),
         ("BOOKING_DB_POOL", "4".to_owned()),
     ];
-    let options = ProgramOptions {
-        binary: env!("CARGO_BIN_EXE_booking").into(),
-        arguments: Vec::new(),
-        environment: environment
-            .map(|(name, value)| (name.to_owned(), value))
-            .into(),
-        port,
-        log: scratch.path().join(format!("{name}.log")),
-    };
-    let mut booking = Program::start(name, options).unwrap();
+    let mut booking = Booking::free(&post.fixture.url).start(scratch, name, &more);
     booking.wait_ready(SOON).unwrap();
     booking
 }

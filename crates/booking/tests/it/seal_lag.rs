@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use testbed::{Program, ProgramOptions, Scratch};
+use testbed::{Program, Scratch};
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, all_at_once};
-use crate::test_app::PASS_SECRET;
+use crate::process::Booking;
 
 /// What is promised of the chain.
 const BEHIND_AT_MOST: Duration = Duration::from_secs(5);
@@ -20,25 +18,9 @@ const WRITERS: usize = 4;
 const PACE: Duration = Duration::from_millis(20);
 
 fn booking(fixture: &Fixture, scratch: &Scratch) -> Program {
-    let port = testbed::free_port();
-    let environment = [
-        ("BOOKING_LISTEN", format!("127.0.0.1:{port}")),
-        ("BOOKING_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
-        ("BOOKING_MYSQL_URL", fixture.url.clone()),
-        ("BOOKING_REDIS_URL", testbed::redis().url()),
-        ("BOOKING_PASS_KEY", URL_SAFE_NO_PAD.encode(PASS_SECRET)),
-        ("BOOKING_DB_POOL", "4".to_owned()),
-    ];
-    let options = ProgramOptions {
-        binary: env!("CARGO_BIN_EXE_booking").into(),
-        arguments: Vec::new(),
-        environment: environment
-            .map(|(name, value)| (name.to_owned(), value))
-            .into(),
-        port,
-        log: scratch.path().join(format!("{port}.log")),
-    };
-    let mut program = Program::start("booking", options).expect("a process");
+    let booking = Booking::free(&fixture.url);
+    let log = booking.port.to_string();
+    let mut program = booking.start(scratch, &log, &[("BOOKING_DB_POOL", "4".to_owned())]);
     program.wait_ready(READY).expect("ready");
     program
 }

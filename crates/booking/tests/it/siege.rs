@@ -16,21 +16,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use booking::concert::{Layout, Section};
 use chassis::time::Clock;
 use chrono::TimeDelta;
 use jsonwebtoken::Algorithm;
 use reqwest::{Client as Http, Method, RequestBuilder};
 use serde_json::{Value, json};
-use testbed::{
-    MariaDb, MariaDbOptions, Network, Program, ProgramOptions, Redis, RedisOptions, Scratch,
-};
+use testbed::{MariaDb, MariaDbOptions, Network, Program, Redis, RedisOptions, Scratch};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, all_at_once};
+use crate::process::Booking;
 use crate::seat_owners::{Owners, changes};
 use crate::test_app::{PASS_SECRET, signed};
 use client::Client;
@@ -102,12 +99,7 @@ fn operations() -> usize {
 
 /// A booking on these servers, whose clock is so far ahead of the machine's.
 fn booking(stores: &Stores, port: u16, scratch: &Scratch, offset_ms: i64) -> Program {
-    let environment = [
-        ("BOOKING_LISTEN", format!("127.0.0.1:{port}")),
-        ("BOOKING_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
-        ("BOOKING_MYSQL_URL", stores.mysql.clone()),
-        ("BOOKING_REDIS_URL", stores.redis.clone()),
-        ("BOOKING_PASS_KEY", URL_SAFE_NO_PAD.encode(PASS_SECRET)),
+    let more = [
         ("BOOKING_WORKERS", "2".to_owned()),
         ("BOOKING_HOLD_S", HOLD_S.to_string()),
         ("BOOKING_EXTENSION_S", EXTENSION_S.to_string()),
@@ -119,16 +111,12 @@ fn booking(stores: &Stores, port: u16, scratch: &Scratch, offset_ms: i64) -> Pro
         ("BOOKING_CLOCK_OFFSET_MS", offset_ms.to_string()),
         ("LOG_LEVEL", "error".to_owned()),
     ];
-    let options = ProgramOptions {
-        binary: env!("CARGO_BIN_EXE_booking").into(),
-        arguments: Vec::new(),
-        environment: environment
-            .map(|(name, value)| (name.to_owned(), value))
-            .into(),
+    let booking = Booking {
         port,
-        log: scratch.path().join(format!("{port}-{offset_ms}.log")),
+        mysql: &stores.mysql,
+        redis: stores.redis.clone(),
     };
-    Program::start("booking", options).expect("a process")
+    booking.start(scratch, &format!("{port}-{offset_ms}"), &more)
 }
 
 /// Replayed from its beginning.
