@@ -70,11 +70,17 @@ impl Producer {
         })
     }
 
-    /// Makes the topics where they are missing. Costs nothing once they are there, until one turns out to be missing.
+    /// Makes the topics where they are missing; with bearer tokens it only says which is. Costs nothing once they are there,
+    /// until one turns out to be missing.
     pub async fn ensure_topics(&self) -> Result<(), TopicError> {
         if !self.has_topics.load(Ordering::Relaxed) {
-            let made = topic::create_missing(&self.cluster).await;
-            made.map_err(|cause| match cause {
+            let ensured = if self.cluster.security.tokens().is_some() {
+                let producer = Arc::clone(&self.active().producer);
+                topic::find(&self.cluster, producer).await
+            } else {
+                topic::create_missing(&self.cluster).await
+            };
+            ensured.map_err(|cause| match cause {
                 // The client for questions hears of no refusals; the producer hears the same ones.
                 TopicError::Away(cause) => TopicError::Away(self.refusal.added_to(cause)),
                 other => other,

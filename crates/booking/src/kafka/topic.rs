@@ -1,10 +1,14 @@
 //! The topics of this service: made where they are missing, left as they are where they exist.
+//!
+//! The admin client of the library asks for no bearer token, so with those topics are only looked for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{FutureProducer, Producer as _};
 
 use super::{ClientOptions, Cluster, KafkaContext, ask};
 
@@ -86,28 +90,45 @@ pub(super) async fn create_missing(cluster: &Cluster) -> Result<(), TopicError> 
         return Ok(());
     }
     // Without the right to make topics a broker says no, also about one that is there.
-    let missing = ask(move || first_missing(&admin, unsure)).await;
-    match missing.map_err(TopicError::Away)? {
+    let unsure = unsure.into_iter();
+    let unsure = unsure.map(|(topic, code)| (topic, code.to_string()));
+    let unsure = unsure.collect();
+    none_missing(move || first_missing(admin.inner(), unsure)).await
+}
+
+/// Looks for them with a producer, which gets bearer tokens.
+pub(super) async fn find(
+    cluster: &Cluster,
+    producer: Arc<FutureProducer<KafkaContext>>,
+) -> Result<(), TopicError> {
+    let reason = "with bearer tokens this service makes none, so an operator must";
+    let both = [cluster.topic.clone(), cluster.dead_letter_topic()];
+    let both = both.map(|topic| (topic, reason.to_owned()));
+    none_missing(move || first_missing(producer.client(), both.into())).await
+}
+
+async fn none_missing(
+    look: impl FnOnce() -> Result<Option<(String, String)>, String> + Send + 'static,
+) -> Result<(), TopicError> {
+    match ask(look).await.map_err(TopicError::Away)? {
         None => Ok(()),
-        Some((topic, code)) => {
-            let reason = code.to_string();
-            Err(TopicError::Refused { topic, reason })
-        }
+        Some((topic, reason)) => Err(TopicError::Refused { topic, reason }),
     }
 }
 
+/// The first of these topics that is missing, with what stands beside it.
 fn first_missing<C: ClientContext>(
-    admin: &AdminClient<C>,
-    unsure: Vec<(String, Code)>,
-) -> Result<Option<(String, Code)>, String> {
-    for (topic, code) in unsure {
-        let found = admin.inner().fetch_metadata(Some(&topic), WITHIN);
+    client: &Client<C>,
+    topics: Vec<(String, String)>,
+) -> Result<Option<(String, String)>, String> {
+    for (topic, reason) in topics {
+        let found = client.fetch_metadata(Some(&topic), WITHIN);
         let found = found.map_err(|cause| cause.to_string())?;
         let is_there = |it: &rdkafka::metadata::MetadataTopic| {
             it.name() == topic && it.error().is_none() && !it.partitions().is_empty()
         };
         if !found.topics().iter().any(is_there) {
-            return Ok(Some((topic, code)));
+            return Ok(Some((topic, reason)));
         }
     }
     Ok(None)

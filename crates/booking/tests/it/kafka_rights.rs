@@ -101,6 +101,12 @@ impl Guarded {
         Office::at(cluster, self.inside_brokers()).await
     }
 
+    /// As an operator makes them.
+    pub async fn make_topics(&self) {
+        let producer = Producer::new(self.cluster("booking", &[])).unwrap();
+        producer.ensure_topics().await.unwrap();
+    }
+
     /// Where no password is asked for.
     pub fn inside_brokers(&self) -> String {
         self.kafka.inside_brokers().unwrap()

@@ -48,6 +48,7 @@ mod http_waitlist;
 mod idempotency;
 mod indexes;
 mod integrity;
+mod kafka_bearer;
 mod kafka_real;
 mod kafka_rights;
 mod limit_per_user;
