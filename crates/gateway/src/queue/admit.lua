@@ -164,7 +164,7 @@ local function watch_over_line()
   local pulse = int(next_beat(meta, now))
   redis.call('HSET', META, 'ran_at', int(now), 'beat', pulse, 'pulse:' .. GATEWAY, pulse)
   meta.excused = now < (excused_until or 0)
-  if meta.excused or is_undrawn(policy, meta, now) or in_force(policy, meta, now) == 'scheduled' then
+  if meta.excused or is_undrawn(policy, meta) or in_force(policy, meta, now) == 'scheduled' then
     redis.call('HDEL', META, 'calling', 'calling_until')
     return 0, false
   end
@@ -289,7 +289,7 @@ if asking ~= '' then
   local lane, key = find(asking)
   if score_us and score_us > now then
     standing = { 'verdict', 'active', 'until_us', claim(asking, score_us, policy, now) }
-  elseif lane and not is_undrawn(policy, meta, now) then
+  elseif lane and not is_undrawn(policy, meta) then
     standing = { 'verdict', 'waiting', 'ahead', ahead_of(lane, asking, key) }
   end
 end

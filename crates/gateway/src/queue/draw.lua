@@ -68,11 +68,11 @@ local function opened_at(policy, now)
   if policy.state == 'scheduled' and now >= policy.opens_at then return policy.opens_at end
 end
 
--- Whether places must not be seen, or cannot be told yet.
-local function is_undrawn(policy, meta, now)
+-- Whether places must not be seen, or cannot be told yet. The doors may have opened a moment ago and the
+-- draw still be to come: the order of arrival is nobody's place.
+local function is_undrawn(policy, meta)
   if not meta.commitment then return false end
-  if meta.unsorted then return true end
-  return meta.drawn == 0 and policy.order == 'lottery' and not opened_at(policy, now)
+  return meta.unsorted or (meta.drawn == 0 and policy.order == 'lottery')
 end
 
 -- Says who takes part when the doors are open: one step, however many wait. Nobody enters and no place

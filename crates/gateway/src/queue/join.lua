@@ -29,7 +29,7 @@ draw(policy, meta, now)
 
 local inside = redis.call('ZMSCORE', ACTIVE, unpack(users))
 local waiting = redis.call('ZMSCORE', WAITING, unpack(users))
-local is_hidden = is_undrawn(policy, meta, now)
+local is_hidden = is_undrawn(policy, meta)
 local in_line = redis.call('ZCARD', WAITING)
 local returned = redis.call('ZCARD', RETURNED)
 local parked = redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE)

@@ -118,7 +118,7 @@ end
 -- The reply for a visitor in line: 'waiting' and how many are ahead, or 'undrawn' and when the
 -- doors open. They show up by it; where lots are secret, nothing is done that depends on one.
 local function tell(user, lane, key, proof, told, policy, meta, now)
-  if is_undrawn(policy, meta, now) then
+  if is_undrawn(policy, meta) then
     return { 'verdict', 'undrawn', 'opens_at_us', policy.opens_at }
   end
   local ahead = ahead_of(lane, user, key)

@@ -10,7 +10,7 @@ local policy = read_policy()
 if not policy then return { 'recorded', 0 } end
 local meta = read_meta()
 local now = now_us()
-if is_undrawn(policy, meta, now) then return { 'recorded', 0 } end
+if is_undrawn(policy, meta) then return { 'recorded', 0 } end
 
 local recorded = 0
 for i = 6, #ARGV, 2 do

@@ -25,7 +25,7 @@ if other then
 end
 local key = key_of(ticket, policy, meta)
 -- Late ones come in beside the line: they enter at their turn, and no number that was shown grows.
-local seen_by_nobody = now < meta.recovers_at or ticket > meta.last or is_undrawn(policy, meta, now)
+local seen_by_nobody = now < meta.recovers_at or ticket > meta.last or is_undrawn(policy, meta)
 local lane = seen_by_nobody and WAITING or RETURNED
 redis.call('ZADD', lane, int(key), user)
 redis.call('HSET', META, 'last', int(math.max(meta.last, ticket)))

@@ -34,6 +34,7 @@ local lane, key = find(user)
 if lane and ticket_at(key, meta) == ticket then
   -- A stream that was open before somebody was parked is no sign that they came back.
   if proof == 'watch' and lane ~= WAITING and lane ~= RETURNED then
+    if is_undrawn(policy, meta) then return { 'verdict', 'undrawn', 'opens_at_us', policy.opens_at } end
     return { 'verdict', 'waiting', 'ahead', ahead_of(lane, user, key) }
   end
   lane = come_back(lane, user, key)

@@ -8,11 +8,13 @@ mod pair;
 use std::cell::RefCell;
 use std::time::Duration;
 
+use gateway::queue::policy::Order;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 use testbed::{Redis, RedisCluster, RedisOptions, Scratch};
+use tokio::runtime::Runtime;
 
-use self::act::act;
+use self::act::{Act, act};
 use self::pair::{Pair, Stop};
 use crate::model::{Model, Seen};
 
@@ -115,11 +117,40 @@ fn any_sequence_of_events_does_the_same_on_a_cluster() {
     play(&Stage::Cluster(cluster), ON_CLUSTER).assert_sure();
 }
 
+/// Between the opening of the doors and the draw one gateway said a place and another did not.
+#[test]
+fn the_sequence_that_differed_once_does_what_the_model_says() {
+    let scratch = Scratch::new().unwrap();
+    let server = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+    let by_lot = Act::Schedule {
+        order: Order::Lottery,
+        steps: 0,
+        via: 0,
+    };
+    let before = [by_lot, Act::Join(6, 0), Act::Wait(1), Act::Refresh(1)];
+    let looks = [Act::Poll(6, 1), Act::Touch(6, 1), Act::Touch(6, 0)];
+    let acts: Vec<_> = before.into_iter().chain(looks).collect();
+    let (is_stalled, played, _) = runtime().block_on(play_one(&Stage::Single(server), &acts));
+    match played {
+        Err(Stop::Differs(how)) if !is_stalled => panic!("{how}"),
+        _ => {}
+    }
+}
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
+}
+
+/// Whether it took too long, why it ended early, and the model afterwards.
+async fn play_one(stage: &Stage, acts: &[Act]) -> (bool, Result<(), Stop>, Model) {
+    let mut pair = Pair::begin(stage).await;
+    let played = pair.play(acts).await;
+    (pair.begun.elapsed() > STALLED, played, pair.model)
+}
+
 fn play(stage: &Stage, cases: u32) -> Tally {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let config = Config {
         cases,
         failure_persistence: None,
@@ -129,11 +160,9 @@ fn play(stage: &Stage, cases: u32) -> Tally {
     let tally = RefCell::new(Tally::default());
     let outcome = TestRunner::new(config).run(&prop::collection::vec(act(), 1..40), |acts| {
         runtime.block_on(async {
-            let mut pair = Pair::begin(stage).await;
-            let played = pair.play(&acts).await;
-            let is_stalled = pair.begun.elapsed() > STALLED;
+            let (is_stalled, played, model) = play_one(stage, &acts).await;
             let mut tally = tally.borrow_mut();
-            tally.count(acts.len(), &pair.model);
+            tally.count(acts.len(), &model);
             tally.stalled += u32::from(is_stalled);
             tally.unsure += u32::from(matches!(played, Err(Stop::Unsure)));
             match played {

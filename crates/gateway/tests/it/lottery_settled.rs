@@ -1,7 +1,7 @@
 //! How a draw is settled: by everybody who takes part, by a seed that may be kept, once by many gateways.
 
 use gateway::merkle::Tree;
-use gateway::queue::policy::PolicyChange;
+use gateway::queue::policy::{PolicyChange, State};
 use gateway::queue::{RevealError, Revealed, Seed};
 
 use crate::fixture::{Fixture, crowd, is_active, redis, user};
@@ -40,6 +40,32 @@ async fn nobody_who_reads_the_store_before_the_doors_open_can_know_a_lot() {
     );
     let tree = queue.entrants().await.unwrap().unwrap();
     assert!(tree.path(last.number).is_some());
+}
+
+#[tokio::test]
+async fn between_the_opening_of_the_doors_and_the_draw_nobody_learns_a_place() {
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-gap", lottery(&fixture)).await;
+    let tickets = crowd(&queue, 5).await;
+    fixture.pass(HOUR);
+    // This gateway knows that they are open, and no admission has run since.
+    fixture.queues.refresh().await.unwrap();
+    assert_eq!(queue.snapshot().state, State::Open);
+    for ticket in &tickets {
+        let told = [
+            queue.rank(ticket).await.unwrap(),
+            queue.touch(ticket).await.unwrap(),
+            queue.watch(ticket).await.unwrap(),
+        ];
+        assert!(told.iter().all(is_hidden), "{told:?}");
+    }
+    let together = queue.ranks(&tickets).await.unwrap();
+    assert!(together.iter().flatten().all(is_hidden), "{together:?}");
+    assert_eq!(queue.present(&tickets).await.unwrap(), 0);
+    settle(&queue).await;
+    let line = by_lot(&key(&fixture, &queue).await, &tickets);
+    assert!(is_active(&queue.touch(&line[0]).await));
+    assert_line(&queue, &line[1..]).await;
 }
 
 #[tokio::test]

@@ -395,6 +395,6 @@ impl Model {
 
     pub fn is_undrawn(&self) -> bool {
         let is_to_come = self.drawn.is_none() && self.rules.order == Order::Lottery;
-        self.seed.is_some() && (self.is_unsorted || (is_to_come && !self.is_opened()))
+        self.seed.is_some() && (self.is_unsorted || is_to_come)
     }
 }
