@@ -14,7 +14,7 @@ const BLOCK: usize = 256;
 type Hash = [u8; 32];
 
 /// The tickets of a draw and what is needed to show that one is among them: 8 bytes a ticket.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     tickets: Vec<u64>,
     /// The roots over blocks of tickets.
@@ -46,9 +46,19 @@ impl Tree {
     pub fn new(mut tickets: Vec<u64>) -> Self {
         tickets.sort_unstable();
         tickets.dedup();
-        let blocks = tickets.chunks(BLOCK).map(|block| root(leaves(block)));
-        let blocks = blocks.collect();
-        Self { tickets, blocks }
+        let mut tree = Self::default();
+        tree.extend(&tickets);
+        tree
+    }
+
+    /// Adds tickets in ascending order that are above all that are there.
+    pub fn extend(&mut self, more: &[u64]) {
+        // The last block may be filled by them.
+        let whole = self.tickets.len() / BLOCK;
+        self.blocks.truncate(whole);
+        self.tickets.extend_from_slice(more);
+        let blocks = self.tickets[whole * BLOCK..].chunks(BLOCK);
+        self.blocks.extend(blocks.map(|block| root(leaves(block))));
     }
 
     /// From bytes that [`Tree::bytes`] gave; `None` for others.
@@ -60,10 +70,16 @@ impl Tree {
 
     /// The tickets, 8 bytes each, in ascending order.
     pub fn bytes(&self) -> Vec<u8> {
-        self.tickets
-            .iter()
-            .flat_map(|it| it.to_be_bytes())
-            .collect()
+        Self::bytes_of(&self.tickets)
+    }
+
+    /// Some of them in the same form.
+    pub fn bytes_of(tickets: &[u64]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(tickets.len() * 8);
+        for ticket in tickets {
+            bytes.extend_from_slice(&ticket.to_be_bytes());
+        }
+        bytes
     }
 
     /// The tickets in ascending order.
@@ -180,6 +196,19 @@ mod tests {
                 assert_eq!(tree.path(ticket + 1), None);
             }
             assert_eq!(Tree::of_bytes(&tree.bytes()), Some(tree));
+        }
+    }
+
+    #[test]
+    fn a_tree_that_grew_piece_by_piece_is_the_tree_of_all() {
+        let tickets: Vec<u64> = (1..=1_000).map(|n| n * 3).collect();
+        for piece in [1, 100, 255, 256, 257, 999] {
+            let mut tree = Tree::default();
+            for more in tickets.chunks(piece) {
+                tree.extend(more);
+            }
+            tree.extend(&[]);
+            assert_eq!(tree, Tree::new(tickets.clone()), "{piece}");
         }
     }
 

@@ -8,6 +8,7 @@
 mod buckets;
 mod deadline;
 mod draw;
+mod entrants;
 mod error;
 pub mod eta;
 mod flow;

@@ -99,16 +99,6 @@ impl Keys {
 }
 
 impl Keys {
-    /// The lanes in which visits stand, in the order of the scripts.
-    pub fn lanes(&self) -> [&str; 4] {
-        [WAITING, RETURNED, PARKED, PARKED_BEFORE].map(|part| self.part(part))
-    }
-
-    fn part(&self, part: &str) -> &str {
-        let at = PARTS.iter().position(|it| *it == part);
-        at.map_or("", |at| &self.all[at])
-    }
-
     /// The digest of the secret that a user joined with; `join.lua` is told it.
     pub fn secret(&self, user: &UserId) -> String {
         format!("{}secret:{user}", self.prefix)

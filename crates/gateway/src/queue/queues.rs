@@ -15,6 +15,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::deadline::{ANSWER_WITHIN, LastAnswer};
+use super::entrants::Reading;
 use super::joins::Joins;
 use super::keys::{Keys, NAMES};
 use super::loss::{Ends, Memory};
@@ -76,6 +77,8 @@ pub(super) struct QueueEntry {
     pub memory: Memory,
     pub last_answer: LastAnswer,
     snapshot: RwLock<Arc<Snapshot>>,
+    /// Who takes part in a draw, while it is being read.
+    pub reading: tokio::sync::Mutex<Reading>,
     /// Of the draw that was last asked for.
     tree: Mutex<Option<Arc<Tree>>>,
 }
@@ -277,6 +280,7 @@ impl Queues {
                 memory: Memory::default(),
                 last_answer: LastAnswer::default(),
                 snapshot: RwLock::new(Arc::new(seen.clone())),
+                reading: tokio::sync::Mutex::default(),
                 tree: Mutex::default(),
             })
         });

@@ -70,6 +70,7 @@ verbs! {
     SNAPSHOT = "snapshot" "snapshot.lua",
     CHANGE = "change" "change.lua",
     REMOVE = "remove" "remove.lua",
+    ENTRANTS = "entrants" "entrants.lua",
     SETTLE = "settle" "settle.lua",
     PLACE = "place" "place.lua",
     REVIVE = "revive" "revive.lua",

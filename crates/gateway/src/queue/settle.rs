@@ -1,5 +1,5 @@
-//! Owns the settling of a draw: first which tickets take part is fixed by a root over them, then the key
-//! is made of seed, root and beacon, then everybody gets the place of their lot.
+//! Owns the settling of a draw: first which tickets take part is fixed by a root over them (`entrants.rs`), then
+//! the key is made of seed, root and beacon, then everybody gets the place of their lot.
 //!
 //! Until the root is fixed nobody can know a lot, since a ticket more or less makes another key; and
 //! once it is fixed nobody can join. Any gateway may do each step, and several at once: the script
@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::draw::{Draw, LOTS, Seed};
+use super::entrants::Reading;
 use super::keys::Keys;
 use super::policy::Policy;
 use super::reply::Reply;
@@ -17,14 +18,10 @@ use super::snapshot::QueueLookup;
 use super::{Queue, QueueError, QueueId, Queues, StoreError};
 use crate::merkle::Tree;
 
-/// Places that are read, and given their lots, at once.
-const PAGE: usize = 500;
+/// Places that one script gives their lots, and tickets that one reads.
+pub(super) const PAGE: usize = 500;
 /// Pages of one step: some tenths of a second, in which other queues of this gateway let nobody in.
-const PAGES: usize = 40;
-/// As long as anybody may want to check a draw: 90 days, in seconds.
-const KEPT_S: u64 = 7_776_000;
-/// Bytes of the list that are written at once.
-const PIECE: usize = 1 << 20;
+pub(super) const PAGES: usize = 20;
 
 /// What an operator reveals when it is fixed who takes part.
 #[derive(Debug, Clone, Default)]
@@ -95,50 +92,24 @@ impl Queue {
         if let Some(key) = &draw.key {
             return self.place_some(&draw, key).await;
         }
+        // Another step of this gateway may be at it.
+        let Ok(mut reading) = self.entry.reading.try_lock() else {
+            return Ok(false);
+        };
         let root = match &draw.root {
-            Some(root) => root.clone(),
-            None => self.fix_root(&draw).await?,
+            Some(root) => {
+                *reading = Reading::default();
+                root.clone()
+            }
+            None => match self.fix_root(&draw, &mut reading).await? {
+                Some(root) => root,
+                None => return Ok(true),
+            },
         };
         let seed = draw.seed.as_ref().filter(|_| seen.policy.beacon.is_none());
         let is_known = seed.is_some();
         self.write_key(&root, draw.entrants, seed, "").await?;
         Ok(is_known)
-    }
-
-    /// Reads who takes part, keeps the list, and fixes its root; the one that is fixed.
-    async fn fix_root(&self, draw: &Draw) -> Result<String, QueueError> {
-        let tree = Tree::new(self.taking_part(draw).await?);
-        let (root, entrants) = (tree.root(), tree.tickets().len() as u64);
-        self.keep_list(&root, &tree).await?;
-        self.write_key(&root, entrants, None, "").await?;
-        self.entry.keep_tree(Arc::new(tree));
-        match self
-            .queues
-            .lookup(&self.entry.keys, Priority::Background)
-            .await?
-        {
-            QueueLookup::Present(seen) => {
-                let root = seen.draw.and_then(|it| it.root);
-                Ok(root.ok_or(StoreError::Odd("a draw without a root"))?)
-            }
-            QueueLookup::Removed(_) | QueueLookup::Gone => Err(QueueError::Unknown),
-        }
-    }
-
-    async fn taking_part(&self, draw: &Draw) -> Result<Vec<u64>, QueueError> {
-        let mut tickets = Vec::new();
-        for lane in self.entry.keys.lanes() {
-            for (from, to) in unplaced(draw) {
-                let mut from = from;
-                loop {
-                    let page = self.page(lane, &from, &to).await?;
-                    let Some((_, last)) = page.last() else { break };
-                    from = format!("({last}");
-                    tickets.extend(page.iter().filter_map(|(_, key)| ticket_of(draw, *key)));
-                }
-            }
-        }
-        Ok(tickets)
     }
 
     async fn page(
@@ -153,20 +124,7 @@ impl Queue {
         self.store().command(&read).await
     }
 
-    /// Written by ranges, so that two gateways with the same list write the same.
-    async fn keep_list(&self, root: &str, tree: &Tree) -> Result<(), QueueError> {
-        let (key, bytes) = (self.entry.keys.entrants(root), tree.bytes());
-        for (number, piece) in bytes.chunks(PIECE).enumerate() {
-            let mut write = redis::cmd("SETRANGE");
-            write.arg(&key).arg(number * PIECE).arg(piece);
-            self.store().command::<()>(&write).await?;
-        }
-        let mut expire = redis::cmd("EXPIRE");
-        let expire = expire.arg(&key).arg(KEPT_S);
-        Ok(self.store().command(expire).await?)
-    }
-
-    async fn write_key(
+    pub(super) async fn write_key(
         &self,
         root: &str,
         entrants: u64,

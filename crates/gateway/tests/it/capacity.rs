@@ -28,17 +28,18 @@ fn crowd_size() -> u64 {
     })
 }
 
-struct Scene {
-    fixture: Fixture,
-    queue: Queue,
-    redis: MultiplexedConnection,
+/// One gateway and a Redis of its own.
+pub struct Scene {
+    pub fixture: Fixture,
+    pub queue: Queue,
+    pub redis: MultiplexedConnection,
     empty: u64,
-    _server: Redis,
+    server: Redis,
     _scratch: Scratch,
 }
 
 impl Scene {
-    async fn new(rules: PolicyChange) -> Self {
+    pub async fn new(rules: PolicyChange) -> Self {
         let scratch = Scratch::new().unwrap();
         let server = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
         let fixture = Fixture::at(&server.url(), Clock::system());
@@ -49,7 +50,7 @@ impl Scene {
             queue,
             redis,
             empty: 0,
-            _server: server,
+            server,
             _scratch: scratch,
         };
         // Scripts and connections are there before anybody waits.
@@ -57,6 +58,11 @@ impl Scene {
         scene.fixture.queues.refresh().await.unwrap();
         scene.empty = scene.used().await;
         scene
+    }
+
+    /// Another gateway at the same Redis.
+    pub fn twin(&self) -> Fixture {
+        Fixture::at(&self.server.url(), self.fixture.clock.clone())
     }
 
     async fn used(&mut self) -> u64 {
@@ -73,7 +79,7 @@ impl Scene {
 
     /// Puts so many in line as join does, only faster. Tickets are given out from a second ago on.
     /// Who takes part in a draw has a score below all lots.
-    async fn fill(&mut self, size: u64, is_undrawn: bool) -> Vec<Ticket> {
+    pub async fn fill(&mut self, size: u64, is_undrawn: bool) -> Vec<Ticket> {
         let now = u64::try_from(self.fixture.clock.now().timestamp_micros()).unwrap();
         let (first, epoch) = (now - size, self.queue.snapshot().epoch);
         let ticket = |number| Ticket {

@@ -47,6 +47,7 @@ mod loss_older;
 mod loss_parted;
 mod lottery;
 mod lottery_settled;
+mod lottery_steps;
 mod metrics;
 mod minutes;
 mod model;
