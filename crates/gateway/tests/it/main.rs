@@ -67,4 +67,5 @@ mod store;
 mod store_url;
 mod test_app;
 mod token;
+mod told_pause;
 mod watch;
