@@ -8,7 +8,7 @@ use std::time::Duration;
 use e2e::Sale;
 use loadtest::check::Kind;
 use loadtest::settings::Settings;
-use loadtest::{Class, Outcome, Progress, Scenario, Step, Target, machine, report, table};
+use loadtest::{Class, Outcome, Progress, Scenario, Size, Step, Target, machine, report, table};
 use tokio::runtime::Runtime;
 
 /// Runs a scenario through so many gateways; everything that is right on any machine must hold.
@@ -41,7 +41,7 @@ fn visitors_who_come_one_after_the_other_all_get_their_seats() {
         ramp: Duration::ZERO,
         seats: 200,
         think: Duration::from_millis(20),
-        ..Scenario::Story.defaults()
+        ..Scenario::Story.defaults(Size::Small)
     };
     let outcome = check(&settings, 2);
     let [join, pay] = [Step::Join, Step::Pay].map(|step| outcome.record.step(step));
@@ -56,7 +56,7 @@ fn visitors_who_come_one_after_the_other_all_get_their_seats() {
 fn of_two_hundred_one_gets_the_seat_and_pays_for_it() {
     let settings = Settings {
         users: 200,
-        ..Scenario::OneSeat.defaults()
+        ..Scenario::OneSeat.defaults(Size::Small)
     };
     let outcome = check(&settings, 1);
     let reserve = outcome.record.step(Step::Reserve);
@@ -75,7 +75,7 @@ fn a_crowd_buys_every_seat_once_and_the_rest_hear_that_nothing_is_left() {
         ramp: Duration::from_secs(1),
         think: Duration::from_millis(5),
         max_active: 40,
-        ..Scenario::SellOut.defaults()
+        ..Scenario::SellOut.defaults(Size::Small)
     };
     let outcome = check(&settings, 1);
     assert!(

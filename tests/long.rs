@@ -11,7 +11,7 @@ use std::time::Duration;
 use e2e::Sale;
 use loadtest::check::Kind;
 use loadtest::settings::Settings;
-use loadtest::{Progress, Scenario, Target, table};
+use loadtest::{Progress, Scenario, Size, Target, table};
 use tokio::runtime::Runtime;
 
 /// Minutes at a rate that a debug build bears; whether it grew slower is not asked here, where others work too.
@@ -22,7 +22,7 @@ fn a_sale_of_three_minutes_ends_with_every_seat_sold_once_and_books_that_agree()
         duration: Duration::from_secs(180),
         ramp: Duration::from_secs(5),
         seats: 4_500,
-        ..Scenario::Soak.defaults()
+        ..Scenario::Soak.defaults(Size::Small)
     };
     let sale = Runtime::new().unwrap().block_on(Sale::open(2, 1));
     let urls = sale.stack.gateway_urls();

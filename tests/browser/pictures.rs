@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use loadtest::settings::Settings;
-use loadtest::{Progress, Scenario, Target, machine, report};
+use loadtest::{Progress, Scenario, Size, Target, machine, report};
 use serde_json::json;
 use testbed::Scratch;
 
@@ -74,7 +74,7 @@ async fn load(site: &Site) {
         duration: Duration::from_secs(100),
         seats: 2_000,
         max_active: 20,
-        ..Scenario::Story.defaults()
+        ..Scenario::Story.defaults(Size::Small)
     };
     let operator = site.operator().await;
     operator.frame(1280, 1300).await;

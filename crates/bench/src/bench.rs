@@ -15,75 +15,67 @@ mod sale;
 mod streams;
 
 use anyhow::Result;
+use clap::ValueEnum;
+use strum::IntoStaticStr;
 
 use crate::fixture::Fixture;
 use crate::report::Row;
 
-/// A benchmark: its name and what it measures.
-pub struct Bench {
-    /// What the command line calls it.
-    pub name: &'static str,
-    /// In one line.
-    pub about: &'static str,
+/// All of them, in the order in which they run; called and told on the command line as they are here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, ValueEnum)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Bench {
+    /// a place in a short and in a long line, against one ZRANK
+    Poll,
+    /// new places, against one ZADD
+    Join,
+    /// what letting in costs Redis, from a short and from a long line
+    Admit,
+    /// a lottery, from the opening of the doors until the first are inside
+    Draw,
+    /// proofs of work that a browser tries
+    Pow,
+    /// direct to booking, against the same SQL
+    Charge,
+    /// direct to booking, against the same SQL
+    Reserve,
+    /// direct to booking, against the same SQL
+    Pay,
+    /// commits and round trips of one sale in MySQL, events included
+    Cost,
+    /// through the gateway, against asking directly
+    Proxy,
+    /// a crowd that wants one seat
+    OneSeat,
+    /// the seats of a date, read by a crowd
+    Availability,
+    /// the dates of a long run beside the seats of one, while seats are sold
+    Dates,
+    /// visitors who watch their place and wait
+    Streams,
+    /// what a visitor costs in Redis
+    Memory,
+}
+
+impl Bench {
     /// Measures.
-    pub run: Run,
+    pub fn run(self, fixture: &mut Fixture) -> Result<Vec<Row>> {
+        match self {
+            Bench::Poll => poll::run(fixture),
+            Bench::Join => join::run(fixture),
+            Bench::Admit => admit::run(fixture),
+            Bench::Draw => draw::run(fixture),
+            Bench::Pow => pow::run(fixture),
+            Bench::Charge => sale::charge(fixture),
+            Bench::Reserve => sale::reserve(fixture),
+            Bench::Pay => sale::pay(fixture),
+            Bench::Cost => cost::run(fixture),
+            Bench::Proxy => proxy::run(fixture),
+            Bench::OneSeat => one_seat::run(fixture),
+            Bench::Availability => availability::run(fixture),
+            Bench::Dates => dates::run(fixture),
+            Bench::Streams => streams::run(fixture),
+            Bench::Memory => memory::run(fixture),
+        }
+    }
 }
-
-type Run = fn(&mut Fixture) -> Result<Vec<Row>>;
-
-const fn bench(name: &'static str, about: &'static str, run: Run) -> Bench {
-    Bench { name, about, run }
-}
-
-const SAME_SQL: &str = "direct to booking, against the same SQL";
-
-/// All of them, in the order in which they run.
-pub const ALL: [Bench; 15] = [
-    bench(
-        "poll",
-        "a place in a short and in a long line, against one ZRANK",
-        poll::run,
-    ),
-    bench("join", "new places, against one ZADD", join::run),
-    bench(
-        "admit",
-        "what letting in costs Redis, from a short and from a long line",
-        admit::run,
-    ),
-    bench(
-        "draw",
-        "a lottery, from the opening of the doors until the first are inside",
-        draw::run,
-    ),
-    bench("pow", "proofs of work that a browser tries", pow::run),
-    bench("charge", SAME_SQL, sale::charge),
-    bench("reserve", SAME_SQL, sale::reserve),
-    bench("pay", SAME_SQL, sale::pay),
-    bench(
-        "cost",
-        "commits and round trips of one sale in MySQL, events included",
-        cost::run,
-    ),
-    bench(
-        "proxy",
-        "through the gateway, against asking directly",
-        proxy::run,
-    ),
-    bench("one-seat", "a crowd that wants one seat", one_seat::run),
-    bench(
-        "availability",
-        "the seats of a date, read by a crowd",
-        availability::run,
-    ),
-    bench(
-        "dates",
-        "the dates of a long run beside the seats of one, while seats are sold",
-        dates::run,
-    ),
-    bench(
-        "streams",
-        "visitors who watch their place and wait",
-        streams::run,
-    ),
-    bench("memory", "what a visitor costs in Redis", memory::run),
-];

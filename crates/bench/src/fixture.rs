@@ -16,7 +16,7 @@ use loadtest::{Answer, Connection, Operator, Request, Target, Trouble, machine};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use testbed::{Brokers, Profile, Program, ProgramOptions, Scratch, Stack, StackOptions};
-use testbed::{binary, find_program, free_port};
+use testbed::{find_program, free_port};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
@@ -116,17 +116,21 @@ impl Fixture {
     /// Starts everything, also the way of events where there are brokers.
     pub fn with(plan: Plan, brokers: Brokers) -> Result<Self> {
         let scratch = Scratch::new()?;
-        let mut options = StackOptions::new(scratch.path());
-        options.profile = PROFILE;
-        options.brokers = brokers;
-        // Nothing that a benchmark holds ends while it runs; the sweeper has nothing to do.
-        options.booking_environment = vec![("BOOKING_HOLD_S".into(), "3600".into())];
-        // A few tokens are polled as fast as the gateway answers.
-        options.gateway_environment = vec![("GATEWAY_VISIT_POLLS_PER_S".into(), "0".into())];
-        let stack = Stack::start(options)?;
+        let options = || StackOptions {
+            profile: PROFILE,
+            // Nothing that a benchmark holds ends while it runs; the sweeper has nothing to do.
+            booking_environment: vec![("BOOKING_HOLD_S".into(), "3600".into())],
+            // A few tokens are polled as fast as the gateway answers.
+            gateway_environment: vec![("GATEWAY_VISIT_POLLS_PER_S".into(), "0".into())],
+            ..StackOptions::new(scratch.path())
+        };
+        let stack = Stack::start(StackOptions {
+            brokers,
+            ..options()
+        })?;
         let line = Line::open(&stack.redis_url())?;
         let server = start_limit(&stack, scratch.path())?;
-        let before = start_front(&stack, &server, scratch.path())?;
+        let before = stack.start_gateway_before(server.url(), "front", &options())?;
         let secret = URL_SAFE_NO_PAD.decode(stack.pass_key())?;
         let ports = [&stack.gateways[0], &stack.bookings[0], &server, &before];
         let [gateway, booking, limit, front] = ports.map(|it| Target::local(it.port()));
@@ -297,36 +301,9 @@ fn start_limit(stack: &Stack, folder: &Path) -> Result<Program> {
         port,
         log: folder.join("limit.log"),
     };
-    started("limit", options)
-}
-
-fn start_front(stack: &Stack, limit: &Program, folder: &Path) -> Result<Program> {
-    let port = free_port();
-    let environment = [
-        ("GATEWAY_LISTEN", format!("127.0.0.1:{port}")),
-        ("GATEWAY_ADMIN_LISTEN", format!("127.0.0.1:{}", free_port())),
-        ("GATEWAY_REDIS_URL", stack.redis_url()),
-        ("GATEWAY_IDENTITY", "open".to_owned()),
-        ("GATEWAY_UPSTREAM", limit.url()),
-        ("GATEWAY_TOKEN_KEYS", format!("dev:{}", stack.token_key())),
-        ("GATEWAY_PASS_KEY", stack.pass_key().to_owned()),
-        ("GATEWAY_VISIT_POLLS_PER_S", "0".to_owned()),
-    ];
-    let environment = environment.map(|(name, value)| (name.to_owned(), value));
-    let options = ProgramOptions {
-        binary: binary("gateway", PROFILE)?,
-        arguments: Vec::new(),
-        environment: environment.into(),
-        port,
-        log: folder.join("front.log"),
-    };
-    started("front", options)
-}
-
-fn started(name: &str, options: ProgramOptions) -> Result<Program> {
-    let mut program = Program::start(name, options)?;
-    program.wait_ready(READY)?;
-    Ok(program)
+    let mut limit = Program::start("limit", options)?;
+    limit.wait_ready(READY)?;
+    Ok(limit)
 }
 
 /// The first word of what a program says of its version that begins with a digit.

@@ -18,21 +18,20 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use clap::builder::PossibleValuesParser;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum as _};
 use loadtest::{say, understood};
 
-use bench::{ALL, Bench};
+use bench::Bench;
 use fixture::Fixture;
 use plan::Plan;
 
 /// Measures what the services do, as a share of what the machine can do
 #[derive(Debug, Parser)]
-#[command(bin_name = "cargo xtask bench", after_help = list(), args_conflicts_with_subcommands = true)]
+#[command(bin_name = "cargo xtask bench", args_conflicts_with_subcommands = true)]
 struct Arguments {
     /// Which benchmarks; all of them unless named
-    #[arg(value_name = "NAMES", value_parser = PossibleValuesParser::new(ALL.map(|it| it.name)), hide_possible_values = true)]
-    names: Vec<String>,
+    #[arg(value_name = "NAMES")]
+    names: Vec<Bench>,
     /// How long each turn of limit and subject is
     #[arg(long, value_name = "N", default_value_t = 4.0, value_parser = seconds)]
     seconds: f64,
@@ -91,16 +90,8 @@ fn seconds(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "a number from 0.1 to 600".to_owned())
 }
 
-fn list() -> String {
-    let line = |bench: &Bench| format!("  {:<13} {}\n", bench.name, bench.about);
-    format!("Benchmarks:\n{}", ALL.iter().map(line).collect::<String>())
-}
-
 fn measure(arguments: &Arguments) -> Result<()> {
-    let mut plan = match arguments.small {
-        true => Plan::small(),
-        false => Plan::full(arguments.seconds),
-    };
+    let mut plan = Plan::new(arguments.seconds, arguments.small);
     plan.rounds = arguments.rounds.map_or(plan.rounds, usize::from);
     if let Some(entrants) = arguments.entrants {
         plan.entrants = usize::try_from(entrants)?;
@@ -116,14 +107,15 @@ fn measure(arguments: &Arguments) -> Result<()> {
         say(&format!("{name:<18} {value}"));
     }
     let names = &arguments.names;
-    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|it| it == name);
+    let is_wanted = |it: &&Bench| names.is_empty() || names.contains(it);
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
-    for bench in ALL.iter().filter(|it| is_wanted(it.name)) {
-        progress(bench.name);
-        match (bench.run)(&mut fixture) {
+    for bench in Bench::value_variants().iter().filter(is_wanted) {
+        let name: &str = bench.into();
+        progress(name);
+        match bench.run(&mut fixture) {
             Ok(measured) => rows.extend(measured),
             // The others can still be measured.
-            Err(error) => failed.push(format!("{}: {error:#}", bench.name)),
+            Err(error) => failed.push(format!("{name}: {error:#}")),
         }
     }
     say(&format!("\n{}", report::table(&rows)));

@@ -32,40 +32,29 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The sizes of the goals, with turns of so many seconds.
-    pub fn full(seconds: f64) -> Self {
+    /// The sizes of the goals, with turns of so many seconds; or so little that it only shows that everything runs.
+    pub fn new(seconds: f64, is_small: bool) -> Self {
+        let size = |full, small| if is_small { small } else { full };
+        let seconds = if is_small { 0.1 } else { seconds };
         Self {
-            rounds: 3,
+            rounds: size(3, 1),
             turn: Duration::from_secs_f64(seconds),
             warm_up: Duration::from_secs_f64((seconds / 8.0).min(1.0)),
-            few: 1_000,
-            many: 1_000_000,
-            entrants: 1_000_000,
-            buyers: 1_000,
-            streams: 10_000,
-            seats: 1_350,
-            dates: 3_000,
-            sales_per_s: 100,
-            venue: 10_000,
+            few: size(1_000, 64),
+            many: size(1_000_000, 2_000),
+            entrants: size(1_000_000, 2_000),
+            buyers: size(1_000, 20),
+            streams: size(10_000, 20),
+            seats: size(1_350, 100),
+            dates: size(3_000, 10),
+            sales_per_s: if is_small { 20 } else { 100 },
+            venue: size(10_000, 1_000),
         }
     }
 
-    /// So little that it only shows that everything runs.
-    pub fn small() -> Self {
-        Self {
-            rounds: 1,
-            turn: Duration::from_millis(100),
-            warm_up: Duration::from_millis(20),
-            few: 64,
-            many: 2_000,
-            entrants: 2_000,
-            buyers: 20,
-            streams: 20,
-            seats: 100,
-            dates: 10,
-            sales_per_s: 20,
-            venue: 1_000,
-        }
+    /// What runs before it is counted, and what is counted.
+    pub fn span(&self) -> (Duration, Duration) {
+        (self.warm_up, self.turn)
     }
 
     /// Turn and warm-up.

@@ -119,13 +119,11 @@ impl Row {
         self
     }
 
-    /// With the goal of at least this share of the limit, in percent; none where there is no limit.
+    /// With the goal of at least this share of the limit, in percent.
     #[must_use]
     pub fn share_of_limit(self, percent: f64) -> Self {
-        match self.ratio {
-            Some(ratio) => self.goal(Goal::share(&ratio, percent)),
-            None => self,
-        }
+        let ratio = self.ratio.unwrap_or_default();
+        self.goal(Goal::share(&ratio, percent))
     }
 
     /// With a remark.
@@ -154,10 +152,14 @@ impl Row {
     }
 }
 
+/// A percentile of each round.
+pub fn percentiles_ms(rounds: &[Measured], percent: f64) -> Vec<f64> {
+    rounds.iter().map(|it| it.percentile_ms(percent)).collect()
+}
+
 /// A percentile: the median of those of the rounds.
 pub fn percentile_ms(rounds: &[Measured], percent: f64) -> f64 {
-    let each: Vec<_> = rounds.iter().map(|it| it.percentile_ms(percent)).collect();
-    Spread::of(&each).median
+    Spread::of(&percentiles_ms(rounds, percent)).median
 }
 
 fn yes(met: bool) -> &'static str {

@@ -2,12 +2,12 @@
 //!
 //! What disturbs the machine for seconds then disturbs both. Which of them begins changes from round to round.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Result, anyhow};
-use loadtest::{Measured, Request, Target};
+use loadtest::{Measured, Request, Target, closed};
 
 use crate::plan::Plan;
 use crate::report::Row;
@@ -27,44 +27,27 @@ pub fn take(rounds: usize, turns: &mut [Turn<'_>]) -> Result<Vec<Vec<Measured>>>
     Ok(all)
 }
 
-/// A closed loop of this many connections, whose requests `make` gives as [`loadtest::closed()`] says.
-pub fn closed<W: FnMut() -> Request + 'static>(
-    plan: &Plan,
-    connections: usize,
-    target: Target,
-    make: impl Fn(usize) -> W,
-) -> Result<Measured> {
-    let span = (plan.warm_up, plan.turn);
-    Ok(loadtest::closed((target, connections), span, make)?)
-}
-
 /// Whom to ask, and for what, round and round; made anew for each turn.
 pub type Side<'a> = (Target, &'a dyn Fn() -> Vec<Request>);
 
 /// Lets all sides run once in each round, each over so many connections; returns the rounds of each.
 pub fn rounds(plan: &Plan, connections: usize, sides: &[Side<'_>]) -> Result<Vec<Vec<Measured>>> {
-    let turn = |(target, make): &Side<'_>| repeat(plan, connections, *target, make());
-    let mut all: Vec<_> = sides.iter().map(|side| move || turn(side)).collect();
+    let repeat = |(target, make): &Side<'_>| {
+        let requests = Arc::new(make());
+        let each = |number| {
+            // Each connection begins at another request.
+            let (requests, mut next) = (Arc::clone(&requests), number);
+            move || {
+                let request = Request::clone(&requests[next % requests.len()]);
+                next += connections;
+                request
+            }
+        };
+        Ok(closed((*target, connections), plan.span(), each)?)
+    };
+    let mut all: Vec<_> = sides.iter().map(|side| move || repeat(side)).collect();
     let mut all: Vec<_> = all.iter_mut().map(|it| it as Turn<'_>).collect();
     take(plan.rounds, &mut all)
-}
-
-/// Each connection begins at another request.
-fn repeat(
-    plan: &Plan,
-    connections: usize,
-    target: Target,
-    requests: Vec<Request>,
-) -> Result<Measured> {
-    let requests = Arc::new(requests);
-    closed(plan, connections, target, |number| {
-        let (requests, mut next) = (Arc::clone(&requests), number);
-        move || {
-            let request = requests[next % requests.len()].clone();
-            next += connections;
-            request
-        }
-    })
 }
 
 /// What `act` makes of each of these, all at once, each on a thread of its own.
@@ -82,6 +65,21 @@ pub fn side_by_side<I: Send, T: Send>(
     })
 }
 
+/// Does `act`, and on another thread what is beside it until its flag says that it is over.
+pub fn beside<T, B: Send>(
+    beside: impl FnOnce(&AtomicBool) -> Result<B> + Send,
+    act: impl FnOnce() -> Result<T>,
+) -> Result<(T, B)> {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let running = scope.spawn(|| beside(&is_over));
+        let done = act();
+        is_over.store(true, Ordering::Relaxed);
+        let ended = running.join().map_err(|_| anyhow!("a thread panicked"))?;
+        Ok((done?, ended?))
+    })
+}
+
 /// How many a second had the status that they should have.
 pub fn rate(measured: &Measured, expected: u16) -> f64 {
     let seconds = measured.elapsed().as_secs_f64();
@@ -90,46 +88,27 @@ pub fn rate(measured: &Measured, expected: u16) -> f64 {
 
 /// Answers without the status that they should have.
 pub fn errors(rounds: &[Measured], expected: u16) -> u64 {
-    let wrong = |it: &Measured| it.count() - it.with(Ok(expected));
-    rounds.iter().map(wrong).sum()
+    let all = Measured::together(rounds);
+    all.count() - all.with(Ok(expected))
 }
 
-/// A row about answers per second, with the limit and what either should answer.
-pub fn row(
-    bench: &'static str,
-    what: &str,
-    (subject, expected): (&[Measured], u16),
-    limit: Option<(&[Measured], u16)>,
-) -> Row {
-    let rates = |rounds: &[Measured], expected| -> Vec<f64> {
+/// Rounds, and the status that all answers should have.
+pub type Rounds<'a> = (&'a [Measured], u16);
+
+/// A row about answers per second, with the limit.
+pub fn row(bench: &'static str, what: &str, subject: Rounds<'_>, limit: Rounds<'_>) -> Row {
+    let rates = |(rounds, expected): Rounds<'_>| -> Vec<f64> {
         rounds.iter().map(|it| rate(it, expected)).collect()
     };
-    let measured = rates(subject, expected);
-    let mut row = Row::of(bench, what, &measured, "/s");
-    row.errors = errors(subject, expected);
-    row.notes.extend(wrong("wrong", subject, expected));
-    if let Some((rounds, expected)) = limit {
-        row = row.against(&measured, &rates(rounds, expected));
+    let measured = rates(subject);
+    let mut row = Row::of(bench, what, &measured, "/s").against(&measured, &rates(limit));
+    for (of, (rounds, expected)) in [("wrong", subject), ("wrong of the limit", limit)] {
+        let wrong = Measured::together(rounds).answers(|it| it != Ok(expected));
         row.errors += errors(rounds, expected);
         row.notes
-            .extend(wrong("wrong of the limit", rounds, expected));
+            .extend((!wrong.is_empty()).then(|| format!("{of}: {wrong}")));
     }
-    row.latencies(subject)
-}
-
-/// What came in place of the expected status, and how often.
-fn wrong(of: &str, rounds: &[Measured], expected: u16) -> Option<String> {
-    let mut counts = BTreeMap::new();
-    let all = rounds.iter().flat_map(Measured::outcomes);
-    for (outcome, count) in all.filter(|(outcome, _)| *outcome != Ok(expected)) {
-        let name = outcome.map_or_else(|fault| fault.to_string(), |status| status.to_string());
-        *counts.entry(name).or_insert(0) += count;
-    }
-    let words: Vec<_> = counts
-        .iter()
-        .map(|(name, count)| format!("{count} × {name}"))
-        .collect();
-    (!words.is_empty()).then(|| format!("{of}: {}", words.join(", ")))
+    row.latencies(subject.0)
 }
 
 #[cfg(test)]
@@ -173,7 +152,7 @@ mod tests {
     #[test]
     fn a_row_has_the_ratio_of_each_round() {
         let (subject, limit) = ([round(8, 0), round(4, 1)], [round(10, 0), round(10, 0)]);
-        let row = row("poll", "x", (&subject, 200), Some((&limit, 200)));
+        let row = row("poll", "x", (&subject, 200), (&limit, 200));
         assert_eq!(row.measured.median, 3.0);
         assert_eq!(row.ratio.map(|it| (it.least, it.most)), Some((0.4, 0.8)));
         assert_eq!(row.errors, 1);

@@ -18,10 +18,8 @@ fn bench(arguments: &[&str]) -> Output {
 fn listed() -> Vec<String> {
     let told = String::from_utf8(bench(&["--help"]).stdout).unwrap();
     assert!(told.contains("--json <FILE>"), "{told}");
-    let (_, list) = told.split_once("Benchmarks:").unwrap();
-    let names = list
-        .lines()
-        .filter_map(|line| line.split_whitespace().next());
+    let values = told.lines().filter_map(|it| it.trim().strip_prefix("- "));
+    let names = values.filter_map(|it| it.split(':').next());
     names.map(str::to_owned).collect()
 }
 

@@ -118,13 +118,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::Scenario;
     use crate::recorder::Second;
+    use crate::{Scenario, Size};
 
     fn lenient() -> Settings {
         Settings {
             p99_ms: None,
-            ..Scenario::Soak.defaults()
+            ..Scenario::Soak.defaults(Size::Small)
         }
     }
 

@@ -43,5 +43,5 @@ pub use outcome::{Class, Fault};
 pub use progress::{Progress, say, understood};
 pub use recorder::{Record, Recorder, Second, Step};
 pub use run::{Outcome, run};
-pub use scenario::Scenario;
+pub use scenario::{Scenario, Size};
 pub use target::{NoTarget, Target};

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::thread::{self, available_parallelism};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use procfs::Current as _;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Names and values of machine, system and commit; what cannot be found out is left away.
 pub fn facts() -> Vec<(&'static str, String)> {
@@ -49,11 +49,6 @@ fn commit() -> Option<String> {
     })
 }
 
-/// Now, for names of files and headings.
-pub fn now() -> DateTime<Utc> {
-    Utc::now()
-}
-
 /// A process that is being watched. Each look fails when it is gone.
 #[derive(Debug, Clone, Copy)]
 pub struct Process {
@@ -92,14 +87,12 @@ impl Process {
     }
 }
 
-/// How many files this process may have open; children have the same limit.
-pub fn open_files() -> usize {
-    use procfs::process::{LimitValue, Process};
-    const USUAL: usize = 1024;
-    let limits = Process::myself().and_then(|own| own.limits());
-    match limits.map(|limits| limits.max_open_files.soft_limit) {
-        Ok(LimitValue::Value(most)) => usize::try_from(most).unwrap_or(USUAL),
-        Ok(LimitValue::Unlimited) => usize::MAX,
-        Err(_) => USUAL,
-    }
+/// Lets this process open as many files as may be, since each visitor is a connection. Says how many that is.
+pub fn raise_open_files() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it stays as it is, that is what is told.
+    let _ = setrlimit(Resource::Nofile, limit);
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(most).unwrap_or(usize::MAX)
 }

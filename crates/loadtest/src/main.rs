@@ -7,8 +7,12 @@ use std::fs;
 use std::io;
 use std::process::ExitCode;
 
+use chrono::Utc;
 use loadtest::settings::{self, Run};
 use loadtest::{Outcome, Progress, Target, machine, report, say, table};
+
+/// A crowd of some thousands, each with a connection of their own.
+const FILES: usize = 16_384;
 
 fn main() -> ExitCode {
     let run = match loadtest::understood(settings::parse(env::args_os())) {
@@ -35,6 +39,12 @@ fn act(run: &Run) -> Result<Outcome, String> {
     let key = variable("USHER_OPERATOR_KEY")?;
     let gateways: Result<Vec<_>, _> = urls.split(',').map(Target::parse).collect();
     let gateways = gateways.map_err(|error| format!("{error}; USHER_URLS is {urls}"))?;
+    let files = machine::raise_open_files();
+    if files < FILES {
+        eprintln!(
+            "only {files} files may be open: `sudo prlimit --pid $$ --nofile=65536` lets a larger crowd come"
+        );
+    }
     // Before the run: a commit that is made meanwhile is not what was measured.
     let machine = machine::facts();
     let outcome = loadtest::run(&run.settings, gateways, &key, Progress::Stderr)?;
@@ -45,7 +55,7 @@ fn act(run: &Run) -> Result<Outcome, String> {
 }
 
 fn write(run: &Run, outcome: &Outcome, machine: &[(&'static str, String)]) -> io::Result<()> {
-    let (now, scenario) = (machine::now(), outcome.settings.scenario.name());
+    let (now, scenario) = (Utc::now(), outcome.settings.scenario.name());
     fs::create_dir_all(&run.report)?;
     let name = format!("{scenario}-{}.html", now.format("%Y-%m-%dT%H-%M-%S"));
     let path = run.report.join(name);

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::outcome::name;
 use crate::{Class, Fault};
 
 /// In µs: five minutes, far above every time limit.
@@ -14,7 +16,8 @@ const LONGEST_US: u64 = 300_000_000;
 const DIGITS: u8 = 3;
 
 /// Figures of many requests. Those of several threads are put together with [`Measured::merge`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(into = "Value")]
 pub struct Measured {
     latency_us: Histogram<u64>,
     late_us: Histogram<u64>,
@@ -51,6 +54,13 @@ impl Measured {
     /// Says how long the run took, for [`Measured::throughput`].
     pub fn set_elapsed(&mut self, elapsed: Duration) {
         self.elapsed = elapsed;
+    }
+
+    /// All that was measured at the same time.
+    pub fn together<'a>(all: impl IntoIterator<Item = &'a Measured>) -> Self {
+        let mut together = Self::default();
+        all.into_iter().for_each(|it| together.merge(it));
+        together
     }
 
     /// Adds what was measured at the same time.
@@ -95,11 +105,15 @@ impl Measured {
         self.outcomes.get(&outcome).copied().unwrap_or_default()
     }
 
-    /// How many of each, by status and then by fault.
-    pub fn outcomes(&self) -> impl Iterator<Item = (Result<u16, Fault>, u64)> {
-        self.outcomes
+    /// What came, if it is asked for, and how often: the most frequent first.
+    pub fn answers(&self, is_asked: impl Fn(Result<u16, Fault>) -> bool) -> String {
+        let asked = self.outcomes.iter().filter(|(it, _)| is_asked(**it));
+        let mut counts: Vec<_> = asked.map(|(it, count)| (*count, name(*it))).collect();
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+        let parts = counts
             .iter()
-            .map(|(outcome, count)| (*outcome, *count))
+            .map(|(count, name)| format!("{count} × {name}"));
+        parts.collect::<Vec<_>>().join(", ")
     }
 
     /// How long the run took, without its warm-up.
@@ -125,11 +139,6 @@ impl Measured {
         self.latency_us.max() as f64 / 1e3
     }
 
-    /// The mean latency in milliseconds.
-    pub fn mean_ms(&self) -> f64 {
-        self.latency_us.mean() / 1e3
-    }
-
     /// How late the generator itself was, in milliseconds, in so many of a hundred requests. When this is near the
     /// latency, the generator was measured and not the server.
     pub fn late_percentile_ms(&self, percent: f64) -> f64 {
@@ -147,36 +156,40 @@ impl Measured {
         });
         buckets.skip_while(|(_, count)| *count == 0).collect()
     }
+}
 
-    /// Everything as JSON.
-    pub fn to_json(&self) -> Value {
+/// Everything, for programs.
+impl From<Measured> for Value {
+    fn from(it: Measured) -> Value {
         let (mut statuses, mut faults) = (Map::new(), Map::new());
-        for (outcome, count) in &self.outcomes {
-            match outcome {
-                Ok(status) => statuses.insert(status.to_string(), json!(count)),
-                Err(fault) => faults.insert(fault.to_string(), json!(count)),
+        for (outcome, count) in &it.outcomes {
+            let of_kind = if outcome.is_ok() {
+                &mut statuses
+            } else {
+                &mut faults
             };
+            of_kind.insert(name(*outcome), json!(count));
         }
         json!({
-            "count": self.count(),
-            "success": self.of(Class::Success),
-            "refusal": self.of(Class::Refusal),
-            "error": self.of(Class::Error),
+            "count": it.count(),
+            "success": it.of(Class::Success),
+            "refusal": it.of(Class::Refusal),
+            "error": it.of(Class::Error),
             "statuses": statuses,
             "faults": faults,
-            "seconds": self.elapsed.as_secs_f64(),
-            "perSecond": self.throughput(),
+            "seconds": it.elapsed.as_secs_f64(),
+            "perSecond": it.throughput(),
             "latencyMs": {
-                "mean": self.mean_ms(),
-                "p50": self.percentile_ms(50.0),
-                "p90": self.percentile_ms(90.0),
-                "p95": self.percentile_ms(95.0),
-                "p99": self.percentile_ms(99.0),
-                "p999": self.percentile_ms(99.9),
-                "max": self.max_ms(),
+                "mean": it.latency_us.mean() / 1e3,
+                "p50": it.percentile_ms(50.0),
+                "p90": it.percentile_ms(90.0),
+                "p95": it.percentile_ms(95.0),
+                "p99": it.percentile_ms(99.0),
+                "p999": it.percentile_ms(99.9),
+                "max": it.max_ms(),
             },
-            "lateMsP99": self.late_percentile_ms(99.0),
-            "histogram": self.counts_by_latency(),
+            "lateMsP99": it.late_percentile_ms(99.0),
+            "histogram": it.counts_by_latency(),
         })
     }
 }
@@ -249,7 +262,7 @@ mod tests {
         assert_eq!(measured.of(Class::Error), 2);
         assert_eq!(measured.with(Ok(409)), 2);
         assert_eq!(measured.with(Err(Fault::Timeout)), 1);
-        let json = measured.to_json();
+        let json = Value::from(measured);
         assert_eq!(json["statuses"]["409"], 2);
         assert_eq!(json["faults"]["timeout"], 1);
     }

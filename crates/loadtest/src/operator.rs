@@ -61,15 +61,16 @@ impl Operator {
 
     /// Changes the rules of a queue, and waits for nothing.
     pub async fn change(&self, queue: &str, policy: &Value) -> Result<(), Trouble> {
-        let path = format!("/api/v1/queues/{queue}");
-        let request = Request::of("PUT", &path, policy);
-        self.ask(request).await.map(|_| ())
+        self.on_queue("PUT", queue, policy).await
     }
 
     /// Ends a queue: its line costs nothing more.
     pub async fn remove(&self, queue: &str) -> Result<(), Trouble> {
-        let path = format!("/api/v1/queues/{queue}");
-        let request = Request::of("DELETE", &path, &Value::Null);
+        self.on_queue("DELETE", queue, &Value::Null).await
+    }
+
+    async fn on_queue(&self, method: &str, queue: &str, body: &Value) -> Result<(), Trouble> {
+        let request = Request::of(method, &format!("/api/v1/queues/{queue}"), body);
         self.ask(request).await.map(|_| ())
     }
 

@@ -23,6 +23,11 @@ impl Class {
     }
 }
 
+/// A status, or why there was none, in words.
+pub(crate) fn name(outcome: Result<u16, Fault>) -> String {
+    outcome.map_or_else(|fault| fault.to_string(), |status| status.to_string())
+}
+
 /// Why there was no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Fault {

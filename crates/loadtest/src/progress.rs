@@ -72,23 +72,15 @@ impl Progress {
 }
 
 fn line(at: usize, second: &Second, sold: u64) -> String {
-    let Second {
-        success,
-        refusal,
-        error,
-        ..
-    } = second;
+    let (yes, no, errors) = (second.success, second.refusal, second.error);
+    let (all, p50, p99) = (yes + no + errors, second.p50_ms, second.p99_ms);
     let mut line = format!(
-        "[{at:4} s] {:6}/s  p50 {:7.1} ms  p99 {:7.1} ms  yes {success}  no {refusal}  errors {error}",
-        success + refusal + error,
-        second.p50_ms,
-        second.p99_ms,
+        "[{at:4} s] {all:6}/s  p50 {p50:7.1} ms  p99 {p99:7.1} ms  yes {yes}  no {no}  errors {errors}"
     );
-    if second.visitors > 0 {
-        line.push_str(&format!("  visitors {}", second.visitors));
-    }
-    if sold > 0 {
-        line.push_str(&format!("  sold {sold}"));
+    for (name, count) in [("visitors", second.visitors), ("sold", sold)] {
+        if count > 0 {
+            line += &format!("  {name} {count}");
+        }
     }
     line
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::{Value, json};
 use strum::IntoStaticStr;
 
 use crate::{Class, Fault, Measured};
 
 /// A kind of call, in the order of the story, as they are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, Serialize)]
+#[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Step {
     /// A place in the line.
@@ -148,9 +148,7 @@ impl Recorder {
 
     /// All calls together.
     pub fn all(&self) -> Measured {
-        let mut all = Measured::default();
-        let steps = self.steps.borrow();
-        steps.values().for_each(|step| all.merge(step));
+        let mut all = Measured::together(self.steps.borrow().values());
         all.set_elapsed(self.start.elapsed());
         all
     }
@@ -177,7 +175,7 @@ impl Recorder {
 }
 
 /// The figures of a run that is over.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Record {
     /// By step, those that occurred.
     pub steps: BTreeMap<Step, Measured>,
@@ -199,18 +197,6 @@ impl Record {
     pub fn lateness(&self, step: Step) -> String {
         let late = self.step(step).late_percentile_ms(99.0);
         format!("99 of 100 were sent within {late:.1} ms of when they were due")
-    }
-
-    /// Everything as JSON.
-    pub fn to_json(&self) -> Value {
-        let steps = self.steps.iter();
-        let steps = steps.map(|(step, measured)| (step.name(), measured.to_json()));
-        json!({
-            "all": self.all.to_json(),
-            "steps": steps.collect::<Value>(),
-            "seconds": self.seconds,
-            "errors": self.errors,
-        })
     }
 }
 

@@ -35,14 +35,14 @@ mod tests {
 
     use super::*;
     use crate::check::{Check, Kind};
-    use crate::{Fault, Measured, Record, Scenario, Second, Step};
+    use crate::{Fault, Measured, Record, Scenario, Second, Size, Step};
 
     fn outcome() -> Outcome {
         let mut join = Measured::default();
         join.record(Ok(201), Duration::from_millis(3));
         join.record(Err(Fault::Timeout), Duration::from_secs(2));
         Outcome {
-            settings: Scenario::Story.defaults(),
+            settings: Scenario::Story.defaults(Size::Small),
             record: Record {
                 steps: [(Step::Join, join.clone())].into(),
                 all: join,

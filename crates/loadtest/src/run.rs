@@ -61,7 +61,7 @@ impl Outcome {
             "kept": self.kept(),
             "checks": self.checks,
             "notes": self.notes,
-            "figures": self.record.to_json(),
+            "figures": self.record,
         })
     }
 }

@@ -79,55 +79,78 @@ impl Scenario {
         }
     }
 
-    /// Small enough to end within about a minute on two cores that the servers need too.
-    pub fn defaults(self) -> Settings {
+    /// What it is unless said.
+    pub fn defaults(self, size: Size) -> Settings {
         let mut settings = Settings::plain(self);
-        let seconds = Duration::from_secs;
+        let seconds = |real, small| Duration::from_secs(size.of(real, small));
         match self {
             Scenario::JoinBurst => {
-                settings.users = 20_000;
-                settings.duration = seconds(10);
+                settings.users = size.of(100_000, 20_000);
+                settings.duration = seconds(60, 10);
                 settings.connections = 256;
                 settings.p99_ms = Some(250.0);
             }
             Scenario::Poll => {
-                settings.waiting = 1_000;
-                settings.duration = seconds(30);
+                settings.waiting = size.of(100_000, 1_000);
+                settings.duration = seconds(60, 30);
                 settings.p99_ms = Some(50.0);
             }
-            Scenario::Story | Scenario::Soak => {
-                settings.rate = 10.0;
-                settings.duration = seconds(40);
-                settings.ramp = seconds(5);
+            Scenario::Story => {
+                settings.rate = size.of(100.0, 10.0);
+                settings.duration = seconds(60, 40);
+                settings.ramp = seconds(5, 5);
+            }
+            Scenario::Soak => {
+                settings.rate = size.of(50.0, 10.0);
+                settings.duration = seconds(300, 40);
+                settings.ramp = seconds(5, 5);
             }
             Scenario::OneSeat => {
                 settings.users = 1_000;
-                settings.open_wide();
+                settings.let_in(1_000_000, 100_000.0);
                 settings.p95_ms = Some(250.0);
                 settings.p99_ms = None;
             }
             Scenario::SellOut => {
-                settings.seats = 100;
-                settings.ramp = seconds(10);
+                settings.seats = size.of(500, 100);
+                settings.ramp = seconds(30, 10);
                 settings.think = Duration::from_millis(300);
-                settings.max_active = 200;
+                settings.let_in(size.of(400, 200), size.of(200.0, 100.0));
             }
             Scenario::Stress => {
                 settings.rate = 20.0;
-                settings.duration = seconds(5);
+                settings.duration = seconds(5, 5);
                 settings.seats = 20_000;
                 settings.think = Duration::ZERO;
-                settings.open_wide();
+                settings.let_in(1_000_000, 100_000.0);
                 settings.p99_ms = Some(250.0);
             }
             Scenario::Spike => {
-                settings.rate = 5.0;
-                settings.duration = seconds(40);
-                settings.ramp = seconds(1);
-                settings.admit_per_second = 15.0;
+                settings.rate = size.of(100.0, 5.0);
+                settings.duration = seconds(60, 40);
+                settings.ramp = seconds(1, 1);
+                settings.let_in(1_000, size.of(150.0, 15.0));
             }
         }
         settings.complete(|_| false);
         settings
+    }
+}
+
+/// How large a run is unless said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// A sale on a small machine: each run ends within some minutes.
+    Real,
+    /// A first look, or a test: each ends within about a minute on two cores that the servers need too.
+    Small,
+}
+
+impl Size {
+    fn of<T>(self, real: T, small: T) -> T {
+        match self {
+            Size::Real => real,
+            Size::Small => small,
+        }
     }
 }

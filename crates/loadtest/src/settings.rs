@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Arg, Args, Command, Error, FromArgMatches as _};
 
-use crate::Scenario;
+use crate::{Scenario, Size};
 
 /// How large a run is, how its visitors behave and what must hold: as the scenario has it, and then as the command line
 /// changes it. Whether seats and money are right is always asked.
@@ -76,6 +76,9 @@ pub struct Run {
     /// Figures as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// As small as a first look, where nothing else is said
+    #[arg(long)]
+    pub small: bool,
     /// Only say what would be done
     #[arg(long)]
     pub check: bool,
@@ -89,10 +92,15 @@ pub fn parse(words: impl IntoIterator<Item: Into<OsString> + Clone>) -> Result<R
     let matches = command().try_get_matches_from(words)?;
     let (name, flags) = matches.subcommand().expect("a scenario is required");
     let scenario: Scenario = name.parse().expect("every command is a scenario");
+    let size = match flags.get_flag("small") {
+        true => Size::Small,
+        false => Size::Real,
+    };
     let mut run = Run {
-        settings: scenario.defaults(),
+        settings: scenario.defaults(size),
         report: PathBuf::from("target/usher/reports"),
         json: None,
+        small: false,
         check: false,
     };
     run.update_from_arg_matches(flags)?;
@@ -107,7 +115,7 @@ fn command() -> Command {
     let of = |scenario: &Scenario| {
         Run::augment_args_for_update(Command::new(scenario.name()))
             .about(scenario.about())
-            .after_help(format!("Unless said:\n  {}", scenario.defaults().line()))
+            .after_help(unless_said(*scenario))
             .mut_args(|it| flag(*scenario, it))
     };
     Command::new("loadtest")
@@ -120,6 +128,11 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommands(Scenario::ALL.iter().map(of))
+}
+
+fn unless_said(scenario: Scenario) -> String {
+    let [real, small] = [Size::Real, Size::Small].map(|it| scenario.defaults(it).line());
+    format!("Unless said:\n  {real}\nWith --small:\n  {small}")
 }
 
 /// A flag as this scenario has it: what means nothing to it, but to another, is not shown and not taken.
@@ -177,8 +190,8 @@ impl Settings {
             think: Duration::from_secs(1),
             connections: 64,
             seed: 1,
-            max_active: 500,
-            admit_per_second: 100.0,
+            max_active: 1_000,
+            admit_per_second: 200.0,
             p95_ms: None,
             p99_ms: Some(100.0),
             errors: 0,
@@ -186,10 +199,10 @@ impl Settings {
         }
     }
 
-    /// Lets everybody in at once.
-    pub(crate) fn open_wide(&mut self) {
-        self.max_active = 1_000_000;
-        self.admit_per_second = 100_000.0;
+    /// Most inside, and most let in per second.
+    pub(crate) fn let_in(&mut self, max_active: u32, per_second: f64) {
+        self.max_active = max_active;
+        self.admit_per_second = per_second;
     }
 
     /// What follows from other settings where it was not said.
@@ -268,7 +281,7 @@ mod tests {
             think: Duration::from_secs(2),
             ramp: Duration::from_secs(60),
             seats: 70,
-            ..Scenario::Story.defaults()
+            ..Scenario::Story.defaults(Size::Real)
         };
         assert_eq!(settings, wanted);
         let line =
@@ -284,7 +297,8 @@ mod tests {
 
     #[test]
     fn a_crowd_is_twenty_times_what_it_wants_unless_said() {
-        assert_eq!(settings("sell-out").users, 2_000);
+        assert_eq!(settings("sell-out").users, 10_000);
+        assert_eq!(settings("sell-out --small").users, 2_000);
         assert_eq!(settings("sell-out --seats 50").users, 1_000);
         assert_eq!(settings("sell-out --users 60 --seats 50").users, 60);
     }

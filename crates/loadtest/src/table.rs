@@ -3,7 +3,7 @@
 use crate::check::Check;
 use crate::run::Outcome;
 use crate::settings::Settings;
-use crate::{Class, Fault, Measured};
+use crate::{Class, Measured};
 
 type Column = (&'static str, fn(&Measured) -> String);
 
@@ -53,10 +53,8 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
     let row = |(name, it): &(&str, &Measured)| format!("{name:<9}{}", cells(&|(_, of)| of(it)));
     lines.extend(rows.iter().map(row));
     lines.push(String::new());
-    lines.extend(
-        rows.iter()
-            .map(|(name, it)| format!("{name:<9} {}", answers(it))),
-    );
+    let answers = |(name, it): &(&str, &Measured)| format!("{name:<9} {}", it.answers(|_| true));
+    lines.extend(rows.iter().map(answers));
     lines.push(String::new());
     lines.extend(outcome.notes.iter().cloned());
     let errors = record.errors.iter().map(|text| text.replace('\n', " "));
@@ -66,30 +64,8 @@ pub fn lines(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-/// Statuses and faults with their counts, the most frequent first.
-fn answers(measured: &Measured) -> String {
-    let told = |outcome: Result<u16, Fault>| {
-        outcome.map_or_else(|fault| fault.to_string(), |status| status.to_string())
-    };
-    let counts = measured
-        .outcomes()
-        .map(|(outcome, count)| (count, told(outcome)));
-    let mut counts: Vec<_> = counts.collect();
-    counts.sort_unstable_by(|a, b| b.cmp(a));
-    let parts = counts
-        .into_iter()
-        .map(|(count, name)| format!("{count} × {name}"));
-    parts.collect::<Vec<_>>().join(", ")
-}
-
 fn check(check: &Check) -> String {
-    let Check {
-        what,
-        wanted,
-        found,
-        kept,
-        ..
-    } = check;
-    let mark = if *kept { "kept  " } else { "MISSED" };
+    let mark = if check.kept { "kept  " } else { "MISSED" };
+    let (what, found, wanted) = (&check.what, &check.found, &check.wanted);
     format!("{mark}  {what}: {found} (must be {wanted})")
 }

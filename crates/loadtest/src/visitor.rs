@@ -133,7 +133,6 @@ impl Caller {
 /// Somebody who comes.
 #[derive(Debug)]
 pub struct Visitor {
-    stage: Rc<Stage>,
     caller: Caller,
     /// Who.
     pub user: String,
@@ -196,7 +195,6 @@ impl Visitor {
             user: Uuid::new_v4().to_string(),
             token: String::new(),
             chance: Chance::of(stage.settings.seed, number),
-            stage: Rc::clone(stage),
         }
     }
 
@@ -238,14 +236,14 @@ impl Visitor {
 
     /// Gives the place up.
     pub async fn leave(&mut self) {
-        let path = format!("{}/me", self.stage.shop.tokens());
+        let path = format!("{}/me", self.caller.stage.shop.tokens());
         self.ask(Step::Leave, Request::of("DELETE", &path, &Value::Null))
             .await;
     }
 
     /// The dates that can still be booked; none when that could not be found out.
     pub async fn dates(&mut self) -> Option<Vec<String>> {
-        let concert = &self.stage.shop.concert;
+        let concert = &self.caller.stage.shop.concert;
         let path = format!("/api/v1/concerts/{concert}/schedules?available=true&limit=200");
         let dates: Items<Date> = self.ask(Step::Dates, Request::get(&path)).await.read()?;
         Some(dates.items.into_iter().map(|date| date.id).collect())
@@ -292,7 +290,7 @@ impl Visitor {
         let said = self.persist(Step::Pay, pay).await;
         match said.class {
             Class::Success => {
-                let sold = &self.stage.recorder.sold;
+                let sold = &self.caller.stage.recorder.sold;
                 sold.set(sold.get() + held.seats);
                 Ending::Bought(held.seats)
             }
@@ -303,7 +301,7 @@ impl Visitor {
 
     /// Thinks.
     pub async fn pause(&mut self) {
-        let pause = self.chance.think(self.stage.settings.think);
+        let pause = self.chance.think(self.caller.stage.settings.think);
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }

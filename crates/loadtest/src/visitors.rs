@@ -13,34 +13,37 @@ use crate::{Arrivals, pacer};
 
 /// How visits ended.
 #[derive(Debug, Clone, Default)]
-pub struct Endings(Vec<Ending>);
+pub struct Endings {
+    /// Seats that were paid for.
+    pub seats: u64,
+    /// Visits in which something went wrong, or which did not end in time.
+    pub failed: u64,
+    buyers: u64,
+    sold_out: u64,
+    refused: u64,
+}
 
 impl Endings {
-    /// Seats that were paid for.
-    pub fn seats(&self) -> u64 {
-        let seats = |ending: &Ending| match ending {
-            Ending::Bought(seats) => *seats,
-            Ending::SoldOut | Ending::Refused | Ending::Failed => 0,
-        };
-        self.0.iter().map(seats).sum()
-    }
-
-    /// Visits in which something went wrong, or which did not end in time.
-    pub fn failed(&self) -> u64 {
-        self.count(Ending::Failed)
-    }
-
-    fn count(&self, wanted: Ending) -> u64 {
-        self.0.iter().filter(|ending| **ending == wanted).count() as u64
+    fn count(&mut self, ending: Ending) {
+        match ending {
+            Ending::Bought(seats) => {
+                self.buyers += 1;
+                self.seats += seats;
+            }
+            Ending::SoldOut => self.sold_out += 1,
+            Ending::Refused => self.refused += 1,
+            Ending::Failed => self.failed += 1,
+        }
     }
 
     /// In words.
     pub fn line(&self) -> String {
-        let (came, seats, failed) = (self.0.len() as u64, self.seats(), self.failed());
-        let [sold_out, refused] = [Ending::SoldOut, Ending::Refused].map(|it| self.count(it));
-        let buyers = came - sold_out - refused - failed;
+        let came = self.buyers + self.sold_out + self.refused + self.failed;
+        let bought = format!("{} bought {} seats", self.buyers, self.seats);
+        let others = format!("{} refused, {} failed", self.refused, self.failed);
         format!(
-            "{came} visitors: {buyers} bought {seats} seats, {sold_out} found nothing left, {refused} refused, {failed} failed"
+            "{came} visitors: {bought}, {} found nothing left, {others}",
+            self.sold_out
         )
     }
 }
@@ -67,18 +70,18 @@ where
         visitors.spawn_local(live(number, start + call.due));
         number += 1;
         while let Some(ended) = visitors.try_join_next() {
-            endings.0.push(ended.unwrap_or(Ending::Failed));
+            endings.count(ended.unwrap_or(Ending::Failed));
         }
         stage.recorder.visitors.set(visitors.len() as u64);
     }
     drop(due);
     let deadline = tokio::time::Instant::now() + patience;
     while let Ok(Some(ended)) = timeout_at(deadline, visitors.join_next()).await {
-        endings.0.push(ended.unwrap_or(Ending::Failed));
+        endings.count(ended.unwrap_or(Ending::Failed));
         stage.recorder.visitors.set(visitors.len() as u64);
     }
     // Those who are still there have lost patience.
-    (0..visitors.len()).for_each(|_| endings.0.push(Ending::Failed));
+    endings.failed += visitors.len() as u64;
     endings
 }
 

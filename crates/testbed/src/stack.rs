@@ -21,7 +21,7 @@ use crate::redis::{Redis, RedisCluster};
 use crate::supervised::{self, Supervised};
 use events::Broker;
 pub use events::{Brokers, Events};
-use services::{Behind, booking, gateway, start_bookings, start_gateways};
+use services::{Behind, booking, gateway, start_bookings, start_gateway, start_gateways};
 use start::ADMIN_OFFSET;
 use stores::{Database, Line, Stores};
 
@@ -350,6 +350,20 @@ impl Stack {
     /// The secret that tokens are signed with.
     pub fn token_key(&self) -> &str {
         &self.keys.token
+    }
+
+    /// One more gateway of the same line and with the same keys, before a service of somebody else. Its ports are free ones.
+    pub fn start_gateway_before(
+        &self,
+        upstream: String,
+        name: &str,
+        options: &StackOptions,
+    ) -> io::Result<Program> {
+        let behind = Behind {
+            upstream,
+            routes: None,
+        };
+        start_gateway((name, 0), options, &self.stores, &behind, &self.keys)
     }
 
     /// Starts a part again that ended although nobody asked it to, and says which it was.

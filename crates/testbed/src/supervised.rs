@@ -20,10 +20,12 @@ use crate::wait::wait_for;
 
 /// $1 is the signal that ends the program, the rest is the program. It prints the program's process id.
 /// HUP is ignored because the kernel sends it to the whole group when the starter dies while the program is
-/// frozen. CONT goes first because a frozen program hears nothing else.
+/// frozen. CONT goes first because a frozen program hears nothing else. Files are limited as on a server: each connection
+/// of a crowd is one. Not by what the kernel allows: some programs keep a table of as many.
 const SCRIPT: &str = r#"
 ending=$1; shift
 trap '' HUP
+ulimit -Sn 65536 2>/dev/null || ulimit -Sn "$(ulimit -Hn)"
 exec 3<&0 </dev/null
 "$@" 3<&- >&2 &
 program=$!

@@ -129,12 +129,8 @@ impl Bench {
 
 fn measure(arguments: &[OsString], stop: &AtomicBool) -> Result<(), Failure> {
     workspace::build_all(true, stop)?;
-    // As many open files as may be: streams need one each, in the client and in the gateway.
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", r#"ulimit -n "$(ulimit -Hn)"; exec "$0" "$@""#])
-        .arg(binary("bench", Profile::Release)?)
-        .args(arguments);
+    let mut command = Command::new(binary("bench", Profile::Release)?);
+    command.args(arguments);
     let status = stop::run(&mut command, stop)?;
     match status.code() {
         Some(0) => Ok(()),

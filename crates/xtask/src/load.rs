@@ -28,7 +28,7 @@ Scenarios, run on servers that it starts itself, built with optimisation:
   stress      the story in steps of --duration at a growing --rate, until p99 or errors break
   spike       the story at --rate, ten times as many for a sixth of --duration, and back
 
-For the scenario, where it has use for them:
+--small runs what ends within a minute, for a first look. For the scenario, where it has use for them:
   --users N --waiting N --rate R --duration TIME --ramp TIME --seats N --think TIME
   --connections N --max-active N --admit R --seed N
 Objectives: --p95-ms MS --p99-ms MS --errors N --drift F

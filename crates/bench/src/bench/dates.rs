@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use loadtest::{Measured, Request, Target};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::fixture::{Caller, Fixture, Minter};
-use crate::report::{Goal, Row, count};
+use crate::report::{Goal, Row, count, percentiles_ms};
 use crate::turns;
 
 const SEATS: usize = 50;
@@ -33,18 +33,14 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
         format!("/api/v1/concerts/{concert}/schedules"),
     ];
     let asks = [("gzip", true), ("identity", false)];
-    let is_over = AtomicBool::new(false);
-    let (measured, sold) = thread::scope(|scope| {
-        let selling = scope.spawn(|| sell(booking, &minter, &dates, &is_over));
-        let read = |(encoding, _)| {
-            let round = |_| read(booking, &minter, (&paths, encoding), plan.whole_turn());
-            (0..plan.rounds).map(round).collect::<Result<Vec<_>>>()
-        };
-        let measured: Result<Vec<_>> = asks.into_iter().map(read).collect();
-        is_over.store(true, Ordering::Relaxed);
-        let sold = selling.join().map_err(|_| anyhow!("the seller panicked"))?;
-        Ok::<_, anyhow::Error>((measured?, sold?))
-    })?;
+    let read = |(encoding, _)| {
+        let round = |_| read(booking, &minter, (&paths, encoding), plan.whole_turn());
+        (0..plan.rounds).map(round).collect::<Result<Vec<_>>>()
+    };
+    let (measured, sold) = turns::beside(
+        |is_over| sell(booking, &minter, &dates, is_over),
+        || asks.into_iter().map(read).collect::<Result<Vec<_>>>(),
+    )?;
     let note = format!("beside {SEATS} seats of one date, while {sold} seats were sold");
     let rows = asks.into_iter().zip(measured);
     let rows = rows.map(|(ask, rounds)| row(plan.dates, ask, rounds).note(&note));
@@ -53,11 +49,7 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
 
 fn row(dates: usize, (encoding, has_goal): (&str, bool), rounds: Vec<[Measured; 2]>) -> Row {
     let (seats, listed): (Vec<_>, Vec<_>) = rounds.into_iter().map(|[a, b]| (a, b)).unzip();
-    let medians = |rounds: &[Measured]| {
-        let each = rounds.iter().map(|it| it.percentile_ms(50.0));
-        each.collect::<Vec<_>>()
-    };
-    let (limit, subject) = (medians(&seats), medians(&listed));
+    let [limit, subject] = [&seats, &listed].map(|it| percentiles_ms(it, 50.0));
     let what = format!("{} dates, {encoding}, median", count(dates));
     let mut row = Row::of("dates", &what, &subject, "ms")
         .against(&subject, &limit)

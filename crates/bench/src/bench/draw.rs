@@ -4,12 +4,11 @@
 //! their lot. Those who take part are written directly; the draw is the gateways' own. Beside it a
 //! client asks Redis for nothing, each millisecond: what it waits for is what others wait for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use loadtest::Measured;
 use serde_json::{Value, json};
 use testbed::wait_for;
@@ -17,6 +16,7 @@ use testbed::wait_for;
 use crate::fixture::{Fixture, rules};
 use crate::line::Line;
 use crate::report::{Row, count};
+use crate::turns;
 
 const QUEUE: &str = "draw";
 /// Far longer than ten million take.
@@ -28,24 +28,9 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let entrants = fixture.plan.entrants;
     fixture.rule(QUEUE, &lottery())?;
     fixture.line.take_part(QUEUE, entrants)?;
-    let beside = Beside::start(Line::open(&fixture.stack.redis_url())?);
-    let began = Instant::now();
-    // With an instant to come it would stay scheduled.
-    fixture.change(QUEUE, &json!({ "state": "open" }))?;
-    let line = &mut fixture.line;
-    let mut until = |what: &str, is_so: &mut dyn FnMut(&mut Line) -> Result<bool>| {
-        wait_for(what, PATIENCE, || is_so(line).ok()?.then_some(()))?;
-        anyhow::Ok(began.elapsed().as_secs_f64())
-    };
-    let has = |line: &mut Line, field| line.has_field(QUEUE, "meta", field);
-    let fixed = until("the root", &mut |line| has(line, "root"))?;
-    let placed = until("a place for each", &mut |line| {
-        Ok(has(line, "key")? && !has(line, "unsorted")?)
-    })?;
-    let inside = until("the first inside", &mut |line| {
-        Ok(line.count(QUEUE, "active")? > 0)
-    })?;
-    let pings = beside.stop()?;
+    let asking = Line::open(&fixture.stack.redis_url())?;
+    let ([fixed, placed, inside], pings) =
+        turns::beside(|is_over| ping(asking, is_over), || draw(fixture))?;
     fixture.remove(QUEUE)?;
     let took = |what: &str, seconds| {
         let what = format!("{} take part, until {what}", count(entrants));
@@ -61,6 +46,28 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     ])
 }
 
+/// Opens the doors: after how many seconds it was fixed who takes part, all had a place, the first were inside.
+fn draw(fixture: &mut Fixture) -> Result<[f64; 3]> {
+    let began = Instant::now();
+    // With an instant to come it would stay scheduled.
+    fixture.change(QUEUE, &json!({ "state": "open" }))?;
+    let line = &mut fixture.line;
+    let mut until = |what: &str, is_so: &mut dyn FnMut(&mut Line) -> Result<bool>| {
+        wait_for(what, PATIENCE, || is_so(line).ok()?.then_some(()))?;
+        anyhow::Ok(began.elapsed().as_secs_f64())
+    };
+    let has = |line: &mut Line, field| line.has_field(QUEUE, "meta", field);
+    Ok([
+        until("the root", &mut |line| has(line, "root"))?,
+        until("a place for each", &mut |line| {
+            Ok(has(line, "key")? && !has(line, "unsorted")?)
+        })?,
+        until("the first inside", &mut |line| {
+            Ok(line.count(QUEUE, "active")? > 0)
+        })?,
+    ])
+}
+
 fn lottery() -> Value {
     let mut rules = rules("scheduled", 100, 100);
     rules["order"] = json!("lottery");
@@ -68,32 +75,14 @@ fn lottery() -> Value {
     rules
 }
 
-/// A client that asks Redis for nothing.
-struct Beside {
-    is_over: Arc<AtomicBool>,
-    asking: JoinHandle<Result<Measured>>,
-}
-
-impl Beside {
-    fn start(mut line: Line) -> Self {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let over = Arc::clone(&is_over);
-        let asking = thread::spawn(move || {
-            let mut measured = Measured::default();
-            while !over.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                line.ping()?;
-                measured.record(Ok(200), began.elapsed());
-                thread::sleep(PING_EACH);
-            }
-            Ok(measured)
-        });
-        Self { is_over, asking }
+/// Asks Redis for nothing until it is over.
+fn ping(mut line: Line, is_over: &AtomicBool) -> Result<Measured> {
+    let mut measured = Measured::default();
+    while !is_over.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        line.ping()?;
+        measured.record(Ok(200), began.elapsed());
+        thread::sleep(PING_EACH);
     }
-
-    fn stop(self) -> Result<Measured> {
-        self.is_over.store(true, Ordering::Relaxed);
-        let asked = self.asking.join();
-        asked.map_err(|_| anyhow!("who asked beside it panicked"))?
-    }
+    Ok(measured)
 }

@@ -1,7 +1,7 @@
 //! `join`: new places, against the smallest server that does one ZADD.
 
 use anyhow::Result;
-use loadtest::Request;
+use loadtest::{Request, closed};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -32,14 +32,14 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let rounds = turns::take(
         plan.rounds,
         &mut [
-            &mut || turns::closed(&plan, CONNECTIONS, limit, add),
-            &mut || turns::closed(&plan, CONNECTIONS, gateway, join),
+            &mut || Ok(closed((limit, CONNECTIONS), plan.span(), add)?),
+            &mut || Ok(closed((gateway, CONNECTIONS), plan.span(), join)?),
         ],
     )?;
     let joined = fixture.line.count(QUEUE, "waiting")?;
     fixture.remove(QUEUE)?;
     let what = format!("new visitors, {CONNECTIONS} connections");
-    let row = turns::row("join", &what, (&rounds[1], 201), Some((&rounds[0], 201)));
+    let row = turns::row("join", &what, (&rounds[1], 201), (&rounds[0], 201));
     let row = row.share_of_limit(80.0).faster(99, 7.5);
     Ok(vec![row.note(format!("{joined} waited at the end"))])
 }

@@ -3,16 +3,16 @@
 
 use anyhow::{Error, Result};
 use loadtest::settings::Settings;
-use loadtest::{Class, Measured, Progress, Scenario, Step};
+use loadtest::{Class, Measured, Progress, Scenario, Size, Step};
 
 use crate::fixture::Fixture;
-use crate::report::{Goal, Row, count};
+use crate::report::{Goal, Row, count, percentiles_ms};
 
 /// A seat and a crowd for each round.
 pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let settings = Settings {
         users: fixture.plan.buyers as u64,
-        ..Scenario::OneSeat.defaults()
+        ..Scenario::OneSeat.defaults(Size::Small)
     };
     let key = fixture.stack.operator_key();
     let round = |_| {
@@ -32,7 +32,7 @@ fn row(buyers: usize, rounds: &[Measured]) -> Row {
     };
     let (one, others) = (all(201, 1), all(409, buyers - 1));
     let errors = rounds.iter().map(|it| it.of(Class::Error)).sum();
-    let p95: Vec<_> = rounds.iter().map(|it| it.percentile_ms(95.0)).collect();
+    let p95 = percentiles_ms(rounds, 95.0);
     let what = format!("{} buyers at once, p95", count(buyers));
     let mut row = Row::of("one-seat", &what, &p95, "ms").latencies(rounds);
     row.errors = errors;

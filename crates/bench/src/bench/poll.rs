@@ -43,7 +43,7 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     fixture.remove(FEW)?;
     fixture.remove(MANY)?;
     let row = |what: &str, subject: &[Measured], limit: &[Measured]| {
-        turns::row("poll", what, (subject, 200), Some((limit, 200)))
+        turns::row("poll", what, (subject, 200), (limit, 200))
     };
     let name = |size| format!("{} waiting, {CONNECTIONS} connections", count(size));
     let against = format!("{}, against {}", name(plan.many), count(plan.few));

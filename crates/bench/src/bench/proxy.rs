@@ -9,7 +9,7 @@ use loadtest::{Measured, Request, Target};
 use testbed::{Neighbour, NeighbourKind};
 
 use crate::fixture::{Fixture, QUEUE, Visitor, roomy};
-use crate::report::{Goal, Row, Spread, percentile_ms};
+use crate::report::{Goal, Row, Spread, percentiles_ms};
 use crate::turns;
 
 const CONNECTIONS: usize = 64;
@@ -85,18 +85,20 @@ fn nginx(fixture: &Fixture) -> Result<Option<Neighbour>> {
 
 fn row(what: &str, connections: usize, rounds: &[Vec<Measured>]) -> Row {
     let what = format!("{what}, {connections} connections");
-    turns::row("proxy", &what, (&rounds[1], 200), Some((&rounds[0], 200)))
+    turns::row("proxy", &what, (&rounds[1], 200), (&rounds[0], 200))
 }
 
 /// What the gateway adds to the median, round by round.
 fn added(rounds: &[Vec<Measured>]) -> Row {
-    let pairs = rounds[1].iter().zip(&rounds[0]);
-    let added: Vec<_> = pairs
-        .map(|(subject, limit)| subject.percentile_ms(50.0) - limit.percentile_ms(50.0))
+    let [limit, subject] = [&rounds[0], &rounds[1]].map(|it| percentiles_ms(it, 50.0));
+    let added: Vec<_> = subject
+        .iter()
+        .zip(&limit)
+        .map(|(it, limit)| it - limit)
         .collect();
     let what = format!("added to the median of a small answer, {CALM} connections");
     let mut row = Row::of("proxy", &what, &added, "ms").latencies(&rounds[1]);
-    row.limit = Some(Spread::of(&[percentile_ms(&rounds[0], 50.0)]));
+    row.limit = Some(Spread::of(&[Spread::of(&limit).median]));
     row.errors = rounds.iter().map(|it| turns::errors(it, 200)).sum();
     let added = row.measured.median;
     row.goal(Goal::below("", added, 0.3, "ms"))

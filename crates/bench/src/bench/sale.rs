@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
-use loadtest::{Measured, Request};
+use loadtest::{Measured, Request, closed};
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, Minter};
@@ -66,7 +66,7 @@ fn measure(fixture: &mut Fixture, verb: Verb, make: Make) -> Result<Vec<Row>> {
             },
             &mut || {
                 let subjects = of_booking.provide(fixture, make)?;
-                let measured = turns::closed(plan, CONNECTIONS, booking, |_| {
+                let measured = closed((booking, CONNECTIONS), plan.span(), |_| {
                     let (subjects, minter) = (Arc::clone(&subjects), fixture.minter.clone());
                     move || {
                         // When all are gone this is refused, and told as an error.
@@ -80,7 +80,7 @@ fn measure(fixture: &mut Fixture, verb: Verb, make: Make) -> Result<Vec<Row>> {
     )?;
     let what = format!("direct to booking, {CONNECTIONS} connections");
     let (subject, limit) = ((&rounds[1][..], 201), (&rounds[0][..], 201));
-    let row = turns::row(verb.into(), &what, subject, Some(limit)).share_of_limit(60.0);
+    let row = turns::row(verb.into(), &what, subject, limit).share_of_limit(60.0);
     let [p50, p99] = [50.0, 99.0].map(|percent| percentile_ms(&rounds[0], percent));
     let own = format!("bare client: p50 {p50:.2} ms, p99 {p99:.2} ms");
     Ok(vec![row.note(note).note(own)])
@@ -122,8 +122,7 @@ fn bare(fixture: &Fixture, recipe: &Recipe, subjects: &Subjects) -> Result<Measu
         }
         Ok(measured)
     })?;
-    let mut all = Measured::default();
-    rounds.iter().for_each(|it| all.merge(it));
+    let mut all = Measured::together(&rounds);
     all.set_elapsed(plan.turn);
     Ok(all)
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use loadtest::machine::{Process, open_files};
+use loadtest::machine::{Process, raise_open_files};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -25,7 +25,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 /// Opens them all, waits, and looks at the gateway.
 pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
-    let most = open_files().saturating_sub(OTHER_FILES);
+    let most = raise_open_files().saturating_sub(OTHER_FILES);
     let count = fixture.plan.streams.min(most);
     fixture.rule(QUEUE, &full())?;
     let visitors = fixture.join(QUEUE, count + 1)?;

@@ -40,7 +40,7 @@ pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
     let mut checks = visit_checks(&endings, &books);
     if all_is_sold {
         let seats = u64::from(settings.seats);
-        checks.push(Check::same("seats paid for", seats, endings.seats()));
+        checks.push(Check::same("seats paid for", seats, endings.seats));
         checks.push(Check::same("seats of the house", seats, books.seats));
     }
     if settings.scenario == Scenario::Soak {
@@ -125,16 +125,17 @@ async fn shop_around(visitor: &mut Visitor) -> Ending {
 
 /// Every visit came to an end, everybody who paid has their seats, and nobody else has any.
 fn visit_checks(endings: &Endings, books: &Books) -> Vec<Check> {
-    let mut checks = check::books(books, endings.seats());
+    let mut checks = check::books(books, endings.seats);
     checks.push(Check::same("seats held and not paid for", 0, books.held));
     let what = "visits that failed";
-    checks.push(Check::at_most(Kind::Correct, what, 0, endings.failed()));
+    checks.push(Check::at_most(Kind::Correct, what, 0, endings.failed));
     checks
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Size;
 
     #[test]
     fn a_spike_is_ten_times_as_high_for_a_sixth_of_the_time() {
@@ -142,7 +143,7 @@ mod tests {
             rate: 2.0,
             duration: Duration::from_secs(60),
             ramp: Duration::ZERO,
-            ..Scenario::Spike.defaults()
+            ..Scenario::Spike.defaults(Size::Small)
         };
         let profile = profile(&settings);
         assert_eq!(profile.length(), settings.duration);
@@ -155,7 +156,7 @@ mod tests {
             rate: 2.0,
             duration: Duration::from_secs(10),
             ramp: Duration::from_secs(60),
-            ..Scenario::Story.defaults()
+            ..Scenario::Story.defaults(Size::Small)
         };
         assert_eq!(profile(&settings).total(), 10);
         let spike = Settings {

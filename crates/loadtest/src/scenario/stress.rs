@@ -126,11 +126,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::Scenario;
+    use crate::{Scenario, Size};
 
     #[test]
     fn a_step_is_good_while_it_keeps_the_objective() {
-        let settings = Scenario::Stress.defaults();
+        let settings = Scenario::Stress.defaults(Size::Small);
         let of = |ms, status| {
             let one = [(Ok(status), Duration::from_millis(ms))];
             one.into_iter().collect::<Measured>()
@@ -149,7 +149,7 @@ mod tests {
     fn steps_grow_by_half() {
         let settings = Settings {
             rate: 8.0,
-            ..Scenario::Stress.defaults()
+            ..Scenario::Stress.defaults(Size::Small)
         };
         assert_eq!(
             [rate(&settings, 0), rate(&settings, 1), rate(&settings, 2)],

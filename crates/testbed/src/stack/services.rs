@@ -28,7 +28,7 @@ pub(super) fn booking(number: u16) -> (String, u16) {
     }
 }
 
-/// What the gateways stand before.
+/// What gateways stand before.
 pub(super) struct Behind {
     pub upstream: String,
     /// The file of routes, where there is more than one service.
@@ -42,34 +42,44 @@ pub(super) fn start_gateways(
     behind: &Behind,
     keys: &Keys,
 ) -> io::Result<Vec<Program>> {
-    let binary = binary("gateway", options.profile)?;
     let start = |number| {
         let (name, offset) = gateway(number);
         (options.progress)(&format!("starting {name}"))?;
-        let service = Service {
-            name: &name,
-            arguments: &[],
-            binary: &binary,
-            offset,
-            more: &options.gateway_environment,
-        };
-        service.start(options, |port, admin_port| {
-            let mut own = vec![
-                ("GATEWAY_LISTEN", local(port)),
-                ("GATEWAY_ADMIN_LISTEN", local(admin_port)),
-                ("GATEWAY_REDIS_URL", stores.redis_url()),
-                ("GATEWAY_UPSTREAM", behind.upstream.clone()),
-                ("GATEWAY_TOKEN_KEYS", format!("dev:{}", keys.token)),
-                ("GATEWAY_PASS_KEY", keys.pass.clone()),
-                ("GATEWAY_OPERATOR_KEYS", format!("dev:{}", keys.operator)),
-                // Whoever is given more variables may say another.
-                ("GATEWAY_IDENTITY", "open".to_owned()),
-            ];
-            own.extend(behind.routes.clone().map(|file| ("GATEWAY_ROUTES", file)));
-            own
-        })
+        start_gateway((&name, offset), options, stores, behind, keys)
     };
     (1..=options.gateways.max(1)).map(start).collect()
+}
+
+/// Starts one of this name, on a port so far above the first.
+pub(super) fn start_gateway(
+    (name, offset): (&str, u16),
+    options: &StackOptions,
+    stores: &Stores,
+    behind: &Behind,
+    keys: &Keys,
+) -> io::Result<Program> {
+    let service = Service {
+        name,
+        arguments: &[],
+        binary: &binary("gateway", options.profile)?,
+        offset,
+        more: &options.gateway_environment,
+    };
+    service.start(options, |port, admin_port| {
+        let mut own = vec![
+            ("GATEWAY_LISTEN", local(port)),
+            ("GATEWAY_ADMIN_LISTEN", local(admin_port)),
+            ("GATEWAY_REDIS_URL", stores.redis_url()),
+            ("GATEWAY_UPSTREAM", behind.upstream.clone()),
+            ("GATEWAY_TOKEN_KEYS", format!("dev:{}", keys.token)),
+            ("GATEWAY_PASS_KEY", keys.pass.clone()),
+            ("GATEWAY_OPERATOR_KEYS", format!("dev:{}", keys.operator)),
+            // Whoever is given more variables may say another.
+            ("GATEWAY_IDENTITY", "open".to_owned()),
+        ];
+        own.extend(behind.routes.clone().map(|file| ("GATEWAY_ROUTES", file)));
+        own
+    })
 }
 
 /// Starts as many as are wanted, one after the other.
