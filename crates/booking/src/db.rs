@@ -36,7 +36,7 @@ pub use error::{DbError, Failure, UrlInvalid};
 pub(crate) use kept::{Kept, kept, padded, send, times};
 pub use metrics::DbMetrics;
 pub(crate) use prepared::{insert_rows, one_of, update, upsert};
-use session::{Session, Sessions};
+use session::{Reached, Session, Sessions};
 
 use crate::patience;
 
@@ -121,8 +121,8 @@ impl Db {
     ///
     /// A transaction that loses to another, also at its COMMIT, runs again as a whole, up to ten times while there is time
     /// left; so `act` must do nothing but
-    /// talk to the database. A connection that is lost before the transaction began costs nothing; one that is lost
-    /// later is [`DbError::Unreachable`], and only then it is unknown whether the transaction was committed.
+    /// talk to the database. So does one whose connection is lost before its COMMIT was sent, on another connection; one that
+    /// is lost later is [`DbError::Unreachable`], and only then it is unknown whether the transaction was committed.
     pub async fn transaction<T, E, F>(&self, act: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -183,7 +183,7 @@ impl Db {
         E: Failure + Send + 'static,
         F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
     {
-        self.bare(Use::Transaction, write).await
+        self.bare(Use::Write, write).await
     }
 
     /// Runs `act` without a transaction around it.
@@ -196,7 +196,7 @@ impl Db {
         let done = self.on_session(wanted, self.until(), move |session| {
             match act(&mut session.mysql) {
                 Ok(done) => Attempt::Done(Ok(done)),
-                Err(error) => Attempt::of(error, false),
+                Err(error) => Attempt::of(error, Reached::Nothing),
             }
         });
         patience::spend(done)
@@ -237,7 +237,7 @@ impl Db {
 
     /// Connections that there are, in use or idle.
     pub fn open(&self) -> u32 {
-        self.connections.state().connections
+        self.connections.open()
     }
 
     /// Connections that may be in use.
@@ -249,7 +249,7 @@ impl Db {
     /// however many, do not keep reads waiting.
     async fn permits_for(&self, wanted: Use) -> Result<Permits, AcquireError> {
         let writing = match wanted {
-            Use::Transaction => Some(Arc::clone(&self.writing).acquire_owned().await?),
+            Use::Transaction | Use::Write => Some(Arc::clone(&self.writing).acquire_owned().await?),
             Use::Read => None,
         };
         Ok((writing, Arc::clone(&self.permits).acquire_owned().await?))
@@ -281,7 +281,7 @@ impl Db {
             return Err(DbError::Busy.into());
         };
         let trace = span.context().or_else(trace::current);
-        let done = self.in_time((trace, permits), until, act);
+        let done = self.in_time((trace, permits), (wanted, until), act);
         let done = done.await;
         let duration = self.metrics.duration.with_label_values(&[wanted.label()]);
         duration.observe(begun.elapsed().as_secs_f64());
@@ -299,7 +299,7 @@ impl Db {
     async fn in_time<T, E, F>(
         &self,
         (trace, permits): (Option<TraceContext>, Permits),
-        until: Instant,
+        (wanted, until): (Use, Instant),
         act: F,
     ) -> Result<T, E>
     where
@@ -319,7 +319,7 @@ impl Db {
         let on_pool = move || {
             // Declared first, so it goes back last: after the connection.
             let _held = held;
-            on_pool(&pools, (&lent, until), act)
+            on_pool(&pools, (&lent, wanted, until), act)
         };
         let work = spawn_blocking(move || trace::within(trace, on_pool));
         let watched = tokio::spawn(async move {
@@ -343,13 +343,13 @@ impl Db {
 
 fn on_pool<T, E: Failure>(
     connections: &Connections,
-    (lent, until): (&Current, Instant),
+    (lent, wanted, until): (&Current, Use, Instant),
     act: impl Fn(&mut Session) -> Attempt<T, E>,
 ) -> Result<T, E> {
-    let mut refusals = 0;
+    let (pool, mut refusals) = (lent.pool(wanted), 0);
     // After a restart of the server every idle connection may be dead, but never more than all.
-    for _ in 0..=lent.pool.max_size() {
-        let mut session = lent.pool.get().map_err(|cause| {
+    for _ in 0..=pool.max_size() {
+        let mut session = pool.get().map_err(|cause| {
             // Those who make connections may hang as well.
             connections.leave(lent);
             DbError::Unreachable(cause.to_string())
@@ -364,7 +364,7 @@ fn on_pool<T, E: Failure>(
                 session.lost = true;
                 return Err(error);
             }
-            Attempt::Stale => session.lost = true,
+            Attempt::Undone => session.lost = true,
             Attempt::Refused(error) => {
                 session.lost = true;
                 refusals += 1;
@@ -381,13 +381,15 @@ fn on_pool<T, E: Failure>(
 #[derive(Clone, Copy)]
 enum Use {
     Transaction,
+    /// One statement that is a transaction by itself.
+    Write,
     Read,
 }
 
 impl Use {
     fn label(self) -> &'static str {
         match self {
-            Self::Transaction => "transaction",
+            Self::Transaction | Self::Write => "transaction",
             Self::Read => "read",
         }
     }
@@ -421,22 +423,24 @@ const BEHIND: &str = "the node cannot catch up with its cluster";
 enum Attempt<T, E> {
     /// With an outcome; the connection is sound.
     Done(Result<T, E>),
-    /// The connection broke after something may have happened.
+    /// The connection broke after something may have been committed.
     Lost(E),
-    /// The connection was broken before anything happened.
-    Stale,
+    /// The connection broke, and nothing that counts has happened: it can be done again.
+    Undone,
     /// The server takes no writes. Nothing was written, also in a transaction: it ends with the connection.
     Refused(E),
 }
 
 impl<T, E: Failure> Attempt<T, E> {
-    fn of(error: E, begun: bool) -> Self {
+    fn of(error: E, reached: Reached) -> Self {
         match error.into_db() {
-            Ok(cause @ DbError::Unreachable(_)) if begun => Self::Lost(cause.into()),
-            Ok(DbError::Unreachable(_)) => Self::Stale,
+            Ok(cause @ DbError::Unreachable(_)) if reached == Reached::Commit => {
+                Self::Lost(cause.into())
+            }
+            Ok(DbError::Unreachable(_)) => Self::Undone,
             Ok(cause @ DbError::Unwritable(_)) => Self::Refused(cause.into()),
             // Neither a plain SELECT nor BEGIN waits for a row: a node of a cluster waits for what the others committed.
-            Ok(DbError::LockWait) if !begun => {
+            Ok(DbError::LockWait) if reached == Reached::Nothing => {
                 Self::Refused(DbError::Unwritable(BEHIND.to_owned()).into())
             }
             Ok(cause) => Self::Done(Err(cause.into())),
@@ -449,10 +453,10 @@ fn begin<T, E: Failure>(
     session: &mut Session,
     act: &impl Fn(&mut Tx) -> Result<T, E>,
 ) -> Attempt<T, E> {
-    let (outcome, begun) = session.transact(act);
+    let (outcome, reached) = session.transact(act);
     match outcome {
         Ok(done) => Attempt::Done(Ok(done)),
-        Err(error) => Attempt::of(error, begun),
+        Err(error) => Attempt::of(error, reached),
     }
 }
 

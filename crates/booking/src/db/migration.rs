@@ -26,7 +26,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// killed. It is unknown to the other nodes of a cluster, so there a row is taken as well: certification lets one have it.
 pub(super) fn run(sessions: &Sessions) -> Result<(), DbError> {
     let opened = sessions.open();
-    let mut conn = opened.map_err(|cause| DbError::Unreachable(cause.to_string()))?;
+    let opened = opened.map_err(|cause| DbError::Unreachable(cause.to_string()))?;
+    let mut conn = opened.mysql;
     // SHA1 left MySQL in 9.6; a name may have 64 characters, as many as this hash.
     let locked: Option<i32> = select(sql::<Nullable<Integer>>(
         "GET_LOCK(SHA2(CONCAT('booking migrations of ', DATABASE()), 256), 60)",

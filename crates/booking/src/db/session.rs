@@ -29,27 +29,54 @@ const SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
 /// reserved through one node pays through another. Elsewhere it is never said.
 const CAUSAL: &str = "SET SESSION wsrep_sync_wait = 1";
 
+/// The first statement begins a transaction, so no round trip is spent on BEGIN. On a connection that only reads this must not
+/// be said: what it has read would stay locked against changes of tables.
+///
+/// A client of MySQL that is gone without a word is closed when it has been silent for so long, in a transaction or between two;
+/// the rows that it has locked are free then. Connections that were idle for as long are closed too, and the next who takes
+/// one takes another. To MariaDB, which ends such transactions alone, that is a comment.
+const WRITES: &str = "SET SESSION /*!80000 wait_timeout = 10, */ autocommit = 0";
+
 /// A connection of the pool.
 pub(super) struct Session {
     pub(super) mysql: MysqlConnection,
     /// Set when the connection turned out to be dead: the pool drops it instead of taking it back.
     pub(super) lost: bool,
+    /// Whether a transaction must say BEGIN: a node of a cluster waits there for what others have committed.
+    says_begin: bool,
+}
+
+/// How far a transaction came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// It did not begin.
+    Nothing,
+    /// It was not committed, whatever became of its connection.
+    Act,
+    /// Its COMMIT was sent.
+    Commit,
 }
 
 impl Session {
-    /// Runs `act` inside a transaction. The second says whether it had begun.
+    /// Runs `act` inside a transaction. The second says how far it came.
     ///
     /// Diesel's own way takes three round trips for each BEGIN and COMMIT, because it switches several statements at once on
-    /// before and off after it; prepared, each takes one. So Diesel does not know of the transaction: inside, nothing may
-    /// ask it for another one.
+    /// before and off after it. Here there is no BEGIN, but in a cluster, and a prepared COMMIT takes one. So Diesel does not
+    /// know of the transaction: inside, nothing may ask it for another one.
     pub(super) fn transact<T, E: From<DieselError>>(
         &mut self,
         act: impl Fn(&mut MysqlConnection) -> Result<T, E>,
-    ) -> (Result<T, E>, bool) {
-        if let Err(cause) = send(&mut self.mysql, "BEGIN") {
-            return (Err(cause.into()), false);
+    ) -> (Result<T, E>, Reached) {
+        if self.says_begin
+            && let Err(cause) = send(&mut self.mysql, "BEGIN")
+        {
+            return (Err(cause.into()), Reached::Nothing);
         }
         let outcome = act(&mut self.mysql);
+        let reached = match &outcome {
+            Ok(_) => Reached::Commit,
+            Err(_) => Reached::Act,
+        };
         let ended = match &outcome {
             Ok(_) => send(&mut self.mysql, "COMMIT"),
             Err(_) => send(&mut self.mysql, "ROLLBACK"),
@@ -65,16 +92,18 @@ impl Session {
                 outcome
             }
         };
-        (outcome, true)
+        (outcome, reached)
     }
 }
 
-/// Makes connections for the pool: to the host that took writes the last time, else to the first that does. Clones share
+/// Makes connections for a pool: to the host that took writes the last time, else to the first that does. Clones share
 /// which one that is.
 #[derive(Clone)]
 pub(super) struct Sessions {
     hosts: Arc<[String]>,
     preferred: Arc<AtomicUsize>,
+    /// Whether they are for transactions alone.
+    transact: bool,
 }
 
 impl Sessions {
@@ -82,7 +111,16 @@ impl Sessions {
         Ok(Self {
             hosts: address::hosts(url)?.into(),
             preferred: Arc::default(),
+            transact: false,
         })
+    }
+
+    /// The same for transactions alone.
+    pub(super) fn for_transactions(&self) -> Self {
+        Self {
+            transact: true,
+            ..self.clone()
+        }
     }
 
     /// Hosts that there are.
@@ -91,17 +129,17 @@ impl Sessions {
     }
 
     /// A connection to a host that takes writes; when none does, to one that can be read.
-    pub(super) fn open(&self) -> Result<MysqlConnection, Error> {
+    pub(super) fn open(&self) -> Result<Session, Error> {
         let first = self.preferred.load(Ordering::Relaxed);
         let (mut readable, mut failure) = (None, None);
         for step in 0..self.hosts.len() {
             let host = (first + step) % self.hosts.len();
-            match open(&self.hosts[host]) {
-                Ok((mysql, true)) => {
+            match open(&self.hosts[host], self.transact) {
+                Ok((session, true)) => {
                     self.preferred.store(host, Ordering::Relaxed);
-                    return Ok(mysql);
+                    return Ok(session);
                 }
-                Ok((mysql, false)) => readable = readable.or(Some(mysql)),
+                Ok((session, false)) => readable = readable.or(Some(session)),
                 Err(cause) => failure = Some(cause),
             }
         }
@@ -110,11 +148,12 @@ impl Sessions {
 }
 
 /// A new connection, set up, and whether its server takes writes. A node without a majority fails here.
-fn open(url: &str) -> Result<(MysqlConnection, bool), Error> {
+fn open(url: &str, transact: bool) -> Result<(Session, bool), Error> {
     let mut mysql = MysqlConnection::establish(url).map_err(Error::ConnectionError)?;
     mysql.batch_execute(SETUP).map_err(Error::QueryError)?;
     let wsrep = shown(&mut mysql, "VARIABLES", "wsrep_on").map_err(Error::QueryError)?;
-    if wsrep.is_some_and(|it| it == "ON") {
+    let is_clustered = wsrep.is_some_and(|it| it == "ON");
+    if is_clustered {
         mysql.batch_execute(CAUSAL).map_err(Error::QueryError)?;
     }
     if let Err(cause) = ping(&mut mysql) {
@@ -125,7 +164,15 @@ fn open(url: &str) -> Result<(MysqlConnection, bool), Error> {
     let read_only: i64 = select(sql::<BigInt>("CAST(@@global.read_only AS SIGNED)"))
         .get_result(&mut mysql)
         .map_err(Error::QueryError)?;
-    Ok((mysql, read_only == 0))
+    if transact && !is_clustered {
+        mysql.batch_execute(WRITES).map_err(Error::QueryError)?;
+    }
+    let session = Session {
+        mysql,
+        lost: false,
+        says_begin: is_clustered,
+    };
+    Ok((session, read_only == 0))
 }
 
 #[derive(QueryableByName)]
@@ -155,10 +202,7 @@ impl ManageConnection for Sessions {
     type Error = Error;
 
     fn connect(&self) -> Result<Session, Error> {
-        Ok(Session {
-            mysql: self.open()?,
-            lost: false,
-        })
+        self.open()
     }
 
     fn is_valid(&self, session: &mut Session) -> Result<(), Error> {

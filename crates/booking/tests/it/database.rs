@@ -1,14 +1,22 @@
 //! What happens when there is too much to do for MySQL, or no MySQL.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use booking::db::{Db, DbError, DbOptions};
+use booking::db::{Conn, Db, DbError, DbOptions};
 use diesel::connection::SimpleConnection;
-use diesel::{RunQueryDsl, sql_query};
+use diesel::sql_types::BigInt;
+use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use testbed::{MariaDb, MariaDbOptions, Scratch, eventually};
 
 use crate::fixture::{Fixture, all_at_once, options};
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
 
 async fn answers(db: &Db) -> Result<(), DbError> {
     db.transaction(|tx| Ok(sql_query("SELECT 1").execute(tx).map(drop)?))
@@ -220,6 +228,53 @@ async fn a_connection_that_is_killed_in_the_middle_is_not_used_again() {
             .await,
         0
     );
+}
+
+#[tokio::test]
+async fn a_transaction_whose_connection_dies_before_its_commit_is_run_again() {
+    let fixture = Fixture::open().await;
+    let tries = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&tries);
+    let written: Result<(), DbError> = fixture.instances[0]
+        .transaction(move |tx| {
+            sql_query("UPDATE concerts SET version = version + 1").execute(tx)?;
+            if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+                let _ = tx.batch_execute("KILL CONNECTION_ID()");
+            }
+            Ok(sql_query("UPDATE concerts SET title = 'once'")
+                .execute(tx)
+                .map(drop)?)
+        })
+        .await;
+    written.expect("on another connection");
+    assert_eq!(tries.load(Ordering::SeqCst), 2);
+    let once = "SELECT COUNT(*) FROM concerts WHERE title = 'once' AND version = 2";
+    assert_eq!(fixture.number(once).await, 1);
+}
+
+#[tokio::test]
+async fn what_a_transaction_did_is_seen_by_others_when_it_has_ended_and_not_before() {
+    let fixture = Fixture::open().await;
+    let [one, other] = fixture.instances.each_ref().map(Db::clone);
+    let titles = |conn: &mut Conn| {
+        let seen = sql_query("SELECT COUNT(*) AS number FROM concerts WHERE title = 'seen'");
+        Ok::<_, DbError>(seen.get_result::<Number>(conn)?.number)
+    };
+    let (runtime, before) = (tokio::runtime::Handle::current(), other.clone());
+    let seen_inside = one.transaction(move |tx| {
+        sql_query("UPDATE concerts SET title = 'seen'").execute(tx)?;
+        runtime.block_on(before.read(titles))
+    });
+    assert_eq!(seen_inside.await.unwrap(), 0);
+    assert_eq!(other.read(titles).await.unwrap(), 1);
+    let refused: Result<(), DbError> = one
+        .transaction(|tx| {
+            sql_query("UPDATE concerts SET title = 'never'").execute(tx)?;
+            Err(DbError::Busy)
+        })
+        .await;
+    assert!(matches!(refused, Err(DbError::Busy)));
+    assert_eq!(other.read(titles).await.unwrap(), 1, "it is undone");
 }
 
 #[tokio::test]

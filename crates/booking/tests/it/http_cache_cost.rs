@@ -74,11 +74,16 @@ impl Watched {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_has_not_changed_reads_no_row_of_a_seat_or_of_the_log() {
     let watched = Watched::open().await;
-    // Until the rows of the log are as old as a transaction may be.
+    // Until the rows of the log are as old as a transaction may be, and nobody reads them to seal them.
     for _ in 0..3 {
         assert_eq!((watched.dates().await, watched.seats().await), (DATES, 50));
         watched.app.clock.advance(4 * HALF_A_SECOND);
     }
+    testbed::eventually(Duration::from_secs(30), "the seal", async || {
+        let open = "SELECT COUNT(*) FROM audit_log WHERE seal IS NULL";
+        (watched.app.fixture.number(open).await == 0).then_some(())
+    })
+    .await;
     let read = || ["seats", "audit_log"].map(|table| watched.read_of(table));
     let before = read();
     for _ in 0..20 {

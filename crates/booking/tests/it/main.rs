@@ -13,6 +13,7 @@ mod constraints_venue;
 mod crash_points;
 mod database;
 mod database_hosts;
+mod database_silent;
 mod date_cancellation;
 mod date_cancellation_kill;
 mod expire;

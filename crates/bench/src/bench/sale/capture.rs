@@ -68,7 +68,7 @@ pub fn capture(fixture: &mut Fixture, verb: Verb) -> Result<(Recipe, String)> {
     let transaction = longest_transaction(&told).map_err(Error::msg)?;
     let (count, closed) = (transaction.sent.len(), transaction.closed);
     let note = format!(
-        "{count} statements with BEGIN and COMMIT; booking prepares {closed} of them anew each time, the bare client none"
+        "{count} statements with COMMIT; booking prepares {closed} of them anew each time, the bare client none"
     );
     Ok((Recipe::of(transaction.sent, &subject), note))
 }

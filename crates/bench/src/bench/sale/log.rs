@@ -26,7 +26,7 @@ pub struct Statement<V> {
 /// A transaction that was written down.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
-    /// From BEGIN to COMMIT.
+    /// Up to COMMIT.
     pub sent: Vec<Statement<Literal>>,
     /// How many statements were closed again, and are prepared anew each time.
     pub closed: usize,
@@ -65,12 +65,18 @@ struct Entry<'a> {
     argument: &'a [u8],
 }
 
-/// The transactions of a thread, each from its BEGIN to its COMMIT.
+/// The last word of how a connection is set up whose first statement begins a transaction.
+const FIRST_BEGINS: &[u8] = b"autocommit = 0";
+
+/// The transactions of a thread, each to its COMMIT: from the one before, or from where the connection was set up.
 fn transactions<'a>(thread: &'a [Entry<'a>]) -> impl Iterator<Item = &'a [Entry<'a>]> {
     let parts = thread.split(|it| it.argument == b"ROLLBACK");
     let parts = parts.flat_map(|part| part.split_inclusive(|it| it.argument == b"COMMIT"));
     parts.filter_map(|part| {
-        let begin = part.iter().rposition(|it| it.argument == b"BEGIN")?;
+        let set_up = part
+            .iter()
+            .rposition(|it| it.argument.ends_with(FIRST_BEGINS));
+        let begin = set_up.map_or(0, |last| last + 1);
         let is_whole = part.last()?.argument == b"COMMIT";
         is_whole.then_some(&part[begin..])
     })
@@ -98,7 +104,7 @@ fn entry(line: &[u8]) -> Option<Entry<'_>> {
 fn statement(entry: Entry<'_>, prepared: &[&[u8]]) -> Result<Statement<Literal>, String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     // Some are prepared when the connection is made, which may be before anything is written down.
-    let is_bare = entry.command == b"Query" || matches!(entry.argument, b"BEGIN" | b"COMMIT");
+    let is_bare = entry.command == b"Query" || entry.argument == b"COMMIT";
     let bare = is_bare.then(|| (entry.argument, Vec::new()));
     let found = bare.or_else(|| {
         let mut known = prepared.iter();
@@ -163,7 +169,7 @@ mod tests {
     use super::*;
 
     const LOG: &[u8] = b"/usr/sbin/mariadbd, Version: 10.11\nTime\t\t    Id Command\tArgument\n\
-        261126 10:00:00\t    12 Query\tBEGIN\n\t\t    13 Query\tBEGIN\n\
+        261126 10:00:00\t    12 Query\tSET SESSION autocommit = 0\n\t\t    13 Query\tSELECT 1\n\
         \t\t    12 Prepare\tUPDATE `a` SET `b` = ? WHERE `c` = ? AND `d` = ? AND `e` = ?\n\
         \t\t    12 Execute\tUPDATE `a` SET `b` = 'it\\'s\\0\\n\\\\' WHERE `c` = -7 AND `d` = NULL AND `e` = TIMESTAMP'2026-11-26 11:08:00.5'\n\
         \t\t    12 Close stmt\t\n\t\t    13 Query\tCOMMIT\n\t\t    12 Query\tCOMMIT\n";
@@ -178,7 +184,7 @@ mod tests {
             Literal::Null,
             Literal::Bytes(b"2026-11-26 11:08:00.5".to_vec()),
         ];
-        let wanted = [("BEGIN", vec![]), (statement, values), ("COMMIT", vec![])];
+        let wanted = [(statement, values), ("COMMIT", vec![])];
         let wanted = wanted.map(|(sql, values)| Statement {
             sql: sql.into(),
             values,

@@ -22,7 +22,7 @@ use super::log::{Literal, Statement};
 
 /// As booking sets up each of its connections.
 const SETUP: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-     SET SESSION innodb_lock_wait_timeout = 2, time_zone = '+00:00'";
+     SET SESSION innodb_lock_wait_timeout = 2, time_zone = '+00:00', autocommit = 0";
 
 /// What differs from one transaction of a verb to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
