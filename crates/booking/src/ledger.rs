@@ -159,6 +159,12 @@ impl Entry {
         Sha256::digest(said).into()
     }
 
+    /// [`Entry::digest`] in hexadecimal, so that logs of the server stay text.
+    pub(crate) fn digest_hex(&self) -> String {
+        let bytes = self.digest();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// What it did to the wallet, in minor units: below zero when money went out.
     pub fn signed_amount(&self) -> i64 {
         if self.credit_account == Account::Wallet {

@@ -1,7 +1,8 @@
 //! Owns payments: money against seats, all of it or nothing, and the way back.
 //!
 //! Paying and expiring exclude each other: each begins by moving the reservation on from *held*, and only one can. The
-//! loser gets a final answer and an untouched wallet. Order of locks: buyer, reservation, seats by number, wallet, payment.
+//! loser gets a final answer and an untouched wallet. Order of locks: buyer, then reservation, wallet and seats in one
+//! statement, payment.
 //! The deadline is judged by the time under the buyer's lock, so a payment that waited is judged as late as it is.
 
 mod refund;
@@ -161,15 +162,16 @@ impl Sale {
 
 /// Pays a held reservation from the wallet of its user; the seats are then sold.
 ///
-/// Eight statements: reading the reservation, the buyer's lock, the reservation with its seats, wallet, ledger, payment,
-/// audit, outbox.
+/// Seven statements: reading the reservation, the buyer's lock, the reservation with its seats and the wallet, ledger,
+/// payment, audit, outbox.
 pub fn pay(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Paid, PayError> {
     let reservation = find_held(tx, wish)?;
     let now = reservation::lock_buyer(tx, reservation.schedule_id, wish.user_id, clock)?;
-    confirm(tx, &reservation, now)?;
+    let entry = price_of(&reservation, wish.payment_id, now);
+    confirm(tx, &reservation, entry.as_ref(), now)?;
     crash::point("pay.sold");
-    if reservation.amount > 0 {
-        debit(tx, &reservation, wish.payment_id, now)?;
+    if let Some(entry) = &entry {
+        ledger::record(tx, entry)?;
     }
     let payment = Payment {
         id: wish.payment_id,
@@ -247,46 +249,50 @@ fn find_held(conn: &mut Conn, wish: &Pay) -> Result<Reservation, PayError> {
         .ok_or(PayError::ReservationNotFound)
 }
 
-/// Moves the hold on, and sells its seats.
-fn confirm(tx: &mut Tx, reservation: &Reservation, now: Timestamp) -> Result<(), PayError> {
-    match reservation::sell(tx, reservation, now)? {
-        SaleOfHold::Done => return Ok(()),
+/// What a reservation costs, as it goes out of the wallet of its user; nothing where its seats are free.
+fn price_of(reservation: &Reservation, payment_id: Uuid, now: Timestamp) -> Option<Entry> {
+    let Reservation {
+        user_id, amount, ..
+    } = *reservation;
+    (amount > 0).then(|| Entry::new(user_id, Cause::Captured, payment_id, amount, now))
+}
+
+/// Moves the hold on, sells its seats and takes the money.
+fn confirm(
+    tx: &mut Tx,
+    reservation: &Reservation,
+    entry: Option<&Entry>,
+    now: Timestamp,
+) -> Result<(), PayError> {
+    match reservation::sell(tx, reservation, entry, now)? {
+        SaleOfHold::Done => Ok(()),
         // By the clock of another instance the hold was over, and another buyer took the seats.
-        SaleOfHold::Short => return Err(PayError::HoldExpired),
-        SaleOfHold::Over => {}
+        SaleOfHold::Short => Err(PayError::HoldExpired),
+        SaleOfHold::Nothing => Err(why_not(tx, reservation, now)?),
     }
-    // Under the lock, so this is what it will stay.
+}
+
+/// Why a payment changed nothing. The buyer is locked, so what the reservation is it will stay.
+fn why_not(tx: &mut Tx, reservation: &Reservation, now: Timestamp) -> Result<PayError, PayError> {
     let found = reservation::stored(tx, reservation.user_id, reservation.id)?
         .ok_or(PayError::ReservationNotFound)?;
-    Err(match found.state {
+    Ok(match found.state {
+        ReservationState::Held if found.hold_expires_at > now => {
+            let missing = found.amount - wallet::balance(tx, found.user_id)?;
+            if !reservation::has_all(tx, &found)? {
+                return Ok(PayError::HoldExpired);
+            }
+            // A charge may have come in since; then the next try succeeds, and this one still says a sane number.
+            PayError::BalanceShort {
+                missing: missing.max(1),
+            }
+        }
         ReservationState::Held | ReservationState::Expired => PayError::HoldExpired,
         ReservationState::Confirmed | ReservationState::Refunded => PayError::AlreadyPaid {
             payment_id: found.payment_id,
         },
         ReservationState::Cancelled => PayError::Cancelled,
     })
-}
-
-fn debit(
-    tx: &mut Tx,
-    reservation: &Reservation,
-    payment_id: Uuid,
-    now: Timestamp,
-) -> Result<(), PayError> {
-    let Reservation {
-        user_id, amount, ..
-    } = *reservation;
-    let entry = Entry::new(user_id, Cause::Captured, payment_id, amount, now);
-    if !wallet::take_out(tx, &entry)? {
-        let missing = amount - wallet::balance(tx, user_id)?;
-        // A charge may have come in since; then the next try succeeds, and this one still says a sane number.
-        return Err(PayError::BalanceShort {
-            missing: missing.max(1),
-        });
-    }
-    crash::point("pay.debited");
-    ledger::record(tx, &entry)?;
-    Ok(())
 }
 
 fn write(tx: &mut Tx, payment: &Payment) -> Result<(), DbError> {

@@ -33,7 +33,7 @@ pub(crate) use register::behind;
 pub use register::{After, Buyer, Filter, buyers_of, of_date};
 pub(crate) use reserve::reserve_offer;
 pub use reserve::{Conflict, Limits, Reason, Reserve, ReserveError, SEATS_AT_MOST, reserve};
-pub(crate) use seats::{Sale as SaleOfHold, free, sell, unsell};
+pub(crate) use seats::{Sale as SaleOfHold, free, has_all, sell, unsell};
 pub use wanted::{Best, Wanted};
 
 stored_as_text! {

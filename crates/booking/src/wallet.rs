@@ -215,21 +215,22 @@ extern "SQL" {
     fn unhex(text: Text) -> Binary;
 }
 
-/// The hash of the chain with an entry of this digest at its end. In hexadecimal, so that logs of the server stay text.
+/// The hash of the chain with this entry at its end.
 macro_rules! chained {
-    ($digest:expr) => {{
-        let digest: String = ($digest.iter().map(|byte| format!("{byte:02x}"))).collect();
-        unhex(sha2_hex(concat(wallets::head, unhex(digest)), 256))
-    }};
+    ($entry:expr) => {
+        unhex(sha2_hex(
+            concat(wallets::head, unhex($entry.digest_hex())),
+            256,
+        ))
+    };
 }
 
 /// Adds what the entry says to the balance, creating the wallet if needed, and moves the end of its chain. One statement,
 /// which locks the wallet; the entry is recorded after it. Says whether the wallet is new: then the entry is all that it has.
 pub(crate) fn put_in(tx: &mut Tx, entry: &Entry) -> Result<bool, DbError> {
-    let digest = entry.digest();
     let first: [u8; 32] = Sha256::new()
         .chain_update(NO_HASH)
-        .chain_update(digest)
+        .chain_update(entry.digest())
         .finalize()
         .into();
     let wallet = diesel::insert_into(wallets::table).values((
@@ -242,23 +243,22 @@ pub(crate) fn put_in(tx: &mut Tx, entry: &Entry) -> Result<bool, DbError> {
     let changes = (
         wallets::balance.eq(wallets::balance + entry.amount),
         wallets::entries.eq(wallets::entries + 1),
-        wallets::head.eq(chained!(digest)),
+        wallets::head.eq(chained!(entry)),
     );
     // One row is counted for an insert and two for an update, which always changes the number of entries.
     Ok(upsert(wallet, changes).execute(tx)? == 1)
 }
 
 /// Takes what the entry says from the balance if there is enough, and says whether there was. One statement, which locks
-/// the wallet and moves the end of its chain; the entry is recorded after it.
+/// the wallet and moves the end of its chain; the entry is recorded after it. What seats cost is taken where they are sold.
 pub(crate) fn take_out(tx: &mut Tx, entry: &Entry) -> Result<bool, DbError> {
-    let digest = entry.digest();
     let enough = wallets::table
         .find(Id(entry.user_id))
         .filter(wallets::balance.ge(entry.amount));
     let changes = (
         wallets::balance.eq(wallets::balance - entry.amount),
         wallets::entries.eq(wallets::entries + 1),
-        wallets::head.eq(chained!(digest)),
+        wallets::head.eq(chained!(entry)),
     );
     // The row count decides: the statement changes what its condition tests.
     let taken = update(enough, changes).execute(tx)?;

@@ -4,23 +4,24 @@
 use chassis::time::Timestamp;
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
-use diesel::sql_types::{Binary, Datetime};
+use diesel::sql_types::{BigInt, Binary, Datetime, Text};
 use uuid::Uuid;
 
 use super::Reservation;
-use crate::db::{At, DbError, Id, Tx, kept, one_of, update};
+use crate::db::{At, Conn, DbError, Id, Tx, kept, one_of, update};
+use crate::ledger::Entry;
 use crate::schema::{reservation_seats, seats};
 use crate::seat::SeatState;
 
 /// What became of a hold that was to be sold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sale {
-    /// It is confirmed, and all its seats are sold.
+    /// It is confirmed, all its seats are sold, and they are paid.
     Done,
     /// It no longer had all its seats; some may be sold, so the transaction must be undone.
     Short,
-    /// It was no longer held, or its time was over; nothing was changed.
-    Over,
+    /// It was no longer held, its time was over, it had none of its seats, or there was too little money; nothing was changed.
+    Nothing,
 }
 
 /// Of a hold whose time is not over: the reservation, its seats by number, and that they are sold.
@@ -30,23 +31,53 @@ const SELL: &str = "UPDATE reservations r \
     SET r.state = 'confirmed', s.state = 'sold', s.hold_expires_at = NULL, i.sold_number = i.seat_number \
     WHERE r.id = ? AND r.state = 'held' AND r.hold_expires_at > ? AND s.state = 'held'";
 
-/// Confirms a hold and sells its seats. One statement: each of its rows tests what it changes, and the count decides.
+/// The same, where the wallet of its user has enough: the money goes out of it, and its chain moves on.
+const SELL_FOR_MONEY: &str = "UPDATE reservations r \
+    JOIN wallets w ON w.user_id = r.user_id \
+    JOIN reservation_seats i ON i.reservation_id = r.id \
+    JOIN seats s ON s.schedule_id = i.schedule_id AND s.number = i.seat_number AND s.reservation_id = i.reservation_id \
+    SET r.state = 'confirmed', s.state = 'sold', s.hold_expires_at = NULL, i.sold_number = i.seat_number, \
+        w.balance = w.balance - ?, w.entries = w.entries + 1, w.head = UNHEX(SHA2(CONCAT(w.head, UNHEX(?)), 256)) \
+    WHERE r.id = ? AND r.state = 'held' AND r.hold_expires_at > ? AND s.state = 'held' AND w.balance >= ?";
+
+/// Confirms a hold, sells its seats and takes what they cost, which the entry says, out of the wallet; free seats have no
+/// entry. One statement: each of its rows tests what it changes, and the count decides.
 pub(crate) fn sell(
     tx: &mut Tx,
     reservation: &Reservation,
+    entry: Option<&Entry>,
     now: Timestamp,
 ) -> Result<Sale, DbError> {
-    let changed = kept(SELL)
-        .bind::<Binary, _>(Id(reservation.id))
-        .bind::<Datetime, _>(At(now))
-        .execute(tx)?;
+    let sell = match entry {
+        None => kept(SELL)
+            .bind::<Binary, _>(Id(reservation.id))
+            .bind::<Datetime, _>(At(now)),
+        Some(entry) => kept(SELL_FOR_MONEY)
+            .bind::<BigInt, _>(entry.amount)
+            .bind::<Text, _>(entry.digest_hex())
+            .bind::<Binary, _>(Id(reservation.id))
+            .bind::<Datetime, _>(At(now))
+            .bind::<BigInt, _>(entry.amount),
+    };
+    let changed = sell.execute(tx)?;
     // Each seat counts twice: as a seat, and as one of the reservation.
-    let all = 1 + 2 * reservation.seats.len();
+    let all = 1 + usize::from(entry.is_some()) + 2 * reservation.seats.len();
     Ok(match changed {
-        0 => Sale::Over,
+        0 => Sale::Nothing,
         some if some == all => Sale::Done,
         _ => Sale::Short,
     })
+}
+
+/// Whether it still has all its seats. One statement.
+pub(crate) fn has_all(conn: &mut Conn, reservation: &Reservation) -> Result<bool, DbError> {
+    let its: i64 = seats::table
+        .filter(seats::schedule_id.eq(Id(reservation.schedule_id)))
+        .filter(one_of(seats::number, reservation.seat_numbers()))
+        .filter(seats::reservation_id.eq(Id(reservation.id)))
+        .count()
+        .get_result(conn)?;
+    Ok(usize::try_from(its) == Ok(reservation.seats.len()))
 }
 
 /// Frees these sold seats of a reservation, and says how many. `returned_by` is the refund that takes them out of a

@@ -115,21 +115,25 @@ async fn a_hold_that_is_over_is_not_paid_and_the_wallet_is_untouched() {
 
 #[tokio::test]
 async fn an_instance_whose_clock_is_behind_does_not_sell_a_seat_that_was_taken_over() {
-    let fixture = Fixture::open().await;
-    let user = fixture.rich().await;
-    let held = fixture.reserve(user, &[7]).await;
-    let next = fixture
-        .try_reserve(1, fixture.wish(Uuid::new_v4(), &[7]), fixture.hold_end())
-        .await
-        .unwrap();
-    let behind = fixture.try_pay(0, &held, fixture.now).await;
-    assert!(matches!(behind, Err(PayError::HoldExpired)));
-    assert_eq!(fixture.balance(user).await, PLENTY);
-    assert_eq!(
-        fixture.reservation(&next, fixture.hold_end()).await.state,
-        ReservationState::Held
-    );
-    fixture.reconciled().await;
+    // All seats of a hold, one of them, and all of a hold whose user is too poor as well.
+    for (seats, money) in [(&[7][..], PLENTY), (&[7, 8], PLENTY), (&[7], 1)] {
+        let fixture = Fixture::open().await;
+        let user = Uuid::new_v4();
+        fixture.charge(0, user, money).await.unwrap();
+        let held = fixture.reserve(user, seats).await;
+        let next = fixture
+            .try_reserve(1, fixture.wish(Uuid::new_v4(), &[7]), fixture.hold_end())
+            .await
+            .unwrap();
+        let behind = fixture.try_pay(0, &held, fixture.now).await;
+        assert!(matches!(behind, Err(PayError::HoldExpired)), "{behind:?}");
+        assert_eq!(fixture.balance(user).await, money);
+        assert_eq!(
+            fixture.reservation(&next, fixture.hold_end()).await.state,
+            ReservationState::Held
+        );
+        fixture.reconciled().await;
+    }
 }
 
 #[tokio::test]
