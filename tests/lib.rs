@@ -180,6 +180,11 @@ impl Visitor {
         self.gateways.rotate_left(1);
     }
 
+    /// The date that is on sale.
+    pub fn schedule(&self) -> &str {
+        &self.schedule
+    }
+
     /// Joins the line; keeps the token.
     pub async fn join(&mut self) -> Said {
         // With a secret the place is given again when the first answer was lost.
