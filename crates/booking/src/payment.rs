@@ -167,6 +167,7 @@ impl Sale {
 pub fn pay(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Paid, PayError> {
     let reservation = find_held(tx, wish)?;
     let now = reservation::lock_buyer(tx, reservation.schedule_id, wish.user_id, clock)?;
+    crash::point("pay.lined-up");
     let entry = price_of(&reservation, wish.payment_id, now);
     confirm(tx, &reservation, entry.as_ref(), now)?;
     crash::point("pay.sold");
