@@ -55,7 +55,7 @@ impl Fixture {
 
     /// The same queue, as this gateway sees it.
     pub async fn open(&self, name: &str) -> Queue {
-        self.queues.open(&id(name)).await.unwrap()
+        answered(async || self.queues.open(&id(name)).await).await
     }
 
     /// Changes the rules of a queue.
@@ -67,6 +67,16 @@ impl Fixture {
     /// Lets time pass for this gateway and its twins.
     pub fn pass(&self, time: Duration) {
         self.clock.advance(time);
+    }
+}
+
+/// What `ask` is answered, also by a store that is slow on a busy machine: who is told 503 asks again.
+pub async fn answered<T>(ask: impl AsyncFn() -> Result<T, QueueError>) -> T {
+    loop {
+        match ask().await {
+            Err(QueueError::StoreUnavailable(_)) => {}
+            answer => return answer.unwrap(),
+        }
     }
 }
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chassis::time::Clock;
 use gateway::queue::policy::PolicyChange;
-use gateway::queue::{Queue, QueueError, Standing, Ticket};
+use gateway::queue::{Queue, Standing, Ticket};
 use testbed::{Redis, RedisOptions, Scratch};
 
-use crate::fixture::{Fixture, crowd, crowd_at_once, is_active, places};
+use crate::fixture::{Fixture, answered, crowd, crowd_at_once, is_active, places};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The longest pause near the head, in seconds.
@@ -31,16 +31,6 @@ struct Scene {
     longest_told_s: u64,
     _server: Redis,
     _scratch: Scratch,
-}
-
-/// What `ask` is answered, also by a store that is slow on a busy machine: who is told 503 asks again.
-async fn answered<T>(ask: impl AsyncFn() -> Result<T, QueueError>) -> T {
-    loop {
-        match ask().await {
-            Err(QueueError::StoreUnavailable(_)) => {}
-            answer => return answer.unwrap(),
-        }
-    }
 }
 
 impl Scene {

@@ -282,7 +282,7 @@ impl<'a> Pair<'a> {
             .arg("seed")
             .query_async(&mut self.redis)
             .await
-            .unwrap();
+            .map_err(silent)?;
         let seed = seed.map(|seed| seed.parse::<Seed>().unwrap());
         let is_same = self.model.rules.opens_at == rules.opens_at
             && self.model.rules.order == rules.order
@@ -370,7 +370,7 @@ impl<'a> Pair<'a> {
         pipe.cmd("ZRANGE").arg("q:{main}:active").arg(0).arg(-1);
         type Lane = Vec<(Vec<u8>, i64)>;
         let (a, b, c, d, inside): (Lane, Lane, Lane, Lane, Vec<Vec<u8>>) =
-            pipe.query_async(&mut self.redis).await.unwrap();
+            pipe.query_async(&mut self.redis).await.map_err(silent)?;
         let who = |member: &[u8]| {
             self.users
                 .iter()
@@ -394,9 +394,20 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// A store that did not answer is a stalled machine, or a script that is broken.
+/// What the words are of a store that said nothing in time.
+const SILENT: [&str; 2] = ["timed out", "no answer within"];
+
+/// A store that said nothing in time is a stalled machine; one that refused has a script that is broken.
 fn broken(cause: QueueError) -> Stop {
-    Stop::Differs(cause.to_string())
+    let words = cause.to_string();
+    match SILENT.iter().any(|it| words.contains(it)) {
+        true => Stop::Unsure,
+        false => Stop::Differs(words),
+    }
+}
+
+fn silent(_: redis::RedisError) -> Stop {
+    Stop::Unsure
 }
 
 fn answered<T>(real: Result<T, QueueError>) -> Result<Result<T, QueueError>, Stop> {
