@@ -66,6 +66,21 @@ async fn a_listener_hears_each_step_to_the_front_in_and_out() {
 }
 
 #[actix_web::test]
+async fn a_stream_that_is_opened_inside_claims_the_full_lease() {
+    let app = TestApp::open().await;
+    let inside = app.join().await;
+    assert_eq!(inside["state"], "active");
+    let claim_s = inside["expiresInSeconds"].as_u64();
+    assert!(claim_s <= Some(60), "a join claims nothing: {inside}");
+    let mut listener = listen(&app, &inside).await;
+    listener.block().await.unwrap();
+    let active = listener.expect("active").await;
+    let lease_s = active.data["expiresInSeconds"].as_u64();
+    assert!(lease_s > Some(400), "{active:?}");
+    app.close().await;
+}
+
+#[actix_web::test]
 async fn a_listener_hears_of_a_pause_a_message_and_the_end_of_the_queue() {
     let app = TestApp::open().await;
     app.rule(json!({ "maxActive": 1 })).await;
