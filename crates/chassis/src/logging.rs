@@ -5,6 +5,7 @@
 //! token, a key, a query or a body, and the pattern in place of the path keeps ids out too.
 
 mod gathered;
+mod line;
 
 use std::fmt;
 use std::path::Path;
@@ -17,15 +18,13 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpRequest, web};
 use log::{Level, LevelFilter};
 use log4rs::config::{Appender, Config, Deserializers, Logger, Root};
-use log4rs::encode::pattern::PatternEncoder;
 
 use crate::metrics::HttpMetrics;
 use crate::request_id;
 use crate::trace::{self, TraceContext};
 use gathered::{Gathered, GatheredDeserializer};
+use line::Line;
 
-/// Time in UTC, level, module, message.
-const PATTERN: &str = "{d(%Y-%m-%dT%H:%M:%S%.3fZ)(utc)} {l:<5} {t} {m}{n}";
 /// The target of access lines, so that a log file can send them elsewhere.
 const ACCESS: &str = "access";
 
@@ -59,8 +58,8 @@ pub fn init(file: Option<&Path>, level: LevelFilter) -> Result<(), LogInvalid> {
             cause: cause.to_string(),
         });
     }
-    let stdout = Gathered::stdout(Box::new(PatternEncoder::new(PATTERN)))
-        .map_err(|cause| LogInvalid::Default(cause.to_string()))?;
+    let stdout =
+        Gathered::stdout(Box::new(Line)).map_err(|cause| LogInvalid::Default(cause.to_string()))?;
     let config = Config::builder()
         .appender(Appender::builder().build("stdout", Box::new(stdout)))
         .loggers(QUIET.map(|name| Logger::builder().build(name, level.min(LevelFilter::Warn))))

@@ -39,9 +39,11 @@ impl AdmittedCache {
         now: Timestamp,
     ) -> Result<Standing, QueueError> {
         let visit = (queue.id().clone(), *ticket);
-        if lock(&self.ended).contains_key(&visit) {
+        let ended = lock(&self.ended);
+        if !ended.is_empty() && ended.contains_key(&visit) {
             return Err(QueueError::Over);
         }
+        drop(ended);
         let mut seen = lock(&self.seen);
         match said {
             Ok(Standing::Active { until }) => {
@@ -50,7 +52,9 @@ impl AdmittedCache {
             }
             Err(QueueError::StoreUnavailable(_)) => said,
             other => {
-                seen.remove(&visit);
+                if !seen.is_empty() {
+                    seen.remove(&visit);
+                }
                 other
             }
         }

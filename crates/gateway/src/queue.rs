@@ -34,6 +34,7 @@ mod snapshot;
 mod stock;
 mod store_clock;
 mod sums;
+mod together;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

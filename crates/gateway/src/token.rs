@@ -12,14 +12,18 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chassis::time::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
+use hmac::{Hmac, Mac as _};
+use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 
 use crate::operator::Right;
 use crate::queue::{QueueId, Ticket, UserId};
 
+/// What HS256 signs with.
+const DIGEST_BYTES: usize = 32;
 /// Least bytes of a secret: as many as the digest has.
-const SECRET_BYTES: usize = 32;
+const SECRET_BYTES: usize = DIGEST_BYTES;
 /// Longest name of a key.
 const KID_CHARS: usize = 32;
 /// Longer than any token that was minted here; what is longer is not even looked at.
@@ -123,8 +127,8 @@ struct Key {
     kid: String,
     /// The encoded header of everything that this key signs.
     header: String,
-    sign: EncodingKey,
-    verify: DecodingKey,
+    /// It has taken the secret, and nothing else yet.
+    mac: Hmac<Sha256>,
 }
 
 /// What must be known of a header before the signature is checked.
@@ -333,8 +337,7 @@ impl Key {
         Ok(Self {
             kid: kid.to_owned(),
             header: BASE64_URL_SAFE_NO_PAD.encode(header),
-            sign: EncodingKey::from_secret(&secret),
-            verify: DecodingKey::from_secret(&secret),
+            mac: Hmac::new_from_slice(&secret).map_err(|_| KeyError::Short)?,
         })
     }
 
@@ -351,19 +354,22 @@ impl Key {
     }
 
     fn signature(&self, message: &str) -> String {
-        crypto::sign(message.as_bytes(), &self.sign, Algorithm::HS256)
-            .expect("a key from a secret signs with HS256")
+        let digest = self.mac_of(message).finalize().into_bytes();
+        BASE64_URL_SAFE_NO_PAD.encode(digest)
     }
 
     fn signed(&self, message: &str, signature: &str) -> bool {
-        // An error means a signature that is no base64url.
-        crypto::verify(
-            signature,
-            message.as_bytes(),
-            &self.verify,
-            Algorithm::HS256,
-        )
-        .unwrap_or(false)
+        let mut digest = [0; DIGEST_BYTES];
+        let decoded = BASE64_URL_SAFE_NO_PAD.decode_slice(signature, &mut digest);
+        let is_whole = decoded == Ok(DIGEST_BYTES);
+        // Compared in constant time.
+        is_whole && self.mac_of(message).verify_slice(&digest).is_ok()
+    }
+
+    fn mac_of(&self, message: &str) -> Hmac<Sha256> {
+        let mut mac = self.mac.clone();
+        mac.update(message.as_bytes());
+        mac
     }
 }
 

@@ -95,9 +95,15 @@ impl Visits {
             Err(cause) => (Err(cause), None),
         };
         let standing = self.record(&queue, &ticket, said)?;
-        let mut visit = self.visit(&queue, ticket, standing);
-        visit.forecast = forecast.unwrap_or(visit.forecast);
-        Ok(visit)
+        Ok(match forecast {
+            Some(forecast) => Visit {
+                queue: queue.answered(),
+                ticket,
+                standing,
+                forecast,
+            },
+            None => self.visit(&queue, ticket, standing),
+        })
     }
 
     /// Where a visit stands, by a request that is no poll.

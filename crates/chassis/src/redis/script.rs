@@ -5,7 +5,7 @@
 //! is remembered there. It is sent with the call, so nothing can be forgotten in between.
 
 use redis::aio::ConnectionLike;
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, ToRedisArgs};
+use redis::{Arg, Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, ToRedisArgs};
 
 /// A script, with its digest.
 #[derive(Debug)]
@@ -14,12 +14,12 @@ pub struct Script {
     digest: String,
 }
 
-/// A call of a script.
+/// A call of a script. Keys and arguments are gathered as those of commands are: in one piece of memory each.
 #[derive(Debug, Clone)]
 pub struct Call<'script> {
     script: &'script Script,
-    keys: Vec<Vec<u8>>,
-    arguments: Vec<Vec<u8>>,
+    keys: Cmd,
+    arguments: Cmd,
 }
 
 impl Script {
@@ -33,8 +33,8 @@ impl Script {
     pub fn call(&self) -> Call<'_> {
         Call {
             script: self,
-            keys: Vec::new(),
-            arguments: Vec::new(),
+            keys: Cmd::new(),
+            arguments: Cmd::new(),
         }
     }
 }
@@ -69,9 +69,14 @@ impl Call<'_> {
     }
 
     fn command(&self, name: &str, script: &str) -> Cmd {
+        let (keys, arguments) = (self.keys.args_iter(), self.arguments.args_iter());
         let mut command = redis::cmd(name);
-        command.arg(script).arg(self.keys.len());
-        command.arg(&self.keys).arg(&self.arguments);
+        command.arg(script).arg(keys.len());
+        for text in keys.chain(arguments) {
+            if let Arg::Simple(text) = text {
+                command.arg(text);
+            }
+        }
         command
     }
 }

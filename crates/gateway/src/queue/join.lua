@@ -5,7 +5,8 @@
 --       of them, the key for it, and what is kept of it (see secret.rs)
 -- Returns verdict 'gone' (also a line that is older than the gateway knows it) | 'removed', or 'joined' and
 --   epoch, room = 1 when admit may find somebody to let in, pulse of the gateway (0: nothing was written)
---   places: a reply for each user, with created and ticket for the first three
+--   places: for each user who takes a place that may be told the pair ahead, ticket; for all others a
+--   reply, with created and ticket for the first three
 --     verdict 'waiting': ahead
 --     verdict 'undrawn': places are drawn when the doors open, at opens_at_us
 --     verdict 'active':  the lease ends at until_us
@@ -29,34 +30,40 @@ draw(policy, meta, now)
 
 local inside = redis.call('ZMSCORE', ACTIVE, unpack(users))
 local waiting = redis.call('ZMSCORE', WAITING, unpack(users))
-local is_hidden = is_undrawn(policy, meta)
+local is_hidden, is_closed = is_undrawn(policy, meta), in_force(policy, meta, now) == 'closed'
 local in_line = redis.call('ZCARD', WAITING)
 local returned = redis.call('ZCARD', RETURNED)
 local parked = redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE)
 local taken = { keys = {}, present = {}, count = 0, tickets = {} }
 
+-- The reply for a place that is taken in this call.
+local function reply_of(ahead, ticket, created)
+  if is_hidden then
+    return { 'verdict', 'undrawn', 'opens_at_us', policy.opens_at, 'created', created, 'ticket', ticket }
+  end
+  return { 'verdict', 'waiting', 'ahead', ahead, 'created', created, 'ticket', ticket }
+end
+
 -- Takes a place behind all others. They are written together at the end.
 local function take(user)
   local ticket = math.max(meta.last + 1, meta.drawn + 1, meta.beat + 1, now)
-  meta.last, taken.count = ticket, taken.count + 1
-  taken.keys[2 * taken.count - 1], taken.keys[2 * taken.count] = int(key_of(ticket, policy, meta)), user
-  local place = { 'verdict', 'undrawn', 'opens_at_us', policy.opens_at }
-  if not is_hidden then
-    -- A new ticket is the highest there is, so all who were in line are ahead.
-    place = { 'verdict', 'waiting', 'ahead', in_line }
-    if in_line < told.near then
-      taken.present[#taken.present + 1] = int(joined_until(policy, now))
-      taken.present[#taken.present + 1] = user
-    end
+  -- A new ticket is the highest there is, so all who were in line are ahead.
+  local ahead, count = in_line, taken.count + 1
+  meta.last, taken.count, in_line = ticket, count, in_line + 1
+  -- Redis writes a number that is an argument with all its digits.
+  taken.keys[2 * count - 1], taken.keys[2 * count] = key_of(ticket, policy, meta), user
+  taken.tickets[user] = { ahead, ticket }
+  if is_hidden then return reply_of(ahead, ticket, 1) end
+  if ahead < told.near then
+    taken.present[#taken.present + 1] = int(joined_until(policy, now))
+    taken.present[#taken.present + 1] = user
   end
-  in_line = in_line + 1
-  taken.tickets[user] = { ticket = ticket, place = place }
-  return with({ unpack(place) }, 'created', 1, 'ticket', ticket)
+  return taken.tickets[user]
 end
 
 local function place_of(user, score_us, key)
   local mine = taken.tickets[user]
-  if mine then return with({ unpack(mine.place) }, 'created', 0, 'ticket', mine.ticket) end
+  if mine then return reply_of(mine[1], mine[2], 0) end
   if score_us and score_us > now then
     local ticket, lease_end = inside_of(user)
     return { 'verdict', 'active', 'created', 0, 'ticket', ticket, 'until_us', lease_end or score_us }
@@ -69,7 +76,7 @@ local function place_of(user, score_us, key)
     return with(tell(user, lane, key, 'join', told, policy, meta, now), 'created', 0,
       'ticket', ticket_at(key, meta))
   end
-  if in_force(policy, meta, now) == 'closed' then return { 'verdict', 'closed' } end
+  if is_closed then return { 'verdict', 'closed' } end
   if in_line + returned >= policy.max_waiting then return { 'verdict', 'full', 'reason', 'line' } end
   if parked >= PARKED_SHARE * policy.max_waiting then return { 'verdict', 'full', 'reason', 'parked' } end
   if policy.idle > 0 then redis.call('ZREM', IDLED, user) end

@@ -1,41 +1,57 @@
-//! Owns how joins travel together: while one call of a queue is in flight in a worker, users who arrive
-//! wait for it and go in the next one, in the order in which they arrived.
-//!
-//! An idle worker adds no delay: the first to arrive goes at once and alone. The script gives tickets in
-//! the order of its users, so the order of arrival is the order of places.
-
-use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+//! Owns how joins travel together: users who wait for each other go in one call of the script, which gives tickets in
+//! the order of its users. So the order of arrival is the order of places.
 
 use chassis::trace::{Kind, Span};
-use thread_local::ThreadLocal;
-use tokio::sync::oneshot;
+use redis::{FromRedisValue, ParsingError, Value, from_redis_value};
 
 use super::reply::Reply;
 use super::script::{self, Priority, StoreError};
+use super::together::{Flight, Together};
 use super::{JoinSecret, Joined, Queue, QueueError, Standing, Ticket, UserId, active};
 
 /// Users in one call: a call stands in the way of others for a few milliseconds at most.
 const MOST: usize = 500;
 
-type Outcome = Result<Joined, QueueError>;
+pub(super) type Outcome = Result<Joined, QueueError>;
 
-/// Users of one queue who wait, in each worker.
-#[derive(Default)]
-pub(super) struct Joins(ThreadLocal<Arc<Mutex<Batch>>>);
-
-#[derive(Default)]
-struct Batch {
-    /// Whether a call is in flight; its task takes the next batch.
-    is_in_flight: bool,
-    waiting: Vec<(Comer, oneshot::Sender<Outcome>)>,
-}
+/// Users of one queue who join.
+pub(super) type Joins = Together<Comer, Outcome>;
 
 /// Who joins.
-struct Comer {
+pub(super) struct Comer {
     user: UserId,
     /// Proves later that a place that is new is theirs.
     secret: Option<JoinSecret>,
+}
+
+/// What the script says of one of those who came.
+enum Place {
+    /// They took a place behind so many, with this ticket.
+    Taken(u64, u64),
+    Told(Reply),
+}
+
+impl FromRedisValue for Place {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let pair = match &value {
+            Value::Array(items) => <&[Value; 2]>::try_from(&items[..]).ok(),
+            _ => None,
+        };
+        if let Some([Value::Int(ahead), Value::Int(ticket)]) = pair {
+            let whole = |it: &i64| u64::try_from(*it).map_err(|_| "a place below 0");
+            return Ok(Self::Taken(whole(ahead)?, whole(ticket)?));
+        }
+        from_redis_value(value).map(Self::Told)
+    }
+}
+
+impl Place {
+    fn is_in_line(&self) -> bool {
+        match self {
+            Self::Taken(..) => true,
+            Self::Told(reply) => reply.verdict() == "waiting",
+        }
+    }
 }
 
 impl Queue {
@@ -60,33 +76,17 @@ impl Queue {
     ) -> Result<Joined, QueueError> {
         // The call itself is of many, each of whom waits for it.
         let _waiting = Span::begin(Kind::Client, || "redis join");
-        let (sender, outcome) = oneshot::channel();
-        let batch = Arc::clone(self.entry.joins.0.get_or_default());
-        let is_first = {
-            let mut batch = lock(&batch);
-            batch.waiting.push((Comer { user, secret }, sender));
-            !mem::replace(&mut batch.is_in_flight, true)
-        };
-        if is_first {
-            // A task of its own, so that a caller who gives up does not end the batch of others.
-            tokio::spawn(self.unpinned().send_batches(batch));
+        let (outcome, flight) = self.entry.joins.add(Comer { user, secret });
+        if let Some(flight) = flight {
+            tokio::spawn(self.unpinned().send_joins(flight));
         }
         let dropped = StoreError::Odd("a batch of joins that was dropped");
         self.in_time(async { outcome.await.map_err(|_| dropped)? })
             .await
     }
 
-    async fn send_batches(self, batch: Arc<Mutex<Batch>>) {
-        loop {
-            let (comers, senders): (Vec<_>, Vec<_>) = {
-                let mut batch = lock(&batch);
-                let many = batch.waiting.len().min(MOST);
-                if many == 0 {
-                    batch.is_in_flight = false;
-                    return;
-                }
-                batch.waiting.drain(..many).unzip()
-            };
+    async fn send_joins(self, flight: Flight<Comer, Outcome>) {
+        while let Some((comers, senders)) = flight.next(MOST) {
             match self.join_all(&comers).await {
                 Ok(outcomes) => {
                     for (sender, outcome) in senders.into_iter().zip(outcomes) {
@@ -113,7 +113,7 @@ impl Queue {
             return Err(super::refusal(reply.verdict()));
         }
         self.entry.memory.confirm(&reply)?;
-        let (epoch, places): (u64, Vec<Reply>) = (reply.get("epoch")?, reply.get("places")?);
+        let (epoch, places): (u64, Vec<Place>) = (reply.get("epoch")?, reply.take("places")?);
         if places.len() != comers.len() {
             return Err(StoreError::Odd("a reply of another length").into());
         }
@@ -121,35 +121,48 @@ impl Queue {
         let mut outcomes: Vec<_> = each
             .map(|(comer, place)| self.joined(comer.user, epoch, place))
             .collect();
-        let is_anybody_in_line = places.iter().any(|place| place.verdict() == "waiting");
+        let is_anybody_in_line = places.iter().any(Place::is_in_line);
         if is_anybody_in_line && reply.get("room")? {
             self.let_in(&mut outcomes).await;
         }
         Ok(outcomes)
     }
 
-    fn joined(&self, user: UserId, epoch: u64, place: &Reply) -> Outcome {
-        let standing = match place.verdict() {
-            "closed" => return Err(QueueError::Closed),
+    fn joined(&self, user: UserId, epoch: u64, place: &Place) -> Outcome {
+        let ticket = |number| Ticket {
+            user,
+            number,
+            epoch,
+        };
+        match place {
+            Place::Taken(ahead, number) => Ok(Joined {
+                ticket: ticket(*number),
+                standing: self.in_line(*ahead),
+                created: true,
+            }),
+            Place::Told(reply) => {
+                let standing = self.standing_after_join(reply)?;
+                Ok(Joined {
+                    ticket: ticket(reply.get("ticket")?),
+                    standing,
+                    created: reply.get("created")?,
+                })
+            }
+        }
+    }
+
+    fn standing_after_join(&self, reply: &Reply) -> Result<Standing, QueueError> {
+        match reply.verdict() {
+            "closed" => Err(QueueError::Closed),
             "full" => {
-                let reason: String = place.get("reason")?;
+                let reason: String = reply.get("reason")?;
                 let refused = &self.queues.metrics().refused;
                 refused.with_label_values(&[&reason]).inc();
                 let retry_after = self.snapshot().retry_after();
-                return Err(QueueError::Full { retry_after });
+                Err(QueueError::Full { retry_after })
             }
-            _ => self.standing(place)?,
-        };
-        let number = place.get("ticket")?;
-        Ok(Joined {
-            ticket: Ticket {
-                user,
-                number,
-                epoch,
-            },
-            standing,
-            created: place.get("created")?,
-        })
+            _ => self.standing(reply),
+        }
     }
 
     /// Where there is room an admission may let in some of those who joined. If it fails, the next one
@@ -181,8 +194,4 @@ impl Queue {
         }
         self.store().run(Priority::Hot, &call).await
     }
-}
-
-fn lock(batch: &Mutex<Batch>) -> MutexGuard<'_, Batch> {
-    batch.lock().unwrap_or_else(PoisonError::into_inner)
 }

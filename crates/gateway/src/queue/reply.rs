@@ -9,7 +9,7 @@ use super::StoreError;
 
 /// What a script said.
 #[derive(Debug)]
-pub(super) struct Reply(Vec<(String, Value)>);
+pub(super) struct Reply(Vec<(Vec<u8>, Value)>);
 
 impl Reply {
     /// What became of the call: each script says it under this name.
@@ -29,6 +29,17 @@ impl Reply {
         from_redis_value_ref(value).map_err(|_| StoreError::Odd(name))
     }
 
+    /// As [`Reply::get`], where it is large and nobody asks for it again.
+    ///
+    /// # Errors
+    /// As of [`Reply::get`].
+    pub fn take<T: FromRedisValue>(&mut self, name: &'static str) -> Result<T, StoreError> {
+        let named = self.0.iter_mut().find(|(it, _)| it == name.as_bytes());
+        let (_, value) = named.ok_or(StoreError::Odd(name))?;
+        let value = std::mem::replace(value, Value::Nil);
+        from_redis_value(value).map_err(|_| StoreError::Odd(name))
+    }
+
     /// The value of this name, or the default of its type where the script said none.
     ///
     /// # Errors
@@ -44,7 +55,7 @@ impl Reply {
     }
 
     fn value(&self, name: &str) -> Option<&Value> {
-        let named = self.0.iter().find(|(it, _)| it == name);
+        let named = self.0.iter().find(|(it, _)| it == name.as_bytes());
         named.map(|(_, value)| value)
     }
 }
@@ -57,7 +68,10 @@ impl FromRedisValue for Reply {
         let (mut named, mut flat) = (Vec::with_capacity(flat.len() / 2), flat.into_iter());
         while let Some(name) = flat.next() {
             let value = flat.next().ok_or("a name without a value")?;
-            named.push((from_redis_value(name)?, value));
+            let Value::BulkString(name) = name else {
+                return Err("a name that is no text".into());
+            };
+            named.push((name, value));
         }
         Ok(Self(named))
     }
