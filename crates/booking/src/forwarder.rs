@@ -7,12 +7,12 @@
 
 mod assignment;
 mod delivery;
-mod desk;
 mod endpoint;
 mod lag;
 mod lane;
 mod progress;
 mod receipt;
+mod receipt_batch;
 mod webhook;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -40,7 +40,7 @@ use own_things::{id_of, own_things};
 
 /// What the proxy needs to know of a request that may pass.
 #[derive(Clone)]
-pub struct Passage {
+pub struct Grant {
     /// Where it goes.
     pub upstream: Arc<Upstream>,
     /// `X-Usher-Pass`, where the upstream is to know who comes.
@@ -122,9 +122,9 @@ pub async fn gate<B: MessageBody + 'static>(
         decided => (decided, Vec::new()),
     };
     match decided {
-        Ok(passage) => {
-            let renewed = passage.renewed.clone();
-            request.extensions_mut().insert(passage);
+        Ok(grant) => {
+            let renewed = grant.renewed.clone();
+            request.extensions_mut().insert(grant);
             let mut answer = next.call(request).await?;
             if let Some(renewed) = renewed {
                 renew(answer.headers_mut(), renewed);
@@ -155,7 +155,7 @@ async fn join(
     app: &Gateway,
     request: &mut ServiceRequest,
     refusal: Problem,
-) -> (Result<Passage, Problem>, Vec<HeaderValue>) {
+) -> (Result<Grant, Problem>, Vec<HeaderValue>) {
     let joined = match waiting::join(app, request.request(), &refusal).await {
         None => return (Err(refusal), Vec::new()),
         Some(Err(other)) => return (Err(other), Vec::new()),
@@ -193,7 +193,7 @@ async fn refuse<B: MessageBody>(
 }
 
 /// May this very request pass, and as whom?
-async fn decide_on(app: &Gateway, request: &HttpRequest) -> Result<Passage, Problem> {
+async fn decide_on(app: &Gateway, request: &HttpRequest) -> Result<Grant, Problem> {
     let target = Target {
         method: request.method().as_str(),
         host: proxy::host(request, app.trusted_hops),
@@ -210,7 +210,7 @@ pub async fn decide(
     app: &Gateway,
     request: &HttpRequest,
     target: &Target<'_>,
-) -> Result<Passage, Problem> {
+) -> Result<Grant, Problem> {
     if matches!(target.method, "CONNECT" | "TRACE") {
         return Err(method_refused());
     }
@@ -243,7 +243,7 @@ pub async fn decide(
         renewed,
         ..
     } = proven.unwrap_or_default();
-    Ok(Passage {
+    Ok(Grant {
         upstream: found.upstream,
         pass,
         is_bearer_spent,

@@ -32,7 +32,7 @@ use http::{Request, Response};
 use std::time::Instant;
 
 use crate::Gateway;
-use crate::admission::Passage;
+use crate::admission::Grant;
 use crate::codes;
 use crate::route;
 
@@ -53,29 +53,29 @@ const REPLAYED: &str = "idempotent-replayed";
 pub async fn forward(
     app: web::Data<Gateway>,
     client: web::Data<Client>,
-    passage: ReqData<Passage>,
+    grant: ReqData<Grant>,
     request: HttpRequest,
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let upstream = &passage.upstream;
+    let upstream = &grant.upstream;
     let protocol = head::upgrade(&request);
     let (upload, tunnelled) = match protocol {
         Some(_) => (Upload::none(), Some(body.into_inner())),
         None => (upload(&request, body.into_inner(), &upstream.rules)?, None),
     };
-    let outgoing = outgoing(&app, &passage, &request, upload)?;
-    let measured = Measurement::begin(&app, &passage);
+    let outgoing = outgoing(&app, &grant, &request, upload)?;
+    let measured = Measurement::begin(&app, &grant);
     let sent = client.send(upstream, outgoing).await;
     measured.end(&sent);
     let answer = sent.map_err(|cause| refusal(&app, upstream, &cause))?;
-    hear_of_stock(&passage, answer.headers());
+    hear_of_stock(&grant, answer.headers());
     if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS
         && let (Some(protocol), Some(payload)) = (protocol, tunnelled)
     {
-        return switched(app, &passage, &request, protocol, payload, answer).await;
+        return switched(app, &grant, &request, protocol, payload, answer).await;
     }
     if ends_the_visit(answer.headers()) {
-        release(&app, &passage).await;
+        release(&app, &grant).await;
     }
     let mut back = passed_back(&request, answer)?;
     location::rewrite(&mut back, upstream, &request, app.trusted_hops);
@@ -83,27 +83,27 @@ pub async fn forward(
 }
 
 /// What the service behind says of its stock is of the queue whose visitor asked.
-fn hear_of_stock(passage: &Passage, headers: &http::HeaderMap) {
+fn hear_of_stock(grant: &Grant, headers: &http::HeaderMap) {
     let left = headers.get(head::REMAINING);
     let left = left.and_then(|it| it.to_str().ok()?.trim().parse().ok());
-    if let (Some((queue, _)), Some(left)) = (&passage.visit, left) {
+    if let (Some((queue, _)), Some(left)) = (&grant.visit, left) {
         queue.heard_remaining(left, Instant::now());
     }
 }
 
 fn outgoing(
     app: &Gateway,
-    passage: &Passage,
+    grant: &Grant,
     request: &HttpRequest,
     upload: Upload,
 ) -> Result<Request<Upload>, Problem> {
-    let upstream = &passage.upstream;
-    let mut headers = head::passed_on(request.headers(), passage.is_bearer_spent);
+    let upstream = &grant.upstream;
+    let mut headers = head::passed_on(request.headers(), grant.is_bearer_spent);
     add_via(app, request, &mut headers)?;
     if let Some(host) = spoken_host(upstream, request) {
         headers.insert(http::header::HOST, host);
     }
-    if let Some(pass) = &passage.pass {
+    if let Some(pass) = &grant.pass {
         head::append(&mut headers, "x-usher-pass", pass.text.as_bytes());
     }
     let id = request_id::of(request);
@@ -120,7 +120,7 @@ fn outgoing(
     *outgoing.headers_mut() = headers;
     *outgoing.method_mut() = http::Method::from_bytes(request.method().as_str().as_bytes())
         .map_err(|_| odd("The method is not one of HTTP."))?;
-    *outgoing.uri_mut() = target(request, passage.strip)?;
+    *outgoing.uri_mut() = target(request, grant.strip)?;
     Ok(outgoing)
 }
 
@@ -220,7 +220,7 @@ fn ends_the_visit(headers: &http::HeaderMap) -> bool {
 /// The connection carries another protocol from here on.
 async fn switched(
     app: web::Data<Gateway>,
-    passage: &Passage,
+    grant: &Grant,
     request: &HttpRequest,
     protocol: &str,
     payload: Payload,
@@ -249,8 +249,8 @@ async fn switched(
         payload,
         download,
         is_websocket,
-        tunnel::visit_ended(app, passage.lease.clone()),
-        passage.upstream.rules.idle_timeout,
+        tunnel::visit_ended(app, grant.lease.clone()),
+        grant.upstream.rules.idle_timeout,
     );
     let mut back = back.upgrade(chosen).streaming(tunnel);
     // Only of a WebSocket it is known that what follows has no chunks.
@@ -277,8 +277,8 @@ fn copy_headers(
     }
 }
 
-async fn release(app: &Gateway, passage: &Passage) {
-    if let Some((queue, ticket)) = &passage.visit {
+async fn release(app: &Gateway, grant: &Grant) {
+    if let Some((queue, ticket)) = &grant.visit {
         queue.heard_bought();
         app.visits.release(queue, ticket).await;
     }

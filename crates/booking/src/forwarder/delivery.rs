@@ -14,10 +14,10 @@ use chrono::TimeDelta;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::desk::Desk;
 use super::endpoint;
 use super::lag::Lag;
 use super::receipt::{self, Claimed, Receipt};
+use super::receipt_batch::ReceiptBatch;
 use super::webhook::{Reply, Webhook};
 use crate::db::{Db, DbError, Tx};
 use crate::kafka::{Message, Producer, TopicError};
@@ -49,7 +49,7 @@ pub struct DeliveryOptions {
 pub struct Deliverer {
     id: Uuid,
     db: Db,
-    desk: Desk,
+    receipts: ReceiptBatch,
     clock: Clock,
     webhook: Webhook,
     producer: Producer,
@@ -113,7 +113,7 @@ impl Deliverer {
         let receiver = options.receiver.clone();
         Self {
             id,
-            desk: Desk::new(db.clone(), clock.clone(), receiver, id, claim),
+            receipts: ReceiptBatch::new(db.clone(), clock.clone(), receiver, id, claim),
             db,
             clock,
             webhook,
@@ -128,7 +128,7 @@ impl Deliverer {
 
     /// Tries once. The caller waits as long as it says and tries again, before any later event with the same key.
     pub async fn attempt(&self, delivery: &mut Delivery) -> Outcome {
-        let _working = self.desk.work();
+        let _working = self.receipts.work();
         match self.tried(delivery).await {
             Ok(tried) => tried,
             Err(cause) => {
@@ -151,13 +151,13 @@ impl Deliverer {
             owner: self.id,
         };
         if delivery.taken {
-            self.desk.deliver(event_id).await?;
+            self.receipts.deliver(event_id).await?;
             return Ok(Outcome::Passed);
         }
         if self.is_stopped().await? {
             return Ok(Outcome::Held(STOPPED_PAUSE));
         }
-        let attempts = match self.desk.claim(event_id).await? {
+        let attempts = match self.receipts.claim(event_id).await? {
             Claimed::Mine { attempts } => attempts,
             Claimed::Others { .. } => return Ok(Outcome::Held(OTHERS_PAUSE)),
             Claimed::Done => return Ok(Outcome::Repeated),
@@ -168,7 +168,7 @@ impl Deliverer {
             Reply::Taken => {
                 delivery.taken = true;
                 *self.last_taken() = Some(Instant::now());
-                self.desk.deliver(event_id).await?;
+                self.receipts.deliver(event_id).await?;
                 Ok(Outcome::Passed)
             }
             Reply::Gone => Ok(self.stop(receipt).await?),

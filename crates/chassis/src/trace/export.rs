@@ -84,7 +84,7 @@ impl Exporter {
         let receiver = receiver(&exporting)?;
         let (spans, waiting) = mpsc::channel(exporting.most);
         let (flushes, asked) = mpsc::channel(1);
-        let way = Way {
+        let task = ExportTask {
             receiver,
             waiting,
             asked,
@@ -92,7 +92,7 @@ impl Exporter {
             timeout: exporting.timeout,
             is_taking: true,
         };
-        tokio::spawn(way.run());
+        tokio::spawn(task.run());
         log::info!("spans go to {}", shown(&exporting));
         Ok(Self {
             sampling: exporting.sampling,
@@ -159,7 +159,7 @@ fn receiver(exporting: &Exporting) -> Result<SpanExporter, ExportInvalid> {
 }
 
 /// The other end.
-struct Way {
+struct ExportTask {
     receiver: SpanExporter,
     waiting: Receiver<SpanData>,
     asked: Receiver<oneshot::Sender<()>>,
@@ -179,7 +179,7 @@ enum Due {
     Ended,
 }
 
-impl Way {
+impl ExportTask {
     async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {

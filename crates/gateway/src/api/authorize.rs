@@ -14,7 +14,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{navigation, waiting};
-use crate::admission::{self, Passage, Target};
+use crate::admission::{self, Grant, Target};
 use crate::codes;
 use crate::token::Holder;
 use crate::{Gateway, proxy};
@@ -61,7 +61,7 @@ pub async fn ask(app: web::Data<Gateway>, request: HttpRequest) -> Result<HttpRe
         path: uri.path(),
     };
     match admission::decide(&app, &request, &target).await {
-        Ok(passage) => Ok(let_through(passage)),
+        Ok(grant) => Ok(let_through(grant)),
         Err(refusal) => refused(&app, &request, (target.method, &uri), refusal).await,
     }
 }
@@ -79,10 +79,10 @@ async fn refused(
     Err(never_success(refusal))
 }
 
-fn let_through(passage: Passage) -> HttpResponse {
+fn let_through(grant: Grant) -> HttpResponse {
     let mut answer = HttpResponse::NoContent();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
-    if let Some(pass) = passage.pass {
+    if let Some(pass) = grant.pass {
         answer.insert_header(("x-usher-user", pass.holder.sub));
         answer.insert_header(("x-usher-pass", pass.text));
     }

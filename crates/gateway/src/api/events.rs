@@ -72,23 +72,23 @@ pub async fn watch(
     }
     let watch = app.streams.watch(&queue, ticket, visit.standing)?;
     let place = (queue.unpinned(), ticket);
-    let teller = Teller::new(app, health, place, watch, told_before(&request));
-    Ok(teller.answer())
+    let events = EventStream::new(app, health, place, watch, told_before(&request));
+    Ok(events.answer())
 }
 
-fn told_before(request: &HttpRequest) -> Option<Told> {
+fn told_before(request: &HttpRequest) -> Option<EventId> {
     let id = request.headers().get("last-event-id")?;
     id.to_str().ok()?.parse().ok()
 }
 
 /// One stream.
-struct Teller {
+struct EventStream {
     app: Data<Gateway>,
     health: Data<Health>,
     queue: Queue,
     ticket: Ticket,
     watch: Watch,
-    told: Option<Told>,
+    told: Option<EventId>,
     is_stale: bool,
     ping_at: Instant,
     stage: Stage,
@@ -100,13 +100,13 @@ enum Stage {
     Over,
 }
 
-impl Teller {
+impl EventStream {
     fn new(
         app: Data<Gateway>,
         health: Data<Health>,
         (queue, ticket): (Queue, Ticket),
         watch: Watch,
-        told: Option<Told>,
+        told: Option<EventId>,
     ) -> Self {
         // A crowd that came at once shall not be pinged at once.
         let first = rand::rng().random_range(0.0..1.0);
@@ -124,9 +124,9 @@ impl Teller {
     }
 
     fn answer(self) -> HttpResponse {
-        let pieces = stream::unfold(self, async |mut teller| {
-            let piece = teller.next().await?;
-            Some((Ok::<_, Infallible>(Bytes::from(piece)), teller))
+        let pieces = stream::unfold(self, async |mut events| {
+            let piece = events.next().await?;
+            Some((Ok::<_, Infallible>(Bytes::from(piece)), events))
         });
         event_stream::answer().streaming(pieces)
     }
@@ -175,7 +175,7 @@ impl Teller {
     }
 
     fn news_of(&mut self, view: &View) -> String {
-        let now = Told::of(view);
+        let now = EventId::of(view);
         let before = self.told.replace(now);
         let id = now.to_string();
         let mut news = String::new();
@@ -223,7 +223,7 @@ const NO_STOCK: (char, u64) = ('n', 0);
 
 /// All that a client knows, in a form that it can carry: `w41-p-9c1185a5-u120`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Told {
+struct EventId {
     standing: (char, u64),
     paused: bool,
     /// The begin of the message's digest; 0 for none.
@@ -232,7 +232,7 @@ struct Told {
     stock: (char, u64),
 }
 
-impl Told {
+impl EventId {
     /// What of it is told with a place.
     fn place(self) -> impl PartialEq {
         (self.standing, self.paused, self.stock)
@@ -269,7 +269,7 @@ impl Told {
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for EventId {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (letter, number) = self.standing;
         let paused = if self.paused { 'p' } else { 'o' };
@@ -282,7 +282,7 @@ impl fmt::Display for Told {
     }
 }
 
-impl FromStr for Told {
+impl FromStr for EventId {
     type Err = ();
 
     fn from_str(id: &str) -> Result<Self, ()> {
@@ -313,7 +313,7 @@ fn lettered(text: &str, letters: &str) -> Result<(char, u64), ()> {
 mod tests {
     use std::sync::Arc;
 
-    use super::Told;
+    use super::EventId;
     use crate::queue::{Outlook, Standing};
     use crate::stream::View;
 
@@ -326,16 +326,16 @@ mod tests {
             stock: Some((Outlook::Uncertain, 120)),
             is_stale: false,
         };
-        let told = Told::of(&view);
+        let told = EventId::of(&view);
         assert_eq!(told.to_string().parse(), Ok(told));
         let silent = View {
             message: None,
             stock: None,
             ..view
         };
-        assert_ne!(Told::of(&silent), told);
-        assert!(Told::of(&silent).to_string().ends_with("-00000000-n0"));
-        assert_eq!("w41-p-00000000".parse(), Ok(Told::of(&silent)));
+        assert_ne!(EventId::of(&silent), told);
+        assert!(EventId::of(&silent).to_string().ends_with("-00000000-n0"));
+        assert_eq!("w41-p-00000000".parse(), Ok(EventId::of(&silent)));
     }
 
     #[test]
@@ -343,7 +343,7 @@ mod tests {
         for id in [
             "", "gone", "w-o-0", "x1-o-0", "w1-o", "w1-o-0-0", "é1-o-0", "w1-o-zz",
         ] {
-            assert_eq!(id.parse::<Told>(), Err(()), "{id}");
+            assert_eq!(id.parse::<EventId>(), Err(()), "{id}");
         }
     }
 }

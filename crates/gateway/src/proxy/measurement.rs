@@ -9,7 +9,7 @@ use http::Response;
 
 use super::client::{Download, SendError};
 use crate::Gateway;
-use crate::admission::Passage;
+use crate::admission::Grant;
 use crate::queue::Queue;
 
 /// How long the service took, as a mark on its answer.
@@ -23,8 +23,8 @@ pub struct Measurement<'a> {
 }
 
 impl<'a> Measurement<'a> {
-    pub fn begin(app: &'a Gateway, passage: &'a Passage) -> Self {
-        let queue = passage.visit.as_ref().map(|(queue, _)| queue);
+    pub fn begin(app: &'a Gateway, grant: &'a Grant) -> Self {
+        let queue = grant.visit.as_ref().map(|(queue, _)| queue);
         if let Some(queue) = queue {
             queue.request_begun();
         }

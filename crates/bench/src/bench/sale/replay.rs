@@ -60,7 +60,7 @@ fn literal(id: Uuid) -> Literal {
 
 /// A value of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Slot {
+enum Value {
     /// The n-th of those that differ: the subject's, then the ids that are made in the transaction.
     Own(usize),
     Same(Literal),
@@ -69,7 +69,7 @@ enum Slot {
 /// One transaction, ready to be sent for anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
-    steps: Vec<Statement<Slot>>,
+    steps: Vec<Statement<Value>>,
     made: usize,
 }
 
@@ -79,7 +79,10 @@ impl Recipe {
         let mut own = subject.values();
         let of_subject = own.len();
         let steps = sent.into_iter().map(|Statement { sql, values }| {
-            let values = values.into_iter().map(|it| slot(it, &mut own)).collect();
+            let values = values
+                .into_iter()
+                .map(|it| value_for(it, &mut own))
+                .collect();
             Statement { sql, values }
         });
         Self {
@@ -89,14 +92,14 @@ impl Recipe {
     }
 }
 
-fn slot(value: Literal, own: &mut Vec<Literal>) -> Slot {
+fn value_for(value: Literal, own: &mut Vec<Literal>) -> Value {
     // Sixteen bytes that are no text are an id.
     let is_id = matches!(&value, Literal::Bytes(it) if it.len() == 16 && !it.is_ascii());
     let known = own.iter().position(|it| *it == value);
     if known.is_none() && !is_id {
-        return Slot::Same(value);
+        return Value::Same(value);
     }
-    Slot::Own(known.unwrap_or_else(|| {
+    Value::Own(known.unwrap_or_else(|| {
         own.push(value);
         own.len() - 1
     }))
@@ -117,9 +120,9 @@ pub fn send(mysql: &mut MysqlConnection, recipe: &Recipe, subject: &Subject) -> 
     let mut own = subject.values();
     // Ids that grow with time, as booking's.
     own.extend((0..recipe.made).map(|_| literal(Uuid::now_v7())));
-    let fill = |slot: &Slot| match slot {
-        Slot::Own(number) => own[*number].clone(),
-        Slot::Same(value) => value.clone(),
+    let fill = |value: &Value| match value {
+        Value::Own(number) => own[*number].clone(),
+        Value::Same(value) => value.clone(),
     };
     recipe.steps.iter().try_for_each(|step| {
         let (sql, values) = (
@@ -202,8 +205,8 @@ mod tests {
         };
         let recipe = Recipe::of(vec![sent], &subject);
         assert_eq!(recipe.made, 1);
-        let own = Slot::Own;
-        let slots = [own(0), own(2), Slot::Same(held), own(5), own(5)];
-        assert_eq!(recipe.steps[0].values, slots);
+        let own = Value::Own;
+        let values = [own(0), own(2), Value::Same(held), own(5), own(5)];
+        assert_eq!(recipe.steps[0].values, values);
     }
 }

@@ -1,6 +1,6 @@
-//! The desk where lanes ask for receipts: what they ask within a moment is one transaction.
+//! Owns how lanes ask for receipts: what they ask within a moment is one transaction.
 //!
-//! Whoever asks waits until it is written, and for others only while others are at work. An event is in one lane's hands,
+//! A lane that asks waits until it is written, and for others only while others are at work. An event is in one lane's hands,
 //! because events with one key share a lane; a forwarder that asks for an event that it has claimed gets it again.
 
 use std::collections::{BTreeSet, HashMap};
@@ -42,7 +42,7 @@ struct Asker {
 }
 
 /// The receipts of one receiver, as one forwarder writes them.
-pub(super) struct Desk {
+pub(super) struct ReceiptBatch {
     db: Db,
     clock: Clock,
     receiver: String,
@@ -66,8 +66,8 @@ impl Drop for Working<'_> {
     }
 }
 
-impl Desk {
-    /// A desk that nobody has come to.
+impl ReceiptBatch {
+    /// A batch that nobody has asked for anything.
     pub(super) fn new(
         db: Db,
         clock: Clock,
