@@ -102,6 +102,17 @@ fn every_link_leads_somewhere() {
     assert!(all.is_empty(), "{}", all.join("\n"));
 }
 
+/// Who wants to change the code reads them first, so they stay short.
+#[test]
+fn the_first_pages_are_short() {
+    let page = |name: &str| fs::read_to_string(root().join("docs").join(name)).unwrap();
+    let architecture = page("ARCHITECTURE.md").len();
+    assert!(architecture <= 15 * 1024, "{architecture} bytes");
+    let glossary = page("GLOSSARY.md");
+    let words = glossary.lines().filter(|line| line.starts_with("| **"));
+    assert!(words.count() <= 20);
+}
+
 #[test]
 fn every_decision_is_dated_and_stands_in_the_list() {
     let list = fs::read_to_string(root().join("docs/README.md")).unwrap();
