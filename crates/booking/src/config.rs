@@ -9,15 +9,14 @@ mod provider;
 mod reconciling;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chassis::env::{ConfigInvalid, Env};
+use chassis::env::{Configuration, Env};
+use chassis::logging::LogRules;
 use chassis::redis::RedisUrl;
 use chassis::trace::Exporting;
 use chrono::TimeDelta;
-use log::LevelFilter;
 
 use crate::db::check_url;
 use crate::kafka::Cluster;
@@ -72,26 +71,14 @@ pub struct Config {
     pub offer_hold_s: i64,
     /// `BOOKING_CHARGES`, `BOOKING_PROVIDER_URL` and `…_SECRET`: who collects money; nobody, charges are direct.
     pub provider: Option<ProviderConfig>,
-    /// `LOG_CONFIG`: a log4rs file.
-    pub log_config: Option<PathBuf>,
-    /// `LOG_LEVEL`: of the log to standard output; info.
-    pub log_level: LevelFilter,
+    /// `LOG_CONFIG`, `LOG_LEVEL`: where the log goes.
+    pub log: LogRules,
     /// `OTEL_…`: where spans go; nowhere.
     pub traces: Option<Exporting>,
 }
 
-impl Config {
-    /// The configuration that `lookup` gives, or everything that is wrong with it.
-    pub fn from(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigInvalid> {
-        read_all(lookup, Self::read)
-    }
-
-    /// The page of all variables, for `--help`.
-    pub fn page() -> String {
-        page_of(Self::read)
-    }
-
-    fn read(env: &mut Env) -> Option<Self> {
+impl Configuration for Config {
+    fn read(env: &mut Env<'_>) -> Option<Self> {
         let listen = env.or("BOOKING_LISTEN", "127.0.0.1:8081", LISTEN);
         let admin_listen = env.or("BOOKING_ADMIN_LISTEN", "127.0.0.1:9081", ADMIN_LISTEN);
         let mysql_url = env.secret("BOOKING_MYSQL_URL", MYSQL_URL);
@@ -130,7 +117,7 @@ impl Config {
         let cache_ms = within(env, "BOOKING_CACHE_MS", "500", CACHE_MS, 0, 10_000);
         let offer_hold_s = within(env, "BOOKING_OFFER_HOLD_S", "600", OFFER_HOLD_S, 1, 86_400);
         let provider = provider::provider(env);
-        let (log_config, log_level) = log(env);
+        let log = LogRules::read(env);
         let traces = Exporting::read(env, "booking");
         Some(Self {
             listen,
@@ -155,30 +142,10 @@ impl Config {
             cache_age: TimeDelta::milliseconds(cache_ms),
             offer_hold_s,
             provider,
-            log_config,
-            log_level,
+            log,
             traces,
         })
     }
-}
-
-/// What `read` finds, or everything that is wrong with it.
-fn read_all<T>(
-    lookup: &dyn Fn(&str) -> Option<String>,
-    read: impl FnOnce(&mut Env) -> Option<T>,
-) -> Result<T, ConfigInvalid> {
-    let mut env = Env::new(lookup);
-    let found = read(&mut env);
-    env.finish()?;
-    // What is missing was noted as a mistake, so `finish` has told it already.
-    found.ok_or_else(|| ConfigInvalid(vec!["a variable that must be set is not".to_owned()]))
-}
-
-/// The page of all variables that `read` asks for.
-fn page_of<T>(read: impl FnOnce(&mut Env) -> Option<T>) -> String {
-    let mut env = Env::new(&|_| None);
-    read(&mut env);
-    env.page()
 }
 
 const LISTEN: &str =
@@ -216,13 +183,6 @@ const CACHE_MS: &str = "How long lists of seats and dates are kept for all who r
     What this instance sells shows at once; what others sell shows after this time. It never decides a sale.";
 const OFFER_HOLD_S: &str = "How long seats that came back are held for somebody of the waiting list, in seconds, 1 to 86400.\n\
     Longer than a usual hold: nobody sits before the page and waits for it.";
-const LOG_CONFIG: &str = "A log4rs file. Without it the log goes to standard output.";
-const LOG_LEVEL: &str = "off, error, warn, info, debug or trace; ignored when LOG_CONFIG is set.";
-
-fn log(env: &mut Env) -> (Option<PathBuf>, LevelFilter) {
-    let file = env.optional("LOG_CONFIG", LOG_CONFIG);
-    (file, env.or("LOG_LEVEL", "info", LOG_LEVEL))
-}
 
 /// A number from `least` to `most`.
 fn within<T>(
@@ -265,7 +225,7 @@ impl FromStr for MysqlUrl {
 
 #[cfg(test)]
 mod tests {
-    use super::Config;
+    use super::{Config, Configuration as _};
 
     const SECRET: &str = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldC0wMQ";
 
@@ -276,7 +236,7 @@ mod tests {
             "BOOKING_PASS_KEY" => Some(SECRET.to_owned()),
             _ => None,
         };
-        Config::from(&lookup).map_err(|invalid| invalid.to_string())
+        Config::found(&lookup).map_err(|invalid| invalid.to_string())
     }
 
     #[test]

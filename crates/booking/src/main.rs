@@ -1,19 +1,18 @@
 //! Environment → configuration → start → run; nothing else.
 
-use std::fmt::Display;
 use std::future::Future;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use booking::api;
 use booking::config::{Config, Forwarding, Receiving, Reconciling, Sandbox};
 use booking::{crash, receiver, sandbox};
-use chassis::env::{ConfigInvalid, EXIT_UNAVAILABLE, EXIT_USAGE, unknown};
-use chassis::logging::{self, LogInvalid};
+use chassis::env::{Configuration, EXIT_UNAVAILABLE, unknown};
+use chassis::logging::LogInvalid;
+use chassis::program::{Program, variable};
 use chassis::server::{self, StartError};
 use chassis::time::Clock;
 use chassis::trace;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use mimalloc::MiMalloc;
 
 /// Crowds come in bursts of small pieces of memory, which this one gives out with less waiting than that of the system.
@@ -47,45 +46,35 @@ enum Act {
     Openapi,
 }
 
+const BOOKING: Program = Program("booking");
+
 fn main() -> ExitCode {
-    let cli = Cli::command()
+    let command = Cli::command()
         .after_help(Config::page())
         .mut_subcommand("reconcile", |act| act.after_help(Reconciling::page()))
         .mut_subcommand("forward", |act| act.after_help(Forwarding::page()))
         .mut_subcommand("sandbox-pay", |act| act.after_help(Sandbox::page()))
         .mut_subcommand("receive", |act| act.after_help(Receiving::page()));
-    let asked = cli.try_get_matches();
-    match asked.and_then(|asked| Cli::from_arg_matches(&asked)) {
-        Ok(cli) => carry_out(cli.act.unwrap_or(Act::Serve)),
-        Err(told) => {
-            // Also the way of --help and --version; a closed pipe is not worth a word.
-            let _ = told.print();
-            if told.use_stderr() {
-                EXIT_USAGE.into()
-            } else {
-                ExitCode::SUCCESS
-            }
-        }
-    }
+    let asked = BOOKING.asked::<Cli>(command);
+    let ended = asked.and_then(|cli| carry_out(cli.act.unwrap_or(Act::Serve)));
+    ended.unwrap_or_else(|code| code)
 }
 
-fn carry_out(act: Act) -> ExitCode {
-    let lookup =
-        |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+fn carry_out(act: Act) -> Result<ExitCode, ExitCode> {
     match act {
-        Act::Openapi => print(&api::openapi()),
-        Act::Serve => configured(Config::from(&lookup), logged, serve),
-        Act::Migrate => configured(Config::from(&lookup), logged, migrate),
-        Act::Reconcile => configured(Reconciling::from(&lookup), reconciling_logged, reconcile),
-        Act::Forward => configured(Forwarding::from(&lookup), forwarder_logged, forward),
+        Act::Openapi => Ok(BOOKING.print(&api::openapi())),
+        Act::Serve => configured(logged, serve),
+        Act::Migrate => configured(logged, migrate),
+        Act::Reconcile => configured(|it: &Reconciling| it.log.init(), reconcile),
+        Act::Forward => configured(forwarder_logged, forward),
         // Its output is events and nothing else, so it writes no log.
-        Act::Receive => configured(Receiving::from(&lookup), |_| Ok(()), receive),
-        Act::SandboxPay => configured(Sandbox::from(&lookup), |_| Ok(()), sandbox_pay),
+        Act::Receive => configured(|_| Ok(()), receive),
+        Act::SandboxPay => configured(|_| Ok(()), sandbox_pay),
     }
 }
 
 fn logged(config: &Config) -> Result<(), LogInvalid> {
-    logging::init(config.log_config.as_deref(), config.log_level)?;
+    config.log.init()?;
     warn_of_unknown();
     Ok(())
 }
@@ -106,56 +95,37 @@ fn warn_of_unknown() {
     }
 }
 
-fn reconciling_logged(config: &Reconciling) -> Result<(), LogInvalid> {
-    logging::init(config.log_config.as_deref(), config.log_level)
-}
-
 fn forwarder_logged(config: &Forwarding) -> Result<(), LogInvalid> {
-    logging::init(config.log_config.as_deref(), config.log_level)?;
+    config.log.init()?;
     warn_of_unknown();
     Ok(())
 }
 
-/// Runs an act when its configuration is sound, and turns the outcome into an exit code.
-fn configured<C, F>(
-    config: Result<C, ConfigInvalid>,
+/// Runs an act when its configuration is sound.
+fn configured<C: Configuration, F>(
     log: impl FnOnce(&C) -> Result<(), LogInvalid>,
     act: impl FnOnce(C) -> F,
-) -> ExitCode
+) -> Result<ExitCode, ExitCode>
 where
     F: Future<Output = Result<ExitCode, StartError>>,
 {
-    let config = match config {
-        Ok(config) => config,
-        Err(invalid) => return end(EXIT_USAGE, &invalid),
-    };
-    if let Err(invalid) = log(&config) {
-        return end(EXIT_USAGE, &invalid);
-    }
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(cause) => return end(EXIT_UNAVAILABLE, &cause),
-    };
-    let outcome = runtime.block_on(act(config));
-    log::logger().flush();
-    match outcome {
-        Ok(code) => code,
-        Err(cause) => end(EXIT_UNAVAILABLE, &cause),
-    }
+    let config = BOOKING.configured(C::found(&variable), log)?;
+    let runtime = tokio::runtime::Runtime::new();
+    let runtime = runtime.map_err(|cause| BOOKING.end(EXIT_UNAVAILABLE, &cause))?;
+    Ok(BOOKING.ended(runtime.block_on(act(config))))
 }
 
 async fn serve(config: Config) -> Result<ExitCode, StartError> {
     trace::export(config.traces.clone())?;
     let drain = config.drain;
     let running = booking::start(config, crash::clock()).await?;
-    running.until_signal(drain).await.map_err(no_signal)?;
+    running.until_signal(drain).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn forward(config: Forwarding) -> Result<ExitCode, StartError> {
     trace::export(config.traces.clone())?;
-    let stopped = booking::forward(config, Clock::system(), server::signalled()).await?;
-    stopped.map_err(no_signal)?;
+    booking::forward(config, Clock::system(), server::signalled()).await??;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -163,7 +133,7 @@ async fn receive(config: Receiving) -> Result<ExitCode, StartError> {
     let listening = receiver::start(config, Clock::system())?;
     let stopped = server::signalled().await;
     listening.stop().await;
-    stopped.map_err(no_signal)?;
+    stopped?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -171,7 +141,7 @@ async fn sandbox_pay(config: Sandbox) -> Result<ExitCode, StartError> {
     let running = sandbox::start(config, Clock::system())?;
     let stopped = server::signalled().await;
     running.stop().await;
-    stopped.map_err(no_signal)?;
+    stopped?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -182,28 +152,10 @@ async fn migrate(config: Config) -> Result<ExitCode, StartError> {
 
 async fn reconcile(config: Reconciling) -> Result<ExitCode, StartError> {
     let report = booking::reconcile(&config).await?;
-    let printed = print(&format!("{report}\n"));
+    let printed = BOOKING.print(&format!("{report}\n"));
     Ok(if report.is_clean() {
         printed
     } else {
         ExitCode::FAILURE
     })
-}
-
-fn no_signal(cause: std::io::Error) -> StartError {
-    StartError::Store(format!("cannot wait for signals: {cause}"))
-}
-
-fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(cause) => end(EXIT_UNAVAILABLE, &cause),
-    }
-}
-
-fn end(code: u8, cause: &dyn Display) -> ExitCode {
-    for line in cause.to_string().lines() {
-        eprintln!("booking: {line}");
-    }
-    code.into()
 }

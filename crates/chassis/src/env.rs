@@ -33,6 +33,28 @@ struct Variable {
 #[error("{}", .0.join("\n"))]
 pub struct ConfigInvalid(pub Vec<String>);
 
+/// What a program reads of its environment.
+pub trait Configuration: Sized {
+    /// Reads and declares every variable. `None` means that `env` noted a mistake.
+    fn read(env: &mut Env<'_>) -> Option<Self>;
+
+    /// What `lookup` gives, or everything that is wrong with it.
+    fn found(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigInvalid> {
+        let mut env = Env::new(lookup);
+        let found = Self::read(&mut env);
+        env.finish()?;
+        // What is missing was noted as a mistake, so `finish` has told it already.
+        found.ok_or_else(|| ConfigInvalid(vec!["a variable that must be set is not".to_owned()]))
+    }
+
+    /// The page of all variables, for `--help`.
+    fn page() -> String {
+        let mut env = Env::new(&|_| None);
+        Self::read(&mut env);
+        env.page()
+    }
+}
+
 impl<'a> Env<'a> {
     /// Reads from `lookup`; the services pass the process environment, tests a map.
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {

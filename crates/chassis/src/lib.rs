@@ -16,6 +16,7 @@ pub mod logging;
 pub mod metrics;
 pub mod page;
 pub mod problem;
+pub mod program;
 pub mod redis;
 pub mod request_id;
 pub mod routes;

@@ -8,7 +8,7 @@ mod gathered;
 mod line;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -19,6 +19,7 @@ use actix_web::{Error, HttpMessage as _, HttpRequest, web};
 use log::{Level, LevelFilter};
 use log4rs::config::{Appender, Config, Deserializers, Logger, Root};
 
+use crate::env::Env;
 use crate::metrics::HttpMetrics;
 use crate::request_id;
 use crate::trace::{self, TraceContext};
@@ -50,8 +51,34 @@ pub enum LogInvalid {
     Default(String),
 }
 
-/// Sets up the log of this process: from `file` when given, to standard output otherwise.
-pub fn init(file: Option<&Path>, level: LevelFilter) -> Result<(), LogInvalid> {
+/// Where the log of a program goes, and how much of it.
+#[derive(Debug, Clone)]
+pub struct LogRules {
+    /// `LOG_CONFIG`: a log4rs file.
+    pub file: Option<PathBuf>,
+    /// `LOG_LEVEL`: of the log to standard output; info.
+    pub level: LevelFilter,
+}
+
+impl LogRules {
+    /// Reads both variables.
+    pub fn read(env: &mut Env<'_>) -> Self {
+        Self {
+            file: env.optional("LOG_CONFIG", LOG_CONFIG),
+            level: env.or("LOG_LEVEL", "info", LOG_LEVEL),
+        }
+    }
+
+    /// Sets up the log of this process.
+    pub fn init(&self) -> Result<(), LogInvalid> {
+        init(self.file.as_deref(), self.level)
+    }
+}
+
+const LOG_CONFIG: &str = "A log4rs file. Without it the log goes to standard output.";
+const LOG_LEVEL: &str = "off, error, warn, info, debug or trace; ignored when LOG_CONFIG is set.";
+
+fn init(file: Option<&Path>, level: LevelFilter) -> Result<(), LogInvalid> {
     if let Some(path) = file {
         return log4rs::init_file(path, deserializers()).map_err(|cause| LogInvalid::File {
             path: path.display().to_string(),

@@ -48,6 +48,9 @@ pub enum StartError {
     /// A store that is needed from the start does not answer.
     #[error("{0}")]
     Store(String),
+    /// The kernel gives no signals.
+    #[error("signals cannot be received: {0}")]
+    Signals(io::Error),
     /// A receiver of spans is named and there can be no client for it.
     #[error(transparent)]
     Export(#[from] ExportInvalid),
@@ -142,7 +145,8 @@ pub async fn close_when_draining<B: MessageBody + 'static>(
 }
 
 /// Returns when SIGTERM or SIGINT comes.
-pub async fn signalled() -> io::Result<()> {
+pub async fn signalled() -> Result<(), StartError> {
+    let signal = |kind| signal(kind).map_err(StartError::Signals);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
@@ -283,7 +287,7 @@ impl Running {
     ///
     /// For `drain` it is not ready and still answers, with `Connection: close`: so long whoever spreads the requests
     /// may take to notice. A second signal cuts that short.
-    pub async fn until_signal(self, drain: Duration) -> io::Result<()> {
+    pub async fn until_signal(self, drain: Duration) -> Result<(), StartError> {
         signalled().await?;
         self.health.drain();
         if !drain.is_zero() {

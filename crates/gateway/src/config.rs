@@ -8,13 +8,12 @@ mod proxy;
 mod queue_file;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use chassis::env::Env;
+use chassis::env::{Configuration, Env};
+use chassis::logging::LogRules;
 use chassis::redis::RedisUrl;
 use chassis::trace::Exporting;
-use log::LevelFilter;
 
 use crate::beacon::BeaconOrigins;
 use crate::credential::{CookieRules, SameSite};
@@ -99,17 +98,14 @@ pub struct Process {
     pub drain: Duration,
     /// `GATEWAY_GRACE_S`: how long a stop waits for what runs.
     pub grace: Duration,
-    /// `LOG_CONFIG`: a log4rs file.
-    pub log_config: Option<PathBuf>,
-    /// `LOG_LEVEL`: of the embedded default.
-    pub log_level: LevelFilter,
+    /// `LOG_CONFIG`, `LOG_LEVEL`: where the log goes.
+    pub log: LogRules,
     /// `OTEL_…`: where spans go.
     pub traces: Option<Exporting>,
 }
 
-impl Config {
-    /// Reads and declares every variable. `None` means that `env` noted a mistake.
-    pub fn read(env: &mut Env<'_>) -> Option<Self> {
+impl Configuration for Config {
+    fn read(env: &mut Env<'_>) -> Option<Self> {
         let listen = env.or("GATEWAY_LISTEN", "127.0.0.1:8080", "Address for visitors.");
         let admin_listen = env.or(
             "GATEWAY_ADMIN_LISTEN",
@@ -221,8 +217,7 @@ impl Process {
                 "10",
                 "Seconds that a stop waits for requests that run.",
             ),
-            log_config: env.optional("LOG_CONFIG", "A log4rs file in place of the default log."),
-            log_level: env.or("LOG_LEVEL", "info", "Level of the default log."),
+            log: LogRules::read(env),
             traces: Exporting::read(env, "gateway"),
         }
     }
@@ -287,7 +282,7 @@ fn millis(
 
 #[cfg(test)]
 mod tests {
-    use chassis::env::Env;
+    use chassis::env::Configuration as _;
 
     use super::Config;
 
@@ -303,9 +298,8 @@ mod tests {
             "GATEWAY_IDENTITY" => Some("open".to_owned()),
             _ => None,
         };
-        let mut env = Env::new(&lookup);
-        let _ = Config::read(&mut env);
-        env.finish().err().map(|mistakes| mistakes.to_string())
+        let mistakes = Config::found(&lookup).err();
+        mistakes.map(|mistakes| mistakes.to_string())
     }
 
     #[test]
@@ -383,9 +377,8 @@ mod tests {
             "GATEWAY_PASS_KEY" => Some(KEY.to_owned()),
             _ => None,
         };
-        let mut env = Env::new(&lookup);
-        assert!(Config::read(&mut env).is_none());
-        let told = env.finish().expect_err("it must be set").to_string();
+        let told = Config::found(&lookup).err().expect("it must be set");
+        let told = told.to_string();
         for word in ["GATEWAY_IDENTITY", "jwt", "anonymous", "open"] {
             assert!(told.contains(word), "{told}");
         }

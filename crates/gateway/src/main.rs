@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chassis::env::{EXIT_UNAVAILABLE, EXIT_USAGE, Env, unknown};
+use chassis::env::{Configuration as _, EXIT_UNAVAILABLE, unknown};
+use chassis::logging::LogInvalid;
+use chassis::program::{Program, variable};
+use chassis::server::StartError;
 use chassis::time::Clock;
-use chassis::{logging, trace};
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use chassis::trace;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use gateway::api::GatewayApi;
 use gateway::config::Config;
 use gateway::recount::{Noted, Published, Source, Unreadable};
@@ -58,77 +61,42 @@ struct Recount {
     proof: Option<PathBuf>,
 }
 
+const GATEWAY: Program = Program("gateway");
+/// The exit code when what is published does not agree.
+const DISAGREES: u8 = 1;
+
 #[actix_web::main]
 async fn main() -> ExitCode {
-    let lookup = |name: &str| std::env::var(name).ok();
-    let mut env = Env::new(&lookup);
-    let config = Config::read(&mut env);
-    let page = env.page();
-    let matches = Arguments::command()
-        .after_help(&page)
-        .try_get_matches()
-        .and_then(|matches| Arguments::from_arg_matches(&matches));
-    let arguments = match matches {
-        Ok(arguments) => arguments,
-        Err(told) => {
-            // Help and version are no mistake; where they cannot be printed nobody reads them.
-            let _ = told.print();
-            return if told.use_stderr() {
-                ExitCode::from(EXIT_USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
+    let act = async {
+        let command = Arguments::command().after_help(Config::page());
+        let arguments: Arguments = GATEWAY.asked(command)?;
+        match arguments.command {
+            Some(Command::Openapi) => Ok(print_document()),
+            Some(Command::Recount(wanted)) => Ok(recount(wanted).await),
+            Some(Command::Serve) | None => {
+                let config = GATEWAY.configured(Config::found(&variable), logged)?;
+                // Boxed: the compiler has a limit to how deep one future may be made of others.
+                Ok(GATEWAY.ended(Box::pin(serve(config)).await))
+            }
         }
     };
-    match arguments.command {
-        Some(Command::Openapi) => return print_document(),
-        Some(Command::Recount(wanted)) => return recount(wanted).await,
-        Some(Command::Serve) | None => {}
-    }
-    let checked = env.finish();
-    match (checked, config) {
-        // Boxed: the compiler has a limit to how deep one future may be made of others.
-        (Ok(()), Some(config)) => Box::pin(serve(config, &page)).await,
-        (Err(mistakes), _) => {
-            eprintln!("{mistakes}\nRun `gateway --help` to see every variable.");
-            ExitCode::from(EXIT_USAGE)
-        }
-        (Ok(()), None) => ExitCode::from(EXIT_USAGE),
-    }
+    act.await.unwrap_or_else(|code: ExitCode| code)
 }
 
-async fn serve(config: Config, page: &str) -> ExitCode {
-    if let Err(cause) = logging::init(
-        config.process.log_config.as_deref(),
-        config.process.log_level,
-    ) {
-        eprintln!("{cause}");
-        return ExitCode::from(EXIT_USAGE);
-    }
-    for odd in unknown("GATEWAY_", &[page], std::env::vars()) {
+fn logged(config: &Config) -> Result<(), LogInvalid> {
+    config.process.log.init()?;
+    for odd in unknown("GATEWAY_", &[&Config::page()], std::env::vars()) {
         log::warn!("{odd}");
     }
-    if let Err(invalid) = trace::export(config.process.traces.clone()) {
-        eprintln!("{invalid}");
-        return ExitCode::from(EXIT_USAGE);
-    }
+    Ok(())
+}
+
+async fn serve(config: Config) -> Result<ExitCode, StartError> {
+    trace::export(config.process.traces.clone())?;
     let drain = config.process.drain;
-    let running = match gateway::start(config, Clock::system()).await {
-        Ok(running) => running,
-        Err(cause) => {
-            eprintln!("{cause}");
-            return ExitCode::from(EXIT_UNAVAILABLE);
-        }
-    };
-    let outcome = running.until_signal(drain).await;
-    log::logger().flush();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(cause) => {
-            eprintln!("signals cannot be received: {cause}");
-            ExitCode::FAILURE
-        }
-    }
+    let running = gateway::start(config, Clock::system()).await?;
+    running.until_signal(drain).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Reads what was published, and what was kept of it in files.
@@ -146,36 +114,21 @@ async fn published(wanted: &Recount) -> Result<Published, Unreadable> {
 async fn recount(wanted: Recount) -> ExitCode {
     let published = match published(&wanted).await {
         Ok(published) => published,
-        Err(cause) => {
-            eprintln!("{cause}");
-            return ExitCode::from(EXIT_UNAVAILABLE);
-        }
+        Err(cause) => return GATEWAY.end(EXIT_UNAVAILABLE, &cause),
     };
     let noted = Noted {
         commitment: wanted.commitment,
         root: wanted.root,
     };
     match published.recount(wanted.ticket, &noted) {
-        Ok(counted) => {
-            println!("{counted}");
-            ExitCode::SUCCESS
-        }
-        Err(disagreement) => {
-            eprintln!("{disagreement}");
-            ExitCode::FAILURE
-        }
+        Ok(counted) => GATEWAY.print(&format!("{counted}\n")),
+        Err(disagreement) => GATEWAY.end(DISAGREES, &disagreement),
     }
 }
 
 fn print_document() -> ExitCode {
     match GatewayApi::openapi().to_pretty_json() {
-        Ok(document) => {
-            println!("{document}");
-            ExitCode::SUCCESS
-        }
-        Err(cause) => {
-            eprintln!("the document cannot be written: {cause}");
-            ExitCode::FAILURE
-        }
+        Ok(document) => GATEWAY.print(&format!("{document}\n")),
+        Err(cause) => GATEWAY.end(EXIT_UNAVAILABLE, &cause),
     }
 }

@@ -105,7 +105,7 @@ fn identity(config: &Config) -> String {
 
 #[cfg(test)]
 mod tests {
-    use chassis::env::Env;
+    use chassis::env::Configuration as _;
 
     use super::Settings;
     use crate::config::Config;
@@ -120,8 +120,8 @@ mod tests {
             "GATEWAY_IDENTITY" => Some("open".to_owned()),
             _ => None,
         };
-        let mut env = Env::new(&lookup);
-        Settings::of(&Config::read(&mut env).expect("a configuration"))
+        let config = Config::found(&lookup).ok();
+        Settings::of(&config.expect("a configuration"))
     }
 
     #[test]

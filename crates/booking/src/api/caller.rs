@@ -167,20 +167,29 @@ impl FromRequest for Admitted {
     }
 }
 
+/// Takes what is `given` by the pass, and then who that is in the books.
+fn known<Given: 'static, Caller: 'static>(
+    request: &HttpRequest,
+    given: impl FnOnce(Pass) -> Result<(Uuid, Given), Problem> + 'static,
+    caller: impl FnOnce(Uuid, Uuid, Given) -> Caller + 'static,
+) -> LocalBoxFuture<'static, Result<Caller, Problem>> {
+    let request = request.clone();
+    Box::pin(async move {
+        let (person, given) = given(pass_of(&request)?)?;
+        let user_id = subject_of(&request, person).await?;
+        Ok(caller(user_id, person, given))
+    })
+}
+
 impl FromRequest for Visitor {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move {
-            let (person, inside) = visitor(pass_of(&request)?)?;
-            let user_id = subject_of(&request, person).await?;
-            Ok(Self {
-                user_id,
-                person,
-                inside,
-            })
+        known(request, visitor, |user_id, person, inside| Self {
+            user_id,
+            person,
+            inside,
         })
     }
 }
@@ -190,15 +199,11 @@ impl FromRequest for Buyer {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move {
-            let Admitted { person, queue } = Admitted::try_from(pass_of(&request)?)?;
-            let user_id = subject_of(&request, person).await?;
-            Ok(Self {
-                user_id,
-                person,
-                queue,
-            })
+        let admitted = |pass| Admitted::try_from(pass).map(|it| (it.person, it.queue));
+        known(request, admitted, |user_id, person, queue| Self {
+            user_id,
+            person,
+            queue,
         })
     }
 }

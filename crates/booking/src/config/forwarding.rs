@@ -1,15 +1,14 @@
 //! What `booking forward` and `booking receive` read of the environment.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use chassis::env::{ConfigInvalid, Env};
+use chassis::env::{Configuration, Env};
+use chassis::logging::LogRules;
 use chassis::trace::Exporting;
 use chrono::TimeDelta;
-use log::LevelFilter;
 
-use super::{MYSQL_URL, MysqlUrl, START_WAIT_S, kafka, log, page_of, read_all, within};
+use super::{MYSQL_URL, MysqlUrl, START_WAIT_S, kafka, within};
 use crate::forwarder::Secrets;
 use crate::kafka::Cluster;
 use crate::signed::HttpUrl;
@@ -36,26 +35,14 @@ pub struct Forwarding {
     pub keep: TimeDelta,
     /// `BOOKING_START_WAIT_S`: how long to wait for MySQL at the start, in seconds; 30.
     pub start_wait: Duration,
-    /// `LOG_CONFIG`: a log4rs file.
-    pub log_config: Option<PathBuf>,
-    /// `LOG_LEVEL`: of the log to standard output; info.
-    pub log_level: LevelFilter,
+    /// `LOG_CONFIG`, `LOG_LEVEL`: where the log goes.
+    pub log: LogRules,
     /// `OTEL_…`: where spans go; nowhere.
     pub traces: Option<Exporting>,
 }
 
-impl Forwarding {
-    /// The configuration that `lookup` gives, or everything that is wrong with it.
-    pub fn from(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigInvalid> {
-        read_all(lookup, Self::read)
-    }
-
-    /// The page of all variables, for `forward --help`.
-    pub fn page() -> String {
-        page_of(Self::read)
-    }
-
-    fn read(env: &mut Env) -> Option<Self> {
+impl Configuration for Forwarding {
+    fn read(env: &mut Env<'_>) -> Option<Self> {
         let listen = env.or("BOOKING_FORWARD_LISTEN", "127.0.0.1:9082", FORWARD_LISTEN);
         let mysql_url = env.secret("BOOKING_MYSQL_URL", MYSQL_URL);
         let cluster = kafka::read(env);
@@ -92,7 +79,7 @@ impl Forwarding {
         );
         let keep_days = within(env, "BOOKING_FORWARD_KEEP_DAYS", "14", KEEP_DAYS, 1, 3650);
         let start_wait_s = within(env, "BOOKING_START_WAIT_S", "30", START_WAIT_S, 0, 600);
-        let (log_config, log_level) = log(env);
+        let log = LogRules::read(env);
         let traces = Exporting::read(env, "forwarder");
         Some(Self {
             listen,
@@ -105,8 +92,7 @@ impl Forwarding {
             webhook_refusals,
             keep: TimeDelta::days(keep_days),
             start_wait: Duration::from_secs(start_wait_s),
-            log_config,
-            log_level,
+            log,
             traces,
         })
     }
@@ -120,18 +106,8 @@ pub struct Receiving {
     pub secrets: Secrets,
 }
 
-impl Receiving {
-    /// The configuration that `lookup` gives, or everything that is wrong with it.
-    pub fn from(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigInvalid> {
-        read_all(lookup, Self::read)
-    }
-
-    /// The page of all variables, for `receive --help`.
-    pub fn page() -> String {
-        page_of(Self::read)
-    }
-
-    fn read(env: &mut Env) -> Option<Self> {
+impl Configuration for Receiving {
+    fn read(env: &mut Env<'_>) -> Option<Self> {
         let listen = env.or("BOOKING_RECEIVE_LISTEN", "127.0.0.1:8090", RECEIVE_LISTEN);
         let secrets = env.secret("BOOKING_WEBHOOK_SECRET", WEBHOOK_SECRET);
         Some(Self {
@@ -155,7 +131,7 @@ const RECEIVE_LISTEN: &str = "Address and port at which events are taken.";
 
 #[cfg(test)]
 mod tests {
-    use super::{Forwarding, Receiving};
+    use super::{Configuration as _, Forwarding, Receiving};
 
     const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
 
@@ -168,7 +144,7 @@ mod tests {
             "BOOKING_WEBHOOK_SECRET" => Some(SECRET.to_owned()),
             _ => None,
         };
-        Forwarding::from(&lookup).map_err(|invalid| invalid.to_string())
+        Forwarding::found(&lookup).map_err(|invalid| invalid.to_string())
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chassis::env::{ConfigInvalid, Env};
+use chassis::env::{Configuration, Env};
 
-use super::{page_of, read_all, within};
+use super::within;
 use crate::forwarder::Secrets;
 use crate::signed::HttpUrl;
 
@@ -69,18 +69,8 @@ pub struct Sandbox {
     pub delay: Duration,
 }
 
-impl Sandbox {
-    /// The configuration that `lookup` gives, or everything that is wrong with it.
-    pub fn from(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigInvalid> {
-        read_all(lookup, Self::read)
-    }
-
-    /// The page of all variables, for `sandbox-pay --help`.
-    pub fn page() -> String {
-        page_of(Self::read)
-    }
-
-    fn read(env: &mut Env) -> Option<Self> {
+impl Configuration for Sandbox {
+    fn read(env: &mut Env<'_>) -> Option<Self> {
         let listen = env.or("BOOKING_SANDBOX_LISTEN", "127.0.0.1:8091", SANDBOX_LISTEN);
         let events_url = env.secret("BOOKING_SANDBOX_EVENTS_URL", EVENTS_URL);
         let secrets = env.secret("BOOKING_PROVIDER_SECRET", PROVIDER_SECRET);
@@ -107,7 +97,7 @@ const DELAY_MS: &str =
 
 #[cfg(test)]
 mod tests {
-    use chassis::env::Env;
+    use chassis::env::{Configuration as _, Env};
 
     use super::{Sandbox, provider};
 

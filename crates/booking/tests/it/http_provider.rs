@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use booking::forwarder::Secrets;
 use booking::sandbox;
+use chassis::env::Configuration as _;
 use chassis::time::Clock;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -248,7 +249,7 @@ async fn the_sandbox_collects_holds_and_lets_go_of_money_as_it_is_told() {
         "BOOKING_PROVIDER_SECRET" => Some(SECRET.to_owned()),
         _ => None,
     };
-    let config = booking::config::Sandbox::from(&lookup).expect("a configuration");
+    let config = booking::config::Sandbox::found(&lookup).expect("a configuration");
     let running = sandbox::start(config, Clock::system()).expect("a sandbox");
     let visitor = app.visitor();
     // 14 is said twice, 15 fails first, 13 fails for good.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use booking::config::Forwarding;
 use booking::kafka::{Cluster, Producer, TopicError};
 use booking::outbox::{Publisher, PublisherOptions};
+use chassis::env::Configuration as _;
 use testbed::{Kafka, KafkaLogin, KafkaOptions, Operation, Resource, Scratch, TlsFiles};
 use uuid::Uuid;
 
@@ -91,7 +92,7 @@ impl Guarded {
                 _ => return None,
             })
         };
-        let mut cluster = Forwarding::from(&lookup).expect("complete").cluster;
+        let mut cluster = Forwarding::found(&lookup).expect("complete").cluster;
         cluster.layout.partitions = PARTITIONS;
         cluster
     }

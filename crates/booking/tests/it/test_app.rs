@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use booking::config::Config;
+use chassis::env::Configuration as _;
 use chassis::server::Running;
 use chassis::time::Clock;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -285,7 +286,7 @@ pub fn config(mysql_url: &str, variables: &[(&str, &str)]) -> Config {
         };
         Some(value)
     };
-    Config::from(&lookup).expect("a configuration")
+    Config::found(&lookup).expect("a configuration")
 }
 
 pub fn signed(claims: &Value, algorithm: Algorithm, secret: &[u8]) -> String {

@@ -9,7 +9,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chassis::env::Env;
+use chassis::env::Configuration as _;
 use chassis::server::Running;
 use chassis::time::Clock;
 use gateway::config::Config;
@@ -125,10 +125,8 @@ impl TestApp {
 impl TestGateway {
     async fn open(environment: &BTreeMap<&'static str, String>, clock: Clock) -> Self {
         let lookup = |name: &str| environment.get(name).cloned();
-        let mut env = Env::new(&lookup);
-        let config = Config::read(&mut env);
-        env.finish().unwrap();
-        let running = gateway::start(config.unwrap(), clock.clone()).await;
+        let config = Config::found(&lookup).unwrap();
+        let running = gateway::start(config, clock.clone()).await;
         let running = running.unwrap();
         Self {
             url: format!("http://{}", running.address),
