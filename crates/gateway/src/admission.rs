@@ -18,7 +18,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpRequest, web};
 use chassis::logging::RoutePattern;
 use chassis::problem::{self, Problem};
-use chassis::time::rfc3339;
+use chassis::time::{Timestamp, rfc3339};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -49,8 +49,8 @@ pub struct Grant {
     pub is_bearer_spent: bool,
     /// The visit that an answer may end.
     pub visit: Option<(Queue, Ticket)>,
-    /// A token in place of the one whose visit is over.
-    renewed: Option<FreshToken>,
+    /// Of the token that proved who asks for their own things.
+    life: Option<TokenLife>,
     /// The visit that must last as long as an upgraded connection does.
     pub lease: Option<(Queue, Ticket)>,
     /// Segments that are taken off the front of the path.
@@ -67,15 +67,25 @@ pub struct Target<'a> {
     pub path: &'a str,
 }
 
-/// A token in place of the one that was shown, and until when it is good.
+/// A token in place of the one that was shown.
 const RENEWED: HeaderName = HeaderName::from_static("x-usher-token");
-const RENEWED_UNTIL: HeaderName = HeaderName::from_static("x-usher-token-expires");
+/// Until when that one is good, or the one that was shown where there is none in its place.
+const GOOD_UNTIL: HeaderName = HeaderName::from_static("x-usher-token-expires");
+
+/// For how long a token still proves who one is.
+#[derive(Clone)]
+enum TokenLife {
+    /// The one that was shown, before this instant.
+    Until(Timestamp),
+    /// Its visit is over: this one, in its place.
+    Renewed(FreshToken),
+}
 
 /// Whose request it is, as was proven.
 #[derive(Default)]
 struct Proven {
     pass: Option<Pass>,
-    renewed: Option<FreshToken>,
+    life: Option<TokenLife>,
     by_bearer: bool,
     visit: Option<(Queue, Ticket)>,
 }
@@ -123,11 +133,11 @@ pub async fn gate<B: MessageBody + 'static>(
     };
     match decided {
         Ok(grant) => {
-            let renewed = grant.renewed.clone();
+            let life = grant.life.clone();
             request.extensions_mut().insert(grant);
             let mut answer = next.call(request).await?;
-            if let Some(renewed) = renewed {
-                renew(answer.headers_mut(), renewed);
+            if let Some(life) = life {
+                tell(answer.headers_mut(), life);
             }
             for cookie in cookies {
                 answer.headers_mut().append(header::SET_COOKIE, cookie);
@@ -138,16 +148,22 @@ pub async fn gate<B: MessageBody + 'static>(
     }
 }
 
-/// Gives a token in place of the one that was shown: as a header, for whoever sends bearers, and as the
-/// cookie.
-fn renew(headers: &mut HeaderMap, token: FreshToken) {
-    let until = rfc3339(token.expires_at);
-    for (name, value) in [(RENEWED, token.text), (RENEWED_UNTIL, until)] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
+/// Tells until when one can prove who one is; a token in place of the one that was shown comes as a
+/// header, for whoever sends bearers, and as the cookie.
+fn tell(headers: &mut HeaderMap, life: TokenLife) {
+    let mut put = |name, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }
+    };
+    match life {
+        TokenLife::Until(until) => put(GOOD_UNTIL, &rfc3339(until)),
+        TokenLife::Renewed(token) => {
+            put(RENEWED, &token.text);
+            put(GOOD_UNTIL, &rfc3339(token.expires_at));
+            headers.append(header::SET_COOKIE, token.cookie);
+        }
     }
-    headers.append(header::SET_COOKIE, token.cookie);
 }
 
 /// A browser that has no place gets one; with room inside it passes at once, as that visitor.
@@ -238,10 +254,7 @@ pub async fn decide(
     let is_ours = || credential::bearer(request).is_some_and(|bearer| app.knows(bearer));
     let is_bearer_spent = by_bearer || is_ours();
     let Proven {
-        pass,
-        visit,
-        renewed,
-        ..
+        pass, visit, life, ..
     } = proven.unwrap_or_default();
     Ok(Grant {
         upstream: found.upstream,
@@ -249,7 +262,7 @@ pub async fn decide(
         is_bearer_spent,
         lease: visit.clone().filter(|_| found.level == Level::Active),
         visit,
-        renewed,
+        life,
         strip: found.strip,
     })
 }
@@ -344,7 +357,7 @@ async fn visit_inside(
             rights: None,
             visit: Some(id_of(&ticket)),
         })),
-        renewed: None,
+        life: None,
         by_bearer: shown.is_bearer,
         visit,
     };

@@ -100,6 +100,8 @@ export class Usher extends EventTarget {
   readonly queue: string;
   readonly base: URL;
   readonly last: Place | null;
+  /** Until when the token proves who this visitor is, as it was heard last. */
+  readonly provenUntil: Date | null;
   /** Milliseconds since 1970 by the gateway's clock. */
   now(): number;
   join(options?: {

@@ -49,6 +49,7 @@ export class Usher extends EventTarget {
   #identity;
   #skewMs = 0;
   #last = null;
+  #provenUntil = null;
 
   /**
    * @param {{ queue?: string, base?: string | URL, identity?: () => string | Promise<string>,
@@ -70,6 +71,11 @@ export class Usher extends EventTarget {
     return this.#last;
   }
 
+  /** Until when the token proves who this visitor is, as it was heard last; null where it was not heard yet. */
+  get provenUntil() {
+    return this.#provenUntil;
+  }
+
   /** Milliseconds since 1970 by the gateway's clock. */
   now() {
     return Date.now() + this.#skewMs;
@@ -89,6 +95,7 @@ export class Usher extends EventTarget {
       try {
         const place = await this.#patiently(() => this.#ask("POST", "tokens", { body: JSON.stringify(body), headers, signal }), signal);
         this.#keep(place.token);
+        this.#proven(place.tokenExpiresAt);
         return this.#heard("place", place);
       } catch (refusal) {
         const { proofOfWork: work, siteKey } = refusal.problem ?? {};
@@ -170,13 +177,18 @@ export class Usher extends EventTarget {
     const isSafe = ["GET", "HEAD", "OPTIONS"].includes(request.method);
     const headers = new Headers(request.headers);
     headers.set("x-usher-queue", this.queue);
-    if (this.#token && !headers.has("authorization")) headers.set("authorization", `Bearer ${this.#token}`);
+    const shown = headers.has("authorization") ? null : this.#token;
+    if (shown) headers.set("authorization", `Bearer ${shown}`);
     if (!isSafe && !headers.has("idempotency-key")) headers.set("idempotency-key", idempotencyKey ?? randomId());
     const body = isSafe ? undefined : await request.arrayBuffer();
     const send = async () => {
       const answer = await reached(() => fetch(request.url, { ...init, method: request.method, headers, body, signal: init.signal, credentials: this.#credentials() }));
       const refusal = await this.#refusal(answer.status === 202 || answer.ok ? null : answer.clone());
       if (refusal instanceof NotAdmitted || refusal?.problem?.retryable) throw refusal;
+      // A token whose visit is over is replaced by each answer, unless it was by a join meanwhile.
+      const fresh = answer.headers.get("x-usher-token");
+      if (fresh && shown && shown === this.#token) this.#keep(fresh);
+      this.#proven(answer.headers.get("x-usher-token-expires"));
       return answer;
     };
     for (;;) {
@@ -318,6 +330,10 @@ export class Usher extends EventTarget {
     this.#token = token ?? null;
     if (token) this.storage?.setItem(this.name, token);
     else this.storage?.removeItem(this.name);
+  }
+
+  #proven(until) {
+    if (until) this.#provenUntil = new Date(until);
   }
 
   #heard(type, place) {

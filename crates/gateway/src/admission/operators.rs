@@ -81,7 +81,7 @@ pub(super) fn operator_passes(app: &Gateway, request: &HttpRequest) -> Result<Pr
             rights: operator.rights.clone(),
             visit: None,
         })),
-        renewed: None,
+        life: None,
         by_bearer: true,
         visit: None,
     })

@@ -2,9 +2,10 @@
 
 use actix_web::HttpRequest;
 use chassis::problem::Problem;
+use chrono::DateTime;
 use tokio::time::Instant;
 
-use super::{Proven, no_token, worse};
+use super::{Proven, TokenLife, no_token, worse};
 use crate::Gateway;
 use crate::credential::{self, Shown};
 use crate::queue::{Queue, QueueError, Standing, Ticket, UserId};
@@ -48,10 +49,20 @@ async fn owner(app: &Gateway, shown: &Shown, begun: Instant) -> Result<Proven, P
             rights: None,
             visit: visit.is_some().then(|| id_of(&ticket)),
         })),
-        renewed: (state == VisitState::Over).then(|| app.renewed(&claims)),
+        life: life_of(app, &claims, state),
         by_bearer: shown.is_bearer,
         visit,
     })
+}
+
+/// A token of a visit that is over is replaced; any other is told for how long it is good.
+fn life_of(app: &Gateway, claims: &token::Claims, state: VisitState) -> Option<TokenLife> {
+    match state {
+        VisitState::Over => Some(TokenLife::Renewed(app.renewed(claims))),
+        VisitState::Active | VisitState::Waiting => {
+            DateTime::from_timestamp(claims.exp, 0).map(TokenLife::Until)
+        }
+    }
 }
 
 /// How far a visit is, and the visit itself where an answer may end it: only one who is inside has
@@ -97,7 +108,7 @@ fn known_elsewhere(app: &Gateway, user: UserId) -> Result<Proven, Problem> {
             rights: None,
             visit: None,
         })),
-        renewed: None,
+        life: None,
         by_bearer: true,
         visit: None,
     })

@@ -179,6 +179,11 @@ async fn a_token_of_a_visit_that_is_over_is_renewed_when_it_is_used() {
         !inside.headers().contains_key("x-usher-token"),
         "not needed"
     );
+    assert_eq!(
+        inside.headers()["x-usher-token-expires"].to_str().unwrap(),
+        next["tokenExpiresAt"].as_str().unwrap(),
+        "whoever looks at their own things hears until when they can"
+    );
     app.close().await;
 }
 
