@@ -6,6 +6,8 @@ import { Phrases, clock } from "./phrases.js";
 const ANNOUNCE_MS = 20_000;
 /** A visitor who looks the other way is brought in when so little of the claim is left. */
 const LAST_SECONDS = 12;
+/** So long before the end of a claim, or in the middle of a short one, the visitor is warned. */
+const WARN_SECONDS = 30;
 /** Time to read that it is one's turn. */
 const TURN_MS = 1_500;
 
@@ -27,6 +29,7 @@ let progress = Number(slots.progress?.getAttribute("value") ?? 0);
 let announced = { at: 0, text: "" };
 let isEntering = false;
 let turnedAt = null;
+let warnAt = null;
 let widget = null;
 let wantsSound = null;
 
@@ -82,14 +85,15 @@ function paint(next) {
   announce(hasChanged, [title, isInLine ? phrases.ahead(place.ahead) : "", warning, place?.message].filter(Boolean).join(". "));
 }
 
-/** The bar never goes back, whatever the line does. */
+/** The bar never goes back, whatever the line does; nor does it after a reload. */
 function advance(isShown) {
   if (!slots.progress) return;
   const key = `${usher.name}:${place?.ticketNumber}`;
-  const start = Math.max(Number(page.dataset.start) || 0, Number(stored(key)) || 0, place?.ahead ?? 0);
+  const [longest, done] = (stored(key) ?? "").split("/").map(Number);
+  const start = Math.max(Number(page.dataset.start) || 0, longest || 0, place?.ahead ?? 0);
   if (isShown && start) {
-    stored(key, start);
-    progress = Math.max(progress, Math.floor(100 * (1 - place.ahead / start)));
+    progress = Math.max(progress, done || 0, Math.floor(100 * (1 - place.ahead / start)));
+    stored(key, `${start}/${progress}`);
     slots.progress.value = Math.max(progress, 2);
   }
   slots.progress.hidden = !(isShown && start);
@@ -129,7 +133,9 @@ function tick() {
   if (state === "turn" && deadline !== null) left = (deadline - performance.now()) / 1_000;
   put("clock_label", phrases.say(state === "turn" ? "turn.left" : "scheduled.left"));
   show("clock", left === null || left < 0 ? null : clock(left));
-  if (state === "turn") bring(left);
+  if (state !== "turn") return;
+  if (left !== null && warnAt !== null && left < warnAt) warn(left);
+  bring(left);
 }
 setInterval(tick, 1_000);
 document.addEventListener("visibilitychange", tick);
@@ -147,6 +153,14 @@ function enter() {
 function turn() {
   turnedAt = performance.now();
   deadline = place.expiresInSeconds === null ? null : turnedAt + place.expiresInSeconds * 1_000;
+  warnAt = Math.min(WARN_SECONDS, place.expiresInSeconds / 2);
+  ring();
+}
+
+/** Once, before the time is over: said aloud, and as loud as it was told that it is one's turn. */
+function warn(left) {
+  warnAt = null;
+  announce(true, `${phrases.say("turn.left")}: ${clock(left)}`);
   ring();
 }
 

@@ -275,7 +275,9 @@ for (const button of document.querySelectorAll("[data-set]")) button.onclick = (
 
 /** Changes rules, if nobody else did meanwhile; the way back is offered. */
 async function put(queue, change, { isUndo = false } = {}) {
-  const before = Object.fromEntries(Object.keys(change).map((name) => [name, rules?.[name] ?? null]));
+  // An instant of opening changes the state too, so both are taken back.
+  const names = "opensAt" in change ? new Set([...Object.keys(change), "state"]) : Object.keys(change);
+  const before = Object.fromEntries([...names].map((name) => [name, rules?.[name] ?? null]));
   try {
     const headers = tag && queue === chosen ? { "if-match": tag } : {};
     await ask("PUT", `queues/${queue}`, { body: change, headers });
