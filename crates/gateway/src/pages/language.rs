@@ -1,8 +1,8 @@
 //! Owns what the page says in each language: one catalogue, which the browser reads too.
 //!
 //! A text that depends on a number has one form for each category of the language's plural rules
-//! (Unicode CLDR 47, cardinal, whole numbers). `Intl` decides in the browser, `Plural` here, and
-//! a test in a browser sees that they agree. It must not know what is told with its texts.
+//! (Unicode CLDR 47, cardinal, whole numbers). `Intl` decides in the browser, `Plural` here; a test here
+//! and one in a browser compare both with one table. It must not know what is told with its texts.
 
 use std::collections::BTreeMap;
 
@@ -300,7 +300,7 @@ impl Language {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::{Languages, Text};
 
@@ -360,6 +360,26 @@ mod tests {
             ("q=1;;,,;", "en"),
         ] {
             assert_eq!(languages.accepted(accepted).tag, tag, "{accepted:?}");
+        }
+    }
+
+    #[test]
+    fn counting_agrees_with_the_table_that_browsers_agree_with() {
+        let table = include_str!("../../tests/counted.json");
+        let table: BTreeMap<String, Vec<(u64, String, String)>> =
+            serde_json::from_str(table).expect("the table");
+        let languages = Languages::default();
+        assert_eq!(table.len(), languages.0.len());
+        for language in languages.iter() {
+            for (number, category, written) in &table[language.tag] {
+                let told = (language.plural.category(*number), language.number(*number));
+                assert_eq!(
+                    told,
+                    (category.as_str(), written.clone()),
+                    "{}",
+                    language.tag
+                );
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::json;
+use testbed::Scratch;
 
 use crate::test_app::{SECRET, TestApp, said, token};
 
@@ -298,5 +299,43 @@ async fn where_cookies_travel_from_other_sites_only_known_pages_act_by_them() {
     );
     let (status, _) = said(leave().header("Origin", "https://shop.example")).await;
     assert_eq!(status, 204);
+    app.close().await;
+}
+
+#[actix_web::test]
+async fn a_page_of_ones_own_takes_the_place_of_ours_and_waiting_may_look_like_a_failure() {
+    let scratch = Scratch::new().unwrap();
+    let page = "<h1>{{title}}</h1><link href={{assets}}/own.css>{{#message}}<i>{{message}}</i>{{/message}}";
+    std::fs::write(scratch.path().join("waiting.html"), page).unwrap();
+    std::fs::write(scratch.path().join("own.css"), "h1{color:red}").unwrap();
+    let app = TestApp::with(&[
+        ("GATEWAY_PAGES", scratch.path().to_str().unwrap()),
+        ("GATEWAY_QUEUEING_STATUS", "429"),
+    ])
+    .await;
+    app.rule(json!({ "state": "paused", "message": "<Soon>" }))
+        .await;
+    let answer = browser(&app, Method::GET, GATED).send().await.unwrap();
+    assert_eq!(answer.status(), 429);
+    let page = answer.text().await.unwrap();
+    let (before, rest) = page.split_once("<link href=").unwrap();
+    let (style, after) = rest.split_once('>').unwrap();
+    assert_eq!(before, "<h1>The line stands still</h1>");
+    assert_eq!(after, "<i>&lt;Soon&gt;</i>");
+    let style = app.get(style).send().await.unwrap();
+    assert_eq!(style.headers()["content-type"], "text/css; charset=utf-8");
+    assert_eq!(style.text().await.unwrap(), "h1{color:red}");
+    app.close().await;
+}
+
+#[actix_web::test]
+async fn where_a_route_names_no_queue_a_browser_joins_the_default_one() {
+    let app = TestApp::with(&[("GATEWAY_DEFAULT_QUEUE", "side")]).await;
+    let made = app.put("/api/v1/queues/side", &json!({ "state": "paused" }));
+    assert_eq!(said(made).await.0, 201);
+    let answer = browser(&app, Method::GET, GATED).send().await.unwrap();
+    assert!(kept(&answer).contains("usher_token_side="));
+    let page = answer.text().await.unwrap();
+    assert!(page.contains("data-queue=\"side\"") && page.contains("data-state=\"paused\""));
     app.close().await;
 }
