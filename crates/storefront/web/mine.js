@@ -1,11 +1,14 @@
 // The visitor's own orders, in every queue that this browser came through.
 
-import { addressOf, ask, element, find, isNobody, live, queues, remembered, say, visitor, when, won } from "./shop.js";
+import { addressOf, ask, element, find, isNobody, known, live, note, queues, remembered, say, visitor, when, won } from "./shop.js";
 
 await live(async () => {
+  const untils = [];
   const all = await Promise.all(queues().map(async (queue) => {
+    const by = visitor(queue);
     try {
-      const { items } = await ask("reservations?limit=50", { by: visitor(queue) });
+      const { items } = await ask("reservations?limit=50", { by });
+      if (items.length && by.provenUntil) untils.push(by.provenUntil);
       return items.map((it) => ({ ...it, queue }));
     } catch (refusal) {
       if (!isNobody(refusal)) throw refusal;
@@ -14,6 +17,7 @@ await live(async () => {
   }));
   const orders = all.flat().sort((one, other) => other.createdAt.localeCompare(one.createdAt));
   find("none").hidden = orders.length > 0;
+  note("known", known(untils.sort((one, other) => one - other)[0]));
   find("orders").replaceChildren(...orders.map(card));
 });
 

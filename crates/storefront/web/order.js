@@ -2,7 +2,7 @@
 // until its own time is over.
 
 import { draw } from "./barcode.js";
-import { addressOf, ask, clock, element, find, here, isNobody, live, note, put, remember, remembered, say, seatLine, tell, usher, when, why, won } from "./shop.js";
+import { addressOf, ask, clock, element, find, here, isNobody, known, live, note, put, remember, remembered, say, seatLine, tell, usher, when, why, won } from "./shop.js";
 
 const LOOK_MS = 1_500;
 const about = remembered(`order:${here.id}`);
@@ -35,6 +35,7 @@ async function paint() {
   find("seats").replaceChildren(...order.seats.map(seatLine));
   find("seats").hidden = isGood;
   if (isGood) ticket();
+  note("known", isGood ? known(usher.provenUntil) : null);
   tick();
   if (isHeld) await money();
 }
@@ -75,6 +76,18 @@ async function charge(amount) {
   note("told", charged.state === "failed" ? say("charge_failed") : null);
 }
 
+/** A hold lasts longer, once: whoever is slow at a keyboard is not late by that. */
+async function extend() {
+  const once = () => remembered(`extended:${order.id}`, true);
+  try {
+    await ask(`reservations/${order.id}/extensions`, { method: "POST", json: {}, idempotencyKey: `extend-${order.id}` });
+    once();
+  } catch (refusal) {
+    if (["ALREADY_EXTENDED", "EXTENSION_REFUSED"].includes(refusal.code)) once();
+    throw refusal;
+  }
+}
+
 /** One key for one hold, also after a reload and in another tab: whatever gets lost, it is paid once. */
 async function pay() {
   const isSlow = setTimeout(() => note("told", say("lost")), 4 * LOOK_MS);
@@ -89,7 +102,7 @@ async function pay() {
 async function act(what) {
   if (isBusy) return;
   isBusy = true;
-  const buttons = [...document.querySelectorAll("#paying button, #refund")];
+  const buttons = [...document.querySelectorAll("#paying button, #longer button, #refund")];
   for (const button of buttons) button.disabled = true;
   note("told");
   try {
@@ -105,15 +118,18 @@ async function act(what) {
 }
 
 find("pay").onclick = () => act(pay);
+find("longer").firstElementChild.onclick = () => act(extend);
 find("back").onclick = () => act(() => ask(`reservations/${order.id}`, { method: "DELETE" }));
 find("refund").onclick = () => find("sure").showModal();
 find("sure").onclose = () => find("sure").returnValue === "refund" && act(() => ask(`reservations/${order.id}`, { method: "DELETE" }));
 
 function tick() {
+  const leftMs = order?.state === "held" ? new Date(order.holdExpiresAt) - usher.now() : 0;
+  const isLate = leftMs > 0 && leftMs < 60_000;
+  note("hurry", isLate ? say("warn") : null);
+  find("longer").hidden = !isLate || remembered(`extended:${order.id}`);
   if (order?.state !== "held") return;
-  const leftMs = new Date(order.holdExpiresAt) - usher.now();
   put("left", clock(leftMs));
-  note("hurry", leftMs > 0 && leftMs < 60_000 ? say("warn") : null);
   if (leftMs <= 0 && document.documentElement.dataset.state === "held" && !isBusy) paint();
 }
 setInterval(tick, 500);

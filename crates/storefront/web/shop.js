@@ -42,6 +42,9 @@ export function say(key, values = {}) {
   return (TEXTS[language][key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+/** Until when this browser opens what was bought: nothing else proves whose it is. */
+export const known = (until) => (until ? say("known", { time: when(until) }) : null);
+
 /** Why something was refused. */
 export function why(refusal) {
   return TEXTS[language][refusal.code] ?? refusal.message;
