@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::access::nothing_is_found;
 use crate::driver::Browser;
 use crate::elsewhere::Elsewhere;
 use crate::site::{INSIDE, Site};
@@ -103,6 +104,58 @@ async fn fetch_waits_for_ones_turn_and_a_lost_answer_is_asked_for_with_the_same_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_watches_enters_leaves_and_is_told_until_when_one_is_known() {
+    let (site, elsewhere) = elsewhere("").await;
+    site.rule(json!({ "maxActive": 1 })).await;
+    let inside = site.join().await;
+    let visitor = visitor_of(&site, &elsewhere).await;
+    let join = "window.usher = new Usher(); await usher.join(); window.heard = []; \
+        (async () => { for await (const news of usher.watch()) { heard.push(news.type); if (news.type === 'message') break; } heard.push('over'); })(); \
+        return [usher.last.position, usher.provenUntil.getTime() === Date.parse(usher.last.tokenExpiresAt)]";
+    assert_eq!(given(&visitor, join).await, json!([1, true]));
+    visitor.sees("heard.includes('place')").await;
+    site.rule(json!({ "message": "Soon." })).await;
+    visitor.sees("heard.at(-1) === 'over'").await;
+    visitor
+        .run("usher.enter().then((place) => (window.entered = place.state))")
+        .await;
+    site.leave(&inside).await;
+    visitor.sees("window.entered === 'active'").await;
+    let leave =
+        "await usher.leave(); return usher.place().catch((it) => [it.name, it.code, usher.last])";
+    assert_eq!(
+        given(&visitor, leave).await,
+        json!(["NotAdmitted", "TOKEN_MISSING", null])
+    );
+    visitor.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_another_origin_a_token_is_renewed_while_one_looks_at_ones_own_things() {
+    let (site, elsewhere) = elsewhere("").await;
+    let visitor = visitor_of(&site, &elsewhere).await;
+    let join = "window.usher = new Usher(); window.user = (await usher.join()).userId; \
+        return sessionStorage.getItem(usher.name)";
+    let first = given(&visitor, join).await;
+    let first = first.as_str().unwrap();
+    let own = site.at("/api/v1/users");
+    let look = format!(
+        "const until = usher.provenUntil; \
+         const {{ status }} = await usher.fetch('{own}/' + user + '/balance'); \
+         return [status, sessionStorage.getItem(usher.name), usher.provenUntil >= until]"
+    );
+    let inside = given(&visitor, &look).await;
+    assert_eq!(inside, json!([200, first, true]), "of a visit that lasts");
+    site.leave(first).await;
+    let over = given(&visitor, &look).await;
+    assert_eq!((&over[0], &over[2]), (&json!(200), &json!(true)), "{over}");
+    assert_ne!(over[1], first, "another, in its place");
+    let again = "return (await usher.join()).userId === user";
+    assert_eq!(given(&visitor, again).await, true, "the same visitor");
+    visitor.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_challenge_by_others_is_shown_and_its_origin_is_allowed_on_this_page_alone() {
     let widget = "globalThis.turnstile = { render(place, { sitekey, callback }) { \
         const button = document.createElement('button'); button.id = 'solve'; button.textContent = sitekey; \
@@ -137,7 +190,7 @@ async fn a_challenge_by_others_is_shown_and_its_origin_is_allowed_on_this_page_a
     visitor
         .sees("document.querySelector('#solve')?.textContent === 'site-1'")
         .await;
-    visitor.screen("challenge").await;
+    nothing_is_found(&visitor, "challenge").await;
     let policy = async |path: &str| {
         let asked = format!(
             "return (await fetch('{path}', {{ headers: {{ accept: 'text/html' }} }})).headers.get('content-security-policy')"
@@ -159,6 +212,7 @@ async fn who_was_drawn_sees_the_own_lot_and_its_proof() {
         .await;
     let visitor = site.visitor().await;
     visitor.waits_as("draw").await;
+    nothing_is_found(&visitor, "draw").await;
     site.join().await;
     let soon = "return new Date(Date.now() + 3000).toISOString()";
     site.rule(json!({ "opensAt": visitor.run(soon).await }))
@@ -170,9 +224,9 @@ async fn who_was_drawn_sees_the_own_lot_and_its_proof() {
             "!{lot}.parentElement.hidden && /\\d{{9}}/.test({lot}.textContent)"
         ))
         .await;
-    visitor.screen("drawn").await;
+    nothing_is_found(&visitor, "drawn").await;
     let told = visitor.text("[data-usher=lot]").await;
-    visitor.run("location.reload()").await;
+    visitor.reload().await;
     visitor
         .sees(&format!("{lot}.textContent === '{told}'"))
         .await;

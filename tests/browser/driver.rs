@@ -67,7 +67,9 @@ fn capabilities(kind: BrowserKind) -> Value {
             "moz:firefoxOptions": {
                 "args": ["-headless", "--width=900", "--height=1000"],
                 // Nothing is asked of anybody who is no part of a test.
-                "prefs": { "network.captive-portal-service.enabled": false, "app.update.enabled": false },
+                // JSON is shown as it came.
+                "prefs": { "network.captive-portal-service.enabled": false, "app.update.enabled": false,
+                    "devtools.jsonview.enabled": false },
             },
         });
     }
@@ -140,6 +142,19 @@ impl Browser {
     pub async fn run(&self, script: &str) -> Value {
         let body = json!({ "script": script, "args": [] });
         self.ask("/execute/sync", &body).await
+    }
+
+    /// Loads the page of the window or frame again, and waits until it is another.
+    pub async fn reload(&self) {
+        self.run("window.isOld = true; setTimeout(() => location.reload())")
+            .await;
+        self.sees("!window.isOld && document.readyState === 'complete'")
+            .await;
+    }
+
+    /// Goes back to the page before.
+    pub async fn back(&self) {
+        self.run("setTimeout(() => history.back())").await;
     }
 
     /// Whether an expression is true in the page now; not while it is being loaded.
@@ -241,6 +256,21 @@ impl Browser {
         self.ask("/actions", &body).await;
     }
 
+    /// Touches a place so far from the middle of what a selector finds.
+    pub async fn touch(&self, selector: &str, x: i32, y: i32) {
+        let element = self.find(selector).await;
+        let id = element.trim_start_matches("/element/");
+        let origin = json!({ "element-6066-11e4-a52e-4f735466cecf": id });
+        let actions = json!([
+            { "type": "pointerMove", "origin": origin, "x": x, "y": y },
+            { "type": "pointerDown", "button": 0 },
+            { "type": "pointerUp", "button": 0 },
+        ]);
+        let parameters = json!({ "pointerType": "touch" });
+        let finger = json!({ "type": "pointer", "id": "finger", "parameters": parameters, "actions": actions });
+        self.ask("/actions", &json!({ "actions": [finger] })).await;
+    }
+
     /// Goes on by the tabulator until a selector's element has the focus.
     pub async fn tab_to(&self, selector: &str) {
         let is_there = format!(
@@ -297,21 +327,27 @@ impl Browser {
         let size =
             json!({ "width": width, "height": height, "deviceScaleFactor": 2, "mobile": true });
         self.tell("Emulation.setDeviceMetricsOverride", size).await;
+        self.colours(is_dark).await;
+    }
+
+    /// Whether the visitor wants it dark.
+    pub async fn colours(&self, is_dark: bool) {
+        if self.kind == BrowserKind::Firefox {
+            let scheme = if is_dark { 0 } else { 1 };
+            let name = "layout.css.prefers-color-scheme.content-override";
+            self.run_inside(&format!("Services.prefs.setIntPref('{name}', {scheme})"))
+                .await;
+            return;
+        }
         let scheme = if is_dark { "dark" } else { "light" };
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.tell(
-            "Emulation.setEmulatedMedia",
-            json!({ "features": features }),
-        )
-        .await;
+        let media = json!({ "features": features });
+        self.tell("Emulation.setEmulatedMedia", media).await;
     }
 
     /// The window around a page of this size. Firefox shows none of less than 450 pixels.
     async fn size_firefox(&self, width: u32, height: u32, is_dark: bool) {
-        let scheme = if is_dark { 0 } else { 1 };
-        let name = "layout.css.prefers-color-scheme.content-override";
-        self.run_inside(&format!("Services.prefs.setIntPref('{name}', {scheme})"))
-            .await;
+        self.colours(is_dark).await;
         let around = "return [outerWidth - innerWidth, outerHeight - innerHeight]";
         let around = self.run(around).await;
         let around = |at: usize| around[at].as_u64().unwrap();
@@ -329,6 +365,20 @@ impl Browser {
         self.tell("Emulation.setDeviceMetricsOverride", size).await;
     }
 
+    /// From now on the page believes that somebody looks elsewhere.
+    pub async fn look_away(&self) {
+        let away = "window.isAway = true; \
+            Object.defineProperty(document, 'hidden', { get: () => isAway, configurable: true }); \
+            document.dispatchEvent(new Event('visibilitychange'))";
+        self.run(away).await;
+    }
+
+    /// The visitor looks again.
+    pub async fn look_back(&self) {
+        self.run("isAway = false; document.dispatchEvent(new Event('visibilitychange'))")
+            .await;
+    }
+
     /// The cookies of the page.
     pub async fn cookies(&self) -> Value {
         let request = self.client.get(format!("{}/cookie", self.session));
@@ -343,14 +393,14 @@ impl Browser {
         }
     }
 
-    /// Scripts of pages do not run from the next page on.
-    pub async fn no_scripts(&self) {
+    /// Whether scripts of pages run from the next page on.
+    pub async fn scripts(&self, are_on: bool) {
         if self.kind == BrowserKind::Firefox {
-            let off = "Services.prefs.setBoolPref('javascript.enabled', false)";
-            self.run_inside(off).await;
+            let set = format!("Services.prefs.setBoolPref('javascript.enabled', {are_on})");
+            self.run_inside(&set).await;
             return;
         }
-        let off = json!({ "value": true });
+        let off = json!({ "value": !are_on });
         self.tell("Emulation.setScriptExecutionDisabled", off).await;
     }
 
@@ -382,10 +432,11 @@ impl Browser {
         words.filter(|it| !it.contains("favicon.ico")).collect()
     }
 
+    /// Without the cookies that it rejects: a client of another origin keeps its token by itself.
     async fn said_in_firefox(&self) -> Vec<String> {
         let script = "const all = Services.console.getMessageArray(); Services.console.reset(); \
             return all.filter((it) => it instanceof Ci.nsIScriptError && !(it.flags & Ci.nsIScriptError.warningFlag) \
-                && it.sourceName.startsWith('http')).map((it) => `${it.errorMessage} ${it.sourceName}`)";
+                && it.sourceName.startsWith('http') && !it.errorMessage.startsWith('Cookie ')).map((it) => `${it.errorMessage} ${it.sourceName}`)";
         let said = self.run_inside(script).await;
         let words = said.as_array().unwrap().iter();
         words.map(|it| it.as_str().unwrap().to_owned()).collect()
@@ -397,8 +448,11 @@ impl Browser {
         self.end().await;
     }
 
-    /// Ends the browser of a page that had reason to complain.
+    /// Ends the browser of a page that had reason to complain, but of nothing that a policy forbids.
     pub async fn end(self) {
+        let mut said = self.said().await;
+        said.retain(|it| it.replace('-', " ").contains("Content Security Policy"));
+        assert_eq!(said, Vec::<String>::new());
         let _ = self.client.delete(&self.session).send().await;
     }
 }

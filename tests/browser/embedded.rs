@@ -54,7 +54,7 @@ async fn in_a_frame_of_another_site_one_keeps_the_place_leaves_comes_back_and_en
     shows(&visitor, &elsewhere.url(), &site.at(&site.gated)).await;
     visitor.waits_as("line").await;
     let ticket = visitor.text("[data-usher=ticket]").await;
-    visitor.run("location.reload()").await;
+    visitor.reload().await;
     visitor.waits_as("line").await;
     assert_eq!(
         visitor.text("[data-usher=ticket]").await,

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::access::nothing_is_found;
 use crate::driver::Browser;
 use crate::site::Site;
 
@@ -45,7 +46,8 @@ async fn every_language_fits_on_a_small_screen_and_says_all_alike_with_and_witho
         "It is uncertain whether something is left when your turn comes. \
          About 12 left, 11 people ahead of you."
     );
-    plain.no_scripts().await;
+    nothing_is_found(&visitor, "uncertain").await;
+    plain.scripts(false).await;
     visitor.size(320, 900, false).await;
     plain.go(&site.at("/usher/left")).await;
     plain.take_cookies(visitor.cookies().await).await;

@@ -6,6 +6,7 @@
 
 mod access;
 mod base_path;
+mod care;
 mod client;
 mod closing;
 mod console;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::access::nothing_is_found;
 use crate::relay::Relay;
 use crate::site::{INSIDE, SEATS, Site, go_in, holds_best};
 
@@ -17,7 +18,7 @@ async fn a_lost_store_is_told_and_the_place_is_found_again() {
     let ticket = visitor.text("[data-usher=ticket]").await;
     site.stack.redis_mut().kill();
     visitor.waits_as("away").await;
-    visitor.screen("away").await;
+    nothing_is_found(&visitor, "away").await;
     site.stack.redis_mut().restart().unwrap();
     visitor
         .sees("['line', 'paused'].includes(document.documentElement.dataset.state)")
@@ -71,7 +72,7 @@ async fn an_order_is_shown_and_paid_when_the_store_is_back() {
         .await;
     visitor.screen("shop-store-away").await;
     site.stack.redis_mut().restart().unwrap();
-    visitor.run("location.reload()").await;
+    visitor.reload().await;
     visitor
         .sees("document.documentElement.dataset.state === 'held' && (!document.querySelector('#charge').hidden || !document.querySelector('#pay').disabled)")
         .await;

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
+use crate::access::nothing_is_found;
 use crate::driver::Browser;
 use crate::site::{INSIDE, Site};
 
 async fn without_scripts(site: &Site) -> Browser {
     let browser = site.browser().await;
-    browser.no_scripts().await;
+    browser.scripts(false).await;
     browser.go(&site.at(&site.gated)).await;
     browser
 }
@@ -60,6 +61,11 @@ async fn without_scripts_a_place_that_costs_work_is_explained() {
     let visitor = without_scripts(&site).await;
     visitor.waits_as("work").await;
     assert!(visitor.text("main").await.contains("needs JavaScript"));
+    site.has_waiting(0).await;
+    assert_eq!(visitor.cookies().await, json!([]), "no place");
+    // What looks for faults is a script too; those of the page were not loaded.
+    visitor.scripts(true).await;
+    nothing_is_found(&visitor, "work").await;
     visitor.close().await;
 }
 

@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
+use crate::access::nothing_is_found;
 use crate::driver::{Browser, ENTER};
 use crate::relay::Relay;
-use crate::site::{HELD, LINE, PAID, SEATS, Site, go_in, pays};
+use crate::site::{HELD, LINE, PAID, SEATS, Site, go_in, holds_best, pays};
 
 /// Chooses the seat of this number in the list, which is there for those who do not see the map.
 async fn choose(visitor: &Browser, number: u32) {
@@ -46,13 +47,13 @@ async fn from_the_first_page_to_the_ticket_and_back() {
         .await;
     visitor.press("#hold").await;
     visitor.sees(HELD).await;
-    visitor.run("history.back()").await;
+    visitor.back().await;
     visitor
-        .sees("!document.querySelector('#holding')?.hidden")
+        .sees("!(document.querySelector('#holding')?.hidden ?? true)")
         .await;
     visitor.press("#go_on").await;
     visitor.sees(HELD).await;
-    visitor.run("location.reload()").await;
+    visitor.reload().await;
     visitor
         .sees(&format!(
             "{HELD} && document.querySelector('#left').textContent"
@@ -64,7 +65,7 @@ async fn from_the_first_page_to_the_ticket_and_back() {
         .sees("document.querySelector('#bars').width > 200")
         .await;
     visitor.screen("shop-ticket").await;
-    visitor.run("location.reload()").await;
+    visitor.reload().await;
     visitor.sees(PAID).await;
     visitor.go(&site.at("/shop/mine")).await;
     visitor
@@ -119,7 +120,7 @@ async fn of_two_who_want_one_seat_the_slower_is_told_and_offered_the_next() {
     slow.run("window.go()").await;
     slow.sees("document.querySelector('#told').textContent.includes('seat 7 is gone')")
         .await;
-    slow.screen("shop-faster").await;
+    nothing_is_found(&slow, "faster").await;
     let offered = slow.text("#chosen").await;
     assert!(
         offered.contains(" 8") || offered.contains(" 6"),
@@ -132,17 +133,20 @@ async fn of_two_who_want_one_seat_the_slower_is_told_and_offered_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_is_paid_after_the_lease_has_ended_and_the_next_is_inside() {
     let site = Site::shop().await;
-    site.rule(json!({ "maxActive": 1, "leaseSeconds": 12, "claimSeconds": 12 }))
+    site.rule(json!({ "maxActive": 1, "leaseSeconds": 20, "claimSeconds": 20 }))
         .await;
-    let visitor = holds(&site, 7).await;
-    let order = visitor.run("return location.href").await;
     let next = site.customer().await;
+    let visitor = at_the_seats(&site).await;
     go_in(&next, LINE).await;
-    visitor.run("history.back()").await;
+    choose(&visitor, 7).await;
+    visitor.press("#hold").await;
+    visitor.sees(HELD).await;
+    let order = visitor.run("return location.href").await;
+    visitor.back().await;
     visitor
         .sees("document.querySelector('#over') && !document.querySelector('#over').hidden")
         .await;
-    visitor.screen("shop-over").await;
+    nothing_is_found(&visitor, "over").await;
     next.sees(SEATS).await;
     visitor.press("#go_on").await;
     visitor.sees(HELD).await;
@@ -245,12 +249,13 @@ async fn a_hall_of_eight_thousand_is_shown_whole_moved_in_and_listed_piece_by_pi
             .await;
     let visitor = at_the_seats(&site).await;
     visitor.screen("shop-large").await;
-    visitor.press("[data-zoom=in]").await;
     visitor.tab_to("#map").await;
-    visitor.keys(&["\u{e015}", " "]).await;
+    visitor.keys(&["+", "\u{e015}", " "]).await;
     visitor
         .sees("document.querySelectorAll('#chosen li').length === 1")
         .await;
+    visitor.press("[data-zoom=in]").await;
+    visitor.press("[data-zoom=out]").await;
     visitor
         .run("document.querySelector('details').open = true")
         .await;
@@ -261,4 +266,93 @@ async fn a_hall_of_eight_thousand_is_shown_whole_moved_in_and_listed_piece_by_pi
     visitor.press("#hold").await;
     visitor.sees(HELD).await;
     visitor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_anonymous_buyer_is_told_until_when_the_ticket_can_be_opened() {
+    let site = Site::shop_with_rules(&[("GATEWAY_IDENTITY", "anonymous")], &[]).await;
+    let visitor = at_the_seats(&site).await;
+    holds_best(&visitor).await;
+    pays(&visitor).await;
+    let told = "const { items } = await fetch('/api/v1/reservations').then(async (it) => { \
+        window.until = new Date(it.headers.get('x-usher-token-expires')); return it.json(); }); \
+        const day = (language) => new Intl.DateTimeFormat(language, { dateStyle: 'full' }).format(until); \
+        return [items.length, until > Date.now(), ...['en', 'ko'].map(day)]";
+    let told = visitor
+        .run(&format!("return (async () => {{ {told} }})()"))
+        .await;
+    assert_eq!((&told[0], &told[1]), (&json!(1), &json!(true)), "{told}");
+    let says = async |words: &str, day: usize| {
+        let day = told[day].as_str().unwrap();
+        let text = "document.querySelector('#known').innerText";
+        visitor
+            .sees(&format!(
+                "{text}.includes('{words}') && {text}.includes('{day}')"
+            ))
+            .await;
+    };
+    says("This browser can open it until", 2).await;
+    visitor.screen("shop-known").await;
+    visitor.go(&site.at("/shop/mine")).await;
+    says("This browser can open it until", 2).await;
+    visitor.press("[data-language]").await;
+    says("까지 열 수 있습니다", 3).await;
+    visitor.press("#orders a").await;
+    visitor.sees(PAID).await;
+    says("까지 열 수 있습니다", 3).await;
+    visitor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_slow_is_warned_before_a_hold_ends_and_gets_more_time_once() {
+    let site = Site::shop_with_rules(&[], &[("BOOKING_HOLD_S", "50")]).await;
+    let visitor = holds(&site, 7).await;
+    visitor
+        .sees("document.querySelector('#hurry').innerText === 'Less than a minute left.'")
+        .await;
+    nothing_is_found(&visitor, "hurry").await;
+    visitor.press("#longer button").await;
+    visitor
+        .sees("/^2:/.test(document.querySelector('#left').innerText)")
+        .await;
+    visitor
+        .sees("document.querySelector('#hurry').hidden && document.querySelector('#longer').hidden")
+        .await;
+    pays(&visitor).await;
+    visitor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seat_is_chosen_by_a_finger_on_the_map_and_seen_by_all_when_it_is_held() {
+    let site = Site::shop().await;
+    let (one, other) = (at_the_seats(&site).await, at_the_seats(&site).await);
+    choose(&other, 7).await;
+    // Seats lie in rows around the middle of the map, so one of these points is a seat.
+    for step in 0..20 {
+        one.touch("#map", step * 4, step * 6).await;
+        if one
+            .run("return document.querySelectorAll('#chosen li').length")
+            .await
+            == 1
+        {
+            break;
+        }
+    }
+    let chosen = one.text("#chosen").await;
+    assert!(chosen.contains('₩'), "{chosen}");
+    one.press("#hold").await;
+    one.sees(HELD).await;
+    one.back().await;
+    one.sees("!(document.querySelector('#holding')?.hidden ?? true)")
+        .await;
+    choose(&one, 7).await;
+    one.press("#hold").await;
+    one.sees(HELD).await;
+    other
+        .sees("document.querySelectorAll('#chosen li').length === 0")
+        .await;
+    let seat = "document.querySelector('#list [value=\"7\"]')";
+    other.sees(&format!("!{seat}")).await;
+    one.close().await;
+    other.close().await;
 }

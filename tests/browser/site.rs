@@ -51,16 +51,21 @@ impl Site {
 
     /// With the demo shop before it, and a date with these sections.
     pub async fn shop_with(sections: Value) -> Self {
-        Self::selling(&[], sections).await
+        Self::selling(&[], &[], sections).await
+    }
+
+    /// With the demo shop, and more variables of the gateway and of what sells.
+    pub async fn shop_with_rules(gateway: &[(&str, &str)], booking: &[(&str, &str)]) -> Self {
+        Self::selling(gateway, booking, Value::Null).await
     }
 
     /// With the demo shop, at gateways whose own routes stand under this path.
     pub async fn shop_under(base: &str) -> Self {
-        Self::selling(&[("GATEWAY_BASE_PATH", base)], Value::Null).await
+        Self::selling(&[("GATEWAY_BASE_PATH", base)], &[], Value::Null).await
     }
 
-    async fn selling(variables: &[(&str, &str)], sections: Value) -> Self {
-        let site = Self::start(variables, true, 1).await;
+    async fn selling(gateway: &[(&str, &str)], booking: &[(&str, &str)], sections: Value) -> Self {
+        let site = Self::start(gateway, booking, true, 1).await;
         let id = site.gated.split('/').nth(4).unwrap().to_owned();
         let mut date = json!({ "startsAt": "2099-01-01T20:00:00Z" });
         if sections.is_array() {
@@ -73,15 +78,20 @@ impl Site {
 
     /// With more variables of the gateway.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
-        Self::start(variables, false, 1).await
+        Self::start(variables, &[], false, 1).await
     }
 
     /// With two gateways.
     pub async fn of_two_gateways() -> Self {
-        Self::start(&[], false, 2).await
+        Self::start(&[], &[], false, 2).await
     }
 
-    async fn start(variables: &[(&str, &str)], has_shop: bool, gateways: u16) -> Self {
+    async fn start(
+        variables: &[(&str, &str)],
+        booking: &[(&str, &str)],
+        has_shop: bool,
+        gateways: u16,
+    ) -> Self {
         let scratch = Scratch::new().unwrap();
         let mut options = StackOptions::new(scratch.path());
         options.gateways = gateways;
@@ -89,6 +99,7 @@ impl Site {
         let variable = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let base = variables.iter().find(|it| it.0 == "GATEWAY_BASE_PATH");
         options.gateway_environment = variables.iter().map(variable).collect();
+        options.booking_environment = booking.iter().map(variable).collect();
         let mut site = Self {
             stack: Stack::start(options).unwrap(),
             gated: String::new(),
@@ -169,13 +180,22 @@ impl Site {
     }
 
     async fn operate(&self, method: Method, path: &str, body: &Value) -> Value {
-        let request = self.client.request(method, self.at(path));
-        let request = request.bearer_auth(self.stack.operator_key()).json(body);
-        let answer = request.send().await.unwrap();
+        let what = format!("an answer to {method} {path}");
+        // On a machine that has much else to do the store may be away for a moment.
+        let answer = eventually(PATIENCE, &what, async || {
+            let request = self.client.request(method.clone(), self.at(path));
+            let request = request.bearer_auth(self.stack.operator_key()).json(body);
+            let answer = request.send().await.unwrap();
+            (answer.status() != 503).then_some(answer)
+        })
+        .await;
         let status = answer.status();
-        let said: Value = answer.json().await.unwrap();
+        let said = answer.text().await.unwrap();
         assert!(status.is_success(), "{said}");
-        said
+        match said.as_str() {
+            "" => Value::Null,
+            said => serde_json::from_str(said).unwrap(),
+        }
     }
 
     /// A stream of somebody's place, for as long as it is kept.
@@ -213,20 +233,42 @@ impl Site {
     /// Who is inside asks for the seats, and by the answer the line hears that so much is left.
     pub async fn hears_of_left(&self, token: &str, left: u64) {
         let what = format!("{left} to be left");
-        let ask = async |path: &str| -> Value {
-            let answer = self.client.get(self.at(path)).bearer_auth(token);
-            answer.send().await.unwrap().json().await.unwrap()
-        };
-        let dates = ask(&self.gated).await;
-        let date = dates["items"][0]["id"].as_str().unwrap();
-        let seats = format!("/api/v1/schedules/{date}/seats");
+        let seats = format!("/api/v1/schedules/{}/seats", self.date(token).await);
         eventually(PATIENCE, &what, async || {
-            assert!(ask(&seats).await["items"].is_array());
+            assert!(self.ask(token, &seats).await["items"].is_array());
             let request = self.client.get(self.own("/api/v1/queues/main"));
             let status: Value = request.send().await.ok()?.json().await.ok()?;
             (status["remaining"] == left).then_some(())
         })
         .await;
+    }
+
+    async fn ask(&self, token: &str, path: &str) -> Value {
+        let answer = self.client.get(self.at(path)).bearer_auth(token);
+        answer.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The first date, as somebody inside sees it.
+    async fn date(&self, token: &str) -> String {
+        let dates = self.ask(token, &self.gated).await;
+        dates["items"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// An operator takes seats off sale; who is inside knows the date.
+    pub async fn blocks(&self, token: &str, seats: &[u32]) {
+        let date = self.date(token).await;
+        let path = format!("/api/v1/admin/schedules/{date}/seats/blocks");
+        let block = json!({ "seatNumbers": seats, "reason": "Camera stands" });
+        self.operate(Method::POST, &path, &block).await;
+    }
+
+    /// Who is inside holds a seat of the first date.
+    pub async fn holds(&self, token: &str) {
+        let wanted = json!({ "scheduleId": self.date(token).await, "count": 1 });
+        let request = self.client.post(self.at("/api/v1/reservations"));
+        let request = request.header("idempotency-key", Uuid::new_v4().to_string());
+        let held = request.bearer_auth(token).json(&wanted).send().await;
+        assert_eq!(held.unwrap().status(), 201);
     }
 
     /// They leave.
@@ -277,6 +319,10 @@ pub async fn looks_at_sale(operator: &Browser) {
 
 /// From a place in line out of it, and back into it.
 pub async fn leaves_and_comes_back(visitor: &Browser) {
+    // The script has come when it has taken the button of the switch away; before, one leaves unasked.
+    visitor
+        .sees("document.querySelector('[data-usher=language] button').hidden")
+        .await;
     visitor.press("[data-usher=leave] button").await;
     visitor.press("dialog [value=leave]").await;
     visitor.waits_as("left").await;

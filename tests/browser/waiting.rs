@@ -186,15 +186,15 @@ async fn in_a_background_tab_title_and_icon_tell_and_who_wants_it_hears_that_it_
     visitor
         .sees("!document.querySelector('[data-usher=wishes]').hidden")
         .await;
-    // What the page asks of the browser, in place of a loudspeaker and a desktop; and that somebody looks elsewhere.
+    // What the page asks of the browser, in place of a loudspeaker and a desktop.
     let ears = "window.heard = []; \
         window.Notification = class { \
             static requestPermission() { return Promise.resolve('granted'); } \
             constructor(title, { body }) { heard.push(`${title}, ${body}`); } }; \
-        window.isAway = true; Object.defineProperty(document, 'hidden', { get: () => isAway }); \
         const make = AudioContext.prototype.createOscillator; \
         AudioContext.prototype.createOscillator = function () { heard.push('tone'); return make.call(this); };";
     visitor.run(ears).await;
+    visitor.look_away().await;
     visitor.press("[data-usher=sound]").await;
     visitor.press("[data-usher=notify]").await;
     visitor
@@ -209,9 +209,7 @@ async fn in_a_background_tab_title_and_icon_tell_and_who_wants_it_hears_that_it_
             "document.title === 'It is your turn · Aurora' && {icon}.endsWith('icon-turn.svg')"
         ))
         .await;
-    visitor
-        .run("isAway = false; document.dispatchEvent(new Event('visibilitychange'))")
-        .await;
+    visitor.look_back().await;
     visitor.sees(INSIDE).await;
     visitor.close().await;
 }
