@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use crate::wait::wait_for;
 
+/// A signal takes milliseconds to arrive.
+const FROZEN_WITHIN: Duration = Duration::from_secs(5);
 /// $1 is the signal that ends the program, the rest is the program. It prints the program's process id.
 /// HUP is ignored because the kernel sends it to the whole group when the starter dies while the program is
 /// frozen. CONT goes first because a frozen program hears nothing else. Files are limited as on a server: each connection
@@ -65,9 +67,9 @@ macro_rules! supervised_controls {
                 self.supervised.kill();
             }
 
-            /// SIGSTOP: connections stay open and nothing answers.
+            /// SIGSTOP: connections stay open and nothing answers from now on.
             pub fn freeze(&self) {
-                self.supervised.signal("STOP");
+                self.supervised.freeze();
             }
 
             /// SIGCONT: ends a freeze.
@@ -228,6 +230,24 @@ impl Supervised {
             .arg(command)
             .stderr(Stdio::null())
             .status();
+    }
+
+    /// SIGSTOP, and waits until every thread stands: a signal arrives a little after it was sent.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+        let threads = format!("/proc/{}/task", self.pid);
+        let stands = |thread: fs::DirEntry| {
+            let status = fs::read_to_string(thread.path().join("stat"));
+            // The state stands behind the name, which may hold anything.
+            status.is_ok_and(|it| it.rsplit(')').next().is_some_and(|it| it.starts_with(" T")))
+        };
+        let _ = wait_for("every thread to stand", FROZEN_WITHIN, || {
+            match fs::read_dir(&threads) {
+                Ok(threads) => threads.flatten().all(stands).then_some(()),
+                // The program is over, or the system shows no threads.
+                Err(_) => Some(()),
+            }
+        });
     }
 
     /// SIGKILL to the program, and waits until it is gone.
