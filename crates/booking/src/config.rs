@@ -167,7 +167,7 @@ const EXTENSION_S: &str = "How much longer a hold may last when its visitor asks
 const EXTENSION_FREE_SEATS: &str = "Free seats that a schedule must have when a hold is extended, 0 to 10000: the last ones are not kept from others.";
 const MAX_UNPAID_HOLDS: &str = "Holds of one schedule that a visitor may make in a row without paying one, in 24 hours, 1 to 10000.\n\
     Holding the same seats again and again keeps them from others; 12 is an hour of holds.";
-const DB_POOL: &str = "Connections to MySQL that are in use at once, 1 to 500; up to twice as many are open, and more while some hang. More requests than this wait shortly, then get 503.";
+const DB_POOL: &str = "Connections to MySQL that are in use at once, 1 to 500; up to four times as many are open after a crowd, most of them idle. More requests than this wait shortly, then get 503.";
 const WORKERS: &str = "Worker threads that serve HTTP, 0 to 256; 0 is one per core.";
 const DRAIN_S: &str = "How long a stop goes on answering, not ready, in seconds, 0 to 300.\n\
     So long gateways and balancers may take to notice.";
