@@ -23,6 +23,9 @@ use crate::visitors::connections;
 
 /// Tokens that are kept, 400 bytes each; of a longer line every n-th visitor polls.
 const MOST_POLLERS: u64 = 100_000;
+/// How often a place is tried, so long apart, before the line is not filled.
+const TRIES: usize = 10;
+const AGAIN: Duration = Duration::from_secs(1);
 /// A long filling says how far it is.
 const TOLD_EACH: u64 = 100_000;
 
@@ -90,9 +93,7 @@ async fn join_one_after_another(stage: Rc<Stage>, first: usize) -> Result<Vec<Po
     let every = all.div_ceil(MOST_POLLERS);
     let (mut caller, mut pollers) = (Caller::new(&stage, first), Vec::new());
     for number in (first as u64..all).step_by(stage.settings.connections) {
-        let body = json!({ "userId": Uuid::new_v4() });
-        let place = caller.join(&body, Instant::now()).await;
-        let Some((token, place)) = place.and_then(|it| Some((it.token.clone()?, it))) else {
+        let Some((token, place)) = join(&mut caller).await else {
             let errors = stage.recorder.finish().errors;
             return Err(format!("a join was refused; {}", errors.join("; ")));
         };
@@ -108,6 +109,19 @@ async fn join_one_after_another(stage: Rc<Stage>, first: usize) -> Result<Vec<Po
         }
     }
     Ok(pollers)
+}
+
+/// Somebody new joins, or somebody else a moment later: as many come at once as can, so one may be refused.
+async fn join(caller: &mut Caller) -> Option<(String, Place)> {
+    for _ in 0..TRIES {
+        let body = json!({ "userId": Uuid::new_v4() });
+        let place = caller.join(&body, Instant::now()).await;
+        if let Some(joined) = place.and_then(|it| Some((it.token.clone()?, it))) {
+            return Some(joined);
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    None
 }
 
 async fn poll_what_is_due(stage: Rc<Stage>, number: usize, shared: Rc<Shared>) {
