@@ -102,12 +102,15 @@ impl Shop {
         format!("/api/v1/queues/{}/tokens", self.queue)
     }
 
-    /// Visitors who wait or are inside, as the public status says, which is up to a second old.
+    /// Visitors who wait, are parked or are inside, as the public answers say, which are up to a second old. Who joined and is
+    /// not heard of again is parked within seconds.
     pub async fn visitors(&self) -> Result<u64, Trouble> {
         let path = format!("/api/v1/queues/{}", self.queue);
         let status = self.operator.ask(Request::get(&path)).await?;
-        let count = |name: &str| status[name].as_u64().unwrap_or_default();
-        Ok(count("waiting") + count("active"))
+        let fairness = format!("{path}/fairness");
+        let fairness = self.operator.ask(Request::get(&fairness)).await?;
+        let count = |it: &Value, name: &str| it[name].as_u64().unwrap_or_default();
+        Ok(count(&status, "waiting") + count(&status, "active") + count(&fairness, "parked"))
     }
 
     /// What an operator is shown. After a crowd the service may be busy for a while more, so this asks again.
