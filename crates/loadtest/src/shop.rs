@@ -134,8 +134,8 @@ impl Shop {
             ..Books::default()
         };
         for date in &self.dates {
-            let seats = self.look(&format!("/api/v1/admin/schedules/{date}/seats"));
-            let seats = seats.await?;
+            let path = format!("/api/v1/admin/schedules/{date}/seats");
+            let seats = self.look(&path).await?;
             let seats: Items<Seat> = serde_json::from_value(seats)
                 .map_err(|cause| format!("the seats of a date could not be read: {cause}"))?;
             let count = |state: &str| {

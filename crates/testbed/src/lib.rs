@@ -37,6 +37,6 @@ pub use program::{Program, ProgramOptions};
 pub use redis::{PartedCluster, Redis, RedisCluster, RedisOptions, RedisSentinels};
 pub use shared::{kafka, mariadb, redis, redis_cluster};
 pub use stack::{Brokers, Ended, Events, Stack, StackOptions};
-pub use wait::wait_for;
+pub use wait::{JUDGES_TIME, judges_time, wait_for};
 #[cfg(feature = "tokio")]
 pub use wait::{eventually, within};

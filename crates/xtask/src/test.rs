@@ -49,6 +49,7 @@ impl Test {
         };
         if self.long {
             all.push(long());
+            all.push(objectives());
             all.extend(schemathesis()?);
         }
         run(all)
@@ -122,6 +123,15 @@ fn long() -> Check {
         "cluster",
     ]);
     ("long tests", tests, TESTS)
+}
+
+/// The tests that count late answers while something is away, with nothing beside them: here a late one fails.
+fn objectives() -> Check {
+    let mut tests = cargo(&["test", "--workspace", "--locked"]);
+    tests.args(["--test", "it", "--test", "outage", "--"]);
+    tests.args(["--test-threads", "1", "siege::", "whatever_is_away"]);
+    tests.env(testbed::JUDGES_TIME, "yes");
+    ("late answers", tests, TESTS)
 }
 
 /// What the document of booking allows and forbids, tried out; none where schemathesis cannot be installed.

