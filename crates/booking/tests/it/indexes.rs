@@ -6,6 +6,7 @@
 //! prints into `docs/INDEXES.md`.
 
 mod fill;
+mod others;
 mod plan;
 
 use std::collections::BTreeSet;
@@ -182,12 +183,14 @@ async fn sales(books: &Books) -> Vec<Step> {
         user_id,
         reservation_id: named.id,
     };
-    let refund = Refund {
-        refund_id: id("refund", 1),
+    let refund = |number, extent| Refund {
+        refund_id: id("refund", number),
         user_id,
         payment_id: pay.payment_id,
-        extent: Extent::Rest,
+        extent,
     };
+    let (part, rest) = (refund(1, Extent::Amount(10)), refund(2, Extent::Rest));
+    let extended = named.id;
     let cancelled = best.id;
     let charge = Charge {
         request_id: id("request", 1),
@@ -199,7 +202,7 @@ async fn sales(books: &Books) -> Vec<Step> {
         let clock = clock.clone();
         move |tx: &mut Tx| reservation::reserve(tx, &wish, &limits, &clock)
     };
-    let [paying, refunding, cancelling] = [(); 3].map(|()| clock.clone());
+    let [extending, paying, giving, refunding, cancelling] = [(); 5].map(|()| clock.clone());
     let claim = Claim {
         user_id,
         route: "POST /api/v1/payments",
@@ -220,10 +223,20 @@ async fn sales(books: &Books) -> Vec<Step> {
         books.verb("reserve", reserve(named)).await,
         books.verb("reserve the best", reserve(best)).await,
         books
+            .verb("extend", move |tx| {
+                reservation::extend(tx, user_id, extended, &limits, &extending)
+            })
+            .await,
+        books
             .verb("pay", move |tx| payment::pay(tx, &pay, &paying))
             .await,
         books
-            .verb("refund", move |tx| payment::refund(tx, &refund, &refunding))
+            .verb("refund a part", move |tx| {
+                payment::refund(tx, &part, &giving)
+            })
+            .await,
+        books
+            .verb("refund", move |tx| payment::refund(tx, &rest, &refunding))
             .await,
         books
             .verb("cancel", move |tx| {
@@ -273,10 +286,13 @@ async fn every_statement_of_a_hot_path_finds_its_rows_by_an_index() {
         reads(&books).await,
         sales(&books).await,
         steps(&books).await,
+        others::events(&books).await,
+        others::desk(&books).await,
+        others::steps(&books).await,
     ]
     .concat();
     assert!(
-        all.len() > 40,
+        all.len() > 70,
         "only {} statements were written down",
         all.len()
     );

@@ -16,6 +16,11 @@ pub fn free_seat() -> i64 {
     i64::from(HALL) - 500
 }
 
+/// Under which all of it is sealed; no step comes as far.
+const SEAL: u64 = 1_000_000_000;
+/// Who is told of events.
+pub const RECEIVER: &str = "platform";
+
 /// Before this are a thousand keys and a thousand delivered events that may be forgotten.
 pub fn long_ago(now: Timestamp) -> Timestamp {
     now - TimeDelta::days(100)
@@ -74,7 +79,7 @@ pub fn fill(server: &MariaDb, fixture: &Fixture, rows: u32) {
         ),
         people(users, &old),
         format!(
-            "INSERT INTO ledger_entries (id, user_id, cause, reference_id, debit_account, credit_account, amount, created_at) SELECT {}, {user}, 'captured', {payment}, 'wallet', 'revenue', 100, '{open}' FROM seq_1_to_{rows}",
+            "INSERT INTO ledger_entries (id, user_id, cause, reference_id, debit_account, credit_account, amount, created_at, seal) SELECT {}, {user}, 'captured', {payment}, 'wallet', 'revenue', 100, '{open}', {SEAL} FROM seq_1_to_{rows}",
             some("entry", "seq")
         ),
         format!(
@@ -82,7 +87,7 @@ pub fn fill(server: &MariaDb, fixture: &Fixture, rows: u32) {
         ),
         kept(rows, &user, &reservation, [&old, &open, &now]),
         "COMMIT; SET autocommit = 1".to_owned(),
-        "ANALYZE TABLE concerts, schedules, seats, reservations, reservation_seats, buyers, wallets, ledger_entries, payments, idempotency_keys, outbox".to_owned(),
+        "ANALYZE TABLE concerts, schedules, seats, reservations, reservation_seats, buyers, wallets, ledger_entries, payments, idempotency_keys, outbox, forwarded_events, audit_log, subjects".to_owned(),
     ];
     server.execute(&statements.join("; ")).expect("full tables");
 }
@@ -102,7 +107,7 @@ fn some(kind: &str, number: &str) -> String {
     format!("CONCAT(RPAD('{kind}', 8, '_'), LPAD({number}, 8, '0'))")
 }
 
-/// What is kept for a while: keys and events.
+/// What is kept for a while: keys, events and their receipts; and the log.
 fn kept(rows: u32, user: &str, reservation: &str, [old, open, now]: [&str; 3]) -> String {
     let keys = format!(
         "INSERT INTO idempotency_keys (user_id, route, idempotency_key, fingerprint, claims, status, body, created_at) SELECT {user}, 'POST /api/v1/payments', CONCAT('old-', seq), REPEAT('f', 32), 1, 201, '{{}}', IF(seq <= 1000, '{old}', '{open}') FROM seq_1_to_{rows}"
@@ -111,5 +116,12 @@ fn kept(rows: u32, user: &str, reservation: &str, [old, open, now]: [&str; 3]) -
         "INSERT INTO outbox (id, aggregate_type, aggregate_id, type, payload, state, next_attempt_at, created_at, delivered_at) SELECT {}, 'reservation', {reservation}, 'payment.captured', '{{}}', IF(seq % 1000 = 0, 'pending', 'delivered'), '{open}', '{open}', IF(seq % 1000 = 0, NULL, IF(seq <= 1000, '{old}', '{now}')) FROM seq_1_to_{rows}",
         some("event", "seq")
     );
-    format!("{keys}; {events}")
+    let receipts = format!(
+        "INSERT INTO forwarded_events (event_id, receiver, state, updated_at) SELECT {}, '{RECEIVER}', IF(seq % 1000 = 0, 'sending', 'delivered'), IF(seq <= 1000, '{old}', '{open}') FROM seq_1_to_{rows}",
+        some("event", "seq")
+    );
+    let log = format!(
+        "INSERT INTO audit_log (entity, entity_id, action, actor, actor_id, at, detail, seal) SELECT 'reservation', {reservation}, 'held', 'user', {user}, '{open}', '{{}}', {SEAL} FROM seq_1_to_{rows}"
+    );
+    format!("{keys}; {events}; {receipts}; {log}")
 }
