@@ -131,6 +131,28 @@ async fn of_two_who_want_one_seat_the_slower_is_told_and_offered_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_holds_a_seat_in_another_tab_is_told_that_it_is_their_own() {
+    let site = Site::shop().await;
+    let visitor = at_the_seats(&site).await;
+    choose(&visitor, 7).await;
+    let hold = "send('/api/v1/reservations', { method: 'POST', headers: { 'content-type': 'application/json' }, body: it[1].body })";
+    visitor
+        .run(&format!("const send = fetch; window.fetch = async (...it) => {{ if (String(it[0]).endsWith('/reservations')) await {hold}; return send(...it); }}"))
+        .await;
+    visitor.press("#hold").await;
+    visitor
+        .sees("document.querySelector('#told').textContent === 'You hold seat 7 already.'")
+        .await;
+    visitor
+        .sees("!document.querySelector('#holding').hidden")
+        .await;
+    visitor
+        .sees("document.querySelectorAll('#chosen li').length === 0")
+        .await;
+    visitor.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hold_is_paid_after_the_lease_has_ended_and_the_next_is_inside() {
     let site = Site::shop().await;
     site.rule(json!({ "maxActive": 1, "leaseSeconds": 20, "claimSeconds": 20 }))

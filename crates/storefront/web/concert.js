@@ -181,9 +181,11 @@ async function take(wish) {
     const held = await ask("reservations", { method: "POST", json: { scheduleId: date.id, ...wish } });
     remembered(`order:${held.id}`, { concert: concert.id, title: concert.title, venue: concert.venue, startsAt: date.startsAt });
     tell();
+    // Who comes back from the order chooses anew: these are held.
+    chosen.clear();
     location.assign(addressOf.order(here.queue, held.id));
   } catch (refusal) {
-    if (refusal.code === "SEAT_TAKEN") offerNext(wish.seatNumbers ?? [], refusal.problem.conflicts ?? []);
+    if (refusal.code === "SEAT_TAKEN") await offerNext(wish.seatNumbers ?? [], refusal.problem.conflicts ?? []);
     else if (!(refusal instanceof NotAdmitted)) note("told", why(refusal));
     else outside(refusal);
   } finally {
@@ -192,13 +194,21 @@ async function take(wish) {
   }
 }
 
-/** Somebody was faster: says which seats are gone, and chooses the nearest that are free, of the same grade first. */
+/** Somebody was faster: says which seats are gone, and chooses the nearest that are free, of the same grade first. Where it was
+ *  oneself, in another tab, that is said instead. */
 function offerNext(wanted, conflicts) {
   if (!wanted.length) return note("told", say("none_left"));
   const taken = conflicts.map((it) => it.seatNumber);
   const gone = seats.get(taken[0]) ?? { number: taken[0] };
   for (const it of conflicts) seats.set(it.seatNumber, { ...seats.get(it.seatNumber), state: it.reason === "sold" ? "sold" : "held" });
   const kept = wanted.filter((it) => !taken.includes(it));
+  const own = conflicts.filter((it) => it.reason === "yours").map((it) => it.seatNumber);
+  if (own.length) {
+    for (const it of taken) chosen.delete(it);
+    choose();
+    note("told", say("yours_already", { n: own.join(", ") }));
+    return findHold();
+  }
   const free = [...seats.values()].filter((it) => it.state === "available" && !kept.includes(it.number));
   const far = (it) => (it.grade === gone.grade ? 0 : 1_000_000) + Math.abs(it.number - gone.number);
   free.sort((one, other) => far(one) - far(other));
