@@ -130,9 +130,33 @@ fn the_sequence_that_differed_once_does_what_the_model_says() {
     let before = [by_lot, Act::Join(6, 0), Act::Wait(1), Act::Refresh(1)];
     let looks = [Act::Poll(6, 1), Act::Touch(6, 1), Act::Touch(6, 0)];
     let acts: Vec<_> = before.into_iter().chain(looks).collect();
-    let (is_stalled, played, _) = runtime().block_on(play_one(&Stage::Single(server), &acts));
-    match played {
-        Err(Stop::Differs(how)) if !is_stalled => panic!("{how}"),
+    assert_agree(&Stage::Single(server), &acts);
+}
+
+/// A gateway that has not heard of a schedule records a poll until after the pause alone, which is enough for who obeys it.
+#[test]
+fn a_poll_at_a_gateway_that_knows_of_no_schedule_proves_no_more_than_its_pause() {
+    let scratch = Scratch::new().unwrap();
+    let server = Redis::start(scratch.path(), RedisOptions::default()).unwrap();
+    let in_turn = Act::Schedule {
+        order: Order::Fifo,
+        steps: 1,
+        via: 0,
+    };
+    let silence = Act::Quiet {
+        runs: 8,
+        there: 128,
+        via: 0,
+    };
+    let polls = [Act::Join(6, 0), Act::Poll(6, 2), in_turn, Act::Poll(6, 2)];
+    let inside = [Act::Join(0, 0), Act::Join(1, 0)];
+    let acts: Vec<_> = inside.into_iter().chain(polls).chain([silence]).collect();
+    assert_agree(&Stage::Single(server), &acts);
+}
+
+fn assert_agree(stage: &Stage, acts: &[Act]) {
+    match runtime().block_on(play_one(stage, acts)) {
+        (false, Err(Stop::Differs(how)), _) => panic!("{how}"),
         _ => {}
     }
 }

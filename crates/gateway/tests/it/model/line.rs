@@ -275,8 +275,20 @@ impl Model {
         Ok(Told::Line { ahead })
     }
 
-    /// The pause that is told at most and half an allowance more than it takes, at least and at most.
+    /// How long a poll proves somebody there: by the pause that is told, and where doors are to open until after that.
     fn proven_until(&self, turn: u64, ticket: u64, eyes: Eyes) -> (u64, u64) {
+        let (least, most) = self.pause_until(turn, ticket, eyes);
+        match (self.in_force(), self.rules.opens_at) {
+            (State::Scheduled, Some(at)) => {
+                let opened = (at + JOINED) * MICRO;
+                (least.max(opened), most.max(opened))
+            }
+            _ => (least, most),
+        }
+    }
+
+    /// The pause that is told at most and half an allowance more than it takes, at least and at most.
+    fn pause_until(&self, turn: u64, ticket: u64, eyes: Eyes) -> (u64, u64) {
         let now_us = self.now * MICRO;
         let until_us = |drift_us: u64| {
             let age_us = (self.begin_us + now_us + drift_us).saturating_sub(ticket);
@@ -285,11 +297,7 @@ impl Model {
                 pause = pause.min(eyes.cap_us);
             }
             let pause = pause.min((age_us / 2).max(FIRST_PAUSE * MICRO));
-            let until_us = now_us + pause + (ALLOWANCE * MICRO).max(pause / 4) * 3 / 2;
-            match (self.in_force(), self.rules.opens_at) {
-                (State::Scheduled, Some(at)) => until_us.max((at + JOINED) * MICRO),
-                _ => until_us,
-            }
+            now_us + pause + (ALLOWANCE * MICRO).max(pause / 4) * 3 / 2
         };
         (until_us(0), until_us(self.drift_us + 1_000))
     }
@@ -300,9 +308,10 @@ impl Model {
         let until = self.proven_until(turn, ticket, eyes);
         let before = self.present.get(&who).copied().unwrap_or_default();
         let now_us = self.now * MICRO;
-        // What is needed is two thirds of what lies behind the pause.
+        // What is needed is two thirds of what lies behind the pause: a gateway asks for no more, whatever it knows of doors.
         let known = self.known.get(&(eyes.via, ticket)).copied().unwrap_or(0);
-        let may_know = eyes.is_lazy && known + MICRO > until.0 - (until.0 - now_us) / 3;
+        let (least, _) = self.pause_until(turn, ticket, eyes);
+        let may_know = eyes.is_lazy && known + MICRO > least - (least - now_us) / 3;
         let present = if may_know {
             (before.0.min(until.0), before.1.max(until.1))
         } else {
