@@ -203,19 +203,6 @@ async fn sales(books: &Books) -> Vec<Step> {
         move |tx: &mut Tx| reservation::reserve(tx, &wish, &limits, &clock)
     };
     let [extending, paying, giving, refunding, cancelling] = [(); 5].map(|()| clock.clone());
-    let claim = Claim {
-        user_id,
-        route: "POST /api/v1/payments",
-        key: idempotency::IdempotencyKey::try_from("key-1".to_owned()).unwrap(),
-        fingerprint: Fingerprint::of(&json!(1)),
-    };
-    let once = move |tx: &mut Tx| {
-        let act = |_: &mut Tx| Ok::<_, DbError>(());
-        match idempotency::once(tx, &claim, now, |()| answered("{}"), act) {
-            Ok(_) | Err(Undone::Replayed(_)) => Ok(()),
-            Err(other) => Err(other),
-        }
-    };
     [
         books
             .verb("charge", move |tx| wallet::charge(tx, &charge, now))
@@ -243,6 +230,27 @@ async fn sales(books: &Books) -> Vec<Step> {
                 cancellation::cancel(tx, user_id, cancelled, &cancelling)
             })
             .await,
+    ]
+    .concat()
+}
+
+/// A request with a key, and the same again.
+async fn keys(books: &Books) -> Vec<Step> {
+    let (now, user_id) = (books.fixture.now, user());
+    let claim = Claim {
+        user_id,
+        route: "POST /api/v1/payments",
+        key: idempotency::IdempotencyKey::try_from("key-1".to_owned()).unwrap(),
+        fingerprint: Fingerprint::of(&json!(1)),
+    };
+    let once = move |tx: &mut Tx| {
+        let act = |_: &mut Tx| Ok::<_, DbError>(());
+        match idempotency::once(tx, &claim, now, |()| answered("{}"), act) {
+            Ok(_) | Err(Undone::Replayed(_)) => Ok(()),
+            Err(other) => Err(other),
+        }
+    };
+    [
         books.verb("claim a key", once.clone()).await,
         books.verb("repeat a key", once).await,
     ]
@@ -285,6 +293,7 @@ async fn every_statement_of_a_hot_path_finds_its_rows_by_an_index() {
     let all = [
         reads(&books).await,
         sales(&books).await,
+        keys(&books).await,
         steps(&books).await,
         others::events(&books).await,
         others::desk(&books).await,
