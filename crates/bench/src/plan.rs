@@ -35,7 +35,8 @@ impl Plan {
     /// The sizes of the goals, with turns of so many seconds; or so little that it only shows that everything runs.
     pub fn new(seconds: f64, is_small: bool) -> Self {
         let size = |full, small| if is_small { small } else { full };
-        let seconds = if is_small { 0.1 } else { seconds };
+        // Long enough for a service that was built without optimisation to make its connections and answer.
+        let seconds = if is_small { 0.4 } else { seconds };
         Self {
             rounds: size(3, 1),
             turn: Duration::from_secs_f64(seconds),
