@@ -22,6 +22,14 @@ for _, lane in ipairs(LANES) do
     for i = 2, #read, 2 do tickets[#tickets + 1] = tonumber(read[i]) + added end
   end
 end
+-- Those who were let in before there was a lottery and have not shown up yet: a no-show among them goes to the
+-- parked with the own ticket, and so gets a lot. Nobody enters before the draw, so they only get fewer.
+for _, user in ipairs(redis.call('SMEMBERS', UNCLAIMED)) do
+  local ticket = inside_of(user)
+  if ticket and ticket > after and ticket <= drawn then
+    tickets[#tickets + 1], sources = ticket, sources + 2
+  end
+end
 if sources > 1 then table.sort(tickets) end
 for i = #tickets, most + 1, -1 do tickets[i] = nil end
 return { 'verdict', 'page', 'tickets', tickets }

@@ -1,10 +1,13 @@
 //! How a draw is settled: by everybody who takes part, by a seed that may be kept, once by many gateways.
 
+use std::time::Duration;
+
+use chassis::time::Clock;
 use gateway::merkle::Tree;
 use gateway::queue::policy::{PolicyChange, State};
-use gateway::queue::{RevealError, Revealed, Seed};
+use gateway::queue::{RevealError, Revealed, Seed, Standing};
 
-use crate::fixture::{Fixture, crowd, is_active, redis, user};
+use crate::fixture::{Fixture, crowd, is_active, places, redis, user};
 use crate::lottery::{HOUR, assert_line, by_lot, is_hidden, key, lottery, public, settle};
 
 #[tokio::test]
@@ -66,6 +69,32 @@ async fn between_the_opening_of_the_doors_and_the_draw_nobody_learns_a_place() {
     let line = by_lot(&key(&fixture, &queue).await, &tickets);
     assert!(is_active(&queue.touch(&line[0]).await));
     assert_line(&queue, &line[1..]).await;
+}
+
+#[tokio::test]
+async fn a_no_show_from_before_the_lottery_takes_part_in_it() {
+    let fixture = Fixture::new();
+    let queue = fixture.queue("lottery-no-show", places(1)).await;
+    let no_show = queue.join(user()).await.unwrap().ticket;
+    queue.admit().await.unwrap();
+    let soon = Duration::from_secs(1);
+    let opens_soon = PolicyChange {
+        opens_at: Some(Some(fixture.clock.now() + soon)),
+        ..lottery(&fixture)
+    };
+    fixture.change("lottery-no-show", opens_soon).await;
+    let others = crowd(&queue, 3).await;
+    fixture.pass(soon);
+    settle(&queue).await;
+    let tree = queue.entrants().await.unwrap().unwrap();
+    assert_eq!(tree.tickets().len(), 4);
+    assert!(tree.path(no_show.number).is_some());
+    // The claim ends, and the visitor is back with a lot that everybody can check.
+    fixture.pass(HOUR);
+    queue.present(&others).await.unwrap();
+    assert_eq!(queue.admit().await.unwrap().no_shows, 1);
+    let standing = queue.touch(&no_show).await.unwrap();
+    assert!(matches!(standing, Standing::Waiting { .. }), "{standing:?}");
 }
 
 #[tokio::test]
