@@ -175,8 +175,8 @@ impl Db {
         self.bare(Use::Read, look).await
     }
 
-    /// Runs one statement that writes and is a transaction by itself. It runs again on another connection when the first is
-    /// lost, whatever became of it there; so it must be one that a second time changes nothing.
+    /// Runs statements of which one writes and is a transaction by itself. They run again on another connection when the first
+    /// is lost, whatever became of them there; so the one must be such that a second time changes nothing.
     pub(crate) async fn write_once<T, E, F>(&self, write: F) -> Result<T, E>
     where
         T: Send + 'static,

@@ -48,6 +48,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    forgets (id) {
+        id -> Tinyint,
+        times -> Bigint,
+    }
+}
+
+diesel::table! {
     forwarded_events (event_id, receiver) {
         #[max_length = 16]
         event_id -> Binary,
@@ -378,6 +385,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_log,
     buyers,
     concerts,
+    forgets,
     forwarded_events,
     idempotency_keys,
     ledger_entries,

@@ -12,7 +12,8 @@ use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
 use diesel::dsl::{exists, select};
 use diesel::prelude::*;
-use diesel::sql_types::Binary;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Binary, Nullable};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -24,10 +25,12 @@ use crate::schema::{
 };
 use crate::{provider, wallet};
 
-/// How long an instance remembers a subject without asking: so long another one may act on a person who was forgotten.
-const REMEMBERED: TimeDelta = TimeDelta::seconds(5);
+/// How long an instance remembers a subject while nobody is forgotten.
+const REMEMBERED: TimeDelta = TimeDelta::seconds(60);
+/// How long it believes that nobody was: so long another instance may act on a person who was forgotten.
+const BELIEVED: TimeDelta = TimeDelta::seconds(5);
 /// People who are remembered at most; then all are asked for again.
-const REMEMBERED_MOST: usize = 50_000;
+const REMEMBERED_MOST: usize = 100_000;
 
 /// Who subjects are.
 pub type Persons = HashMap<Uuid, Uuid>;
@@ -58,6 +61,27 @@ pub fn find(conn: &mut Conn, person: Uuid) -> Result<Option<Uuid>, DbError> {
         .first(conn)
         .optional()?;
     Ok(found.map(Uuid::from))
+}
+
+/// What is read of a person whom an instance does not remember.
+#[derive(Debug, Clone, Copy, QueryableByName)]
+pub struct Look {
+    #[diesel(sql_type = Nullable<Binary>)]
+    subject: Option<Id>,
+    /// How many people were forgotten so far.
+    #[diesel(sql_type = BigInt)]
+    forgets: i64,
+}
+
+/// The subject of a person, if there is one, and how many were forgotten, at the same instant. One statement.
+pub fn look(conn: &mut Conn, person: Uuid) -> Result<Look, DbError> {
+    let statement = kept(
+        "SELECT (SELECT subject FROM subjects WHERE person = ?) AS subject, \
+         COALESCE((SELECT times FROM forgets WHERE id = 1), 0) AS forgets",
+    );
+    let mut rows = statement.bind::<Binary, _>(Id(person)).load(conn)?;
+    rows.pop()
+        .ok_or(DbError::Unexpected("a SELECT without a row"))
 }
 
 /// The subject of a person, a new one if need be: of two who make it at once the primary key lets one. One statement, two for
@@ -139,7 +163,7 @@ fn has_books(conn: &mut Conn, id: Uuid) -> Result<bool, DbError> {
     Ok(select(exists(money).or(exists(seats))).get_result(conn)?)
 }
 
-/// Forgets who a subject is. Fine for somebody who is not known. Seven statements.
+/// Forgets who a subject is, and lets every instance know. Fine for somebody who is not known. Eight statements.
 ///
 /// That something is theirs is asked so that nobody loses money by a typing error. It is no lock: what a person does in the
 /// same moment stays with the subject, where an operator finds it by the subject's id.
@@ -161,6 +185,8 @@ pub fn forget(tx: &mut Tx, person: Uuid, by: &str, now: Timestamp) -> Result<(),
             detail: json!({}),
         };
         audit::record(tx, &[change], now)?;
+        let count = "INSERT INTO forgets (id, times) VALUES (1, 1) ON DUPLICATE KEY UPDATE times = times + 1";
+        sql_query(count).execute(tx)?;
     }
     Ok(())
 }
@@ -203,11 +229,52 @@ fn owned(tx: &mut Tx, subject: Uuid, now: Timestamp) -> Result<Vec<&'static str>
     Ok(owned)
 }
 
-/// Subjects of those who ask, remembered for a moment.
+/// Subjects of those who ask, remembered for a while.
+///
+/// A read says who the subject is and how many people were forgotten at that instant. What is remembered holds while that
+/// number stays the same, and that it does is believed for a moment after each read.
 pub struct Subjects {
     db: Db,
     clock: Clock,
-    remembered: Mutex<HashMap<Uuid, (Uuid, Timestamp)>>,
+    memory: Mutex<Memory>,
+}
+
+/// What one number of people who were forgotten goes with.
+#[derive(Default)]
+struct Memory {
+    /// None before the first read.
+    forgets: Option<i64>,
+    /// Until when that number is believed.
+    believed_until: Timestamp,
+    subjects: HashMap<Uuid, (Uuid, Timestamp)>,
+}
+
+impl Memory {
+    fn subject(&self, person: Uuid, now: Timestamp) -> Option<Uuid> {
+        let (subject, until) = self.subjects.get(&person)?;
+        (now < *until && now < self.believed_until).then_some(*subject)
+    }
+
+    /// A read that began at `now` has said this. One that comes late shortens what is believed, and never stretches it: each
+    /// number is believed from the beginning of a read that said it.
+    fn learn(&mut self, person: Uuid, look: Look, now: Timestamp) {
+        if self.forgets == Some(look.forgets) {
+            self.believed_until = self.believed_until.max(now + BELIEVED);
+        } else {
+            *self = Self {
+                forgets: Some(look.forgets),
+                believed_until: now + BELIEVED,
+                subjects: HashMap::new(),
+            };
+        }
+        if let Some(subject) = look.subject {
+            if self.subjects.len() >= REMEMBERED_MOST {
+                self.subjects.clear();
+            }
+            let until = now + REMEMBERED;
+            self.subjects.insert(person, (subject.into(), until));
+        }
+    }
 }
 
 impl Subjects {
@@ -216,7 +283,7 @@ impl Subjects {
         Self {
             db,
             clock,
-            remembered: Mutex::new(HashMap::new()),
+            memory: Mutex::default(),
         }
     }
 
@@ -234,19 +301,27 @@ impl Subjects {
     /// # Errors
     /// When the database fails.
     pub async fn of_writer(&self, person: Uuid) -> Result<Uuid, DbError> {
-        if let Some(known) = self.known(person).await? {
-            return Ok(known);
-        }
         let now = self.clock.now();
+        if let Some(subject) = self.lock().subject(person, now) {
+            return Ok(subject);
+        }
         // The primary key lets one row of a person be, so a second time changes nothing.
-        let make = move |conn: &mut Conn| of(conn, person, now);
-        let made = match self.db.write_once(make).await {
+        let make = move |conn: &mut Conn| {
+            let mut read = look(conn, person)?;
+            let subject = match read.subject {
+                Some(subject) => subject.into(),
+                None => of(conn, person, now)?,
+            };
+            read.subject = Some(Id(subject));
+            Ok::<_, DbError>((subject, read))
+        };
+        let (subject, read) = match self.db.write_once(make).await {
             // Two nodes of a cluster at the same moment; a transaction runs again.
             Err(DbError::Deadlock) => self.db.transaction(make).await?,
             made => made?,
         };
-        self.remember(person, made);
-        Ok(made)
+        self.lock().learn(person, read, now);
+        Ok(subject)
     }
 
     /// Whom an operator means: a person, or a subject of whom nobody knows who it is.
@@ -273,37 +348,21 @@ impl Subjects {
 
     /// Asks the database the next time.
     pub fn drop_memory_of(&self, person: Uuid) {
-        self.lock().remove(&person);
+        self.lock().subjects.remove(&person);
     }
 
     async fn known(&self, person: Uuid) -> Result<Option<Uuid>, DbError> {
         let now = self.clock.now();
-        let remembered = self.lock().get(&person).copied();
-        if let Some((subject, until)) = remembered
-            && now < until
-        {
+        if let Some(subject) = self.lock().subject(person, now) {
             return Ok(Some(subject));
         }
-        let found = self.db.read(move |conn| find(conn, person)).await?;
-        if let Some(subject) = found {
-            self.remember(person, subject);
-        }
-        Ok(found)
+        let read = self.db.read(move |conn| look(conn, person)).await?;
+        self.lock().learn(person, read, now);
+        Ok(read.subject.map(Uuid::from))
     }
 
-    fn remember(&self, person: Uuid, subject: Uuid) {
-        let until = self.clock.now() + REMEMBERED;
-        let mut remembered = self.lock();
-        if remembered.len() >= REMEMBERED_MOST {
-            remembered.clear();
-        }
-        remembered.insert(person, (subject, until));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, (Uuid, Timestamp)>> {
-        self.remembered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -311,9 +370,67 @@ impl Subjects {
 mod tests {
     use std::collections::HashMap;
 
+    use chassis::time::Timestamp;
+    use chrono::TimeDelta;
     use uuid::Uuid;
 
-    use super::{as_persons, named};
+    use super::{BELIEVED, Id, Look, Memory, REMEMBERED, REMEMBERED_MOST, as_persons, named};
+
+    const SECOND: TimeDelta = TimeDelta::seconds(1);
+
+    fn said(subject: Uuid, forgets: i64) -> Look {
+        Look {
+            subject: Some(Id(subject)),
+            forgets,
+        }
+    }
+
+    #[test]
+    fn a_subject_is_remembered_while_reads_say_that_nobody_was_forgotten() {
+        let (mut memory, now) = (Memory::default(), Timestamp::default());
+        let [person, subject, other] = [(); 3].map(|()| Uuid::new_v4());
+        assert_eq!(memory.subject(person, now), None);
+        memory.learn(person, said(subject, 7), now);
+        let last = now + BELIEVED - SECOND;
+        assert_eq!(memory.subject(person, last), Some(subject));
+        assert_eq!(memory.subject(person, now + BELIEVED), None);
+        // A read about anybody renews what is believed of all; a late one takes nothing away.
+        memory.learn(other, said(other, 7), last);
+        memory.learn(other, said(other, 7), now);
+        assert_eq!(memory.subject(person, now + BELIEVED), Some(subject));
+        memory.learn(other, said(other, 7), now + REMEMBERED - SECOND);
+        assert_eq!(
+            memory.subject(person, now + REMEMBERED - SECOND),
+            Some(subject)
+        );
+        assert_eq!(memory.subject(person, now + REMEMBERED), None);
+    }
+
+    #[test]
+    fn another_number_of_people_who_were_forgotten_ends_all_that_is_remembered() {
+        let (mut memory, now) = (Memory::default(), Timestamp::default());
+        let [person, subject, other] = [(); 3].map(|()| Uuid::new_v4());
+        memory.learn(person, said(subject, 7), now);
+        let nobody = Look {
+            subject: None,
+            forgets: 8,
+        };
+        memory.learn(other, nobody, now + SECOND);
+        assert_eq!(memory.subject(person, now + SECOND), None);
+        assert_eq!(memory.subject(other, now + SECOND), None);
+        // A read that began before and comes late is believed from its own beginning.
+        memory.learn(person, said(subject, 7), now);
+        assert_eq!(memory.subject(person, now + BELIEVED), None);
+    }
+
+    #[test]
+    fn more_people_than_are_remembered_begin_anew() {
+        let (mut memory, now) = (Memory::default(), Timestamp::default());
+        for _ in 0..=REMEMBERED_MOST {
+            memory.learn(Uuid::new_v4(), said(Uuid::new_v4(), 0), now);
+        }
+        assert_eq!(memory.subjects.len(), 1);
+    }
 
     #[test]
     fn only_known_subjects_are_replaced_and_only_where_they_are_users() {

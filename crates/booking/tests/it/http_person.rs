@@ -1,9 +1,15 @@
 //! People and the subjects of the books: joined by one row, which an operator can drop.
 
+use std::time::Duration;
+
+use booking::db::Tx;
 use booking::integrity;
+use booking::subject::{self, Subjects};
+use chassis::time::Clock;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::fixture::Fixture;
 use crate::test_app::{Caller, TestApp};
 
 fn path(of: &str) -> String {
@@ -138,6 +144,33 @@ async fn a_person_is_forgotten_and_neither_ledger_nor_chain_has_changed() {
     assert_eq!(customer.balance().await, 500);
     let new = operator.get(&path(&customer.sub)).await;
     assert_ne!(new.body["subject"], subject.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_instance_acts_for_who_was_forgotten_no_longer_than_it_believes_what_it_read() {
+    let fixture = Fixture::open().await;
+    let clock = Clock::system();
+    let instance = |turn| Subjects::new(fixture.db(turn).clone(), clock.clone());
+    let (here, there) = (instance(0), instance(1));
+    let [person, other] = [(); 2].map(|()| Uuid::new_v4());
+    let subject = here.of_writer(person).await.unwrap();
+    assert_eq!(there.of_reader(person).await.unwrap(), subject);
+    // Without a word to anybody: what an instance remembers is not asked for again.
+    let gone = fixture.raw("DELETE FROM subjects").await.unwrap();
+    assert_eq!(gone, 1);
+    clock.advance(Duration::from_secs(4));
+    assert_eq!(there.of_writer(person).await.unwrap(), subject);
+
+    let again = here.of_writer(other).await.unwrap();
+    assert_eq!(there.of_writer(other).await.unwrap(), again);
+    let now = clock.now();
+    let forget = move |tx: &mut Tx| subject::forget(tx, other, "clerk", now);
+    fixture.db(0).transaction(forget).await.unwrap();
+    assert_eq!(there.of_writer(other).await.unwrap(), again, "for a moment");
+    clock.advance(Duration::from_secs(5));
+    assert_ne!(there.of_writer(other).await.unwrap(), again);
+    // And all others were asked for again.
+    assert_ne!(there.of_writer(person).await.unwrap(), subject);
 }
 
 #[tokio::test(flavor = "multi_thread")]

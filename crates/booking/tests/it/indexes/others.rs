@@ -102,6 +102,11 @@ pub async fn desk(books: &Books) -> Vec<Step> {
             })
             .await,
         books
+            .verb("who asks", move |tx| {
+                subject::look(tx, id("person", number()))
+            })
+            .await,
+        books
             .verb("who subjects are", move |tx| {
                 subject::persons(tx, &[user, id("user", number() - 1)])
             })
