@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::limits;
 use crate::wait::wait_for;
 
 /// A signal takes milliseconds to arrive.
@@ -23,12 +24,14 @@ const FROZEN_WITHIN: Duration = Duration::from_secs(5);
 /// $1 is the signal that ends the program, the rest is the program. It prints the program's process id.
 /// HUP is ignored because the kernel sends it to the whole group when the starter dies while the program is
 /// frozen. CONT goes first because a frozen program hears nothing else. Files are limited as on a server: each connection
-/// of a crowd is one. Not by what the kernel allows: some programs keep a table of as many.
+/// of a crowd is one. Not by what the kernel allows: some programs keep a table of as many. A program with a limit
+/// is in its control groups from the start.
 const SCRIPT: &str = r#"
 ending=$1; shift
 trap '' HUP
 ulimit -Sn 65536 2>/dev/null || ulimit -Sn "$(ulimit -Hn)"
 exec 3<&0 </dev/null
+for group in $USHER_GROUPS; do echo $$ >"$group/cgroup.procs" || exit 70; done
 "$@" 3<&- >&2 &
 program=$!
 echo "$program"
@@ -354,6 +357,8 @@ fn spawn(launch: &Launch, log: File) -> io::Result<(Child, u32)> {
         }
     }
     command.envs(launch.environment.iter().map(|(name, value)| (name, value)));
+    let limits = std::env::var(limits::VARIABLE).unwrap_or_default();
+    command.env("USHER_GROUPS", limits::groups_of(&launch.name, &limits));
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand, value_parser};
-use testbed::{Profile, binary};
+use testbed::{LIMITS, Limit, Limits, Profile, binary};
 
 use crate::failure::Failure;
 use crate::packages::Purpose;
@@ -76,6 +76,10 @@ pub struct Bench {
     /// Write every figure there, for programs
     #[arg(long, value_name = "FILE")]
     json: Option<OsString>,
+    /// What servers may use, as gateway=0.5:64 for half a core and 64 MiB; once for each of gateway, booking, redis-server and
+    /// mariadbd. Needs root, and control groups of Linux
+    #[arg(long = "limit", value_name = "NAME=CORES:MIB")]
+    limits: Vec<Limit>,
     #[command(flatten)]
     consent: Consent,
     #[command(subcommand)]
@@ -123,15 +127,26 @@ impl Bench {
                 arguments.extend([flag.into(), value.clone()]);
             }
         }
-        measure(&arguments, &stop)
+        measure(&arguments, self.limits, &stop)
     }
 }
 
-fn measure(arguments: &[OsString], stop: &AtomicBool) -> Result<(), Failure> {
+fn measure(arguments: &[OsString], limits: Vec<Limit>, stop: &AtomicBool) -> Result<(), Failure> {
     workspace::build_all(true, stop)?;
+    let limits = Limits::set(limits).map_err(|cause| {
+        Failure::Failed(format!(
+            "no control group could be made, which needs root and a mounted /sys/fs/cgroup: {cause}"
+        ))
+    })?;
     let mut command = Command::new(binary("bench", Profile::Release)?);
-    command.args(arguments);
+    command.args(arguments).env(LIMITS, limits.handed_down());
     let status = stop::run(&mut command, stop)?;
+    for (limit, used) in limits.most_used() {
+        say(&format!(
+            "{} had {} cores and {} MiB, and used {used} MiB at most",
+            limit.name, limit.cores, limit.mib
+        ));
+    }
     match status.code() {
         Some(0) => Ok(()),
         Some(MISUSED) => Err(Failure::Usage("the benchmarks were not started".into())),
