@@ -66,6 +66,24 @@ async fn the_element_shows_the_place_on_a_page_of_another_origin_and_tells_when_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_streams_are_cut_without_a_word_the_client_polls() {
+    let (site, elsewhere) = elsewhere("").await;
+    site.rule(json!({ "maxActive": 1 })).await;
+    let inside = site.join().await;
+    let visitor = visitor_of(&site, &elsewhere).await;
+    let watch = "const real = window.fetch; window.streams = 0; \
+        window.fetch = (url, init) => String(url).endsWith('/events') ? (window.streams += 1, Promise.reject(new TypeError())) : real(url, init); \
+        const usher = new Usher(); await usher.join(); window.heard = []; \
+        (async () => { for await (const event of usher.watch()) window.heard.push(event.type); })();";
+    given(&visitor, watch).await;
+    visitor.sees("window.heard.includes('place')").await;
+    assert_eq!(visitor.run("return window.streams").await, 2);
+    site.leave(&inside).await;
+    visitor.sees("window.heard.includes('active')").await;
+    visitor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fetch_waits_for_ones_turn_and_a_lost_answer_is_asked_for_with_the_same_key() {
     let (site, elsewhere) = elsewhere("").await;
     site.rule(json!({ "maxActive": 1 })).await;

@@ -34,6 +34,80 @@ async fn one_press_holds_everybody_and_one_more_takes_it_back() {
     visitor.end().await;
 }
 
+/// Presses the red button, and waits until everybody is held.
+async fn hold(operator: &Browser) {
+    operator.press("#hold").await;
+    says(operator, "Everybody is held, after").await;
+}
+
+async fn says(operator: &Browser, words: &str) {
+    let said = format!("document.querySelector('#toast').innerText.includes('{words}')");
+    operator.sees(&said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_was_closed_by_itself_is_open_by_its_rules_after_a_hold() {
+    let site = Site::shop().await;
+    let inside = site.join().await;
+    site.blocks(&inside, &(1..=50).collect::<Vec<_>>()).await;
+    site.hears_of_left(&inside, 0).await;
+    site.rule(json!({ "soldOut": "close" })).await;
+    let operator = site.operator().await;
+    operator
+        .sees("document.querySelector('#state').innerText === 'closed'")
+        .await;
+    hold(&operator).await;
+    assert_eq!(site.policy().await["state"], "paused");
+    undo(&operator).await;
+    says(&operator, "Undone").await;
+    assert_eq!(site.policy().await["state"], "open");
+    operator.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_changed_after_a_hold_is_not_undone_with_it() {
+    let site = Site::open().await;
+    let operator = site.operator().await;
+    hold(&operator).await;
+    site.rule(json!({ "maxActive": 9 })).await;
+    undo(&operator).await;
+    says(&operator, "somebody else").await;
+    assert_eq!(site.policy().await["state"], "paused");
+    operator.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_takes_back_nothing_that_somebody_else_changed_since() {
+    let site = Site::open().await;
+    let operator = site.operator().await;
+    operator.write("[name=maxActive]", "7").await;
+    operator.press("#save").await;
+    says(&operator, "maxActive 7").await;
+    site.rule(json!({ "maxActive": 9 })).await;
+    undo(&operator).await;
+    says(&operator, "Somebody else").await;
+    assert_eq!(site.policy().await["maxActive"], 9);
+    operator.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_is_told_and_so_is_its_return() {
+    let mut site = Site::open().await;
+    let operator = site.operator().await;
+    operator
+        .sees("document.querySelector('#store').hidden")
+        .await;
+    site.stack.redis_mut().freeze();
+    operator
+        .sees("document.querySelector('#store').innerText.includes('The store is away')")
+        .await;
+    site.stack.redis_mut().thaw();
+    operator
+        .sees("document.querySelector('#store').hidden")
+        .await;
+    operator.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_are_steered_with_an_undo_and_the_sale_is_seen() {
     let site = Site::open().await;

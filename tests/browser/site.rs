@@ -179,6 +179,13 @@ impl Site {
         self.operate(Method::PUT, &path, &policy).await;
     }
 
+    /// The rules of the queue, as they are written.
+    pub async fn policy(&self) -> Value {
+        let path = self.own("/api/v1/queues/main/policy");
+        let read = self.client.get(path).bearer_auth(self.stack.operator_key());
+        read.send().await.unwrap().json().await.unwrap()
+    }
+
     async fn operate(&self, method: Method, path: &str, body: &Value) -> Value {
         let what = format!("an answer to {method} {path}");
         // On a machine that has much else to do the store may be away for a moment.

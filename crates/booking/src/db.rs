@@ -172,7 +172,17 @@ impl Db {
         E: Failure + Send + 'static,
         F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
     {
-        self.bare(Use::Read, look).await
+        self.bare(Use::Read, self.until(), look).await
+    }
+
+    /// The same for what reads whole tables, and takes its time; nobody waits for an answer to a request meanwhile.
+    pub async fn read_for<T, E, F>(&self, most: Duration, look: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Failure + Send + 'static,
+        F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
+    {
+        self.bare(Use::Read, Instant::now() + most, look).await
     }
 
     /// Runs statements of which one writes and is a transaction by itself. They run again on another connection when the first
@@ -183,22 +193,24 @@ impl Db {
         E: Failure + Send + 'static,
         F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
     {
-        self.bare(Use::Write, write).await
+        self.bare(Use::Write, self.until(), write).await
     }
 
     /// Runs `act` without a transaction around it.
-    async fn bare<T, E, F>(&self, wanted: Use, act: F) -> Result<T, E>
+    async fn bare<T, E, F>(&self, wanted: Use, until: Instant, act: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: Failure + Send + 'static,
         F: Fn(&mut Conn) -> Result<T, E> + Send + Sync + 'static,
     {
-        let done = self.on_session(wanted, self.until(), move |session| {
-            match act(&mut session.mysql) {
+        let done = self.on_session(
+            wanted,
+            until,
+            move |session| match act(&mut session.mysql) {
                 Ok(done) => Attempt::Done(Ok(done)),
                 Err(error) => Attempt::of(error, Reached::Nothing),
-            }
-        });
+            },
+        );
         patience::spend(done)
             .await
             .map_err(|error: E| match error.into_db() {

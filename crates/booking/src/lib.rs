@@ -67,6 +67,7 @@ use crate::outbox::{Publisher, PublisherOptions};
 use crate::pass::PassKeys;
 use crate::provider::Provider;
 use crate::reconciliation::Report;
+use crate::reconciliation::checks::Checks;
 use crate::reservation::Limits;
 use crate::sale::{Sale, SaleMetrics};
 use crate::seat_lock::SeatLock;
@@ -104,6 +105,8 @@ pub struct Booking {
     pub lists: Arc<Lists>,
     /// Who is behind an id of the books.
     pub subjects: Subjects,
+    /// Compares the books for operators.
+    pub checks: Checks,
     /// How many seats are left behind each queue.
     pub remaining: Remaining,
     /// Who watches the seats of a date.
@@ -145,6 +148,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running, StartError> 
         sale,
         lists,
         subjects: Subjects::new(db.clone(), clock.clone()),
+        checks: Checks::default(),
         remaining: Remaining::new(clock.clone()),
         seat_feed: SeatFeed::new(clock.clone()),
         publisher,

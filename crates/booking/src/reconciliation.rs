@@ -4,9 +4,11 @@
 //! Every figure or comparison comes from one statement, so it sees one instant and work that goes on meanwhile raises no
 //! false alarm. It only reads and it repairs nothing: one unit of difference is for a human to look at.
 
+pub mod checks;
 mod comparisons;
 
 use std::fmt;
+use std::time::Duration;
 
 use chassis::time::Timestamp;
 use diesel::prelude::*;
@@ -19,6 +21,8 @@ use crate::integrity::{self, Break};
 use crate::ledger::CURRENCY;
 use comparisons::COMPARISONS;
 
+/// So long a check may take: it is given up only when the database hangs.
+pub const WITHIN: Duration = Duration::from_secs(600);
 /// Differences of one kind that a report names; more would not help the reader.
 const DIFFERENCES_NAMED: i64 = 100;
 
@@ -78,7 +82,7 @@ impl fmt::Display for Difference {
 }
 
 /// Sums over everything; money in minor units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, QueryableByName)]
 pub struct Totals {
     /// Seats whose state is sold.
     #[diesel(sql_type = BigInt)]

@@ -151,7 +151,7 @@ async fn seal(app: Arc<Booking>) -> Result<(), DbError> {
 async fn reconcile(app: Arc<Booking>) -> Result<(), DbError> {
     let (now, most) = (app.clock.now(), app.sale.limits.seats_per_user);
     let check = move |conn: &mut _| reconciliation::check(conn, now, most);
-    let report = app.db.read(check).await?;
+    let report = app.db.read_for(reconciliation::WITHIN, check).await?;
     let differences = i64::try_from(report.differences.len()).unwrap_or(i64::MAX);
     app.metrics.differences.set(differences);
     for difference in report.differences {

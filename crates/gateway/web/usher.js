@@ -207,6 +207,7 @@ export class Usher extends EventTarget {
     let lastId = null;
     let streamAt = 0;
     let failures = 0;
+    let isCut = false;
     while (!signal.aborted) {
       let pauseMs = 0;
       try {
@@ -225,8 +226,12 @@ export class Usher extends EventTarget {
       } catch (refusal) {
         if (signal.aborted) return;
         if (ENDS.has(refusal.code)) return tell({ type: "gone", code: refusal.code, detail: refusal.message });
-        if (refusal.isStream) streamAt = this.now() + STREAM_AGAIN_MS;
-        else {
+        // Who is between may take requests and let no stream through, without a word: the second time is no accident.
+        const isStream = refusal.isStream || (refusal.isUnanswered && (isCut || failures > 0));
+        if (isStream) {
+          streamAt = this.now() + STREAM_AGAIN_MS;
+          isCut = true;
+        } else {
           failures += 1;
           tell({ type: "store", available: false, code: refusal.code });
           pauseMs = Math.max(refusal.retryAfterMs ?? 0, backoff(failures));
@@ -241,16 +246,20 @@ export class Usher extends EventTarget {
     const cut = new AbortController();
     const whole = AbortSignal.any([signal, cut.signal]);
     const headers = { accept: "text/event-stream", ...(lastId && { "last-event-id": lastId }) };
+    let silence = setTimeout(() => cut.abort(), SILENCE_MS);
     let answer;
     try {
       answer = await this.#send("GET", "tokens/me/events", { headers, signal: whole });
     } catch (refusal) {
-      if (!ENDS.has(refusal.code) && refusal.status) refusal.isStream = refusal.code !== "STORE_UNAVAILABLE";
+      clearTimeout(silence);
+      // One that keeps the head of the answer back is no stream either.
+      if (cut.signal.aborted && !signal.aborted) throw Object.assign(new UsherError(0, null, null), { isStream: true });
+      if (refusal.status && !ENDS.has(refusal.code)) refusal.isStream = refusal.code !== "STORE_UNAVAILABLE";
+      refusal.isUnanswered = refusal.status === 0;
       throw refusal;
     }
     opened();
     const end = { lastId, isGone: false, isWoken: false, retryMs: 3_000 };
-    let silence = setTimeout(() => cut.abort(), SILENCE_MS);
     const wake = woken(() => {
       end.isWoken = true;
       cut.abort();

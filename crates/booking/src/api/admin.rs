@@ -10,14 +10,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer;
+use super::codes::DATABASE_BUSY;
 use super::concerts::{Concert, RefundRules, Schedule};
 use super::operator::{Operator, right};
 use super::programme::MaxSeats;
 use crate::Booking;
 use crate::audit::Actor;
 use crate::concert::{self, Grade, Layout, Price, QueueName, Title, default_layout};
-use crate::db::Tx;
-use crate::reconciliation;
+use crate::db::{DbError, Tx};
+use crate::reconciliation::{self, Report};
 
 /// A concert to put on sale.
 #[derive(Deserialize, ToSchema)]
@@ -247,8 +248,8 @@ impl From<reconciliation::Report> for Reconciliation {
     }
 }
 
-/// Compares seats, payments, ledger and wallets, and computes the chain of the books anew. It reads whole tables, so ask
-/// seldom.
+/// Compares seats, payments, ledger and wallets, and computes the chain of the books anew. It reads whole tables: among very
+/// many sales the answer is 503 while it runs, and who asks again joins the check that runs.
 #[utoipa::path(get, path = "/api/v1/admin/reconciliation", operation_id = "reconcile", tag = "admin",
     responses((status = 200, description = "What was found.", body = Reconciliation)),
     extensions(("x-access" = json!("operator"))))]
@@ -258,6 +259,17 @@ pub async fn reconcile(
 ) -> Result<HttpResponse, Problem> {
     let (now, most) = (app.clock.now(), app.sale.limits.seats_per_user);
     let check = move |conn: &mut _| reconciliation::check(conn, now, most);
-    let report = app.db.read(check).await?;
-    Ok(answer::own(&Reconciliation::from(report)))
+    let db = app.db.clone();
+    let check = async move { db.read_for(reconciliation::WITHIN, check).await };
+    match app.checks.ask(check).await {
+        Some(Ok(report)) => Ok(answer::own(&Reconciliation::from(Report::clone(&report)))),
+        Some(Err(cause)) => Err(match &*cause {
+            DbError::Query(_) | DbError::Unexpected(_) => Problem::internal(cause),
+            _ => DATABASE_BUSY
+                .because("The database does not answer; try again soon.")
+                .cause(cause),
+        }),
+        None => Err(DATABASE_BUSY
+            .because("The books are being compared. That goes on; ask again for what it finds.")),
+    }
 }

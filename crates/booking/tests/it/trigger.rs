@@ -11,6 +11,7 @@ use booking::Booking;
 use booking::api::{self, Lists, Remaining, SeatFeed};
 use booking::db::DbError;
 use booking::metrics::Metrics;
+use booking::reconciliation::checks::Checks;
 use booking::sale::Sale;
 use booking::scheduler;
 use booking::seat_lock::SeatLock;
@@ -136,6 +137,7 @@ fn booking_of(fixture: &Fixture, clock: &Clock) -> Booking {
         outbox_keep: TimeDelta::days(7),
         lists: Arc::new(Lists::new(config.cache_age, clock.clone())),
         subjects: Subjects::new(fixture.db(0).clone(), clock.clone()),
+        checks: Checks::default(),
         remaining: Remaining::new(clock.clone()),
         seat_feed: SeatFeed::new(clock.clone()),
         metrics: Metrics::register(&Registry::new()),

@@ -22,6 +22,7 @@ const FILES: [(&str, &str); 15] = [
     ("console.css", include_str!("../../web/console/console.css")),
     ("console.js", include_str!("../../web/console/console.js")),
     ("dates.js", include_str!("../../web/console/dates.js")),
+    ("hold.js", include_str!("../../web/console/hold.js")),
     ("report.js", include_str!("../../web/console/report.js")),
     ("chart.js", include_str!("../../web/console/chart.js")),
     ("usher.js", include_str!("../../web/usher.js")),

@@ -2,6 +2,7 @@
 
 import { follow } from "./chart.js";
 import { desk } from "./dates.js";
+import { holding } from "./hold.js";
 import { Spread, reporting, shareOf } from "./report.js";
 
 const base = new URL(`${document.body.dataset.base}/`, location.href);
@@ -87,16 +88,28 @@ find("toast").querySelector("button").onclick = async () => {
 
 async function look() {
   try {
-    const { value } = await ask("GET", "queues");
-    find("store").hidden = true;
+    const [{ value }, amiss] = await Promise.all([ask("GET", "queues"), unready()]);
+    warn(amiss);
     known = value.items;
     showQueues();
     const status = known.find((it) => it.queue === chosen);
     if (status) showStatus(status);
   } catch (cause) {
-    find("store").textContent = cause.code === "STORE_UNAVAILABLE" ? "The store is away. Places are safe; nobody enters." : `The gateway does not answer: ${cause.message}`;
-    find("store").hidden = false;
+    warn(`The gateway does not answer: ${cause.message}`);
   }
+}
+
+/** The queues are told as they were last seen, also while the store is away; readiness knows. */
+async function unready() {
+  const answer = await fetch(new URL("ready", base), { cache: "no-store", credentials: "omit" });
+  if (answer.ok) return null;
+  const { detail = `status ${answer.status}` } = (await answer.json().catch(() => null)) ?? {};
+  return /^redis/i.test(detail) ? `The store is away, figures are old. Places are safe; nobody enters. ${detail}` : detail;
+}
+
+function warn(words) {
+  find("store").textContent = words ?? "";
+  find("store").hidden = !words;
 }
 
 function showQueues() {
@@ -273,17 +286,17 @@ find("rules").onsubmit = (submit) => {
 };
 for (const button of document.querySelectorAll("[data-set]")) button.onclick = () => put(chosen, { state: button.dataset.set, ...(button.dataset.set === "open" ? { opensAt: null } : {}) });
 
-/** Changes rules, if nobody else did meanwhile; the way back is offered. */
-async function put(queue, change, { isUndo = false } = {}) {
+/** Changes rules, if nobody else did since they were `seen`; the way back is offered. */
+async function put(queue, change, { isUndo = false, seen = tag } = {}) {
   // An instant of opening changes the state too, so both are taken back.
   const names = "opensAt" in change ? new Set([...Object.keys(change), "state"]) : Object.keys(change);
   const before = Object.fromEntries([...names].map((name) => [name, rules?.[name] ?? null]));
   try {
-    const headers = tag && queue === chosen ? { "if-match": tag } : {};
-    await ask("PUT", `queues/${queue}`, { body: change, headers });
+    const headers = seen ? { "if-match": seen } : {};
+    const changed = await ask("PUT", `queues/${queue}`, { body: change, headers });
     await Promise.all([read(), audit(), look()]);
     const words = Object.entries(change).map(([name, value]) => `${name} ${value ?? "taken back"}`).join(", ");
-    tell(`${isUndo ? "Undone" : "In force"}: ${words}`, { undoing: isUndo ? null : () => put(queue, before, { isUndo: true }) });
+    tell(`${isUndo ? "Undone" : "In force"}: ${words}`, { undoing: isUndo ? null : () => put(queue, before, { isUndo: true, seen: changed.tag }) });
   } catch (refusal) {
     if (refusal.status === 412) {
       await Promise.all([read(), audit()]);
@@ -316,17 +329,26 @@ function deed({ before, after }) {
 
 // ---- the red button
 
+const { hold, release } = holding({ ask });
+
 find("hold").onclick = async () => {
   const startedAt = performance.now();
-  const running = known.filter((it) => it.state !== "paused");
-  const held = await Promise.allSettled(known.map((it) => ask("PUT", `queues/${it.queue}`, { body: { state: "paused" } })));
-  const failed = held.filter((it) => it.status === "rejected");
+  const { done, refused } = await hold(known.map((it) => it.queue));
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(2);
   await Promise.all([look(), read(), audit()]);
-  if (failed.length) return tell(`${failed.length} of ${held.length} queues could not be held: ${failed[0].reason.message}`, { isBad: true });
-  const release = () => Promise.all(running.map((it) => put(it.queue, { state: it.state === "scheduled" ? "scheduled" : it.state }, { isUndo: true })));
-  tell(`Everybody is held, after ${seconds} s.`, { undoing: release });
+  const undoing = done.length ? () => takeBack(done) : null;
+  if (refused.length) return tell(`${refused.length} of ${known.length} queues could not be held: ${refused[0].message}`, { isBad: true, undoing });
+  tell(`Everybody is held, after ${seconds} s.`, { undoing });
 };
+
+async function takeBack(held) {
+  const { refused } = await release(held);
+  await Promise.all([look(), read(), audit()]);
+  const changed = refused.filter((it) => it.status === 412).length;
+  if (changed) return tell(`${changed} of ${held.length} queues were changed by somebody else meanwhile, and stay as they are.`, { isBad: true });
+  if (refused.length) return tell(refused[0].message, { isBad: true });
+  tell("Undone: everybody is held");
+}
 
 // ---- the key
 
@@ -380,7 +402,17 @@ const inWords = (name) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerC
 const plain = (value) => Object.entries(value ?? {}).filter(([, it]) => typeof it !== "object").map(([name, it]) => [inWords(name), typeof it === "number" ? numbers.format(it) : it]);
 
 async function books() {
-  const said = await maybe("GET", "admin/reconciliation");
+  let said = null;
+  try {
+    said = (await ask("GET", "admin/reconciliation")).value;
+  } catch (refusal) {
+    if (!(refusal instanceof Refused)) throw refusal;
+    // Among many sales it takes longer than an answer may, and goes on meanwhile.
+    if (refusal.problem?.retryable) {
+      list("books", [["", refusal.message]]);
+      return setTimeout(books, AUDIT_MS);
+    }
+  }
   list("books", said ? [["agree", said.clean ? "yes" : "NO"], ...plain(said).filter(([name]) => name !== "clean"), ...plain(said.sums ?? said.totals)] : [["", "Shown with an operator's key."]]);
 }
 
