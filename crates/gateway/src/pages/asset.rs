@@ -10,7 +10,7 @@ use chassis::asset::{Asset, digest};
 use super::language::Languages;
 
 /// What is built in.
-const FILES: [(&str, &str); 15] = [
+const FILES: [(&str, &str); 16] = [
     ("tokens.css", include_str!("../../web/tokens.css")),
     ("waiting.css", include_str!("../../web/waiting.css")),
     ("waiting.js", include_str!("../../web/waiting.js")),
