@@ -3,11 +3,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use loadtest::{Answer, Class, Connection, Fault, Request, Target, closed};
+use loadtest::{Answer, Class, Connection, Fault, Operator, Request, Target, closed};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -197,6 +197,19 @@ async fn a_connection_that_was_closed_while_idle_is_opened_again() {
         tokio::time::resume();
     }
     assert_eq!(connection.opened(), 3);
+}
+
+#[tokio::test]
+async fn an_operator_asks_a_busy_server_again_and_one_that_refuses_no_more() {
+    let said = ["200 OK", "403 Forbidden", "503 Service Unavailable"];
+    let left = Mutex::new(said.to_vec());
+    let target = server(move |mut stream| {
+        asked(&mut stream);
+        let status = left.lock().unwrap().pop().unwrap();
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").unwrap();
+    });
+    let shown = Operator::new(vec![target], "key").look("/books").await;
+    assert_eq!(shown, Err("GET /books answered 403: ".to_owned()));
 }
 
 #[test]

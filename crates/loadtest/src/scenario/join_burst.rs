@@ -2,7 +2,7 @@
 //! that the line can be counted.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 use uuid::Uuid;
@@ -11,15 +11,17 @@ use crate::Profile;
 use crate::check::{Check, Kind};
 use crate::operator::Trouble;
 use crate::pacer::{self, Due};
+use crate::patience::Patience;
 use crate::recorder::Step;
 use crate::run::Outcome;
-use crate::shop::Shop;
 use crate::visitor::{Caller, LIMIT, Stage};
 use crate::visitors::connections;
 
-/// The public status is up to a second old.
-const COUNTED: Duration = Duration::from_secs(10);
-const AGAIN: Duration = Duration::from_millis(200);
+/// The public status is up to a second old; after this the line is no other any more.
+const COUNTED: Patience = Patience {
+    seconds: 10,
+    pause_ms: 200,
+};
 
 /// A join that was answered.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +45,9 @@ pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
     let record = stage.recorder.finish();
 
     let count = joined.len() as u64;
-    let line = line_of(&stage.shop, count).await?;
+    let line = async || stage.shop.visitors().await;
+    let is_counted = |line: &Result<u64, Trouble>| line.is_err() || *line == Ok(count);
+    let line = COUNTED.ask(line, is_counted).await?;
     let early = inversions(joined);
     let checks = vec![
         Check::same("visitors in the line", count, line),
@@ -72,18 +76,6 @@ async fn join_what_is_due(stage: Rc<Stage>, number: usize, due: Rc<Due>) -> Vec<
     joined
 }
 
-/// The length of the line, asked until it is what it should be or the answer cannot be old any more.
-async fn line_of(shop: &Shop, wanted: u64) -> Result<u64, Trouble> {
-    let deadline = Instant::now() + COUNTED;
-    loop {
-        let found = shop.visitors().await?;
-        if found == wanted || Instant::now() > deadline {
-            return Ok(found);
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
-}
-
 /// How many have a smaller number than somebody who had the answer before they asked.
 fn inversions(mut joined: Vec<Joined>) -> u64 {
     let mut answered: Vec<_> = joined.iter().map(|it| (it.answered, it.ticket)).collect();
@@ -102,6 +94,8 @@ fn inversions(mut joined: Vec<Joined>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
