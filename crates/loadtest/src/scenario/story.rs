@@ -14,7 +14,7 @@ use crate::settings::Settings;
 use crate::shop::Books;
 use crate::visitor::{Ending, Stage, Visitor};
 use crate::visitors::{self, Endings};
-use crate::{Arrivals, Class, Profile, Scenario};
+use crate::{Class, Profile, Scenario};
 
 /// After the last has come, all others have this long to end their visits.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -25,20 +25,12 @@ const SPIKE: f64 = 10.0;
 /// Runs it.
 pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
     let settings = &stage.settings;
-    let all_is_sold = settings.scenario == Scenario::SellOut;
-    let coming = match all_is_sold {
-        true => (
-            Profile::burst(settings.users, settings.ramp).even(),
-            settings.ramp,
-        ),
-        false => (profile(settings).random(settings.seed), settings.duration),
-    };
-    let endings = sale(&stage, coming, &Cell::new(false)).await;
+    let endings = sale(&stage, profile(settings), &Cell::new(false)).await;
     let record = stage.recorder.finish();
 
     let books = stage.shop.books().await?;
     let mut checks = visit_checks(&endings, &books);
-    if all_is_sold {
+    if settings.scenario == Scenario::SellOut {
         let seats = u64::from(settings.seats);
         checks.push(Check::same("seats paid for", seats, endings.seats));
         checks.push(Check::same("seats of the house", seats, books.seats));
@@ -53,6 +45,9 @@ pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
 
 /// Arrivals over time.
 fn profile(settings: &Settings) -> Profile {
+    if settings.scenario == Scenario::SellOut {
+        return Profile::burst(settings.users, settings.ramp);
+    }
     let (rate, ramp) = (settings.rate, settings.ramp.min(settings.duration));
     let up = Profile::default().then(0.0, rate, ramp);
     let rest = settings.duration - ramp;
@@ -69,10 +64,14 @@ fn profile(settings: &Settings) -> Profile {
 /// Lets visitors come who buy if they can, until all have ended their visits or lost their patience.
 pub(crate) async fn sale(
     stage: &Rc<Stage>,
-    (arrivals, length): (Arrivals, Duration),
+    profile: Profile,
     stop: &Cell<bool>,
 ) -> Endings {
-    let until = Instant::now() + length + PATIENCE;
+    let until = Instant::now() + profile.length() + PATIENCE;
+    let arrivals = match stage.settings.scenario {
+        Scenario::SellOut => profile.even(),
+        _ => profile.random(stage.settings.seed),
+    };
     let live = |number, due| visit(Rc::clone(stage), number, due, until);
     visitors::run(stage, arrivals, PATIENCE, stop, live).await
 }
@@ -109,15 +108,14 @@ async fn shop_around(visitor: &mut Visitor) -> Ending {
         }
         let wish = visitor.chance.wish();
         let seats = visitor.chance.choose(&free, wish);
-        let (said, held) = visitor
-            .reserve(date, &seats, try_number, Instant::now())
-            .await;
-        if let Some(held) = held {
-            visitor.pause().await;
-            return visitor.pay(&held).await;
-        }
-        if said.class != Class::Refusal {
-            return Ending::Failed;
+        let now = Instant::now();
+        match visitor.reserve(date, &seats, try_number, now).await {
+            Ok(held) => {
+                visitor.pause().await;
+                return visitor.pay(&held).await;
+            }
+            Err(Class::Refusal) => {}
+            Err(_) => return Ending::Failed,
         }
     }
     Ending::Refused
