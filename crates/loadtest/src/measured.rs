@@ -139,10 +139,17 @@ impl Measured {
         self.latency_us.max() as f64 / 1e3
     }
 
-    /// How late the generator itself was, in milliseconds, in so many of a hundred requests. When this is near the
+    /// How late the generator itself was, in milliseconds, with 99 of a hundred requests. When this is near the
     /// latency, the generator was measured and not the server.
-    pub fn late_percentile_ms(&self, percent: f64) -> f64 {
-        self.late_us.value_at_percentile(percent) as f64 / 1e3
+    fn late_p99_ms(&self) -> f64 {
+        self.late_us.value_at_percentile(99.0) as f64 / 1e3
+    }
+
+    /// The same in words, if requests were due by the clock.
+    pub fn lateness(&self) -> Option<String> {
+        let late = self.late_p99_ms();
+        let words = format!("99 of 100 were sent within {late:.1} ms of when they were due");
+        (!self.late_us.is_empty()).then_some(words)
     }
 
     /// How many answers took how long: the upper end of each bucket in milliseconds and its count. The ends grow by
@@ -188,7 +195,7 @@ impl From<Measured> for Value {
                 "p999": it.percentile_ms(99.9),
                 "max": it.max_ms(),
             },
-            "lateMsP99": it.late_percentile_ms(99.0),
+            "lateMsP99": it.late_p99_ms(),
             "histogram": it.counts_by_latency(),
         })
     }

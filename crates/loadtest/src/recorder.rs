@@ -192,12 +192,6 @@ impl Record {
     pub fn step(&self, wanted: Step) -> Measured {
         self.steps.get(&wanted).cloned().unwrap_or_default()
     }
-
-    /// How far the generator itself kept to the clock.
-    pub fn lateness(&self, step: Step) -> String {
-        let late = self.step(step).late_percentile_ms(99.0);
-        format!("99 of 100 were sent within {late:.1} ms of when they were due")
-    }
 }
 
 #[cfg(test)]

@@ -55,11 +55,8 @@ pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
     ];
     let what = ("joins, from when they were due", Some(Step::Join));
     let peak = 2.0 * settings.users as f64 / settings.duration.as_secs_f64().max(f64::MIN_POSITIVE);
-    let notes = vec![
-        format!("{count} joined; the highest rate was {peak:.0}/s"),
-        record.lateness(Step::Join),
-    ];
-    Ok(Outcome::judged(settings, record, checks, what, notes))
+    let note = format!("{count} joined; the highest rate was {peak:.0}/s");
+    Ok(Outcome::judged(settings, record, checks, what, vec![note]))
 }
 
 async fn join_what_is_due(stage: Rc<Stage>, number: usize, due: Rc<Due>) -> Vec<Joined> {
