@@ -15,7 +15,7 @@ use testbed::Brokers;
 use uuid::Uuid;
 
 use crate::fixture::{Caller, Fixture, Minter};
-use crate::report::{Goal, Row};
+use crate::report::Row;
 use crate::turns::side_by_side;
 
 /// Who buy side by side.
@@ -47,9 +47,9 @@ fn measure(own: &Fixture, per_s: u32, is_crowd: bool) -> Result<[Row; 2]> {
     let (statements, prepared) = (each("Questions"), each("Com_stmt_prepare"));
     let row = |what: &str, figure: f64, most: f64| {
         let what = format!("{what} of one sale at {per_s} a second");
-        let row = Row::of("cost", &what, &[figure], "");
+        let row = Row::of(what, &[figure], "");
         match is_crowd {
-            true => row.goal(Goal::is(&format!("≤ {most}"), figure <= most)),
+            true => row.goal(format!("≤ {most}"), figure <= most),
             false => row,
         }
     };

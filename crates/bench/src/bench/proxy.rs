@@ -9,7 +9,7 @@ use loadtest::{Measured, Request, Target};
 use testbed::{Neighbour, NeighbourKind};
 
 use crate::fixture::{Fixture, QUEUE, Visitor, roomy};
-use crate::report::{Goal, Row, Spread, percentiles_ms};
+use crate::report::{Row, Spread, percentiles_ms};
 use crate::turns;
 
 const CONNECTIONS: usize = 64;
@@ -85,7 +85,7 @@ fn nginx(fixture: &Fixture) -> Result<Option<Neighbour>> {
 
 fn row(what: &str, connections: usize, rounds: &[Vec<Measured>]) -> Row {
     let what = format!("{what}, {connections} connections");
-    turns::row("proxy", &what, (&rounds[1], 200), (&rounds[0], 200))
+    turns::row(what, 200, &rounds[1], &rounds[0])
 }
 
 /// What the gateway adds to the median, round by round.
@@ -97,10 +97,9 @@ fn added(rounds: &[Vec<Measured>]) -> Row {
         .map(|(it, limit)| it - limit)
         .collect();
     let what = format!("added to the median of a small answer, {CALM} connections");
-    let mut row = Row::of("proxy", &what, &added, "ms").latencies(&rounds[1]);
+    let mut row = Row::of(what, &added, "ms").latencies(&rounds[1]);
     row.limit = Some(Spread::of(&[Spread::of(&limit).median]));
     row.errors = rounds.iter().map(|it| turns::errors(it, 200)).sum();
-    let added = row.measured.median;
-    row.goal(Goal::below("", added, 0.3, "ms"))
+    row.below(0.3)
         .note("the limit is the median of the direct answer")
 }

@@ -79,8 +79,7 @@ fn measure(fixture: &mut Fixture, verb: Verb, make: Make) -> Result<Vec<Row>> {
         ],
     )?;
     let what = format!("direct to booking, {CONNECTIONS} connections");
-    let (subject, limit) = ((&rounds[1][..], 201), (&rounds[0][..], 201));
-    let row = turns::row(verb.into(), &what, subject, limit).share_of_limit(60.0);
+    let row = turns::row(what, 201, &rounds[1], &rounds[0]).share_of_limit(60.0);
     let [p50, p99] = [50.0, 99.0].map(|percent| percentile_ms(&rounds[0], percent));
     let own = format!("bare client: p50 {p50:.2} ms, p99 {p99:.2} ms");
     Ok(vec![row.note(note).note(own)])
