@@ -4,20 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::patience::Patience;
+use crate::patience::{Patience, ask_again};
 use crate::{Answer, Connection, Request, Target};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Rules are in force on every gateway within 2 s; a busy machine may need longer.
-const IN_FORCE: Patience = Patience {
-    seconds: 20,
-    pause_ms: 100,
-};
+const IN_FORCE: Patience = (Duration::from_secs(20), Duration::from_millis(100));
 /// After a crowd the service may be busy for a while.
-const CALM: Patience = Patience {
-    seconds: 60,
-    pause_ms: 500,
-};
+const CALM: Patience = (Duration::from_secs(60), Duration::from_millis(500));
 
 /// Something that keeps a run from being what it should be.
 pub type Trouble = String;
@@ -49,7 +43,7 @@ impl Operator {
     pub async fn look(&self, path: &str) -> Result<Value, Trouble> {
         let request = Request::get(path).bearer(&self.key);
         let ask = async || send(self.gateways[0], &request).await;
-        hoped_for(&request, CALM.ask(ask, is_final).await)
+        hoped_for(&request, ask_again(CALM, ask, is_final).await)
     }
 
     /// Sets the rules of a queue, and waits until every gateway follows them.
@@ -61,7 +55,7 @@ impl Operator {
                 let told = hoped_for(&status, send(gateway, &status).await);
                 told.is_ok_and(|told| told["state"] == policy["state"])
             };
-            if !IN_FORCE.ask(ask, |is_followed| *is_followed).await {
+            if !ask_again(IN_FORCE, ask, |is_followed| *is_followed).await {
                 return Err(format!("the queue {queue} is not known at every gateway"));
             }
         }

@@ -5,26 +5,20 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// For how long something is asked again, and how far apart.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
-    pub seconds: u64,
-    pub pause_ms: u64,
-}
+pub(crate) type Patience = (Duration, Duration);
 
-impl Patience {
-    /// The first answer that is final, or the last one in time.
-    pub async fn ask<T>(
-        self,
-        mut ask: impl AsyncFnMut() -> T,
-        is_final: impl Fn(&T) -> bool,
-    ) -> T {
-        let deadline = Instant::now() + Duration::from_secs(self.seconds);
-        loop {
-            let answer = ask().await;
-            if is_final(&answer) || Instant::now() > deadline {
-                return answer;
-            }
-            sleep(Duration::from_millis(self.pause_ms)).await;
+/// The first answer that is final, or else the last one in time.
+pub(crate) async fn ask_again<T>(
+    (time, pause): Patience,
+    mut ask: impl AsyncFnMut() -> T,
+    is_final: impl Fn(&T) -> bool,
+) -> T {
+    let deadline = Instant::now() + time;
+    loop {
+        let answer = ask().await;
+        if is_final(&answer) || Instant::now() > deadline {
+            return answer;
         }
+        sleep(pause).await;
     }
 }

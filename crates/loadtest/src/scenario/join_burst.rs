@@ -2,7 +2,7 @@
 //! that the line can be counted.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use uuid::Uuid;
@@ -11,17 +11,14 @@ use crate::Profile;
 use crate::check::{Check, Kind};
 use crate::operator::Trouble;
 use crate::pacer::{self, Due};
-use crate::patience::Patience;
+use crate::patience::{Patience, ask_again};
 use crate::recorder::Step;
 use crate::run::Outcome;
 use crate::visitor::{Caller, LIMIT, Stage};
 use crate::visitors::connections;
 
 /// The public status is up to a second old; after this the line is no other any more.
-const COUNTED: Patience = Patience {
-    seconds: 10,
-    pause_ms: 200,
-};
+const COUNTED: Patience = (Duration::from_secs(10), Duration::from_millis(200));
 
 /// A join that was answered.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +44,7 @@ pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
     let count = joined.len() as u64;
     let line = async || stage.shop.visitors().await;
     let is_counted = |line: &Result<u64, Trouble>| line.is_err() || *line == Ok(count);
-    let line = COUNTED.ask(line, is_counted).await?;
+    let line = ask_again(COUNTED, line, is_counted).await?;
     let early = inversions(joined);
     let checks = vec![
         Check::same("visitors in the line", count, line),
@@ -91,8 +88,6 @@ fn inversions(mut joined: Vec<Joined>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -15,7 +15,7 @@ use crate::Profile;
 use crate::check::{Check, Kind};
 use crate::operator::Trouble;
 use crate::pacer::{self, Call, Due};
-use crate::patience::Patience;
+use crate::patience::{Patience, ask_again};
 use crate::recorder::Step;
 use crate::run::Outcome;
 use crate::settings::Settings;
@@ -25,10 +25,7 @@ use crate::visitors::connections;
 /// Tokens that are kept, 400 bytes each; of a longer line every n-th visitor polls.
 const MOST_POLLERS: u64 = 100_000;
 /// As many join at once as can, so one may be refused; somebody else comes a moment later.
-const JOINED: Patience = Patience {
-    seconds: 10,
-    pause_ms: 1_000,
-};
+const JOINED: Patience = (Duration::from_secs(10), Duration::from_secs(1));
 /// A long filling says how far it is.
 const TOLD_EACH: u64 = 100_000;
 
@@ -109,7 +106,7 @@ async fn join_one_after_another(stage: Rc<Stage>, first: usize) -> Result<Vec<Po
             let place = caller.join(&body, Instant::now()).await;
             place.and_then(Poller::of)
         };
-        let Some(poller) = JOINED.ask(join, Option::is_some).await else {
+        let Some(poller) = ask_again(JOINED, join, Option::is_some).await else {
             let errors = stage.recorder.finish().errors;
             return Err(format!("a join was refused; {}", errors.join("; ")));
         };
