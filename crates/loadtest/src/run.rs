@@ -89,10 +89,8 @@ async fn act(
     progress: Progress,
 ) -> Result<Outcome, Trouble> {
     // Where nothing is sold nobody is let in, so that the line can be looked at.
-    let state = match settings.scenario.date_seats() {
-        Some(_) => "open",
-        None => "paused",
-    };
+    let is_sale = settings.scenario.date_seats().is_some();
+    let state = if is_sale { "open" } else { "paused" };
     let rules = rules(state, settings.max_active, settings.admit_per_second);
     let shop = Shop::open(operator.clone(), &rules).await?;
     let queue = shop.queue.clone();
