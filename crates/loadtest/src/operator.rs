@@ -80,9 +80,8 @@ impl Operator {
     /// A new concert behind this queue: its id.
     pub async fn concert(&self, title: &str, queue: &str) -> Result<String, Trouble> {
         let concert = json!({ "title": title, "queue": queue });
-        id(&self
-            .ask(Request::post("/api/v1/admin/concerts", &concert))
-            .await?)
+        let request = Request::post("/api/v1/admin/concerts", &concert);
+        id(&self.ask(request).await?)
     }
 
     /// A new date of a concert with this many seats of one price: its id.

@@ -23,6 +23,7 @@ const BUYERS: u32 = 8;
 /// Sales a second of a quiet shop.
 const FEW_PER_S: u32 = 4;
 const EVENTS_PER_SALE: f64 = 3.0;
+const PASSED: &str = "booking_forward_passed_total ";
 const ARRIVED: Duration = Duration::from_secs(60);
 const COMMITS_MOST: f64 = 4.5;
 const ROUND_TRIPS_MOST: f64 = 30.0;
@@ -108,9 +109,7 @@ fn arrived(own: &Fixture) -> Result<f64> {
     let mut caller = Caller::of(Target::local(forwarder.port()))?;
     let answer = caller.send(Request::get("/metrics"))?;
     let metrics = String::from_utf8_lossy(&answer.body);
-    let counted = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("booking_forward_passed_total "));
+    let counted = metrics.lines().find_map(|it| it.strip_prefix(PASSED));
     Ok(counted.and_then(|it| it.parse().ok()).unwrap_or(0.0))
 }
 

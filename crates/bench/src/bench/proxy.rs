@@ -10,7 +10,7 @@ use testbed::{Neighbour, NeighbourKind};
 
 use crate::fixture::{Fixture, QUEUE, Visitor, roomy};
 use crate::report::{Row, Spread, percentiles_ms};
-use crate::turns;
+use crate::turns::{self, Side};
 
 const CONNECTIONS: usize = 64;
 /// So few that nobody waits for a core.
@@ -37,16 +37,11 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     };
     let tiny = || asks("/tiny");
     let measure = |connections, limit: Target| {
-        turns::rounds(
-            &plan,
-            connections,
-            &[(limit, &tiny), (fixture.front, &tiny)],
-        )
+        let sides: [Side<'_>; 2] = [(limit, &tiny), (fixture.front, &tiny)];
+        turns::rounds(&plan, connections, &sides)
     };
-    let (crowd, calm) = (
-        measure(CONNECTIONS, fixture.limit)?,
-        measure(CALM, fixture.limit)?,
-    );
+    let crowd = measure(CONNECTIONS, fixture.limit)?;
+    let calm = measure(CALM, fixture.limit)?;
     let nginx = nginx(fixture)?;
     let against = |it: &Neighbour| measure(CONNECTIONS, Target::local(it.port()));
     let against = nginx.as_ref().map(against).transpose()?;
@@ -91,11 +86,8 @@ fn row(what: &str, connections: usize, rounds: &[Vec<Measured>]) -> Row {
 /// What the gateway adds to the median, round by round.
 fn added(rounds: &[Vec<Measured>]) -> Row {
     let [limit, subject] = [&rounds[0], &rounds[1]].map(|it| percentiles_ms(it, 50.0));
-    let added: Vec<_> = subject
-        .iter()
-        .zip(&limit)
-        .map(|(it, limit)| it - limit)
-        .collect();
+    let rounds_of_both = subject.iter().zip(&limit);
+    let added: Vec<_> = rounds_of_both.map(|(it, limit)| it - limit).collect();
     let what = format!("added to the median of a small answer, {CALM} connections");
     let mut row = Row::of(what, &added, "ms").latencies(&rounds[1]);
     row.limit = Some(Spread::of(&[Spread::of(&limit).median]));

@@ -62,11 +62,7 @@ fn profile(settings: &Settings) -> Profile {
 }
 
 /// Lets visitors come who buy if they can, until all have ended their visits or lost their patience.
-pub(crate) async fn sale(
-    stage: &Rc<Stage>,
-    profile: Profile,
-    stop: &Cell<bool>,
-) -> Endings {
+pub(crate) async fn sale(stage: &Rc<Stage>, profile: Profile, stop: &Cell<bool>) -> Endings {
     let until = Instant::now() + profile.length() + PATIENCE;
     let arrivals = match stage.settings.scenario {
         Scenario::SellOut => profile.even(),
@@ -135,32 +131,27 @@ mod tests {
     use super::*;
     use crate::Size;
 
+    /// How long it is, and how many come, at two a second.
+    fn two_a_second(scenario: Scenario, duration_s: u64, ramp_s: u64) -> (u64, u64) {
+        let profile = profile(&Settings {
+            rate: 2.0,
+            duration: Duration::from_secs(duration_s),
+            ramp: Duration::from_secs(ramp_s),
+            ..scenario.defaults(Size::Small)
+        });
+        (profile.length().as_secs(), profile.total())
+    }
+
     #[test]
     fn a_spike_is_ten_times_as_high_for_a_sixth_of_the_time() {
-        let settings = Settings {
-            rate: 2.0,
-            duration: Duration::from_secs(60),
-            ramp: Duration::ZERO,
-            ..Scenario::Spike.defaults(Size::Small)
-        };
-        let profile = profile(&settings);
-        assert_eq!(profile.length(), settings.duration);
-        assert_eq!(profile.total(), 2 * 50 + 20 * 10);
+        let all = 2 * 50 + 20 * 10;
+        assert_eq!(two_a_second(Scenario::Spike, 60, 0), (60, all));
     }
 
     #[test]
     fn a_ramp_longer_than_the_run_is_the_run() {
-        let settings = Settings {
-            rate: 2.0,
-            duration: Duration::from_secs(10),
-            ramp: Duration::from_secs(60),
-            ..Scenario::Story.defaults(Size::Small)
-        };
-        assert_eq!(profile(&settings).total(), 10);
-        let spike = Settings {
-            scenario: Scenario::Spike,
-            ..settings
-        };
-        assert_eq!(super::profile(&spike).length(), Duration::from_secs(10));
+        for scenario in [Scenario::Story, Scenario::Spike] {
+            assert_eq!(two_a_second(scenario, 10, 60), (10, 10));
+        }
     }
 }

@@ -121,18 +121,18 @@ mod tests {
     #[test]
     fn a_step_is_good_while_it_keeps_the_objective() {
         let settings = Scenario::Stress.defaults(Size::Small);
-        let of = |ms, status| {
+        for (ms, status, good) in [
+            (100, 200, true),
+            (100, 409, true),
+            (300, 200, false),
+            (100, 503, false),
+        ] {
             let one = [(Ok(status), Duration::from_millis(ms))];
-            one.into_iter().collect::<Measured>()
-        };
-        assert!(is_good(&settings, &of(100, 200)));
-        assert!(is_good(&settings, &of(100, 409)));
-        assert!(!is_good(&settings, &of(300, 200)));
-        assert!(!is_good(&settings, &of(100, 503)));
-        assert!(
-            !is_good(&settings, &Measured::default()),
-            "a server that answers nobody"
-        );
+            let measured: Measured = one.into_iter().collect();
+            assert_eq!(is_good(&settings, &measured), good, "{status} in {ms} ms");
+        }
+        let nothing = is_good(&settings, &Measured::default());
+        assert!(!nothing, "a server that answers nobody");
     }
 
     #[test]
@@ -141,10 +141,8 @@ mod tests {
             rate: 8.0,
             ..Scenario::Stress.defaults(Size::Small)
         };
-        assert_eq!(
-            [rate(&settings, 0), rate(&settings, 1), rate(&settings, 2)],
-            [8.0, 12.0, 18.0]
-        );
+        let rates = [0, 1, 2].map(|step| rate(&settings, step));
+        assert_eq!(rates, [8.0, 12.0, 18.0]);
         assert_eq!(profile(&settings).length(), settings.duration * STEPS);
     }
 }
