@@ -59,13 +59,19 @@ pub struct Joining {
 }
 
 /// What a client has to solve, as a member of the refusal.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProofOfWork<'a> {
+    /// Always `SHA-256`.
+    #[schema(example = "SHA-256")]
     algorithm: &'static str,
+    /// What stands before the nonce.
     challenge: &'a str,
+    /// With how many zero bits the hash begins.
     bits: u32,
+    /// Until when it is taken.
     #[serde(with = "wire")]
+    #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
 }
 
