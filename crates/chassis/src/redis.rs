@@ -7,6 +7,7 @@
 mod cluster;
 mod node;
 mod refresh;
+mod refusal;
 mod script;
 mod sentinel;
 mod slot;
@@ -21,7 +22,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, Registry};
 use redis::aio::ConnectionLike;
-use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 
 use self::cluster::Cluster;
 use self::node::{Node, Request};
@@ -139,8 +140,8 @@ impl ConnectionLike for Connection {
 /// For background work, which must not delay the hot path. Cheap to clone.
 #[derive(Clone)]
 pub enum Pool {
-    /// Connections to a single Redis, each lent to one at a time.
-    Single(deadpool_redis::Pool),
+    /// Connections to a single Redis at this address, each lent to one at a time.
+    Single(deadpool_redis::Pool, Arc<ConnectionAddr>),
     /// A multiplexed connection of its own, which knows where the masters are: a pool would hold
     /// on to connections to a master that is one no more.
     Shared(Connection),
@@ -176,18 +177,28 @@ pub fn pool(url: &RedisUrl, size: usize) -> RedisResult<Pool> {
         .config(config)
         .runtime(Runtime::Tokio1)
         .build();
-    Ok(Pool::Single(pool.map_err(io::Error::other)?))
+    let addr = Arc::new(info.addr().clone());
+    Ok(Pool::Single(pool.map_err(io::Error::other)?, addr))
 }
 
 impl Pool {
     /// A connection, as soon as one is free.
     ///
     /// # Errors
-    /// When none can be made, or none becomes free in time.
+    /// When none can be made, or none becomes free in time. A server that lets nobody in is quoted.
     pub async fn get(&self) -> Result<Lent, PoolError> {
-        match self {
-            Self::Single(pool) => Ok(Lent::Own(pool.get().await?)),
-            Self::Shared(connection) => Ok(Lent::Shared(connection.clone())),
+        let (pool, addr) = match self {
+            Self::Single(pool, addr) => (pool, addr),
+            Self::Shared(connection) => return Ok(Lent::Shared(connection.clone())),
+        };
+        match pool.get().await {
+            Ok(connection) => Ok(Lent::Own(connection)),
+            Err(PoolError::Backend(cause)) if refusal::was_not_reached(&cause) => {
+                // Boxed, so that the future of who is lent a connection stays small.
+                let cause = Box::pin(refusal::in_words(addr, cause)).await;
+                Err(PoolError::Backend(cause))
+            }
+            Err(other) => Err(other),
         }
     }
 }
@@ -255,7 +266,7 @@ impl Collector for PoolMetrics {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let values = match &self.pool {
-            Pool::Single(pool) => {
+            Pool::Single(pool, _) => {
                 let status = pool.status();
                 let in_use = status.size.saturating_sub(status.available);
                 [in_use, status.available, status.max_size, status.waiting]
@@ -276,6 +287,8 @@ impl Collector for PoolMetrics {
 #[cfg(test)]
 mod tests {
     use prometheus::{Registry, TextEncoder};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
 
     #[test]
     fn a_pool_shows_its_size_before_it_is_used() {
@@ -292,6 +305,26 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_lets_nobody_in_is_quoted_by_a_pool() {
+        const DENIED: &str = "-DENIED Redis is running in protected mode\r\n";
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let url = format!("redis://127.0.0.1:{port}/0");
+        let pool = super::pool(&url.parse().expect("a URL"), 1).expect("a pool");
+        // Who writes before they read hears only that it was closed: so does the first one here, for certain.
+        let refuse = async {
+            for said in ["", DENIED] {
+                let (mut stream, _) = listener.accept().await.expect("somebody");
+                stream.write_all(said.as_bytes()).await.expect("written");
+            }
+        };
+        let (lent, ()) = tokio::join!(pool.get(), refuse);
+        let told = lent.err().map(|cause| cause.to_string());
+        let told = told.expect("nothing is lent");
+        assert!(told.contains("DENIED Redis is running in protected mode"), "{told}");
     }
 
     #[tokio::test]
