@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_begins_changes_from_round_to_round() {
+    fn another_one_begins_in_each_round() {
         let order = std::cell::RefCell::new(String::new());
         let turn = |name: char| {
             order.borrow_mut().push(name);

@@ -109,7 +109,7 @@ impl HttpMetrics {
             .register(Box::new(duration.clone()))
             .expect("registered once");
         let metrics = Self { duration };
-        // The first request of any process is that of whoever waits for it.
+        // The first request of any process is that of its starter, who waits for it.
         metrics
             .duration
             .with_label_values(&["GET", "/ready", "200"]);

@@ -80,7 +80,7 @@ fn understood<T: FromArgMatches>(matches: clap::error::Result<ArgMatches>) -> Re
     })
 }
 
-/// A variable of this process; what is no text in it is told as such by whoever reads it.
+/// A variable of this process; its reader tells of what is no text in it.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }

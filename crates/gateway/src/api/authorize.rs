@@ -1,7 +1,7 @@
 //! The question of a proxy that stands there already: may this request pass, and as whom?
 //!
 //! nginx (`auth_request`), Traefik (ForwardAuth) and Caddy (`forward_auth`) take every 2xx as leave to
-//! pass, so whoever may not pass never gets one here, whatever a page would be answered with.
+//! pass, so a refused request never gets one here, whatever a page would be answered with.
 
 use std::time::Duration;
 

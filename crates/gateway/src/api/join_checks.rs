@@ -54,7 +54,7 @@ pub struct Joining {
     pub user: UserId,
     /// What the token says that was shown, if it is one of ours for this user.
     pub shown: Option<Claims>,
-    /// Whether whoever names a user is that user, so that an old place needs another proof.
+    /// Whether the user is only named, so that an old place needs another proof.
     pub is_only_named: bool,
 }
 
