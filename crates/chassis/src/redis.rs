@@ -18,9 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_redis::{Manager, PoolConfig, PoolError, Runtime, Timeouts};
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{IntGauge, Registry};
+use prometheus::Registry;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 
@@ -28,6 +26,8 @@ use self::cluster::Cluster;
 use self::node::{Node, Request};
 use self::sentinel::Sentinel;
 use self::url::Target;
+
+use crate::metrics::look_up;
 
 pub use self::script::{Call, Script};
 pub use self::url::{CaBundle, CaBundleInvalid, RedisUrl, RedisUrlInvalid};
@@ -201,6 +201,23 @@ impl Pool {
             Err(other) => Err(other),
         }
     }
+
+    /// Connections in use, idle ones, the most there may be, and callers who wait for one.
+    fn usage(&self) -> [i64; 4] {
+        let usage = match self {
+            Self::Single(pool, _) => {
+                let status = pool.status();
+                let in_use = status.size.saturating_sub(status.available);
+                [in_use, status.available, status.max_size, status.waiting]
+            }
+            // One connection, and no caller waits for it.
+            Self::Shared(connection) => {
+                let in_use = connection.in_flight().min(1);
+                [in_use, 1 - in_use, 1, 0]
+            }
+        };
+        usage.map(|count| i64::try_from(count).unwrap_or(i64::MAX))
+    }
 }
 
 impl ConnectionLike for Lent {
@@ -231,57 +248,21 @@ impl ConnectionLike for Lent {
     }
 }
 
-/// How a pool is used, asked of it when the metrics are read.
-pub struct PoolMetrics {
-    pool: Pool,
-    gauges: [IntGauge; 4],
-}
-
-impl PoolMetrics {
-    /// Registers the metrics of the pool of this process.
-    ///
-    /// # Panics
-    /// When the registry already has them: that is a mistake in the program.
-    pub fn register(registry: &Registry, pool: Pool) {
-        let gauges = [
-            (
-                "redis_pool_in_use",
-                "Connections of the pool to Redis that are in use",
-            ),
-            ("redis_pool_idle", "Connections of the pool that are idle"),
-            ("redis_pool_max", "Connections that the pool may have"),
-            ("redis_pool_waiting", "Callers who wait for a connection"),
-        ];
-        let gauges = gauges.map(|(name, help)| IntGauge::new(name, help).expect("a sound name"));
-        registry
-            .register(Box::new(Self { pool, gauges }))
-            .expect("registered once");
-    }
-}
-
-impl Collector for PoolMetrics {
-    fn desc(&self) -> Vec<&Desc> {
-        self.gauges.iter().flat_map(Collector::desc).collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let values = match &self.pool {
-            Pool::Single(pool, _) => {
-                let status = pool.status();
-                let in_use = status.size.saturating_sub(status.available);
-                [in_use, status.available, status.max_size, status.waiting]
-            }
-            // One connection, and no caller waits for it.
-            Pool::Shared(connection) => {
-                let in_use = connection.in_flight().min(1);
-                [in_use, 1 - in_use, 1, 0]
-            }
-        };
-        for (gauge, value) in self.gauges.iter().zip(values) {
-            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        }
-        self.gauges.iter().flat_map(Collector::collect).collect()
-    }
+/// Shows how the pool of this process is used.
+///
+/// # Panics
+/// When the registry already has the metrics of one: that is a mistake in the program.
+pub fn show_pool(registry: &Registry, pool: Pool) {
+    let gauges = [
+        (
+            "redis_pool_in_use",
+            "Connections of the pool to Redis that are in use",
+        ),
+        ("redis_pool_idle", "Connections of the pool that are idle"),
+        ("redis_pool_max", "Connections that the pool may have"),
+        ("redis_pool_waiting", "Callers who wait for a connection"),
+    ];
+    look_up(registry, gauges, move || pool.usage());
 }
 
 #[cfg(test)]
@@ -295,7 +276,7 @@ mod tests {
         let registry = Registry::new();
         let pool =
             super::pool(&"redis://127.0.0.1:1/0".parse().expect("a URL"), 3).expect("a pool");
-        super::PoolMetrics::register(&registry, pool);
+        super::show_pool(&registry, pool);
         let text = TextEncoder::new().encode_to_string(&registry.gather());
         let text = text.expect("text");
         for line in [
