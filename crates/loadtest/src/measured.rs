@@ -166,7 +166,7 @@ impl Measured {
 /// Everything, for programs.
 impl From<Measured> for Value {
     fn from(it: Measured) -> Value {
-        let counts = |is_status| -> Map<String, Value> {
+        let counts = |is_status: bool| -> Map<String, Value> {
             let all = it.outcomes.iter();
             let of_kind = all.filter(|(outcome, _)| outcome.is_ok() == is_status);
             let named = of_kind.map(|(it, count)| (name(*it), json!(count)));
