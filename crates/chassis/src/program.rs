@@ -98,19 +98,19 @@ mod tests {
 
     #[derive(Debug, PartialEq, Parser)]
     #[command(version = "1.2.3")]
-    struct Asked {
+    struct Wanted {
         #[arg(long)]
         drawers: u8,
     }
 
-    fn asked(words: &[&str]) -> Result<Asked, ExitCode> {
+    fn asked(words: &[&str]) -> Result<Wanted, ExitCode> {
         let words = ["till"].iter().chain(words);
-        understood(Asked::command().try_get_matches_from(words))
+        understood(Wanted::command().try_get_matches_from(words))
     }
 
     #[test]
     fn help_and_version_end_well_and_what_is_not_understood_is_misuse() {
-        assert_eq!(asked(&["--drawers", "3"]), Ok(Asked { drawers: 3 }));
+        assert_eq!(asked(&["--drawers", "3"]), Ok(Wanted { drawers: 3 }));
         for good in ["--help", "--version"] {
             assert_eq!(asked(&[good]), Err(ExitCode::SUCCESS), "{good}");
         }
