@@ -60,22 +60,25 @@ pub enum Bench {
 impl Bench {
     /// Measures.
     pub fn run(self, fixture: &mut Fixture) -> Result<Vec<Row>> {
-        match self {
-            Bench::Poll => poll::run(fixture),
-            Bench::Join => join::run(fixture),
-            Bench::Admit => admit::run(fixture),
-            Bench::Draw => draw::run(fixture),
-            Bench::Pow => pow::run(fixture),
-            Bench::Charge => sale::charge(fixture),
-            Bench::Reserve => sale::reserve(fixture),
-            Bench::Pay => sale::pay(fixture),
-            Bench::Cost => cost::run(fixture),
-            Bench::Proxy => proxy::run(fixture),
-            Bench::OneSeat => one_seat::run(fixture),
-            Bench::Availability => availability::run(fixture),
-            Bench::Dates => dates::run(fixture),
-            Bench::Streams => streams::run(fixture),
-            Bench::Memory => memory::run(fixture),
-        }
+        let measure: fn(&mut Fixture) -> Result<Vec<Row>> = match self {
+            Bench::Poll => poll::run,
+            Bench::Join => join::run,
+            Bench::Admit => admit::run,
+            Bench::Draw => draw::run,
+            Bench::Pow => pow::run,
+            Bench::Charge => sale::charge,
+            Bench::Reserve => sale::reserve,
+            Bench::Pay => sale::pay,
+            Bench::Cost => cost::run,
+            Bench::Proxy => proxy::run,
+            Bench::OneSeat => one_seat::run,
+            Bench::Availability => availability::run,
+            Bench::Dates => dates::run,
+            Bench::Streams => streams::run,
+            Bench::Memory => memory::run,
+        };
+        let mut rows = measure(fixture)?;
+        rows.iter_mut().for_each(|row| row.bench = self.into());
+        Ok(rows)
     }
 }

@@ -219,12 +219,8 @@ impl Fixture {
         (queue, part): (&str, &str),
         is_enough: impl Fn(u64) -> bool,
     ) -> Result<u64> {
-        let count = || {
-            self.line
-                .count(queue, part)
-                .ok()
-                .filter(|it| is_enough(*it))
-        };
+        let line = &mut self.line;
+        let count = || line.count(queue, part).ok().filter(|it| is_enough(*it));
         Ok(testbed::wait_for(what, MOVED, count)?)
     }
 
@@ -310,11 +306,10 @@ fn start_limit(stack: &Stack, folder: &Path) -> Result<Program> {
 fn version(program: &str) -> String {
     let found = find_program(program).ok();
     let output = found.and_then(|path| Command::new(path).arg("--version").output().ok());
-    let told = output.map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
-    let told = told.unwrap_or_default();
-    let mut words = told
-        .split_whitespace()
-        .map(|word| word.trim_start_matches("v="));
+    let told = output.map(|it| it.stdout).unwrap_or_default();
+    let told = String::from_utf8_lossy(&told);
+    let words = told.split_whitespace();
+    let mut words = words.map(|word| word.trim_start_matches("v="));
     let found = words.find(|word| word.starts_with(|it: char| it.is_ascii_digit()));
     found.unwrap_or("unknown").to_owned()
 }

@@ -103,9 +103,8 @@ impl Line {
 
     /// What Redis has allocated in all.
     pub fn used_memory(&mut self) -> Result<u64> {
-        self.info("memory")?
-            .get("used_memory")
-            .context("no used_memory")
+        let told = self.info("memory")?;
+        told.get("used_memory").context("no used_memory")
     }
 
     /// µs that scripts have run since the server started.
@@ -114,16 +113,11 @@ impl Line {
         // `calls=…,usec=…,usec_per_call=…`
         let us = |name: &str| -> Option<u64> {
             let stats: String = told.get(name)?;
-            stats
-                .split(',')
-                .find_map(|it| it.strip_prefix("usec="))?
-                .parse()
-                .ok()
+            let us = stats.split(',').find_map(|it| it.strip_prefix("usec="));
+            us?.parse().ok()
         };
-        Ok(["cmdstat_evalsha", "cmdstat_eval"]
-            .into_iter()
-            .filter_map(us)
-            .sum())
+        let scripts = ["cmdstat_evalsha", "cmdstat_eval"];
+        Ok(scripts.into_iter().filter_map(us).sum())
     }
 
     fn info(&mut self, section: &str) -> Result<InfoDict> {

@@ -22,32 +22,11 @@ pub struct Goal {
     pub met: bool,
 }
 
-impl Goal {
-    /// At least this share of the limit, in percent.
-    pub fn share(ratio: &Spread, percent: f64) -> Self {
-        Self::is(&format!("≥ {percent} %"), ratio.median * 100.0 >= percent)
-    }
-
-    /// Less than this; `what` names the figure.
-    pub fn below(what: &str, figure: f64, most: f64, unit: &str) -> Self {
-        let words = format!("{what} < {most} {unit}");
-        Self::is(words.trim_start(), figure < most)
-    }
-
-    /// Something that is so or not.
-    pub fn is(words: &str, met: bool) -> Self {
-        Self {
-            words: words.to_owned(),
-            met,
-        }
-    }
-}
-
 /// What was measured of one thing.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
-    /// The name of the benchmark.
+    /// The name of the benchmark; [`Bench::run`](crate::bench::Bench::run) fills it in.
     pub bench: &'static str,
     /// What, in a few words.
     pub what: String,
@@ -75,10 +54,9 @@ pub struct Row {
 
 impl Row {
     /// What several rounds gave.
-    pub fn of(bench: &'static str, what: &str, rounds: &[f64], unit: &'static str) -> Self {
+    pub fn of(what: impl Into<String>, rounds: &[f64], unit: &'static str) -> Self {
         Self {
-            bench,
-            what: what.to_owned(),
+            what: what.into(),
             measured: Spread::of(rounds),
             unit,
             ..Self::default()
@@ -108,22 +86,36 @@ impl Row {
             95 => self.p95_ms,
             _ => self.p99_ms,
         };
-        let found = found.unwrap_or(f64::INFINITY);
-        self.goal(Goal::below(&format!("p{percent}"), found, most_ms, "ms"))
+        let is_met = found.is_some_and(|found| found < most_ms);
+        self.goal(format!("p{percent} < {most_ms} ms"), is_met)
     }
 
-    /// With a goal.
+    /// With the goal that the figure is less than this.
     #[must_use]
-    pub fn goal(mut self, goal: Goal) -> Self {
-        self.goals.push(goal);
-        self
+    pub fn below(self, most: f64) -> Self {
+        let unit = self.unit.split(' ').next().unwrap_or_default();
+        let is_met = self.measured.median < most;
+        self.goal(format!("< {most} {unit}"), is_met)
     }
 
     /// With the goal of at least this share of the limit, in percent.
     #[must_use]
     pub fn share_of_limit(self, percent: f64) -> Self {
-        let ratio = self.ratio.unwrap_or_default();
-        self.goal(Goal::share(&ratio, percent))
+        let is_met = self.times_limit() * 100.0 >= percent;
+        self.goal(format!("≥ {percent} %"), is_met)
+    }
+
+    /// With another goal.
+    #[must_use]
+    pub fn goal(mut self, words: impl Into<String>, met: bool) -> Self {
+        let words = words.into();
+        self.goals.push(Goal { words, met });
+        self
+    }
+
+    /// How many times the limit it is; 0 without one.
+    pub fn times_limit(&self) -> f64 {
+        self.ratio.unwrap_or_default().median
     }
 
     /// With a remark.
@@ -199,24 +191,15 @@ pub fn json(machine: &[(&'static str, String)], rows: &[Row]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{Goal, Row, Spread, table};
+    use super::{Row, table};
 
     fn row() -> Row {
-        let ratio = Spread::of(&[0.8, 0.5, 0.75]);
-        Row {
-            bench: "poll",
-            what: "1 k waiting".into(),
-            measured: Spread::of(&[900.0, 1_000.0, 1_200.0]),
-            unit: "/s",
-            limit: Some(Spread::of(&[2_000.0])),
-            p99_ms: Some(5.9),
-            goals: vec![
-                Goal::share(&ratio, 70.0),
-                Goal::below("p99", 6.0, 6.0, "ms"),
-            ],
-            ratio: Some(ratio),
-            ..Row::default()
-        }
+        let (rounds, limits) = ([900.0, 1_000.0, 1_200.0], [1_125.0, 2_000.0, 1_600.0]);
+        let row = Row {
+            p99_ms: Some(6.0),
+            ..Row::of("1 k waiting", &rounds, "/s").against(&rounds, &limits)
+        };
+        row.share_of_limit(70.0).faster(99, 6.0)
     }
 
     #[test]
@@ -243,10 +226,10 @@ mod tests {
 
     #[test]
     fn a_goal_is_met_at_its_bound_and_not_short_of_it() {
-        let ratio = |it| Spread::of(&[it]);
-        assert!(Goal::share(&ratio(0.7), 70.0).met);
-        assert!(!Goal::share(&ratio(0.699), 70.0).met);
-        assert!(Goal::below("", 5.9, 6.0, "ms").met);
-        assert_eq!(Goal::below("", 5.9, 6.0, "ms").words, "< 6 ms");
+        let row = |figure| Row::of("", &[figure], "% of a core").against(&[figure], &[10.0]);
+        assert!(row(7.0).share_of_limit(70.0).goals[0].met);
+        assert!(!row(6.99).share_of_limit(70.0).goals[0].met);
+        assert!(row(5.9).below(6.0).goals[0].met);
+        assert_eq!(row(5.9).below(6.0).goals[0].words, "< 6 %");
     }
 }

@@ -92,23 +92,25 @@ pub fn errors(rounds: &[Measured], expected: u16) -> u64 {
     all.count() - all.with(Ok(expected))
 }
 
-/// Rounds, and the status that all answers should have.
-pub type Rounds<'a> = (&'a [Measured], u16);
-
-/// A row about answers per second, with the limit.
-pub fn row(bench: &'static str, what: &str, subject: Rounds<'_>, limit: Rounds<'_>) -> Row {
-    let rates = |(rounds, expected): Rounds<'_>| -> Vec<f64> {
+/// A row about answers per second, against the limit; all of both should have this status.
+pub fn row(
+    what: impl Into<String>,
+    expected: u16,
+    subject: &[Measured],
+    limit: &[Measured],
+) -> Row {
+    let rates = |rounds: &[Measured]| -> Vec<f64> {
         rounds.iter().map(|it| rate(it, expected)).collect()
     };
     let measured = rates(subject);
-    let mut row = Row::of(bench, what, &measured, "/s").against(&measured, &rates(limit));
-    for (of, (rounds, expected)) in [("wrong", subject), ("wrong of the limit", limit)] {
+    let mut row = Row::of(what, &measured, "/s").against(&measured, &rates(limit));
+    for (of, rounds) in [("wrong", subject), ("wrong of the limit", limit)] {
         let wrong = Measured::together(rounds).answers(|it| it != Ok(expected));
         row.errors += errors(rounds, expected);
         row.notes
             .extend((!wrong.is_empty()).then(|| format!("{of}: {wrong}")));
     }
-    row.latencies(subject.0)
+    row.latencies(subject)
 }
 
 #[cfg(test)]
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_begins_changes_from_round_to_round() {
+    fn another_one_begins_in_each_round() {
         let order = std::cell::RefCell::new(String::new());
         let turn = |name: char| {
             order.borrow_mut().push(name);
@@ -152,7 +154,7 @@ mod tests {
     #[test]
     fn a_row_has_the_ratio_of_each_round() {
         let (subject, limit) = ([round(8, 0), round(4, 1)], [round(10, 0), round(10, 0)]);
-        let row = row("poll", "x", (&subject, 200), (&limit, 200));
+        let row = row("x", 200, &subject, &limit);
         assert_eq!(row.measured.median, 3.0);
         assert_eq!(row.ratio.map(|it| (it.least, it.most)), Some((0.4, 0.8)));
         assert_eq!(row.errors, 1);

@@ -44,7 +44,7 @@ use chassis::routes::at;
 use utoipa::OpenApi;
 
 use crate::patience;
-use document::Refusals;
+use document::Complete;
 pub use lists::Lists;
 pub use remaining::Remaining;
 pub use seat_feed::SeatFeed;
@@ -146,7 +146,7 @@ pub async fn answer_in_time(
         (name = "desk", description = "Who has what, and what operators do for customers."),
         (name = "admin", description = "Put concerts on sale; see whether the books agree and events are delivered."),
     ),
-    modifiers(&Refusals)
+    modifiers(&Complete)
 )]
 struct Document;
 

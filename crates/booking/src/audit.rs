@@ -98,7 +98,7 @@ stored_as_text! {
 pub enum Actor<'a> {
     /// A visitor.
     User(Uuid),
-    /// Whoever holds the operator key of this name.
+    /// The holder of the operator key of this name.
     Operator(&'a str),
     /// The step that tidies holds that are over.
     Sweeper,

@@ -2,7 +2,7 @@
 //!
 //! The key's row is written last, with the answer, in the transaction of the effect; its primary key lets one of all equal
 //! requests do so. A twin waits for the rows that the verb locks, on whatever instance it runs, and a repetition finds them
-//! changed: either is refused by the verb or by the primary key. So whoever does not succeed asks for the stored answer before
+//! changed: either is refused by the verb or by the primary key. So a request that does not succeed asks for the stored answer before
 //! the transaction is undone. A success costs one statement more than without a key, and a refusal leaves nothing behind.
 
 use chassis::time::{Clock, Timestamp};
@@ -247,7 +247,7 @@ pub fn once<T, E: Failure>(
             let twin = "a key was taken and is gone";
             Err(stored(tx, claim)?.unwrap_or(Undone::Db(DbError::Unexpected(twin))))
         }
-        // Whoever is second may be told so by a unique key.
+        // The second may be told so by a unique key.
         Err(Ok(cause @ DbError::Duplicate(_))) => {
             Err(stored(tx, claim)?.unwrap_or(Undone::Db(cause)))
         }

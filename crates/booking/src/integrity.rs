@@ -1,7 +1,7 @@
 //! Owns the proof that nobody changed the books: one chain over all rows of the ledger and the audit log.
 //!
 //! A seal carries the hash of the seal before it and of the rows under it, so a row that is changed, removed, moved or put
-//! in afterwards no longer fits, and whoever has kept one hash can tell. A step seals what was committed since, at most some
+//! in afterwards no longer fits, and anybody who has kept one hash can tell. A step seals what was committed since, at most some
 //! seconds later: a chain that sales themselves wrote would make each of them wait for the one before. Who seals locks
 //! seal 0; the primary key is the second judge, so however many instances seal, there is one chain.
 //! The entries of one wallet are a chain of their own, which [`ledger`] and [`wallet`] write in the transaction of the sale.
@@ -306,7 +306,7 @@ fn seals_that_differ(after: u64, through: u64) -> String {
     )
 }
 
-/// Whoever commits late is sealed late, but by seconds: a row of an earlier number and of an earlier minute was put in.
+/// A late commit is sealed late, but by seconds: a row of an earlier number and of an earlier minute was put in.
 fn late_rows(after: u64, through: u64) -> String {
     format!(
         "SELECT NULL AS id, a.seal FROM audit_log a JOIN seals s ON s.number = a.seal - 1 \

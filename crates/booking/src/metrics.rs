@@ -4,10 +4,8 @@
 //! Counters are of this instance alone. What is said to be over all instances is asked of MySQL, so
 //! each instance shows the same, and sums over instances would be wrong.
 
-use chassis::metrics::ProcessMetrics;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{IntGauge, Registry};
+use chassis::metrics::{ProcessMetrics, look_up};
+use prometheus::Registry;
 
 use crate::db::Db;
 use crate::sale::Sale;
@@ -116,29 +114,8 @@ fn show_db(registry: &Registry, db: &Db) {
             "Connections to MySQL that there may be",
         ),
     ];
-    let gauges = gauges.map(|(name, help)| IntGauge::new(name, help).expect("a sound name"));
     let db = db.clone();
-    registry
-        .register(Box::new(DbPool { db, gauges }))
-        .expect("registered once");
-}
-
-/// The pool, asked when the metrics are read.
-struct DbPool {
-    db: Db,
-    gauges: [IntGauge; 3],
-}
-
-impl Collector for DbPool {
-    fn desc(&self) -> Vec<&Desc> {
-        self.gauges.iter().flat_map(Collector::desc).collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let values = [self.db.in_use(), self.db.open(), self.db.most()];
-        for (gauge, value) in self.gauges.iter().zip(values) {
-            gauge.set(value.into());
-        }
-        self.gauges.iter().flat_map(Collector::collect).collect()
-    }
+    look_up(registry, gauges, move || {
+        [db.in_use(), db.open(), db.most()].map(i64::from)
+    });
 }

@@ -97,8 +97,8 @@ pub struct Event {
 
 /// Writes these events. One statement, none for an empty list.
 ///
-/// Each carries the trace of the request that it is written for, so that one trace leads from a visitor to whoever
-/// hears of the sale.
+/// Each carries the trace of the request that it is written for, so that one trace leads from a visitor to the
+/// system that hears of the sale.
 pub fn record(tx: &mut Tx, events: &[Event], now: Timestamp) -> Result<(), DbError> {
     let traceparent = trace::current().map(|context| context.to_string());
     let rows: Vec<_> = events

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// What a request may wait in all: whoever asks has an answer within 3 s, also through a gateway and on a busy machine.
+/// What a request may wait in all: a client has an answer within 3 s, also through a gateway and on a busy machine.
 pub const OF_A_REQUEST: Duration = Duration::from_millis(2_700);
 
 tokio::task_local! {

@@ -349,7 +349,7 @@ fn move_on(
     audit::record(tx, &[change], now)
 }
 
-/// How long an instruction that was sent belongs to whoever sent it.
+/// How long an instruction that was sent belongs to its sender.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 
 impl Sale {

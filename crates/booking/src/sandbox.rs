@@ -266,7 +266,7 @@ async fn void(
     }
 }
 
-/// What became of an order, for whoever tries things out.
+/// What became of an order, for people who try things out.
 async fn show(orders: Data<Orders>, id: Path<Uuid>) -> HttpResponse {
     let found = orders.states().get(&*id).copied();
     match found {

@@ -2,8 +2,8 @@
 //!
 //! Everything else in the database, and all verbs, know the subject alone: reservations, payments, ledger, audit log. It is
 //! random and never changes. Requests are translated at the door, answers and events where they leave. Once the row is gone,
-//! nobody can tell whose entries they are, and no entry, hash or seal had to change for it. Whoever comes again under
-//! the same id is somebody new.
+//! nobody can tell whose entries they are, and no entry, hash or seal had to change for it. A person who comes again
+//! under the same id is somebody new.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -2,7 +2,7 @@
 //!
 //! Seats that come back are offered to the first in the list whom they serve: a hold of their own, longer than a usual one,
 //! which is paid like any other and, when it is over, goes to the next. From the moment that enough seats are free for
-//! somebody in the list, nobody else can take them; whoever asks after an entry was made finds it counted with the date.
+//! somebody in the list, nobody else can take them; a request after an entry was made finds it counted with the date.
 //! Joining, leaving and offering lock the date first, so they happen one after another. Locks: date, buyer, seats, entry.
 
 mod free;

@@ -51,7 +51,7 @@ impl Asset {
         }
     }
 
-    /// The file, or 304 for whoever has it; compressed where it may be. `kept` says how it may be cached.
+    /// The file, or 304 where the client has it; compressed where it may be. `kept` says how it may be cached.
     pub fn sent(&self, request: &HttpRequest, kept: &'static str) -> HttpResponse {
         let gzip = self.gzip.as_ref().filter(|_| takes_gzip(request));
         let end = if gzip.is_some() { ".gz" } else { "" };

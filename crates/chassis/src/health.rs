@@ -31,7 +31,7 @@ pub struct Health {
 struct Checked {
     name: &'static str,
     check: Box<Check>,
-    /// Whether the reason is told to whoever asks, or to the log alone.
+    /// Whether the reason is told in the answer, or in the log alone.
     is_told: bool,
 }
 
@@ -54,7 +54,7 @@ impl Health {
         self.with(name, false, check)
     }
 
-    /// Adds a check whose error is told to whoever asks: it names no host and no secret.
+    /// Adds a check whose error is told in the answer: it names no host and no secret.
     pub fn check_telling<F, Fut>(self, name: &'static str, check: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,

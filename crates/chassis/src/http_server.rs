@@ -3,7 +3,7 @@
 //!
 //! `100 Continue` is sent when the application first asks for the body, so who is refused never
 //! uploads. What the parser refuses by itself is a problem with a request id like every other refusal.
-//! And a connection may be handed over to whoever speaks another protocol on it.
+//! And a connection may be handed over to a handler that speaks another protocol on it.
 
 mod connection;
 mod expect;

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod asset;
 pub mod breaker;
 pub mod code;
+pub mod document;
 pub mod env;
 pub mod event_stream;
 pub mod health;

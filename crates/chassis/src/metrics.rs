@@ -5,6 +5,7 @@
 //! are known beforehand are shown before anything has happened.
 
 mod kind;
+mod looked_up;
 mod process;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use actix_web::{HttpResponse, web};
 use prometheus::{Registry, TextEncoder};
 
 pub use kind::Kind;
+pub use looked_up::look_up;
 pub use process::ProcessMetrics;
 pub use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
@@ -109,7 +111,7 @@ impl HttpMetrics {
             .register(Box::new(duration.clone()))
             .expect("registered once");
         let metrics = Self { duration };
-        // The first request of any process is that of whoever waits for it.
+        // The first request of any process is that of its starter, who waits for it.
         metrics
             .duration
             .with_label_values(&["GET", "/ready", "200"]);

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::request_id;
 
-/// Where a client reads more about a code, relative to whoever answered.
+/// Where a client reads more about a code, relative to the server that answered.
 const TYPE_BASE: &str = "/problems/";
 
 /// A refusal or failure, as the client sees it.
@@ -199,7 +199,7 @@ impl Problem {
     }
 }
 
-/// Whoever was refused by the same outage shall not come back in the same instant: up to a fifth more or
+/// Clients that the same outage refused shall not come back in the same instant: up to a fifth more or
 /// less, in whole seconds rounded up.
 fn after(status: StatusCode, seconds: u64) -> u64 {
     if status != StatusCode::SERVICE_UNAVAILABLE {

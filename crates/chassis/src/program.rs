@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 
-use clap::{Command, FromArgMatches};
+use clap::{ArgMatches, Command, FromArgMatches};
 
 use crate::env::{ConfigInvalid, EXIT_UNAVAILABLE, EXIT_USAGE};
 use crate::logging::LogInvalid;
@@ -20,16 +20,7 @@ pub struct Program(pub &'static str);
 impl Program {
     /// What the command line asks for; otherwise help, version or what was not understood was told.
     pub fn asked<T: FromArgMatches>(self, command: Command) -> Result<T, ExitCode> {
-        let matches = command.try_get_matches();
-        let asked = matches.and_then(|matches| T::from_arg_matches(&matches));
-        asked.map_err(|told| {
-            // Help and version are no mistake; where they cannot be printed nobody reads them.
-            let _ = told.print();
-            match told.use_stderr() {
-                true => EXIT_USAGE.into(),
-                false => ExitCode::SUCCESS,
-            }
-        })
+        understood(command.try_get_matches())
     }
 
     /// The configuration, when it is sound and `log` could set up the log that it asks for.
@@ -77,7 +68,84 @@ impl Program {
     }
 }
 
-/// A variable of this process; what is no text in it is told as such by whoever reads it.
+fn understood<T: FromArgMatches>(matches: clap::error::Result<ArgMatches>) -> Result<T, ExitCode> {
+    let asked = matches.and_then(|matches| T::from_arg_matches(&matches));
+    asked.map_err(|told| {
+        // Help and version are no mistake; where they cannot be printed nobody reads them.
+        let _ = told.print();
+        match told.use_stderr() {
+            true => EXIT_USAGE.into(),
+            false => ExitCode::SUCCESS,
+        }
+    })
+}
+
+/// A variable of this process; its reader tells of what is no text in it.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+    use crate::trace::ExportInvalid;
+
+    const PROGRAM: Program = Program("till");
+
+    #[derive(Debug, PartialEq, Parser)]
+    #[command(version = "1.2.3")]
+    struct Wanted {
+        #[arg(long)]
+        drawers: u8,
+    }
+
+    fn asked(words: &[&str]) -> Result<Wanted, ExitCode> {
+        let words = ["till"].iter().chain(words);
+        understood(Wanted::command().try_get_matches_from(words))
+    }
+
+    #[test]
+    fn help_and_version_end_well_and_what_is_not_understood_is_misuse() {
+        assert_eq!(asked(&["--drawers", "3"]), Ok(Wanted { drawers: 3 }));
+        for good in ["--help", "--version"] {
+            assert_eq!(asked(&[good]), Err(ExitCode::SUCCESS), "{good}");
+        }
+        let misused = Err(ExitCode::from(EXIT_USAGE));
+        for bad in [&[][..], &["--drawers", "many"], &["--drawers", "3", "now"]] {
+            assert_eq!(asked(bad), misused, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_goes_on_with_a_sound_configuration_whose_log_is_set_up() {
+        let misused = Err(ExitCode::from(EXIT_USAGE));
+        let logged = Cell::new(0);
+        let log = |drawers: &u8| {
+            logged.set(*drawers);
+            Ok(())
+        };
+        let invalid = ConfigInvalid(vec!["DRAWERS is missing".to_owned()]);
+        assert_eq!(PROGRAM.configured(Err(invalid), log), misused);
+        assert_eq!(logged.get(), 0, "what is not sound asks for no log");
+        assert_eq!(PROGRAM.configured(Ok(3), log), Ok(3));
+        assert_eq!(logged.get(), 3);
+        let no_log = |_: &u8| Err(LogInvalid::Default("no file".to_owned()));
+        assert_eq!(PROGRAM.configured(Ok(3), no_log), misused);
+    }
+
+    #[test]
+    fn an_end_has_the_code_of_its_cause() {
+        let of = |cause| PROGRAM.ended(Err(cause));
+        assert_eq!(PROGRAM.ended(Ok(ExitCode::from(7))), ExitCode::from(7));
+        let export = ExportInvalid("no address".to_owned());
+        assert_eq!(of(StartError::Export(export)), ExitCode::from(EXIT_USAGE));
+        let store = StartError::Store("the store is away".to_owned());
+        assert_eq!(of(store), ExitCode::from(EXIT_UNAVAILABLE));
+        let signals = StartError::Signals(std::io::Error::other("none"));
+        assert_eq!(of(signals), ExitCode::from(EXIT_UNAVAILABLE));
+    }
 }

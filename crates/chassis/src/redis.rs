@@ -7,6 +7,7 @@
 mod cluster;
 mod node;
 mod refresh;
+mod refusal;
 mod script;
 mod sentinel;
 mod slot;
@@ -17,16 +18,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_redis::{Manager, PoolConfig, PoolError, Runtime, Timeouts};
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{IntGauge, Registry};
+use prometheus::Registry;
 use redis::aio::ConnectionLike;
-use redis::{Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 
 use self::cluster::Cluster;
 use self::node::{Node, Request};
 use self::sentinel::Sentinel;
 use self::url::Target;
+
+use crate::metrics::look_up;
 
 pub use self::script::{Call, Script};
 pub use self::url::{CaBundle, CaBundleInvalid, RedisUrl, RedisUrlInvalid};
@@ -139,8 +140,8 @@ impl ConnectionLike for Connection {
 /// For background work, which must not delay the hot path. Cheap to clone.
 #[derive(Clone)]
 pub enum Pool {
-    /// Connections to a single Redis, each lent to one at a time.
-    Single(deadpool_redis::Pool),
+    /// Connections to a single Redis at this address, each lent to one at a time.
+    Single(deadpool_redis::Pool, Arc<ConnectionAddr>),
     /// A multiplexed connection of its own, which knows where the masters are: a pool would hold
     /// on to connections to a master that is one no more.
     Shared(Connection),
@@ -176,19 +177,46 @@ pub fn pool(url: &RedisUrl, size: usize) -> RedisResult<Pool> {
         .config(config)
         .runtime(Runtime::Tokio1)
         .build();
-    Ok(Pool::Single(pool.map_err(io::Error::other)?))
+    let addr = Arc::new(info.addr().clone());
+    Ok(Pool::Single(pool.map_err(io::Error::other)?, addr))
 }
 
 impl Pool {
     /// A connection, as soon as one is free.
     ///
     /// # Errors
-    /// When none can be made, or none becomes free in time.
+    /// When none can be made, or none becomes free in time. A server that lets nobody in is quoted.
     pub async fn get(&self) -> Result<Lent, PoolError> {
-        match self {
-            Self::Single(pool) => Ok(Lent::Own(pool.get().await?)),
-            Self::Shared(connection) => Ok(Lent::Shared(connection.clone())),
+        let (pool, addr) = match self {
+            Self::Single(pool, addr) => (pool, addr),
+            Self::Shared(connection) => return Ok(Lent::Shared(connection.clone())),
+        };
+        match pool.get().await {
+            Ok(connection) => Ok(Lent::Own(connection)),
+            Err(PoolError::Backend(cause)) if refusal::was_not_reached(&cause) => {
+                // Boxed, so that the future of who is lent a connection stays small.
+                let cause = Box::pin(refusal::in_words(addr, cause)).await;
+                Err(PoolError::Backend(cause))
+            }
+            Err(other) => Err(other),
         }
+    }
+
+    /// Connections in use, idle ones, the most there may be, and callers who wait for one.
+    fn usage(&self) -> [i64; 4] {
+        let usage = match self {
+            Self::Single(pool, _) => {
+                let status = pool.status();
+                let in_use = status.size.saturating_sub(status.available);
+                [in_use, status.available, status.max_size, status.waiting]
+            }
+            // One connection, and no caller waits for it.
+            Self::Shared(connection) => {
+                let in_use = connection.in_flight().min(1);
+                [in_use, 1 - in_use, 1, 0]
+            }
+        };
+        usage.map(|count| i64::try_from(count).unwrap_or(i64::MAX))
     }
 }
 
@@ -220,69 +248,35 @@ impl ConnectionLike for Lent {
     }
 }
 
-/// How a pool is used, asked of it when the metrics are read.
-pub struct PoolMetrics {
-    pool: Pool,
-    gauges: [IntGauge; 4],
-}
-
-impl PoolMetrics {
-    /// Registers the metrics of the pool of this process.
-    ///
-    /// # Panics
-    /// When the registry already has them: that is a mistake in the program.
-    pub fn register(registry: &Registry, pool: Pool) {
-        let gauges = [
-            (
-                "redis_pool_in_use",
-                "Connections of the pool to Redis that are in use",
-            ),
-            ("redis_pool_idle", "Connections of the pool that are idle"),
-            ("redis_pool_max", "Connections that the pool may have"),
-            ("redis_pool_waiting", "Callers who wait for a connection"),
-        ];
-        let gauges = gauges.map(|(name, help)| IntGauge::new(name, help).expect("a sound name"));
-        registry
-            .register(Box::new(Self { pool, gauges }))
-            .expect("registered once");
-    }
-}
-
-impl Collector for PoolMetrics {
-    fn desc(&self) -> Vec<&Desc> {
-        self.gauges.iter().flat_map(Collector::desc).collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let values = match &self.pool {
-            Pool::Single(pool) => {
-                let status = pool.status();
-                let in_use = status.size.saturating_sub(status.available);
-                [in_use, status.available, status.max_size, status.waiting]
-            }
-            // One connection, and no caller waits for it.
-            Pool::Shared(connection) => {
-                let in_use = connection.in_flight().min(1);
-                [in_use, 1 - in_use, 1, 0]
-            }
-        };
-        for (gauge, value) in self.gauges.iter().zip(values) {
-            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        }
-        self.gauges.iter().flat_map(Collector::collect).collect()
-    }
+/// Shows how the pool of this process is used.
+///
+/// # Panics
+/// When the registry already has the metrics of one: that is a mistake in the program.
+pub fn show_pool(registry: &Registry, pool: Pool) {
+    let gauges = [
+        (
+            "redis_pool_in_use",
+            "Connections of the pool to Redis that are in use",
+        ),
+        ("redis_pool_idle", "Connections of the pool that are idle"),
+        ("redis_pool_max", "Connections that the pool may have"),
+        ("redis_pool_waiting", "Callers who wait for a connection"),
+    ];
+    look_up(registry, gauges, move || pool.usage());
 }
 
 #[cfg(test)]
 mod tests {
     use prometheus::{Registry, TextEncoder};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
 
     #[test]
     fn a_pool_shows_its_size_before_it_is_used() {
         let registry = Registry::new();
         let pool =
             super::pool(&"redis://127.0.0.1:1/0".parse().expect("a URL"), 3).expect("a pool");
-        super::PoolMetrics::register(&registry, pool);
+        super::show_pool(&registry, pool);
         let text = TextEncoder::new().encode_to_string(&registry.gather());
         let text = text.expect("text");
         for line in [
@@ -292,6 +286,26 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_lets_nobody_in_is_quoted_by_a_pool() {
+        const DENIED: &str = "-DENIED Redis is running in protected mode\r\n";
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let url = format!("redis://127.0.0.1:{port}/0");
+        let pool = super::pool(&url.parse().expect("a URL"), 1).expect("a pool");
+        // Who writes before they read hears only that it was closed: so does the first one here, for certain.
+        let refuse = async {
+            for said in ["", DENIED] {
+                let (mut stream, _) = listener.accept().await.expect("somebody");
+                stream.write_all(said.as_bytes()).await.expect("written");
+            }
+        };
+        let (lent, ()) = tokio::join!(pool.get(), refuse);
+        let told = lent.err().map(|cause| cause.to_string());
+        let told = told.expect("nothing is lent");
+        assert!(told.contains("DENIED Redis is running in protected mode"), "{told}");
     }
 
     #[tokio::test]

@@ -159,7 +159,7 @@ pub async fn signalled() -> Result<(), StartError> {
     Ok(())
 }
 
-/// One listener that runs: all that a process has which serves nobody but its operators.
+/// One listener that runs: all that a process has which serves its operators alone.
 pub struct Listening {
     /// Where it listens.
     pub address: SocketAddr,
@@ -288,8 +288,8 @@ impl Spawned {
 impl Running {
     /// Serves until SIGTERM or SIGINT, then stops in order.
     ///
-    /// For `drain` it is not ready and still answers, with `Connection: close`: so long whoever spreads the requests
-    /// may take to notice. A second signal cuts that short.
+    /// For `drain` it is not ready and still answers, with `Connection: close`: so long a load balancer may
+    /// take to notice. A second signal cuts that short.
     pub async fn until_signal(self, drain: Duration) -> Result<(), StartError> {
         signalled().await?;
         self.health.drain();

@@ -28,7 +28,7 @@ use crate::logging;
 pub const HEADER: HeaderName = HeaderName::from_static("traceparent");
 /// Length of version 00: `00-` trace `-` span `-` flags.
 const LENGTH: usize = 55;
-/// The one flag that there is: whoever called records this trace.
+/// The one flag that there is: the caller records this trace.
 const SAMPLED: u8 = 1;
 
 tokio::task_local! {

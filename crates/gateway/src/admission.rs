@@ -1,7 +1,7 @@
 //! Owns one decision: may this request pass to the upstream, and as whom?
 //!
 //! The standing of a visitor is asked of Redis on every request, so a visit that ended anywhere
-//! ends everywhere at once. Only while Redis does not answer, whoever was seen inside may go on.
+//! ends everywhere at once. Only while Redis does not answer, visitors who were seen inside may go on.
 //! What the upstream hears of the visitor is a pass that only the gateway can sign.
 
 mod operators;
@@ -149,7 +149,7 @@ pub async fn gate<B: MessageBody + 'static>(
 }
 
 /// Tells until when one can prove who one is; a token in place of the one that was shown comes as a
-/// header, for whoever sends bearers, and as the cookie.
+/// header, for clients that send bearers, and as the cookie.
 fn tell(headers: &mut HeaderMap, life: TokenLife) {
     let mut put = |name, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {

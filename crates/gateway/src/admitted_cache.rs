@@ -3,7 +3,7 @@
 //! While Redis answers, only Redis decides, and nothing of this is looked at. While it does not,
 //! a visitor whom this gateway has seen inside may go on until the lease ends that it saw. Whose
 //! visit ended here meanwhile does not pass, and Redis hears of it as soon as it can. Bounded:
-//! whoever finds no room in this memory is treated like a stranger.
+//! a visitor who finds no room in this memory is treated like a stranger.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

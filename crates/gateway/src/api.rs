@@ -1,6 +1,7 @@
 //! Every route of the gateway, and the OpenAPI document.
 
 mod authorize;
+mod document;
 mod errors;
 mod events;
 mod fairness;
@@ -19,11 +20,10 @@ pub mod waiting;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
-use chassis::problem::{Problem, ProblemBody};
+use chassis::problem::Problem;
 use chassis::routes::{self, at};
 use chassis::server;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{IntoParams, Modify, OpenApi};
+use utoipa::{IntoParams, OpenApi};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::codes;
@@ -141,35 +141,10 @@ fn rest_of_own(app: &mut ServiceConfig, base: &str) {
         (name = "neighbour", description = "For a proxy that stands there already."),
         (name = "operator", description = "Steer the queues."),
     ),
-    modifiers(&Security)
+    components(schemas(document::GatewayProblem)),
+    modifiers(&document::Complete)
 )]
 pub struct GatewayApi;
-
-/// How callers prove who they are.
-struct Security;
-
-impl Modify for Security {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let bearer = |description: &str| {
-            SecurityScheme::Http(
-                HttpBuilder::new()
-                    .scheme(HttpAuthScheme::Bearer)
-                    .description(Some(description))
-                    .build(),
-            )
-        };
-        let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
-            "usher_token_main",
-            "The token of a queue, as the gateway set it: `usher_token_{queue}`.",
-        ));
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("token", bearer("The token of a place, as issued."));
-        components.add_security_scheme("tokenCookie", SecurityScheme::ApiKey(cookie));
-        let provider = "A token of the identity provider, where the gateway has one.";
-        components.add_security_scheme("identity", bearer(provider));
-        components.add_security_scheme("operator", bearer("An operator's key."));
-    }
-}
 
 /// The document of the gateway, whose paths stand under `base`, and of the service behind it together.
 pub fn document(base: &str) -> utoipa::openapi::OpenApi {

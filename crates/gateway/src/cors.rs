@@ -2,7 +2,7 @@
 //!
 //! Where no origin is configured this is the business of the service behind alone. A preflight
 //! carries no credentials, so it is answered here or passed on, never refused for want of a token.
-//! An answer says each thing once, whoever said it first.
+//! An answer says each thing once, here or as the service behind said it.
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};

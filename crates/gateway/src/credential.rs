@@ -1,7 +1,7 @@
 //! Owns where a visitor or operator carries what proves them: a bearer or the queue's cookie.
 //!
-//! Never the URL. A bearer wins over cookies, unless it is for the service behind. Whoever has cookies of several queues may say which
-//! of them is meant.
+//! Never the URL. A bearer wins over cookies, unless it is for the service behind. A visitor with cookies of several queues may
+//! say which of them is meant.
 
 use std::fmt;
 use std::str::FromStr;

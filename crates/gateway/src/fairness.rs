@@ -104,7 +104,7 @@ impl Promise {
         self.tag << 44 | pause_s << 33 | u64::from(self.is_done) << 32 | end_s
     }
 
-    /// Whoever is let in sees it with the next look.
+    /// A visitor who is let in sees it with the next look.
     fn is_broken_at(&self, now_s: u64) -> bool {
         !self.is_done && now_s > self.end_s + self.pause_s
     }
@@ -246,7 +246,7 @@ impl Fairness {
 }
 
 impl Watched {
-    /// Whoever was let in found fewer inside than the cap, and a token in the bucket. So after a time in
+    /// A visitor is let in only with fewer inside than the cap, and a token in the bucket. So after a time in
     /// which the rules were the same and somebody was let in no more than the cap are inside, and no
     /// more came than a full bucket and the time brought.
     fn observe(&mut self, seen: &Snapshot) {

@@ -34,11 +34,11 @@ const LEEWAY: Duration = Duration::from_secs(30);
 
 /// How it is known who joins.
 pub enum Identity {
-    /// Whoever names a user id is that user, until the user has a place. For demonstrations.
+    /// A visitor is the user whom they name, until that user has a place. For demonstrations.
     Open,
     /// The gateway makes the id; its token is the only proof.
     Anonymous,
-    /// Whoever shows a token of the provider is its user.
+    /// A visitor is the user of the provider's token that they show.
     Jwt(Box<Provider>),
 }
 

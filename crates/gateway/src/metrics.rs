@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use chassis::metrics::{Histogram, ProcessMetrics, STORE_S};
-use chassis::redis::{Pool, PoolMetrics};
+use chassis::redis::{Pool, show_pool};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{CounterVec, Gauge, GaugeVec, Opts, Registry};
@@ -205,7 +205,7 @@ const PLAIN: [OfGateway; 4] = [
 /// When the registry already has one of them: that is a mistake in the program.
 pub fn register(registry: &Registry, app: &Arc<Gateway>, pool: Pool) {
     ProcessMetrics::register(registry, "gateway", env!("CARGO_PKG_VERSION"));
-    PoolMetrics::register(registry, pool);
+    show_pool(registry, pool);
     let store = app.queues.metrics();
     store.begin();
     store.enrol(registry);

@@ -2,8 +2,8 @@
 //!
 //! Every verb is one atomic script, or one pipeline that only reads, so any number of gateways on
 //! one Redis give the same answers. Redis is the only clock. Order is by ticket number, strictly, or
-//! by lot for those who came before a lottery. Whoever is away when their turn comes holds nobody up
-//! and keeps their place. Nothing here knows HTTP.
+//! by lot for those who came before a lottery. A visitor who is away when their turn comes holds
+//! nobody up and keeps their place. Nothing here knows HTTP.
 
 mod buckets;
 mod deadline;
@@ -197,7 +197,7 @@ impl Queue {
 
     /// Where a visit stands. A visitor who waits is there by it, and returns if they were away.
     ///
-    /// One round trip for whoever waits, and one more for who is near the head. Only when the line
+    /// One round trip for a visitor who waits, and one more near the head. Only when the line
     /// does not hold this very ticket a script runs, as in [`Queue::show_up`].
     ///
     /// # Errors
@@ -231,7 +231,7 @@ impl Queue {
 
     /// Where a visit stands, asked by somebody who is probably inside.
     ///
-    /// One round trip of plain commands for whoever has shown up already; for all others
+    /// One round trip of plain commands for a visitor who has shown up already; for all others
     /// [`Queue::show_up`].
     ///
     /// # Errors
@@ -250,8 +250,8 @@ impl Queue {
     /// idling now.
     ///
     /// A change between two of the commands lets nobody pass: the ticket is read after the lease, so the
-    /// lease is that of this visit, or of one before it of the same user. Whoever entered since has not
-    /// shown up, and is told by the script.
+    /// lease is that of this visit, or of one before it of the same user. A visitor who entered since has
+    /// not shown up, and is told by the script.
     async fn seen_inside(&self, ticket: &Ticket) -> Result<Option<u64>, StoreError> {
         let (keys, member) = (&self.entry.keys, ticket.user.member());
         let mut pipe = redis::Pipeline::with_capacity(4);
@@ -325,7 +325,7 @@ impl Queue {
     pub async fn leave(&self, ticket: &Ticket) -> Result<Left, QueueError> {
         let left = self.in_time(Box::pin(self.end(ticket))).await?;
         if left.freed {
-            // Whoever left has left; if this admission fails or is late, the next one lets in.
+            // The visitor has left; if this admission fails or is late, the next one lets in.
             let filling = Box::pin(self.run_admission(Priority::Hot, None));
             let _ = self.in_time(filling).await;
         }

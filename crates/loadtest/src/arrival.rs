@@ -119,37 +119,35 @@ pub type Arrivals = Box<dyn Iterator<Item = Duration> + Send>;
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     fn seconds(profile: Profile) -> Vec<f64> {
         profile.even().map(|due| due.as_secs_f64()).collect()
     }
 
     #[test]
-    fn a_steady_rate_is_evenly_spaced() {
-        let due = seconds(Profile::steady(4.0, Duration::from_secs(1)));
+    fn a_steady_rate_is_evenly_spaced_and_no_rate_is_nothing() {
+        let due = seconds(Profile::steady(4.0, SECOND));
         assert_eq!(due, [0.0, 0.25, 0.5, 0.75]);
+        assert_eq!(seconds(Profile::steady(0.0, SECOND)), [0.0; 0]);
+        assert_eq!(seconds(Profile::default()), [0.0; 0]);
     }
 
     #[test]
     fn a_ramp_comes_closer_and_closer() {
         // 0 to 8 a second within 2 s: 8 in all, the n-th after 2 * sqrt(n / 8).
-        let due = seconds(Profile::default().then(0.0, 8.0, Duration::from_secs(2)));
+        let due = seconds(Profile::default().then(0.0, 8.0, 2 * SECOND));
         assert_eq!(due.len(), 8);
         for (n, due) in due.iter().enumerate() {
-            assert!(
-                (due - 2.0 * (n as f64 / 8.0).sqrt()).abs() < 1e-6,
-                "{n}: {due}"
-            );
+            let wanted = 2.0 * (n as f64 / 8.0).sqrt();
+            assert!((due - wanted).abs() < 1e-6, "{n}: {due}");
         }
     }
 
     #[test]
     fn segments_follow_each_other_without_a_gap() {
-        let profile =
-            Profile::steady(1.0, Duration::from_secs(2)).then(10.0, 10.0, Duration::from_secs(1));
-        assert_eq!(
-            (profile.total(), profile.length()),
-            (12, Duration::from_secs(3))
-        );
+        let profile = Profile::steady(1.0, 2 * SECOND).then(10.0, 10.0, SECOND);
+        assert_eq!((profile.total(), profile.length()), (12, 3 * SECOND));
         let due = seconds(profile);
         assert_eq!(due.len(), 12);
         assert_eq!(due[..3], [0.0, 1.0, 2.0]);
@@ -158,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_burst_has_its_count_and_its_peak_early() {
-        let profile = Profile::burst(1_000, Duration::from_secs(10));
+        let profile = Profile::burst(1_000, 10 * SECOND);
         assert_eq!(profile.total(), 1_000);
         let due = seconds(profile);
         let within = |from: f64, to: f64| due.iter().filter(|it| (from..to).contains(*it)).count();
@@ -169,25 +167,13 @@ mod tests {
 
     #[test]
     fn a_random_stream_keeps_its_rate_and_repeats_with_its_seed() {
-        let stream = |seed| -> Vec<_> {
-            Profile::steady(1_000.0, Duration::from_secs(10))
-                .random(seed)
-                .collect()
-        };
+        let profile = Profile::steady(1_000.0, 10 * SECOND);
+        let stream = |seed| -> Vec<_> { profile.clone().random(seed).collect() };
         let due = stream(7);
         // Four standard deviations of a Poisson count of 10,000; and the seed is fixed.
         assert!((9_600..10_400).contains(&due.len()), "{}", due.len());
         assert!(due.is_sorted());
         assert_eq!(due, stream(7));
         assert_ne!(due, stream(8));
-    }
-
-    #[test]
-    fn nothing_is_due_without_a_rate() {
-        assert_eq!(seconds(Profile::default()), [0.0; 0]);
-        assert_eq!(
-            seconds(Profile::steady(0.0, Duration::from_secs(5))),
-            [0.0; 0]
-        );
     }
 }

@@ -244,11 +244,8 @@ fn parse_head(buffer: &[u8]) -> Result<Option<Head>, Fault> {
         let found = all.find(|header| header.name.eq_ignore_ascii_case(name))?;
         std::str::from_utf8(found.value).ok()
     };
-    let body = match (
-        status,
-        header("transfer-encoding"),
-        header("content-length"),
-    ) {
+    let (encoding, length_told) = (header("transfer-encoding"), header("content-length"));
+    let body = match (status, encoding, length_told) {
         (100..=199 | 204 | 304, ..) => Some(0),
         (_, Some(_), _) => None,
         (_, None, length) => {

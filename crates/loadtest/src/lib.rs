@@ -22,6 +22,7 @@ mod measured;
 mod operator;
 mod outcome;
 mod pacer;
+mod patience;
 mod progress;
 mod recorder;
 pub mod report;

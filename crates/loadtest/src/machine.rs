@@ -5,32 +5,28 @@ use std::process::Command;
 use std::thread::{self, available_parallelism};
 use std::time::{Duration, Instant};
 
-use procfs::Current as _;
+use procfs::sys::kernel::Version;
+use procfs::{CpuInfo, Current as _, Meminfo};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Names and values of machine, system and commit; what cannot be found out is left away.
 pub fn facts() -> Vec<(&'static str, String)> {
-    let cores = available_parallelism().ok().map(|count| count.to_string());
-    let processor = procfs::CpuInfo::current().ok();
-    let memory = procfs::Meminfo::current().ok();
-    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / 1024.0 / 1024.0 / 1024.0);
-    let kernel = procfs::sys::kernel::Version::current().ok();
-    let version =
-        |it: procfs::sys::kernel::Version| format!("{}.{}.{}", it.major, it.minor, it.patch);
+    let cores = available_parallelism().ok().map(|it| it.to_string());
+    let processor = CpuInfo::current().ok();
+    let processor = processor.and_then(|it| it.model_name(0).map(str::to_owned));
+    let memory = Meminfo::current().ok().map(|it| it.mem_total as f64);
+    let memory = memory.map(|bytes| format!("{:.1} GiB", bytes / f64::from(1 << 30)));
+    let kernel = Version::current().ok();
+    let kernel = kernel.map(|it| format!("{}.{}.{}", it.major, it.minor, it.patch));
     let found = [
         ("cores", cores),
-        (
-            "processor",
-            processor.and_then(|it| it.model_name(0).map(str::to_owned)),
-        ),
-        ("memory", memory.map(|it| gib(it.mem_total))),
-        ("kernel", kernel.map(version)),
+        ("processor", processor),
+        ("memory", memory),
+        ("kernel", kernel),
         ("commit", commit()),
     ];
-    let known = found
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)));
-    known.collect()
+    let known = |(name, value): (_, Option<_>)| Some((name, value?));
+    found.into_iter().filter_map(known).collect()
 }
 
 /// The short name of the commit, and whether files differ from it.
@@ -42,10 +38,9 @@ fn commit() -> Option<String> {
     };
     let name = git(&["rev-parse", "--short", "HEAD"])?;
     let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
-    Some(if changed.is_empty() {
-        name
-    } else {
-        format!("{name}, with changes")
+    Some(match changed.is_empty() {
+        true => name,
+        false => format!("{name}, with changes"),
     })
 }
 

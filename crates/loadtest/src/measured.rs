@@ -110,10 +110,8 @@ impl Measured {
         let asked = self.outcomes.iter().filter(|(it, _)| is_asked(**it));
         let mut counts: Vec<_> = asked.map(|(it, count)| (*count, name(*it))).collect();
         counts.sort_unstable_by(|a, b| b.cmp(a));
-        let parts = counts
-            .iter()
-            .map(|(count, name)| format!("{count} × {name}"));
-        parts.collect::<Vec<_>>().join(", ")
+        let part = |(count, name): &(u64, String)| format!("{count} × {name}");
+        counts.iter().map(part).collect::<Vec<_>>().join(", ")
     }
 
     /// How long the run took, without its warm-up.
@@ -139,10 +137,17 @@ impl Measured {
         self.latency_us.max() as f64 / 1e3
     }
 
-    /// How late the generator itself was, in milliseconds, in so many of a hundred requests. When this is near the
+    /// How late the generator itself was, in milliseconds, with 99 of a hundred requests. When this is near the
     /// latency, the generator was measured and not the server.
-    pub fn late_percentile_ms(&self, percent: f64) -> f64 {
-        self.late_us.value_at_percentile(percent) as f64 / 1e3
+    fn late_p99_ms(&self) -> f64 {
+        self.late_us.value_at_percentile(99.0) as f64 / 1e3
+    }
+
+    /// The same in words, if requests were due by the clock.
+    pub fn lateness(&self) -> Option<String> {
+        let late = self.late_p99_ms();
+        let words = format!("99 of 100 were sent within {late:.1} ms of when they were due");
+        (!self.late_us.is_empty()).then_some(words)
     }
 
     /// How many answers took how long: the upper end of each bucket in milliseconds and its count. The ends grow by
@@ -161,22 +166,19 @@ impl Measured {
 /// Everything, for programs.
 impl From<Measured> for Value {
     fn from(it: Measured) -> Value {
-        let (mut statuses, mut faults) = (Map::new(), Map::new());
-        for (outcome, count) in &it.outcomes {
-            let of_kind = if outcome.is_ok() {
-                &mut statuses
-            } else {
-                &mut faults
-            };
-            of_kind.insert(name(*outcome), json!(count));
-        }
+        let counts = |is_status: bool| -> Map<String, Value> {
+            let all = it.outcomes.iter();
+            let of_kind = all.filter(|(outcome, _)| outcome.is_ok() == is_status);
+            let named = of_kind.map(|(it, count)| (name(*it), json!(count)));
+            named.collect()
+        };
         json!({
             "count": it.count(),
             "success": it.of(Class::Success),
             "refusal": it.of(Class::Refusal),
             "error": it.of(Class::Error),
-            "statuses": statuses,
-            "faults": faults,
+            "statuses": counts(true),
+            "faults": counts(false),
             "seconds": it.elapsed.as_secs_f64(),
             "perSecond": it.throughput(),
             "latencyMs": {
@@ -188,7 +190,7 @@ impl From<Measured> for Value {
                 "p999": it.percentile_ms(99.9),
                 "max": it.max_ms(),
             },
-            "lateMsP99": it.late_percentile_ms(99.0),
+            "lateMsP99": it.late_p99_ms(),
             "histogram": it.counts_by_latency(),
         })
     }
@@ -222,10 +224,8 @@ mod tests {
     }
 
     fn near(found: f64, wanted: f64) {
-        assert!(
-            (found - wanted).abs() <= wanted * 0.002,
-            "{found}, not {wanted}"
-        );
+        let is_near = (found - wanted).abs() <= wanted * 0.002;
+        assert!(is_near, "{found}, not {wanted}");
     }
 
     #[test]
@@ -269,10 +269,8 @@ mod tests {
 
     #[test]
     fn an_empty_run_has_zeros_and_no_division_by_nothing() {
-        let measured = Measured::default();
-        assert_eq!(
-            (measured.throughput(), measured.percentile_ms(99.0)),
-            (0.0, 0.0)
-        );
+        let nothing = Measured::default();
+        let figures = (nothing.throughput(), nothing.percentile_ms(99.0));
+        assert_eq!(figures, (0.0, 0.0));
     }
 }

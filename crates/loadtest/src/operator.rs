@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 
+use crate::patience::{Patience, ask_again};
 use crate::{Answer, Connection, Request, Target};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Rules are in force on every gateway within 2 s; a busy machine may need longer.
-const IN_FORCE: Duration = Duration::from_secs(20);
-const AGAIN: Duration = Duration::from_millis(100);
+const IN_FORCE: Patience = (Duration::from_secs(20), Duration::from_millis(100));
+/// After a crowd the service may be busy for a while.
+const CALM: Patience = (Duration::from_secs(60), Duration::from_millis(500));
 
 /// Something that keeps a run from being what it should be.
 pub type Trouble = String;
@@ -34,26 +35,28 @@ impl Operator {
 
     /// Asks the first gateway for something, and gives the body of what was hoped for.
     pub async fn ask(&self, request: Request) -> Result<Value, Trouble> {
-        Ok(ask(self.gateways[0], request.bearer(&self.key))
-            .await?
-            .json())
+        let request = request.bearer(&self.key);
+        hoped_for(&request, send(self.gateways[0], &request).await)
+    }
+
+    /// What an operator is shown there. A busy service is asked again, until it is calm; one that refuses is not.
+    pub async fn look(&self, path: &str) -> Result<Value, Trouble> {
+        let request = Request::get(path).bearer(&self.key);
+        let ask = async || send(self.gateways[0], &request).await;
+        hoped_for(&request, ask_again(CALM, ask, is_final).await)
     }
 
     /// Sets the rules of a queue, and waits until every gateway follows them.
     pub async fn rule(&self, queue: &str, policy: &Value) -> Result<(), Trouble> {
         self.change(queue, policy).await?;
-        let path = format!("/api/v1/queues/{queue}");
-        let deadline = Instant::now() + IN_FORCE;
+        let status = Request::get(&format!("/api/v1/queues/{queue}"));
         for gateway in self.gateways.iter().copied() {
-            loop {
-                let told = ask(gateway, Request::get(&path)).await;
-                if told.is_ok_and(|told| told.json()["state"] == policy["state"]) {
-                    break;
-                }
-                if Instant::now() > deadline {
-                    return Err(format!("the queue {queue} is not known at every gateway"));
-                }
-                sleep(AGAIN).await;
+            let ask = async || {
+                let told = hoped_for(&status, send(gateway, &status).await);
+                told.is_ok_and(|told| told["state"] == policy["state"])
+            };
+            if !ask_again(IN_FORCE, ask, |is_followed| *is_followed).await {
+                return Err(format!("the queue {queue} is not known at every gateway"));
             }
         }
         Ok(())
@@ -77,9 +80,8 @@ impl Operator {
     /// A new concert behind this queue: its id.
     pub async fn concert(&self, title: &str, queue: &str) -> Result<String, Trouble> {
         let concert = json!({ "title": title, "queue": queue });
-        id(&self
-            .ask(Request::post("/api/v1/admin/concerts", &concert))
-            .await?)
+        let request = Request::post("/api/v1/admin/concerts", &concert);
+        id(&self.ask(request).await?)
     }
 
     /// A new date of a concert with this many seats of one price: its id.
@@ -97,15 +99,24 @@ fn id(made: &Value) -> Result<String, Trouble> {
 }
 
 /// One request on a connection of its own.
-async fn ask(target: Target, request: Request) -> Result<Answer, Trouble> {
-    let what = request.to_string();
-    let mut connection = Connection::new(target, LIMIT);
-    let answer = connection.send(request).await;
+async fn send(target: Target, request: &Request) -> Result<Answer, Trouble> {
+    let answer = Connection::new(target, LIMIT).send(request.clone()).await;
     let at = target.address();
-    let answer = answer.map_err(|fault| format!("{at} did not answer {what}: {fault}"))?;
+    answer.map_err(|fault| format!("{at} did not answer {request}: {fault}"))
+}
+
+/// Whether time changes nothing: a server that is busy does not answer, or says 429 or that it failed.
+fn is_final(answer: &Result<Answer, Trouble>) -> bool {
+    let status = answer.as_ref().map(|it| it.status);
+    status.is_ok_and(|status| status != 429 && status < 500)
+}
+
+/// The body of what was hoped for.
+fn hoped_for(request: &Request, answer: Result<Answer, Trouble>) -> Result<Value, Trouble> {
+    let answer = answer?;
     if (200..300).contains(&answer.status) {
-        return Ok(answer);
+        return Ok(answer.json());
     }
     let (status, text) = (answer.status, String::from_utf8_lossy(&answer.body));
-    Err(format!("{what} answered {status}: {text}"))
+    Err(format!("{request} answered {status}: {text}"))
 }

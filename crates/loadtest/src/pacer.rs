@@ -140,12 +140,9 @@ mod tests {
             if count[call.who] == 1 {
                 assert!(call.due >= last, "the first calls come in their order");
                 last = call.due;
-                // Far beyond the end: never called again.
-                let due = if call.who == 0 {
-                    call.due
-                } else {
-                    length * 1_000
-                };
+                // Far beyond the end the others are never called again.
+                let pause = if call.who == 0 { 0 } else { 1_000 };
+                let due = call.due + pause * length;
                 let _ = next.send(Call { due, who: call.who });
             }
         }

@@ -67,11 +67,10 @@ const LONGEST_ERROR: usize = 300;
 #[derive(Debug)]
 pub struct Recorder {
     start: Instant,
-    steps: RefCell<BTreeMap<Step, Measured>>,
+    /// All but what is put together at the end.
+    so_far: RefCell<Record>,
     /// The second that is going on.
     second: RefCell<Measured>,
-    seconds: RefCell<Vec<Second>>,
-    errors: RefCell<Vec<String>>,
     /// Visitors on their way now.
     pub visitors: Cell<u64>,
     /// Seats that were paid for.
@@ -83,10 +82,8 @@ impl Default for Recorder {
     fn default() -> Self {
         Self {
             start: Instant::now(),
-            steps: RefCell::default(),
+            so_far: RefCell::default(),
             second: RefCell::default(),
-            seconds: RefCell::default(),
-            errors: RefCell::default(),
             visitors: Cell::new(0),
             sold: Cell::new(0),
             over: Cell::new(false),
@@ -99,20 +96,20 @@ impl Recorder {
     pub fn record(&self, step: Step, outcome: Result<u16, Fault>, due: Instant) {
         let latency = due.elapsed();
         self.roll();
-        let mut steps = self.steps.borrow_mut();
+        let steps = &mut self.so_far.borrow_mut().steps;
         steps.entry(step).or_default().record(outcome, latency);
         self.second.borrow_mut().record(outcome, latency);
     }
 
     /// Notes how late the generator itself was with a call.
     pub fn late(&self, step: Step, late: Duration) {
-        let mut steps = self.steps.borrow_mut();
+        let steps = &mut self.so_far.borrow_mut().steps;
         steps.entry(step).or_default().record_late(late);
     }
 
     /// Keeps the words of an error, if it is one of the first.
     pub fn error(&self, words: impl FnOnce() -> String) {
-        let mut errors = self.errors.borrow_mut();
+        let errors = &mut self.so_far.borrow_mut().errors;
         if errors.len() < ERRORS_KEPT {
             let mut text = words();
             while text.len() > LONGEST_ERROR {
@@ -125,7 +122,7 @@ impl Recorder {
     /// Closes the seconds that are over.
     pub fn roll(&self) {
         let over = usize::try_from(self.start.elapsed().as_secs()).unwrap_or(usize::MAX);
-        let mut seconds = self.seconds.borrow_mut();
+        let seconds = &mut self.so_far.borrow_mut().seconds;
         while seconds.len() < over {
             let second = self.second.take();
             seconds.push(Second {
@@ -142,13 +139,13 @@ impl Recorder {
 
     /// The last whole second, and how many there were.
     pub fn last(&self) -> (usize, Second) {
-        let seconds = self.seconds.borrow();
+        let seconds = &self.so_far.borrow().seconds;
         (seconds.len(), seconds.last().copied().unwrap_or_default())
     }
 
     /// All calls together.
     pub fn all(&self) -> Measured {
-        let mut all = Measured::together(self.steps.borrow().values());
+        let mut all = Measured::together(self.so_far.borrow().steps.values());
         all.set_elapsed(self.start.elapsed());
         all
     }
@@ -161,16 +158,12 @@ impl Recorder {
     /// Ends it.
     pub fn finish(&self) -> Record {
         self.over.set(true);
-        let (all, mut steps) = (self.all(), self.steps.borrow().clone());
-        let each = steps.values_mut();
-        each.for_each(|measured| measured.set_elapsed(all.elapsed()));
         self.roll();
-        Record {
-            steps,
-            all,
-            seconds: self.seconds.take(),
-            errors: self.errors.take(),
-        }
+        let all = self.all();
+        let mut record = self.so_far.take();
+        let each = record.steps.values_mut();
+        each.for_each(|measured| measured.set_elapsed(all.elapsed()));
+        Record { all, ..record }
     }
 }
 
@@ -191,12 +184,6 @@ impl Record {
     /// The figures of one step, empty ones when it did not occur.
     pub fn step(&self, wanted: Step) -> Measured {
         self.steps.get(&wanted).cloned().unwrap_or_default()
-    }
-
-    /// How far the generator itself kept to the clock.
-    pub fn lateness(&self, step: Step) -> String {
-        let late = self.step(step).late_percentile_ms(99.0);
-        format!("99 of 100 were sent within {late:.1} ms of when they were due")
     }
 }
 

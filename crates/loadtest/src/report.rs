@@ -56,25 +56,17 @@ mod tests {
 
     #[test]
     fn the_page_holds_the_run_and_no_text_of_it_becomes_a_program() {
-        let run = json(
-            &outcome(),
-            &[("processor", "A<B>".to_owned())],
-            "2026-05-01",
-        );
+        let machine = [("processor", "A<B>".to_owned())];
+        let run = json(&outcome(), &machine, "2026-05-01");
         let page = page(&run);
         let (_, rest) = page.split_once("id=\"run\">").expect("the run");
         let (held, _) = rest.split_once("</script>").expect("its end");
         assert_eq!(serde_json::from_str::<Value>(held).ok(), Some(run));
-        assert_eq!(
-            page.matches("<script").count(),
-            2,
-            "the run and what draws it"
-        );
-        assert!(
-            !["%RUN%", "%STYLE%", "%SCRIPT%"]
-                .iter()
-                .any(|it| page.contains(it))
-        );
+        let scripts = page.matches("<script").count();
+        assert_eq!(scripts, 2, "the run and what draws it");
+        for mark in ["%RUN%", "%STYLE%", "%SCRIPT%"] {
+            assert!(!page.contains(mark), "{mark}");
+        }
     }
 
     #[test]

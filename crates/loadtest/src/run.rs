@@ -29,17 +29,18 @@ pub struct Outcome {
 
 impl Outcome {
     /// What the scenario itself looked at, then what every one must keep to: errors, and how fast `what` was, which is
-    /// one step or all calls.
+    /// one step or all calls. Where a step was due by the clock, how far the generator kept to it is noted.
     pub(crate) fn judged(
         settings: &Settings,
         record: Record,
         mut checks: Vec<Check>,
         (what, step): (&str, Option<Step>),
-        notes: Vec<String>,
+        mut notes: Vec<String>,
     ) -> Self {
         let measured = step.map_or_else(|| record.all.clone(), |step| record.step(step));
         checks.push(check::errors(settings, &record));
         checks.extend(check::speed(settings, what, &measured));
+        notes.extend(measured.lateness());
         Self {
             settings: settings.clone(),
             record,
@@ -88,10 +89,8 @@ async fn act(
     progress: Progress,
 ) -> Result<Outcome, Trouble> {
     // Where nothing is sold nobody is let in, so that the line can be looked at.
-    let state = match settings.scenario.date_seats() {
-        Some(_) => "open",
-        None => "paused",
-    };
+    let is_sale = settings.scenario.date_seats().is_some();
+    let state = if is_sale { "open" } else { "paused" };
     let rules = rules(state, settings.max_active, settings.admit_per_second);
     let shop = Shop::open(operator.clone(), &rules).await?;
     let queue = shop.queue.clone();

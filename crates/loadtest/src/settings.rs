@@ -246,10 +246,8 @@ impl Settings {
 
     /// The same in one line.
     pub fn line(&self) -> String {
-        let shown = self.shown().into_iter();
-        let parts: Vec<_> = shown
-            .map(|(name, value)| format!("{name} {value}"))
-            .collect();
+        let part = |(name, value)| format!("{name} {value}");
+        let parts: Vec<_> = self.shown().into_iter().map(part).collect();
         parts.join(", ")
     }
 }
@@ -289,10 +287,8 @@ mod tests {
         let run = run(line).expect(line);
         assert_eq!(run.settings.waiting, 1_000_000);
         assert_eq!((run.settings.p99_ms, run.settings.errors), (None, 3));
-        assert_eq!(
-            (run.json, run.report, run.check),
-            (Some("a.json".into()), "b".into(), true)
-        );
+        assert_eq!((run.json, run.check), (Some("a.json".into()), true));
+        assert_eq!(run.report, PathBuf::from("b"));
     }
 
     #[test]

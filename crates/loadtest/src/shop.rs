@@ -1,19 +1,13 @@
 //! Owns what stands for a run: a queue of its own, a concert with dates, and the look at the books at the end.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::Request;
 use crate::operator::{Operator, Trouble};
 
 const PRICE: u32 = 1_000;
-/// All requests of the crowd have ended by then.
-const CALM: Duration = Duration::from_secs(60);
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// What is on sale, and the line before it.
 #[derive(Debug, Clone)]
@@ -113,39 +107,25 @@ impl Shop {
         Ok(count(&status, "waiting") + count(&status, "active") + count(&fairness, "parked"))
     }
 
-    /// What an operator is shown. After a crowd the service may be busy for a while more, so this asks again.
-    async fn look(&self, path: &str) -> Result<Value, Trouble> {
-        let deadline = Instant::now() + CALM;
-        loop {
-            match self.operator.ask(Request::get(path)).await {
-                Err(_) if Instant::now() < deadline => sleep(AGAIN).await,
-                shown => return shown,
-            }
-        }
-    }
-
     /// Looks whether seats, payments and ledger agree, and counts the seats of this run's dates. It asks as an operator, who
     /// sees the seats as they are; the lists of visitors may be half a second old.
     pub async fn books(&self) -> Result<Books, Trouble> {
-        let report = self.look("/api/v1/admin/reconciliation").await?;
-        let mut books = Books {
-            clean: report["clean"] == true,
-            differences: report["differences"].to_string(),
-            ..Books::default()
-        };
+        let report = self.operator.look("/api/v1/admin/reconciliation").await?;
+        let mut seats = Vec::new();
         for date in &self.dates {
             let path = format!("/api/v1/admin/schedules/{date}/seats");
-            let seats = self.look(&path).await?;
-            let seats: Items<Seat> = serde_json::from_value(seats)
+            let shown = self.operator.look(&path).await?;
+            let of_date: Items<Seat> = serde_json::from_value(shown)
                 .map_err(|cause| format!("the seats of a date could not be read: {cause}"))?;
-            let count = |state: &str| {
-                let of_state = seats.items.iter().filter(|seat| seat.state == state);
-                of_state.count() as u64
-            };
-            books.sold += count("sold");
-            books.held += count("held");
-            books.seats += seats.items.len() as u64;
+            seats.extend(of_date.items);
         }
-        Ok(books)
+        let count = |state: &str| seats.iter().filter(|seat| seat.state == state).count() as u64;
+        Ok(Books {
+            clean: report["clean"] == true,
+            differences: report["differences"].to_string(),
+            sold: count("sold"),
+            held: count("held"),
+            seats: seats.len() as u64,
+        })
     }
 }

@@ -35,10 +35,7 @@ pub fn head(settings: &Settings) -> String {
 pub fn lines(outcome: &Outcome) -> Vec<String> {
     let record = &outcome.record;
     let (seconds, rate) = (record.all.elapsed().as_secs_f64(), record.all.throughput());
-    let steps = record
-        .steps
-        .iter()
-        .map(|(step, measured)| (step.name(), measured));
+    let steps = record.steps.iter().map(|(step, it)| (step.name(), it));
     let rows: Vec<_> = steps.chain([("all", &record.all)]).collect();
     let cells = |cell: &dyn Fn(&Column) -> String| {
         let cells = COLUMNS.iter().map(|column| format!("{:>10}", cell(column)));

@@ -256,24 +256,22 @@ impl Visitor {
         Some(seats.items.into_iter().map(|seat| seat.number).collect())
     }
 
-    /// Wants these seats since `due`; `try_number` makes the wish a new one.
+    /// Wants these seats since `due`; `try_number` makes the wish a new one. Fails with what the answer counts as.
     pub async fn reserve(
         &mut self,
         date: &str,
         seats: &[u16],
         try_number: usize,
         due: Instant,
-    ) -> (Said, Option<Held>) {
+    ) -> Result<Held, Class> {
         let body = json!({ "scheduleId": date, "seatNumbers": seats });
         let request = Request::post("/api/v1/reservations", &body);
         let request = request.with("idempotency-key", &format!("reserve-{try_number}"));
         let request = request.bearer(&self.token);
         let said = self.caller.ask(Step::Reserve, request, due).await;
-        let held = said.read::<Held>().map(|held| Held {
-            seats: seats.len() as u64,
-            ..held
-        });
-        (said, held)
+        let held: Held = said.read().ok_or(said.class)?;
+        let seats = seats.len() as u64;
+        Ok(Held { seats, ..held })
     }
 
     /// Charges what is needed, and pays.

@@ -3,14 +3,16 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use loadtest::{Answer, Class, Connection, Fault, Request, Target, closed};
+use loadtest::{Answer, Class, Connection, Fault, Operator, Request, Target, closed};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(10);
+/// An answer after which the connection stays.
+const KEEP: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 /// Serves each connection with `serve`, on a thread of its own, until the test process ends.
 fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Target {
@@ -68,10 +70,7 @@ async fn a_body_is_read_whole_however_it_comes() {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let whole = |answer: Result<Answer, Fault>| {
         let answer = answer.unwrap();
-        assert_eq!(
-            (answer.status, &answer.body[..]),
-            (200, &b"hello, world"[..])
-        );
+        assert_eq!((answer.status, &*answer.body), (200, &b"hello, world"[..]));
     };
     check(&[LONG, "hello,", " world"], whole).await;
     const PIECES: &[&str] = &[
@@ -101,16 +100,11 @@ async fn answers_without_a_body_and_their_headers_are_read() {
 
 #[tokio::test]
 async fn what_is_no_answer_is_a_fault_with_a_name() {
-    check(&["SSH-2.0-hello\r\n\r\n"], |answer| {
-        assert_eq!(answer, Err(Fault::Malformed))
-    })
-    .await;
     const ENDLESS: &str =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n";
-    check(&[ENDLESS], |answer| {
-        assert_eq!(answer, Err(Fault::Malformed))
-    })
-    .await;
+    let malformed = |answer: Result<_, _>| assert_eq!(answer, Err(Fault::Malformed));
+    check(&["SSH-2.0-hello\r\n\r\n"], malformed).await;
+    check(&[ENDLESS], malformed).await;
     let broken = server(|mut stream| {
         asked(&mut stream);
         let half = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhel";
@@ -156,7 +150,6 @@ async fn a_request_says_its_host_and_only_a_body_has_a_type() {
 
 #[tokio::test]
 async fn a_connection_is_kept_until_the_server_closes_it() {
-    const KEEP: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     const CLOSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let target = server(|mut stream| {
         for answer in [KEEP, KEEP, CLOSE] {
@@ -179,24 +172,33 @@ async fn a_connection_is_kept_until_the_server_closes_it() {
 async fn a_connection_that_was_closed_while_idle_is_opened_again() {
     let target = server(|mut stream| {
         asked(&mut stream);
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            .unwrap();
+        stream.write_all(KEEP).unwrap();
         // The client may be faster and have closed it already.
         let _ = stream.shutdown(Shutdown::Both);
     });
     let mut connection = Connection::new(target, LIMIT);
     for _ in 0..3 {
-        assert_eq!(
-            connection.send(Request::get("/")).await.unwrap().status,
-            200
-        );
+        let answer = connection.send(Request::get("/")).await.unwrap();
+        assert_eq!(answer.status, 200);
         // The clock stands still for the jump alone, so that no time limit ends meanwhile.
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(2)).await;
         tokio::time::resume();
     }
     assert_eq!(connection.opened(), 3);
+}
+
+#[tokio::test]
+async fn an_operator_asks_a_busy_server_again_and_one_that_refuses_no_more() {
+    let said = ["200 OK", "403 Forbidden", "503 Service Unavailable"];
+    let left = Mutex::new(said.to_vec());
+    let target = server(move |mut stream| {
+        asked(&mut stream);
+        let status = left.lock().unwrap().pop().unwrap();
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").unwrap();
+    });
+    let shown = Operator::new(vec![target], "key").look("/books").await;
+    assert_eq!(shown, Err("GET /books answered 403: ".to_owned()));
 }
 
 #[test]

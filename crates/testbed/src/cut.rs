@@ -13,8 +13,8 @@ const FIRST: usize = 256;
 /// A port on 127.0.0.1 that leads to another one.
 ///
 /// While it is cut, bytes are swallowed: connections stay open, new ones can be made, and nothing arrives. A
-/// connection of which a byte was lost never speaks again, also after the network is whole: whoever waits
-/// for it waits for ever.
+/// connection of which a byte was lost never speaks again, also after the network is whole: a reader that
+/// waits for it waits for ever.
 #[derive(Debug)]
 pub struct Network {
     port: u16,
@@ -104,7 +104,7 @@ impl Drop for Network {
         let mut state = self.shared.state();
         state.is_over = true;
         for stream in state.streams.drain(..) {
-            // Whoever is gone already needs no goodbye.
+            // A side that is gone already needs no goodbye.
             let _ = stream.shutdown(Shutdown::Both);
         }
         drop(state);

@@ -98,7 +98,7 @@ impl Neighbour {
                 .map(Into::into)
                 .collect(),
             hidden: Vec::new(),
-            // Caddy keeps things in the home of whoever runs it.
+            // Caddy keeps things in the home of the user that runs it.
             environment: ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"]
                 .map(|name| (name.to_owned(), folder.display().to_string()))
                 .to_vec(),

@@ -15,7 +15,7 @@ use testbed::Brokers;
 use uuid::Uuid;
 
 use crate::fixture::{Caller, Fixture, Minter};
-use crate::report::{Goal, Row};
+use crate::report::Row;
 use crate::turns::side_by_side;
 
 /// Who buy side by side.
@@ -23,6 +23,7 @@ const BUYERS: u32 = 8;
 /// Sales a second of a quiet shop.
 const FEW_PER_S: u32 = 4;
 const EVENTS_PER_SALE: f64 = 3.0;
+const PASSED: &str = "booking_forward_passed_total ";
 const ARRIVED: Duration = Duration::from_secs(60);
 const COMMITS_MOST: f64 = 4.5;
 const ROUND_TRIPS_MOST: f64 = 30.0;
@@ -30,12 +31,12 @@ const ROUND_TRIPS_MOST: f64 = 30.0;
 /// Commits and round trips, in a crowd and in a quiet shop.
 pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let own = Fixture::with(fixture.plan.clone(), Brokers::StandIn)?;
-    let rates = [(own.plan.sales_per_s, true), (FEW_PER_S, false)];
+    let many_per_s = own.plan.sales_per_s;
     // What is prepared once is prepared before it is counted.
-    sales(&own, own.plan.sales_per_s)?;
-    let rows = rates.map(|(per_s, is_crowd)| measure(&own, per_s, is_crowd));
-    let rows = rows.into_iter().collect::<Result<Vec<_>>>()?;
-    Ok(rows.into_iter().flatten().collect())
+    sales(&own, many_per_s)?;
+    let crowd = measure(&own, many_per_s, true)?;
+    let quiet = measure(&own, FEW_PER_S, false)?;
+    Ok([crowd, quiet].concat())
 }
 
 fn measure(own: &Fixture, per_s: u32, is_crowd: bool) -> Result<[Row; 2]> {
@@ -47,9 +48,9 @@ fn measure(own: &Fixture, per_s: u32, is_crowd: bool) -> Result<[Row; 2]> {
     let (statements, prepared) = (each("Questions"), each("Com_stmt_prepare"));
     let row = |what: &str, figure: f64, most: f64| {
         let what = format!("{what} of one sale at {per_s} a second");
-        let row = Row::of("cost", &what, &[figure], "");
+        let row = Row::of(what, &[figure], "");
         match is_crowd {
-            true => row.goal(Goal::is(&format!("≤ {most}"), figure <= most)),
+            true => row.goal(format!("≤ {most}"), figure <= most),
             false => row,
         }
     };
@@ -108,9 +109,7 @@ fn arrived(own: &Fixture) -> Result<f64> {
     let mut caller = Caller::of(Target::local(forwarder.port()))?;
     let answer = caller.send(Request::get("/metrics"))?;
     let metrics = String::from_utf8_lossy(&answer.body);
-    let counted = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("booking_forward_passed_total "));
+    let counted = metrics.lines().find_map(|it| it.strip_prefix(PASSED));
     Ok(counted.and_then(|it| it.parse().ok()).unwrap_or(0.0))
 }
 

@@ -34,13 +34,13 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     fixture.remove(QUEUE)?;
     let took = |what: &str, seconds| {
         let what = format!("{} take part, until {what}", count(entrants));
-        Row::of("draw", &what, &[seconds], "s")
+        Row::of(what, &[seconds], "s")
     };
     Ok(vec![
         took("it is fixed who does", fixed).note("read, and a root over all tickets"),
         took("everybody has a place", placed).note("the lots, 500 in a script"),
         took("the first are inside", inside),
-        Row::of("draw", "longest PING beside it", &[pings.max_ms()], "ms")
+        Row::of("longest PING beside it", &[pings.max_ms()], "ms")
             .latencies(&[pings])
             .note("for so long Redis served nobody else"),
     ])

@@ -39,7 +39,7 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let joined = fixture.line.count(QUEUE, "waiting")?;
     fixture.remove(QUEUE)?;
     let what = format!("new visitors, {CONNECTIONS} connections");
-    let row = turns::row("join", &what, (&rounds[1], 201), (&rounds[0], 201));
+    let row = turns::row(what, 201, &rounds[1], &rounds[0]);
     let row = row.share_of_limit(80.0).faster(99, 7.5);
     Ok(vec![row.note(format!("{joined} waited at the end"))])
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use testbed::wait_for;
 
 use crate::fixture::{self, Fixture, rules};
-use crate::report::{Goal, Row, count};
+use crate::report::{Row, count};
 
 const WAITING: &str = "memory-waiting";
 const MOVED: &str = "memory-moved";
@@ -27,8 +27,8 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let key = fixture.line.bytes(WAITING, &["waiting"])?;
     fixture.remove(WAITING)?;
     let what = format!("{} waiting", count(many));
-    let all = Row::of("memory", &what, &[used / MIB], "MiB")
-        .goal(Goal::below("", used / 1e6, 150.0, "MB"))
+    let all = Row::of(what, &[used / MIB], "MiB")
+        .goal("< 150 MB", used / 1e6 < 150.0)
         .note("the difference of used_memory");
     let mut rows = vec![all, each("waiting", key, many as u64)];
     rows.extend(moved(fixture)?);
@@ -66,11 +66,6 @@ fn moved(fixture: &mut Fixture) -> Result<Vec<Row>> {
 
 fn each(state: &str, bytes: u64, count: u64) -> Row {
     let figure = bytes as f64 / (count as f64).max(1.0);
-    Row::of(
-        "memory",
-        &format!("each who is {state}"),
-        &[figure],
-        "bytes",
-    )
-    .note(format!("MEMORY USAGE with every sample, by {count}"))
+    let row = Row::of(format!("each who is {state}"), &[figure], "bytes");
+    row.note(format!("MEMORY USAGE with every sample, by {count}"))
 }

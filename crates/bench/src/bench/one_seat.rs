@@ -6,7 +6,7 @@ use loadtest::settings::Settings;
 use loadtest::{Class, Measured, Progress, Scenario, Size, Step};
 
 use crate::fixture::Fixture;
-use crate::report::{Goal, Row, count, percentiles_ms};
+use crate::report::{Row, count, percentiles_ms};
 
 /// A seat and a crowd for each round.
 pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
@@ -34,12 +34,12 @@ fn row(buyers: usize, rounds: &[Measured]) -> Row {
     let errors = rounds.iter().map(|it| it.of(Class::Error)).sum();
     let p95 = percentiles_ms(rounds, 95.0);
     let what = format!("{} buyers at once, p95", count(buyers));
-    let mut row = Row::of("one-seat", &what, &p95, "ms").latencies(rounds);
+    let mut row = Row::of(what, &p95, "ms").latencies(rounds);
     row.errors = errors;
-    row.goal(Goal::is("1 × 201", one))
-        .goal(Goal::is(&format!("{} × 409", count(buyers - 1)), others))
+    row.goal("1 × 201", one)
+        .goal(format!("{} × 409", count(buyers - 1)), others)
         .faster(95, 250.0)
-        .goal(Goal::is("0 errors", errors == 0))
+        .goal("0 errors", errors == 0)
 }
 
 #[cfg(test)]

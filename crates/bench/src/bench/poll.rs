@@ -1,7 +1,7 @@
 //! `poll`: a place in the line, against the smallest server that asks one ZRANK.
 
 use anyhow::{Result, ensure};
-use loadtest::{Measured, Request};
+use loadtest::Request;
 
 use crate::fixture::{Fixture, Visitor, full};
 use crate::report::{Row, count};
@@ -42,17 +42,15 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     )?;
     fixture.remove(FEW)?;
     fixture.remove(MANY)?;
-    let row = |what: &str, subject: &[Measured], limit: &[Measured]| {
-        turns::row("poll", what, (subject, 200), (limit, 200))
-    };
     let name = |size| format!("{} waiting, {CONNECTIONS} connections", count(size));
     let against = format!("{}, against {}", name(plan.many), count(plan.few));
-    let few = row(&name(plan.few), &rounds[1], &rounds[0]);
-    let many = row(&name(plan.many), &rounds[2], &rounds[3]);
+    let few = turns::row(name(plan.few), 200, &rounds[1], &rounds[0]);
+    let many = turns::row(name(plan.many), 200, &rounds[2], &rounds[3]);
+    let against = turns::row(against, 200, &rounds[2], &rounds[1]);
     Ok(vec![
         few.share_of_limit(70.0).faster(99, 6.0),
         many.share_of_limit(70.0).faster(99, 6.0),
-        row(&against, &rounds[2], &rounds[1]).share_of_limit(90.0),
+        against.share_of_limit(90.0),
     ])
 }
 

@@ -9,8 +9,8 @@ use loadtest::{Measured, Request, Target};
 use testbed::{Neighbour, NeighbourKind};
 
 use crate::fixture::{Fixture, QUEUE, Visitor, roomy};
-use crate::report::{Goal, Row, Spread, percentiles_ms};
-use crate::turns;
+use crate::report::{Row, Spread, percentiles_ms};
+use crate::turns::{self, Side};
 
 const CONNECTIONS: usize = 64;
 /// So few that nobody waits for a core.
@@ -37,16 +37,11 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     };
     let tiny = || asks("/tiny");
     let measure = |connections, limit: Target| {
-        turns::rounds(
-            &plan,
-            connections,
-            &[(limit, &tiny), (fixture.front, &tiny)],
-        )
+        let sides: [Side<'_>; 2] = [(limit, &tiny), (fixture.front, &tiny)];
+        turns::rounds(&plan, connections, &sides)
     };
-    let (crowd, calm) = (
-        measure(CONNECTIONS, fixture.limit)?,
-        measure(CALM, fixture.limit)?,
-    );
+    let crowd = measure(CONNECTIONS, fixture.limit)?;
+    let calm = measure(CALM, fixture.limit)?;
     let nginx = nginx(fixture)?;
     let against = |it: &Neighbour| measure(CONNECTIONS, Target::local(it.port()));
     let against = nginx.as_ref().map(against).transpose()?;
@@ -85,22 +80,18 @@ fn nginx(fixture: &Fixture) -> Result<Option<Neighbour>> {
 
 fn row(what: &str, connections: usize, rounds: &[Vec<Measured>]) -> Row {
     let what = format!("{what}, {connections} connections");
-    turns::row("proxy", &what, (&rounds[1], 200), (&rounds[0], 200))
+    turns::row(what, 200, &rounds[1], &rounds[0])
 }
 
 /// What the gateway adds to the median, round by round.
 fn added(rounds: &[Vec<Measured>]) -> Row {
     let [limit, subject] = [&rounds[0], &rounds[1]].map(|it| percentiles_ms(it, 50.0));
-    let added: Vec<_> = subject
-        .iter()
-        .zip(&limit)
-        .map(|(it, limit)| it - limit)
-        .collect();
+    let rounds_of_both = subject.iter().zip(&limit);
+    let added: Vec<_> = rounds_of_both.map(|(it, limit)| it - limit).collect();
     let what = format!("added to the median of a small answer, {CALM} connections");
-    let mut row = Row::of("proxy", &what, &added, "ms").latencies(&rounds[1]);
+    let mut row = Row::of(what, &added, "ms").latencies(&rounds[1]);
     row.limit = Some(Spread::of(&[Spread::of(&limit).median]));
     row.errors = rounds.iter().map(|it| turns::errors(it, 200)).sum();
-    let added = row.measured.median;
-    row.goal(Goal::below("", added, 0.3, "ms"))
+    row.below(0.3)
         .note("the limit is the median of the direct answer")
 }

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
-use loadtest::{Measured, Request, closed};
+use loadtest::{Measured, closed};
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, Minter};
+use crate::fixture::Fixture;
 use crate::report::{Row, percentile_ms};
 use crate::turns::{self, side_by_side};
 use capture::Verb;
@@ -71,7 +71,7 @@ fn measure(fixture: &mut Fixture, verb: Verb, make: Make) -> Result<Vec<Row>> {
                     move || {
                         // When all are gone this is refused, and told as an error.
                         let subject = next(&subjects).unwrap_or_else(|| subject(Uuid::nil()));
-                        post(&minter, verb, &subject)
+                        verb.request(&minter, &subject)
                     }
                 })?;
                 Ok(of_booking.learn(measured))
@@ -79,8 +79,7 @@ fn measure(fixture: &mut Fixture, verb: Verb, make: Make) -> Result<Vec<Row>> {
         ],
     )?;
     let what = format!("direct to booking, {CONNECTIONS} connections");
-    let (subject, limit) = ((&rounds[1][..], 201), (&rounds[0][..], 201));
-    let row = turns::row(verb.into(), &what, subject, limit).share_of_limit(60.0);
+    let row = turns::row(what, 201, &rounds[1], &rounds[0]).share_of_limit(60.0);
     let [p50, p99] = [50.0, 99.0].map(|percent| percentile_ms(&rounds[0], percent));
     let own = format!("bare client: p50 {p50:.2} ms, p99 {p99:.2} ms");
     Ok(vec![row.note(note).note(own)])
@@ -88,17 +87,6 @@ fn measure(fixture: &mut Fixture, verb: Verb, make: Make) -> Result<Vec<Row>> {
 
 fn next(subjects: &Subjects) -> Option<Subject> {
     subjects.lock().ok()?.next()
-}
-
-/// A request of the verb for a subject.
-fn post(minter: &Minter, verb: Verb, subject: &Subject) -> Request {
-    let (path, body) = verb.request(subject);
-    let request = minter.admit(subject.user, Request::post(&path, &body));
-    match verb {
-        // It needs no key.
-        Verb::Reserve => request,
-        Verb::Charge | Verb::Pay => request.with("idempotency-key", &subject.key),
-    }
 }
 
 /// A thread and a connection for each; a transaction that fails counts as 500, one that is done as 201.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::fixture::{Fixture, Visitor, full};
-use crate::report::{Goal, Row};
+use crate::report::Row;
 
 const QUEUE: &str = "streams";
 /// What client and gateway need beside the streams.
@@ -51,8 +51,8 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let each = memory.saturating_sub(before) as f64 / count as f64 / 1024.0;
     let mib = memory as f64 / f64::from(1 << 20);
     let what = format!("memory of a gateway with {count} streams");
-    let mut memory = Row::of("streams", &what, &[mib], "MiB")
-        .goal(Goal::below("", mib, 1024.0, "MiB"))
+    let mut memory = Row::of(what, &[mib], "MiB")
+        .below(1024.0)
         .note(format!("{each:.1} KiB for each stream"));
     let wanted = fixture.plan.streams;
     if count < wanted {
@@ -60,8 +60,8 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     }
     memory.errors = ended as u64;
     let what = "CPU of it while nothing happens";
-    let idle = Row::of("streams", what, &[share], "% of a core")
-        .goal(Goal::below("", share, 20.0, "%"))
+    let idle = Row::of(what, &[share], "% of a core")
+        .below(20.0)
         .note(format!("Redis meanwhile: {redis_share:.1} % of a core"));
     Ok(vec![memory, idle])
 }

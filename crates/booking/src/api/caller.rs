@@ -145,7 +145,7 @@ fn unknown() -> Problem {
     PASS_INVALID.because("Booking is reached through the gateway, whose pass this request lacks.")
 }
 
-/// Who asks, as the books know them. Whoever changes something is known from then on.
+/// Who asks, as the books know them. A visitor who changes something is known from then on.
 async fn subject_of(request: &HttpRequest, person: Uuid) -> Result<Uuid, Problem> {
     let app = request.app_data::<Data<Booking>>();
     let app = app.ok_or_else(|| Problem::internal("the application has no state"))?;

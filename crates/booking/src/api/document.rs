@@ -1,48 +1,40 @@
 //! Owns what the OpenAPI document says about refusals and about who may ask.
 //!
-//! A handler's annotation names its access level (`x-access`) and the codes of its own (`x-codes`).
-//! What follows from its parameters and body is added here, so that it is written once.
+//! What the annotations of the handlers leave out is added here, so that it is written once.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use actix_web::ResponseError as _;
-use actix_web::body::MessageBody as _;
 use chassis::code::Code;
+use chassis::document::{Refusals, access, operations};
 use chassis::problem::ProblemBody;
 use serde_json::{Value, json};
-use utoipa::openapi::example::ExampleBuilder;
-use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{
-    Components, ContentBuilder, HeaderBuilder, Object, ObjectBuilder, OpenApi, Ref, RefOr,
-    Required, ResponseBuilder, Schema, Type,
-};
+use utoipa::openapi::{ObjectBuilder, OpenApi, RefOr, Required, Schema, Type};
 use utoipa::{Modify, ToSchema};
 
 use super::codes;
 
-/// Completes every operation of the document.
-pub struct Refusals;
+const REFUSALS: Refusals = Refusals {
+    codes: codes::ALL,
+    schema: "BookingProblem",
+    prefix: "",
+    implied,
+    members,
+};
 
-impl Modify for Refusals {
+/// Completes every operation of the document.
+pub struct Complete;
+
+impl Modify for Complete {
     fn modify(&self, document: &mut OpenApi) {
-        let components = document.components.get_or_insert_default();
-        for (path, item) in &mut document.paths.paths {
-            let operations = [
-                &mut item.get,
-                &mut item.put,
-                &mut item.post,
-                &mut item.delete,
-                &mut item.patch,
-            ];
-            for operation in operations.into_iter().flatten() {
-                complete(path, operation, components);
-            }
+        for (path, operation) in operations(&mut document.paths) {
+            complete(path, operation);
         }
+        REFUSALS.describe(document);
+        let components = document.components.get_or_insert_default();
         for (name, scheme) in schemes() {
             components.add_security_scheme(name, scheme);
         }
@@ -107,13 +99,8 @@ pub struct Conflict {
     reservation_id: Option<uuid::Uuid>,
 }
 
-fn complete(path: &str, operation: &mut Operation, components: &mut Components) {
-    let marks = operation.extensions.take().unwrap_or_default();
-    let access = marks
-        .get("x-access")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    operation.security = Some(requirements(access));
+fn complete(path: &str, operation: &mut Operation) {
+    operation.security = Some(requirements(access(operation)));
     if let Some(RefOr::T(body)) = &mut operation.request_body {
         without_null(body);
     }
@@ -123,34 +110,6 @@ fn complete(path: &str, operation: &mut Operation, components: &mut Components) 
         {
             parameter.schema = Some(cursor_of(path).into());
         }
-    }
-    let own = marks
-        .get("x-codes")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    let names = own.filter_map(Value::as_str);
-    let names: BTreeSet<&str> = names.chain(implied(path, operation, access)).collect();
-    let mut by_status: BTreeMap<u16, Vec<&Code>> = BTreeMap::new();
-    for code in codes::ALL.iter().filter(|code| names.contains(code.name)) {
-        by_status.entry(code.status).or_default().push(code);
-    }
-    for (status, codes) in by_status {
-        // Many operations answer the same codes, so each set of them is described once.
-        let name = codes
-            .iter()
-            .map(|code| code.name)
-            .collect::<Vec<_>>()
-            .join(".");
-        let shared = Ref::from_response_name(&name);
-        operation
-            .responses
-            .responses
-            .insert(status.to_string(), shared.into());
-        components
-            .responses
-            .entry(name)
-            .or_insert_with(|| refusal(&codes).into());
     }
 }
 
@@ -187,8 +146,8 @@ fn cursor_of(path: &str) -> Schema {
     text.pattern(Some(pattern)).build().into()
 }
 
-/// The codes that follow from the form of a request and from who may make it.
-fn implied(path: &str, operation: &Operation, access: &str) -> Vec<&'static str> {
+/// The codes that follow from who may ask and from what a request carries.
+fn implied(path: &str, access: &str, operation: &Operation) -> Vec<&'static str> {
     let mut names = vec!["INTERNAL", "DATABASE_BUSY", "QUERY_UNKNOWN"];
     names.extend_from_slice(match access {
         "token" => &["PASS_INVALID", "VISITOR_ONLY"],
@@ -199,21 +158,10 @@ fn implied(path: &str, operation: &Operation, access: &str) -> Vec<&'static str>
     if path.contains('{') {
         names.push("PATH_INVALID");
     }
-    if operation.request_body.is_some() {
-        names.extend([
-            "BODY_MALFORMED",
-            "BODY_TOO_LARGE",
-            "CONTENT_TYPE_UNSUPPORTED",
-            "BODY_INVALID",
-        ]);
-    }
     for parameter in operation.parameters.iter().flatten() {
         let RefOr::T(parameter) = parameter else {
             continue;
         };
-        if parameter.parameter_in == ParameterIn::Query {
-            names.push("QUERY_INVALID");
-        }
         if parameter.name == "If-Match" {
             names.push("PRECONDITION_FAILED");
         }
@@ -231,59 +179,18 @@ fn implied(path: &str, operation: &Operation, access: &str) -> Vec<&'static str>
     names
 }
 
-/// The answer of all codes of one status, with an example of each.
-fn refusal(codes: &[&Code]) -> utoipa::openapi::Response {
-    let lines = codes
-        .iter()
-        .map(|code| format!("- `{}`: {}", code.name, code.meaning));
-    let examples = codes.iter().map(|code| {
-        let example = ExampleBuilder::new().value(Some(example(code))).build();
-        (code.name, RefOr::T(example))
-    });
-    let content = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("BookingProblem")))
-        .examples_from_iter(examples)
-        .build();
-    let response = ResponseBuilder::new()
-        .description(lines.collect::<Vec<_>>().join("\n"))
-        .content("application/problem+json", content);
-    let retryable = [
-        codes::DATABASE_BUSY,
-        codes::STREAMS_FULL,
-        codes::IDEMPOTENCY_IN_PROGRESS,
-    ];
-    if !codes.iter().any(|code| retryable.contains(code)) {
-        return response.build();
+/// What a code adds to a problem, as an example.
+fn members(code: &Code) -> Vec<(&'static str, Value)> {
+    match *code {
+        codes::SEAT_TAKEN => {
+            let conflict = json!({ "seatNumber": 7, "reason": "held" });
+            vec![("conflicts", json!([conflict]))]
+        }
+        codes::SOLD_OUT => vec![("available", json!(1))],
+        codes::BALANCE_SHORT => vec![("missing", json!(100_000))],
+        codes::RIGHT_MISSING => vec![("right", json!("money"))],
+        _ => Vec::new(),
     }
-    let seconds = HeaderBuilder::new()
-        .schema(Some(Object::with_type(Type::Integer)))
-        .description(Some(
-            "Seconds after which to try again, where that may help.",
-        ))
-        .build();
-    response.header("Retry-After", seconds).build()
-}
-
-/// What is really answered, with a path and a request id filled in.
-fn example(code: &Code) -> Value {
-    let answer = code.because(code.meaning).error_response();
-    let body = answer.into_body().try_into_bytes().unwrap_or_default();
-    let mut example: Value = serde_json::from_slice(&body).unwrap_or_default();
-    example["instance"] = "/api/v1/…".into();
-    example["requestId"] = "0198c0de5f0a7c3e9d2b4a6f8e1c3d5b".into();
-    if *code == codes::SEAT_TAKEN {
-        example["conflicts"] = json!([{ "seatNumber": 7, "reason": "held" }]);
-    }
-    if *code == codes::SOLD_OUT {
-        example["available"] = json!(1);
-    }
-    if *code == codes::BALANCE_SHORT {
-        example["missing"] = json!(100_000);
-    }
-    if *code == codes::RIGHT_MISSING {
-        example["right"] = json!("money");
-    }
-    example
 }
 
 /// Any one of them opens the operation: the token through the gateway, or the pass that the gateway makes of it.

@@ -1,6 +1,6 @@
 //! Owns who operates: an operator's key with the right that a handler demands by the type of its first argument.
 //!
-//! `Operator<right::Money>` can only be had with that right, so no handler can forget to ask. Whoever lacks it is told
+//! `Operator<right::Money>` can only be had with that right, so no handler can forget to ask. An operator without it is told
 //! which right it is, and the refusal is written into the audit log before it is answered.
 
 use std::future::{Ready, ready};

@@ -1,4 +1,4 @@
-//! Owns the door between people and subjects: the books know subjects alone, whoever asks knows people.
+//! Owns the door between people and subjects: the books know subjects alone, clients know people.
 //!
 //! Requests are translated where the pass is read (`caller`), or by [`Customer`] for operators. Answers are translated here,
 //! for all routes at once, also one that was stored and is given again.

@@ -1,4 +1,4 @@
-//! All that booking has of a person, for whoever answers a person's question about it.
+//! All that booking has of a person, for operators who answer a person's question about it.
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;

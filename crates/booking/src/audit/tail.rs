@@ -1,6 +1,6 @@
 //! The end of the log, followed by an instance that wants to hear of what others have changed.
 //!
-//! Each change leaves a row here, in its transaction. So whoever has read all rows knows every change, without asking for
+//! Each change leaves a row here, in its transaction. So a reader of all rows knows every change, without asking for
 //! the things themselves; where nothing has happened no row is read.
 
 use std::collections::BTreeMap;

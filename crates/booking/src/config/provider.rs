@@ -13,7 +13,7 @@ use crate::signed::HttpUrl;
 /// Where the money of charges comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Charges {
-    /// Whoever asks for a charge has paid already, elsewhere.
+    /// A charge was paid already, elsewhere.
     Direct,
     /// A provider collects it.
     Provider,
@@ -84,7 +84,7 @@ impl Configuration for Sandbox {
     }
 }
 
-const CHARGES: &str = "Where the money of charges comes from: direct charges at once, whoever asks has paid elsewhere;\n\
+const CHARGES: &str = "Where the money of charges comes from: direct charges at once, for what was paid elsewhere;\n\
     provider waits until the payment provider confirms.";
 const PROVIDER_URL: &str = "Where the payment provider takes orders, http or https.";
 const PROVIDER_SECRET: &str = "What booking and the payment provider sign with: whsec_ and 24 to 64 bytes in base64.\n\

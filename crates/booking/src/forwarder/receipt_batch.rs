@@ -53,7 +53,7 @@ pub(super) struct ReceiptBatch {
     working: AtomicUsize,
     askers: Mutex<Vec<Asker>>,
     many: Notify,
-    /// When somebody was last served. Whoever holds it serves all who wait.
+    /// When somebody was last served. The task that holds it serves all who wait.
     serving: tokio::sync::Mutex<Option<Instant>>,
 }
 
@@ -124,7 +124,7 @@ impl ReceiptBatch {
             if let Ok(outcome) = answer.try_recv() {
                 return outcome;
             }
-            // Whoever had this one in hand was dropped on the way; it asks again.
+            // The task that had this one in hand was dropped on the way; it asks again.
         }
     }
 
@@ -189,7 +189,7 @@ impl ReceiptBatch {
                     Ok(mine.unwrap_or(Claimed::Others { until }))
                 }
             };
-            // Whoever asked may be gone.
+            // The asking task may be gone.
             let _ = asker.told.send(outcome);
         }
     }

@@ -264,7 +264,7 @@ async fn send(producer: &Producer, clock: &Clock, mut event: Leased, refusals: u
     });
     span.say("messaging.system", || "kafka");
     span.say("messaging.message.id", || event.id.to_string());
-    // Whoever reads the event goes on from there.
+    // The reader of the event goes on from there.
     let own = span.context().map(|step| step.to_string());
     event.traceparent = own.or(traceparent);
     let message = message(&event);

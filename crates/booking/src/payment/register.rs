@@ -48,7 +48,7 @@ pub fn of_user(conn: &mut Conn, user_id: Uuid) -> Result<Vec<Payment>, DbError> 
     Ok(found)
 }
 
-/// The payment of this id, whoever's it is. One statement.
+/// The payment of this id, of any user. One statement.
 pub fn any(conn: &mut Conn, id: Uuid) -> Result<Option<Payment>, DbError> {
     let found = payments::table
         .find(Id(id))

@@ -1,7 +1,7 @@
 //! The cancellation of a date: one act that stops its sale, then steps that give everybody their money back.
 //!
-//! The act marks the date and blocks its free seats. A buyer takes seats only while they are free, so whoever was not
-//! faster than the act finds none, and whoever was is found by the steps. A step takes a bounded batch and counts what it
+//! The act marks the date and blocks its free seats. A buyer takes seats only while they are free, so a buyer who was
+//! slower than the act finds none, and a faster one is found by the steps. A step takes a bounded batch and counts what it
 //! did in the same transaction; a process that dies leaves the rest to the next step, here or elsewhere. The work is over
 //! when every seat is blocked, which then stays so: nothing is left that could give one back.
 

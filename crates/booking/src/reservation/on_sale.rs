@@ -145,7 +145,7 @@ pub(super) fn on_sale(
 }
 
 /// Refuses who would take seats past the waiting list. Nothing where nobody waits, which the date says; else one
-/// statement. Whoever asks after an entry was made finds it, and who asked before was first.
+/// statement. A request after an entry was made finds it, and one before it was first.
 pub(super) fn yield_to_waiting(
     conn: &mut Conn,
     wanted: &Reserve,

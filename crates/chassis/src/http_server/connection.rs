@@ -27,7 +27,7 @@ pub struct Connection {
     instead: BytesMut,
 }
 
-/// A connection, for whoever answers a request of it.
+/// A connection, for the handler of a request of it.
 #[derive(Clone)]
 pub struct Handle(Rc<Shared>);
 

@@ -121,7 +121,7 @@ impl Lines {
         }
     }
 
-    /// Writes what waits. Whoever holds `out` took its piece while holding it, so pieces stay in order.
+    /// Writes what waits. A thread takes its piece while it holds `out`, so pieces stay in order.
     fn write_waiting(&self) -> io::Result<()> {
         let mut out = locked(&self.out);
         let piece = std::mem::take(&mut *locked(&self.waiting));

@@ -14,9 +14,8 @@ use redis::{
     Value,
 };
 use thread_local::ThreadLocal;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
 
+use super::refusal::{self, was_not_reached};
 use super::{CALL_TIMEOUT, CONNECT_TIMEOUT, slot};
 use crate::breaker::Breaker;
 
@@ -25,14 +24,6 @@ use crate::breaker::Breaker;
 const MOST_IN_FLIGHT: usize = 32_768;
 /// Reconnecting is tried again at least this often while Redis is away.
 const RECONNECT_AT_MOST: Duration = Duration::from_secs(1);
-
-/// A server that refuses everybody says why before it is asked anything, and within this time.
-const GREETING_WITHIN: Duration = Duration::from_millis(100);
-const WITHOUT_TLS: &str = "it does not speak TLS";
-const WITHOUT_A_WORD: &str =
-    "it closed the connection without a word; a server that wants TLS does so";
-/// Longer than any such sentence.
-const LONGEST_GREETING: u64 = 1024;
 
 /// Host and port.
 pub(super) type Address = (String, u16);
@@ -164,7 +155,8 @@ impl Node {
                     return Outcome::Unreachable(cause);
                 }
                 self.dial_anew();
-                Outcome::Unreachable(self.in_words(cause).await)
+                let addr = self.client.get_connection_info().addr();
+                Outcome::Unreachable(refusal::in_words(addr, cause).await)
             }
             answer => {
                 call.answered();
@@ -180,56 +172,6 @@ impl Node {
 
     fn dial_anew(&self) {
         self.generation.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// What a server says that closes the connection of everybody: who asks first hears only of a broken pipe.
-    async fn in_words(&self, cause: RedisError) -> RedisError {
-        let refusal = |words| RedisError::from((ErrorKind::Io, "the server refuses", words));
-        if cause.is_timeout() {
-            // A server without TLS waits for the end of what it takes for a line.
-            let is_plain = self.is_tls() && self.speaks_without_tls().await;
-            return if is_plain {
-                refusal(WITHOUT_TLS.to_owned())
-            } else {
-                cause
-            };
-        }
-        let said = tokio::time::timeout(GREETING_WITHIN, self.greeting()).await;
-        let is_closed = cause.is_connection_dropped();
-        match said {
-            Ok(Some(words)) => refusal(words),
-            // It lets everybody connect, and closes when it hears our first words.
-            Err(_) if is_closed && !self.is_tls() => refusal(format!("{WITHOUT_A_WORD} ({cause})")),
-            Ok(None) | Err(_) => cause,
-        }
-    }
-
-    async fn speaks_without_tls(&self) -> bool {
-        let (host, port) = &self.address;
-        let asked = tokio::time::timeout(GREETING_WITHIN, async {
-            let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.write_all(b"PING\r\n").await?;
-            stream.read_u8().await
-        });
-        // `+PONG`, or a refusal.
-        matches!(asked.await, Ok(Ok(b'+' | b'-')))
-    }
-
-    fn is_tls(&self) -> bool {
-        let addr = self.client.get_connection_info().addr();
-        matches!(addr, ConnectionAddr::TcpTls { .. })
-    }
-
-    async fn greeting(&self) -> Option<String> {
-        let ConnectionAddr::Tcp(host, port) = self.client.get_connection_info().addr() else {
-            return None;
-        };
-        let stream = TcpStream::connect((host.as_str(), *port)).await.ok()?;
-        let mut line = String::new();
-        let mut reader = BufReader::new(stream).take(LONGEST_GREETING);
-        reader.read_line(&mut line).await.ok()?;
-        let refusal = line.trim_end().strip_prefix('-')?;
-        Some(refusal.to_owned())
     }
 
     async fn send(&self, request: Request<'_>) -> RedisResult<Vec<Value>> {
@@ -263,10 +205,6 @@ impl Node {
             }
         }
     }
-}
-
-fn was_not_reached(cause: &RedisError) -> bool {
-    cause.is_io_error() || cause.is_unrecoverable_error()
 }
 
 fn address_of(addr: &ConnectionAddr) -> Address {

@@ -13,7 +13,7 @@ pub(super) const REFRESH_TIMEOUT: Duration = Duration::from_millis(500);
 /// Between two refreshes because a master cannot be reached.
 pub(super) const REFRESH_PAUSE: Duration = Duration::from_millis(100);
 
-/// When the last refresh ended. Whoever holds the lock refreshes.
+/// When the last refresh ended. The task that holds the lock refreshes.
 #[derive(Default)]
 pub(super) struct Refresher(Mutex<Option<Instant>>);
 

@@ -45,7 +45,7 @@ pub fn metrics() -> &'static SpanMetrics {
 /// Why spans cannot be exported.
 #[derive(Debug, thiserror::Error)]
 #[error("spans cannot be exported: {0}")]
-pub struct ExportInvalid(String);
+pub struct ExportInvalid(pub(crate) String);
 
 /// Exports the spans of this process from now on, in the runtime of the caller; nothing where no receiver is named.
 ///

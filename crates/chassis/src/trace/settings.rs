@@ -87,7 +87,7 @@ fn resource(
 /// Which traces are recorded.
 #[derive(Clone, Debug)]
 pub(super) struct Sampling {
-    /// Whoever called decides; the sampler decides for those who were called by nobody.
+    /// The caller decides; the sampler decides where nobody called.
     by_caller: bool,
     sampler: Sampler,
 }
@@ -265,7 +265,7 @@ const HEADERS: &str =
 const COMPRESSION: &str = "gzip or none.";
 const TIMEOUT: &str = "How long the receiver may take for a batch, in milliseconds, 1 to 60000.";
 const SAMPLER: &str = "Which traces are recorded: always_on, always_off, traceidratio, or one of them after parentbased_,\n\
-    by which whoever called decides.";
+    by which the caller decides.";
 const SAMPLER_ARG: &str = "The share of traces that traceidratio records, 0 to 1.";
 const SERVICE_NAME: &str = "What spans call this program; its own name unless set.";
 const ATTRIBUTES: &str =
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sampler_decides_by_itself_or_leaves_it_to_whoever_called() {
+    fn a_sampler_decides_by_itself_or_leaves_it_to_the_caller() {
         for (sampler, of_root, of_called) in [
             ("always_on", true, [true, true]),
             ("always_off", false, [false, false]),

@@ -36,7 +36,7 @@ impl Span {
         Self::below(current(), kind, name)
     }
 
-    /// What is done next for whoever left this `traceparent`.
+    /// What is done next for the request that left this `traceparent`.
     pub fn after<N: Into<Cow<'static, str>>>(
         traceparent: Option<&str>,
         kind: Kind,

@@ -11,7 +11,7 @@ use crate::credential::{self, Shown};
 use crate::queue::{Queue, QueueError, Standing, Ticket, UserId};
 use crate::token::{self, Holder, VisitId, VisitState};
 
-/// Level `token`: whoever proves who they are, in every state of their visit.
+/// Level `token`: visitors who prove who they are, in every state of their visit.
 ///
 /// Visitors who are not inside have few requests, so that a crowd cannot lean on what is behind.
 pub(super) async fn own_things(app: &Gateway, request: &HttpRequest) -> Result<Proven, Problem> {

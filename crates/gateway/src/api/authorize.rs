@@ -1,7 +1,7 @@
 //! The question of a proxy that stands there already: may this request pass, and as whom?
 //!
 //! nginx (`auth_request`), Traefik (ForwardAuth) and Caddy (`forward_auth`) take every 2xx as leave to
-//! pass, so whoever may not pass never gets one here, whatever a page would be answered with.
+//! pass, so a refused request never gets one here, whatever a page would be answered with.
 
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use actix_web::http::header::HeaderValue;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use chassis::json::{self, Body};
-use chassis::problem::{Problem, ProblemBody};
+use chassis::problem::Problem;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::document::GatewayProblem;
 use super::{navigation, waiting};
 use crate::admission::{self, Grant, Target};
 use crate::codes;
@@ -45,11 +46,10 @@ const TARGETS: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url
             ("X-Usher-User" = String, description = "Who asks, as the pass says."),
         )),
         (status = 303, description = "For a browser that was given a place inside just now: ask again with the cookie"),
-        (status = 400, description = "`REQUEST_UNTOLD`, or its path is refused: `PATH_INVALID`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "For a browser the waiting page, else `TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `OPERATOR_KEY_INVALID`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "For a browser the waiting page, else `NOT_ADMITTED` with the place, `QUEUE_MISMATCH` with the queue that is wanted, `RATE_LIMITED`, `QUEUE_UNKNOWN`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 401, description = "For a browser the waiting page, else `TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `OPERATOR_KEY_INVALID`", body = GatewayProblem, content_type = "application/problem+json"),
+        (status = 403, description = "For a browser the waiting page, else `NOT_ADMITTED` with the place, `QUEUE_MISMATCH` with the queue that is wanted, `RATE_LIMITED`, `QUEUE_UNKNOWN`", body = GatewayProblem, content_type = "application/problem+json"),
+    ),
+    extensions(("x-codes" = json!(["REQUEST_UNTOLD", "PATH_INVALID", "STORE_UNAVAILABLE"])))
 )]
 pub async fn ask(app: web::Data<Gateway>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let uri = said(&request, &TARGETS).ok_or_else(untold)?;
@@ -97,8 +97,9 @@ fn let_through(grant: Grant) -> HttpResponse {
     params(("X-Usher-Pass" = String, Header, description = "The pass of the request that was answered.")),
     responses(
         (status = 204, description = "It is over; also the second time"),
-        (status = 401, description = "`PASS_INVALID`: not a pass, or one past its time", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 401, description = "Not a pass, or one past its time."),
+    ),
+    extensions(("x-codes" = json!(["PASS_INVALID", "QUEUE_UNKNOWN", "STORE_UNAVAILABLE"])))
 )]
 pub async fn release(
     app: web::Data<Gateway>,
@@ -131,10 +132,9 @@ pub struct Feedback {
     request_body = Feedback,
     responses(
         (status = 204, description = "Counted"),
-        (status = 400, description = "`BODY_MALFORMED`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "`PASS_INVALID`: not a pass, or one past its time", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`BODY_INVALID`", body = ProblemBody, content_type = "application/problem+json"),
-    )
+        (status = 401, description = "Not a pass, or one past its time."),
+    ),
+    extensions(("x-codes" = json!(["PASS_INVALID", "QUEUE_UNKNOWN", "STORE_UNAVAILABLE"])))
 )]
 pub async fn feedback(
     app: web::Data<Gateway>,

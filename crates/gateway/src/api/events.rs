@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::place::Place;
 use super::tokens::visit;
-use super::{ProblemBody, QueueName};
+use super::QueueName;
 use crate::Gateway;
 use crate::queue::{Outlook, Queue, QueueId, Standing, Ticket};
 use crate::stream::{Closed, Update, View, Watch};
@@ -45,7 +45,6 @@ const RETRY_MS: std::ops::Range<u64> = 2_000..7_000;
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that \
             was read; what it told is not told again."),
     ),
-    security(("token" = []), ("tokenCookie" = [])),
     responses(
         (status = 200, content_type = "text/event-stream", body = String,
             description = "Events with an `id` each: `place` (a `Place`, whenever it changed), \
@@ -53,11 +52,8 @@ const RETRY_MS: std::ops::Range<u64> = 2_000..7_000;
                 `paused` (`{\"paused\": true}`), `message` (`{\"message\": \"…\"}`, or `null`), \
                 `store` (`{\"available\": false}` while what was told last may be old, and `true` after), \
                 `gone` (`{\"code\", \"detail\"}`, the last one). A comment every 15 s."),
-        (status = 401, description = "`TOKEN_MISSING`, `TOKEN_INVALID`", body = ProblemBody),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 410, description = "`TOKEN_EXPIRED`: the visit is over; join again.", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`; `STREAMS_FULL`: poll instead.", body = ProblemBody),
-    )
+    ),
+    extensions(("x-access" = json!("token")), ("x-codes" = json!(["STREAMS_FULL"])))
 )]
 pub async fn watch(
     app: Data<Gateway>,

@@ -7,7 +7,7 @@ use chassis::time::{Timestamp, wire};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ProblemBody, QueueName, queues};
+use super::{QueueName, queues};
 use crate::Gateway;
 use crate::fairness::FairnessCounts;
 use crate::queue::{QueueId, Snapshot};
@@ -56,11 +56,7 @@ impl QueueFairness {
 #[utoipa::path(
     get, path = "/api/v1/queues/{queue}/fairness", tag = "status", operation_id = "fairness",
     params(QueueName),
-    responses(
-        (status = 200, description = "At most some seconds old; cacheable for one.", body = QueueFairness),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+    responses((status = 200, description = "At most some seconds old; cacheable for one.", body = QueueFairness))
 )]
 pub async fn fairness(app: Data<Gateway>, queue: Path<QueueId>) -> Result<HttpResponse, Problem> {
     let queue = app.queues.open(&queue).await?;

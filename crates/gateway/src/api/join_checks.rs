@@ -54,18 +54,24 @@ pub struct Joining {
     pub user: UserId,
     /// What the token says that was shown, if it is one of ours for this user.
     pub shown: Option<Claims>,
-    /// Whether whoever names a user is that user, so that an old place needs another proof.
+    /// Whether the user is only named, so that an old place needs another proof.
     pub is_only_named: bool,
 }
 
 /// What a client has to solve, as a member of the refusal.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProofOfWork<'a> {
+    /// Always `SHA-256`.
+    #[schema(example = "SHA-256")]
     algorithm: &'static str,
+    /// What stands before the nonce.
     challenge: &'a str,
+    /// With how many zero bits the hash begins.
     bits: u32,
+    /// Until when it is taken.
     #[serde(with = "wire")]
+    #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::tokens::visitor_of;
-use super::{ProblemBody, QueueName, queues};
+use super::{QueueName, queues};
 use crate::Gateway;
 use crate::admission::Operator;
 use crate::codes;
@@ -166,12 +166,7 @@ impl From<DrawnPlace> for DrawnTicket {
 #[utoipa::path(
     get, path = "/api/v1/queues/{queue}/lottery", tag = "status", operation_id = "drawn",
     params(QueueName, PageQuery),
-    responses(
-        (status = 200, description = "Tickets and lots, the next to enter first.", body = Page<DrawnTicket>),
-        (status = 400, description = "`QUERY_INVALID`", body = ProblemBody),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+    responses((status = 200, description = "Tickets and lots, the next to enter first.", body = Page<DrawnTicket>))
 )]
 pub async fn drawn(
     app: Data<Gateway>,
@@ -195,11 +190,7 @@ pub async fn drawn(
 #[utoipa::path(
     get, path = "/api/v1/queues/{queue}/lottery/entrants", tag = "status", operation_id = "entrants",
     params(QueueName),
-    responses(
-        (status = 200, content_type = "text/plain", body = String, description = "Ticket numbers."),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+    responses((status = 200, content_type = "text/plain", body = String, description = "Ticket numbers."))
 )]
 pub async fn entrants(app: Data<Gateway>, queue: Path<QueueId>) -> Result<HttpResponse, Problem> {
     let tree = app.queue(&queue).await?.entrants().await?;
@@ -213,16 +204,14 @@ pub async fn entrants(app: Data<Gateway>, queue: Path<QueueId>) -> Result<HttpRe
 /// The proof that one's own ticket takes part in the draw.
 #[utoipa::path(
     get, path = "/api/v1/queues/{queue}/lottery/proof", tag = "visitor", operation_id = "proof",
-    params(QueueName), security(("token" = []), ("tokenCookie" = [])),
+    params(QueueName),
     responses(
         (status = 200, description = "A path from the ticket to the root.", body = LotteryProof),
-        (status = 401, description = "`TOKEN_MISSING`, `TOKEN_INVALID`", body = ProblemBody),
-        (status = 404, description = "`QUEUE_UNKNOWN`; `LOTTERY_PROOF_UNKNOWN`: the ticket came after \
-            the doors had opened, or there is no lottery", body = ProblemBody),
-        (status = 409, description = "`LOTTERY_NOT_FIXED`: the doors have not opened", body = ProblemBody),
-        (status = 410, description = "`TOKEN_EXPIRED`: the token is past its time", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+        (status = 404, description = "There is no lottery, or the ticket came after the doors had opened."),
+        (status = 409, description = "The doors have not opened."),
+        (status = 410, description = "The token is past its time."),
+    ),
+    extensions(("x-access" = json!("token")), ("x-codes" = json!(["LOTTERY_PROOF_UNKNOWN", "LOTTERY_NOT_FIXED"])))
 )]
 pub async fn proof(
     app: Data<Gateway>,
@@ -252,18 +241,13 @@ fn no_proof() -> Problem {
 /// The lots are given out by it, once: the same again is 409.
 #[utoipa::path(
     post, path = "/api/v1/queues/{queue}/lottery/reveal", tag = "operator", operation_id = "reveal",
-    params(QueueName), request_body = Reveal, security(("operator" = [])),
+    params(QueueName), request_body = Reveal,
     responses(
         (status = 204, description = "The lots are given out."),
-        (status = 400, description = "`BODY_MALFORMED`", body = ProblemBody),
-        (status = 401, description = "`OPERATOR_KEY_INVALID`", body = ProblemBody),
-        (status = 403, description = "`RIGHT_MISSING`: the key is not good for this", body = ProblemBody),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 409, description = "`LOTTERY_NOT_FIXED`: too early; `LOTTERY_DRAWN`: too late", body = ProblemBody),
-        (status = 422, description = "`BODY_INVALID`, also for another seed than the one that was promised", body = ProblemBody),
-        (status = 429, description = "`RATE_LIMITED`: too many wrong keys from this source", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+        (status = 409, description = "Too early, or too late."),
+        (status = 422, description = "Also for another seed than the one that was promised."),
+    ),
+    extensions(("x-access" = json!("operator")), ("x-codes" = json!(["LOTTERY_NOT_FIXED", "LOTTERY_DRAWN"])))
 )]
 pub async fn reveal(
     operator: Operator,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::navigation::header_text;
-use super::{ProblemBody, QueueName};
+use super::QueueName;
 use crate::Gateway;
 use crate::admission::Operator;
 use crate::operator::Right;
@@ -147,15 +147,9 @@ impl QueueMinute {
 /// What a queue did, minute by minute, for the last thirty days.
 #[utoipa::path(
     get, path = "/api/v1/queues/{queue}/minutes", tag = "operator", operation_id = "minutes",
-    params(QueueName, MinutesQuery), security(("operator" = [])),
-    responses(
-        (status = 200, description = "The minutes that were kept, oldest first; as `text/csv` for whoever accepts that.", body = Page<QueueMinute>),
-        (status = 400, description = "`QUERY_INVALID`", body = ProblemBody),
-        (status = 401, description = "`OPERATOR_KEY_INVALID`", body = ProblemBody),
-        (status = 403, description = "`RIGHT_MISSING`", body = ProblemBody),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+    params(QueueName, MinutesQuery),
+    responses((status = 200, description = "The minutes that were kept, oldest first; as `text/csv` for whoever accepts that.", body = Page<QueueMinute>)),
+    extensions(("x-access" = json!("operator")))
 )]
 pub async fn minutes(
     operator: Operator,

@@ -8,7 +8,7 @@ use chassis::problem::Problem;
 use serde::Deserialize;
 
 use super::waiting::{self, LANGUAGE};
-use super::{ProblemBody, QueueName, tokens};
+use super::{QueueName, tokens};
 use crate::codes;
 use crate::pages::accent::Accent;
 use crate::pages::address::{encoded, is_local};
@@ -140,14 +140,11 @@ fn known_user(app: &Gateway, request: &HttpRequest, queue: &QueueId) -> Option<U
 #[utoipa::path(
     post, path = "/api/v1/queues/{queue}/tokens/me/leave", tag = "visitor", operation_id = "leaveByForm",
     params(QueueName, ("to" = Option<String>, Query, description = "Address of this site where one may join again.")),
-    security(("tokenCookie" = []), ("token" = [])),
     responses(
         (status = 303, description = "The place is given up. `Location` is the start page of the organiser, or a page that says so."),
-        (status = 401, description = "`TOKEN_MISSING`, `TOKEN_INVALID`", body = ProblemBody),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 410, description = "`TOKEN_EXPIRED`: the token is too old to be used.", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+        (status = 410, description = "The token is too old to be used."),
+    ),
+    extensions(("x-access" = json!("token")), ("x-codes" = json!(["ORIGIN_REFUSED"])))
 )]
 pub async fn leave(
     app: Data<Gateway>,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{ProblemBody, QueueName};
+use super::QueueName;
 use crate::Gateway;
 use crate::admission::Operator;
 use crate::operator::Right;
@@ -92,16 +92,12 @@ impl PolicyAudit {
 /// The whole policy of a queue, as it is in the store now.
 #[utoipa::path(
     get, path = "/api/v1/queues/{queue}/policy", tag = "operator", operation_id = "policy",
-    params(QueueName), security(("operator" = [])),
+    params(QueueName),
     responses(
         (status = 200, description = "All rules; `PUT /api/v1/queues/{queue}` takes them back.",
             body = QueuePolicy, headers(("ETag" = String, description = "Strong; for `If-Match`."))),
-        (status = 401, description = "`OPERATOR_KEY_INVALID`", body = ProblemBody),
-        (status = 403, description = "`RIGHT_MISSING`: the key is not good for this", body = ProblemBody),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 429, description = "`RATE_LIMITED`: too many wrong keys from this source", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+    ),
+    extensions(("x-access" = json!("operator")))
 )]
 pub async fn policy(
     operator: Operator,
@@ -124,23 +120,15 @@ pub async fn policy(
         QueueName,
         ("If-Match" = Option<String>, Header, description = "The `ETag` of the rules that were seen; `*` for any."),
     ),
-    request_body = QueuePolicyChange, security(("operator" = [])),
+    request_body = QueuePolicyChange,
     responses(
         (status = 200, description = "Changed; in force on every gateway at once.", body = QueuePolicy,
             headers(("ETag" = String, description = "Strong; for `If-Match`."))),
         (status = 201, description = "Created; fields that were not named have their defaults.", body = QueuePolicy,
             headers(("ETag" = String, description = "Strong; for `If-Match`."))),
-        (status = 400, description = "`BODY_MALFORMED`, `PATH_INVALID`", body = ProblemBody),
-        (status = 401, description = "`OPERATOR_KEY_INVALID`", body = ProblemBody),
-        (status = 403, description = "`RIGHT_MISSING`: the key is not good for this", body = ProblemBody),
-        (status = 409, description = "`POLICY_CONTENDED`: others change it all the time", body = ProblemBody),
-        (status = 412, description = "`POLICY_CHANGED`: the rules are not those of `If-Match`", body = ProblemBody),
-        (status = 413, description = "`BODY_TOO_LARGE`", body = ProblemBody),
-        (status = 415, description = "`CONTENT_TYPE_UNSUPPORTED`", body = ProblemBody),
-        (status = 422, description = "`BODY_INVALID`", body = ProblemBody),
-        (status = 429, description = "`RATE_LIMITED`: too many wrong keys from this source", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+        (status = 412, description = "The rules are not those of `If-Match`."),
+    ),
+    extensions(("x-access" = json!("operator")), ("x-codes" = json!(["POLICY_CHANGED", "POLICY_CONTENDED"])))
 )]
 pub async fn change(
     operator: Operator,
@@ -196,14 +184,9 @@ fn shown(
 /// Remove a queue and everybody in it.
 #[utoipa::path(
     delete, path = "/api/v1/queues/{queue}", tag = "operator", operation_id = "remove",
-    params(QueueName), security(("operator" = [])),
-    responses(
-        (status = 204, description = "Gone on every gateway within 2 seconds."),
-        (status = 401, description = "`OPERATOR_KEY_INVALID`", body = ProblemBody),
-        (status = 403, description = "`RIGHT_MISSING`: the key is not good for this", body = ProblemBody),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+    params(QueueName),
+    responses((status = 204, description = "Gone on every gateway within 2 seconds.")),
+    extensions(("x-access" = json!("operator")))
 )]
 pub async fn remove(
     operator: Operator,
@@ -218,15 +201,9 @@ pub async fn remove(
 /// Who changed what, newest first.
 #[utoipa::path(
     get, path = "/api/v1/queues/{queue}/audit", tag = "operator", operation_id = "audit",
-    params(QueueName, PageQuery), security(("operator" = [])),
-    responses(
-        (status = 200, description = "Changes, newest first.", body = Page<PolicyAudit>),
-        (status = 400, description = "`QUERY_INVALID`", body = ProblemBody),
-        (status = 401, description = "`OPERATOR_KEY_INVALID`", body = ProblemBody),
-        (status = 403, description = "`RIGHT_MISSING`: the key is not good for this", body = ProblemBody),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+    params(QueueName, PageQuery),
+    responses((status = 200, description = "Changes, newest first.", body = Page<PolicyAudit>)),
+    extensions(("x-access" = json!("operator")))
 )]
 pub async fn audit(
     operator: Operator,

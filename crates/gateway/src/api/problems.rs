@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{BOOKING, ProblemBody};
+use super::BOOKING;
 use crate::codes;
 
 /// A code by the last part of its address.
@@ -63,8 +63,8 @@ fn slug(code: &str) -> String {
 #[utoipa::path(get, path = "/problems/{slug}", operation_id = "explainProblem", tag = "status",
     params(("slug" = String, Path, description = "The last part of a problem's `type`.", example = "not-admitted")),
     responses((status = 200, description = "The code and its meaning.", body = About),
-        (status = 404, description = "`NOT_FOUND`: no problem has this type.", body = ProblemBody,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "No problem has this type.")),
+    extensions(("x-codes" = json!(["NOT_FOUND"]))))]
 pub async fn explain(slug: Path<String>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     match KNOWN.get(slug.as_str()) {
         Some(about) => Ok(HttpResponse::Ok()

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::lottery::QueueLottery;
-use super::{ProblemBody, QueueName};
+use super::QueueName;
 use crate::Gateway;
 use crate::queue::policy::{AdmitRate, Order, State};
 use crate::queue::{Queue, QueueId, Snapshot};
@@ -114,11 +114,7 @@ pub async fn list(app: Data<Gateway>) -> HttpResponse {
 #[utoipa::path(
     get, path = "/api/v1/queues/{queue}", tag = "status", operation_id = "queue",
     params(QueueName),
-    responses(
-        (status = 200, description = "At most a second old.", body = QueueStatus),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+    responses((status = 200, description = "At most a second old.", body = QueueStatus))
 )]
 pub async fn status(app: Data<Gateway>, queue: Path<QueueId>) -> Result<HttpResponse, Problem> {
     let queue = app.queues.open(&queue).await?;

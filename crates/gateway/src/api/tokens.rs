@@ -8,7 +8,7 @@ use chassis::problem::Problem;
 
 use super::join_checks::{self, Join};
 use super::place::{Place, PlaceState};
-use super::{ProblemBody, QueueName};
+use super::QueueName;
 use crate::queue::{Queue, QueueError, QueueId, Ticket};
 use crate::token::{Claims, TokenError};
 use crate::visits::Visit;
@@ -30,20 +30,16 @@ use crate::{FreshToken, Gateway, admission, credential};
     responses(
         (status = 201, description = "A new place. Also sets the cookie `usher_token_{queue}`.", body = Place),
         (status = 200, description = "The place that the user already has, with a fresh token.", body = Place),
-        (status = 400, description = "`BODY_MALFORMED`, `PATH_INVALID`", body = ProblemBody),
-        (status = 401, description = "`IDENTITY_MISSING`, `IDENTITY_INVALID`; `PROOF_REQUIRED`, \
-            `PROOF_INVALID` with a challenge in `proofOfWork`; `CHALLENGE_REQUIRED`, \
-            `CHALLENGE_INVALID` with the `siteKey` of a challenge by others", body = ProblemBody),
-        (status = 403, description = "`QUEUE_CLOSED`; `IDENTITY_MISMATCH`: `userId` is another user", body = ProblemBody),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 409, description = "`PLACE_TAKEN`: this user has a place; show its token or the \
-            `secret` of its join", body = ProblemBody),
-        (status = 413, description = "`BODY_TOO_LARGE`", body = ProblemBody),
-        (status = 415, description = "`CONTENT_TYPE_UNSUPPORTED`", body = ProblemBody),
-        (status = 422, description = "`BODY_INVALID`", body = ProblemBody),
-        (status = 429, description = "`RATE_LIMITED`: too many from this source", body = ProblemBody),
-        (status = 503, description = "`QUEUE_FULL`, `STORE_UNAVAILABLE`, `IDENTITY_UNAVAILABLE`, `CHALLENGE_UNAVAILABLE`", body = ProblemBody),
-    )
+        (status = 401, description = "A challenge is in `proofOfWork`, or by others with this `siteKey`."),
+        (status = 403, description = "The queue is closed, or `userId` is another user."),
+        (status = 409, description = "This user has a place; show its token or the `secret` of its join."),
+        (status = 429, description = "Too many from this source."),
+    ),
+    extensions(("x-codes" = json!([
+        "IDENTITY_MISSING", "IDENTITY_INVALID", "IDENTITY_MISMATCH", "IDENTITY_UNAVAILABLE", "PROOF_REQUIRED",
+        "PROOF_INVALID", "CHALLENGE_REQUIRED", "CHALLENGE_INVALID", "CHALLENGE_UNAVAILABLE", "QUEUE_CLOSED",
+        "QUEUE_FULL", "PLACE_TAKEN", "RATE_LIMITED",
+    ])))
 )]
 pub async fn issue(
     app: Data<Gateway>,
@@ -83,15 +79,12 @@ fn issued(queue: &Queue, is_new: bool, mut place: Place, token: FreshToken) -> H
 /// Look at one's own place. Changes nothing in the order.
 #[utoipa::path(
     get, path = "/api/v1/queues/{queue}/tokens/me", tag = "visitor", operation_id = "poll",
-    params(QueueName), security(("token" = [])),
+    params(QueueName),
     responses(
         (status = 200, description = "The place. Ask again after `pollAfterMs`, also in `Retry-After`.", body = Place),
-        (status = 401, description = "`TOKEN_MISSING`, `TOKEN_INVALID`", body = ProblemBody),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 410, description = "`TOKEN_EXPIRED`: the visit is over; join again.", body = ProblemBody),
-        (status = 429, description = "`RATE_LIMITED`: far too many polls of this token", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+        (status = 429, description = "Far too many polls of this token."),
+    ),
+    extensions(("x-access" = json!("token")), ("x-codes" = json!(["RATE_LIMITED"])))
 )]
 pub async fn poll(
     app: Data<Gateway>,
@@ -109,14 +102,12 @@ pub async fn poll(
 /// Leave the line or end the visit. Twice is fine.
 #[utoipa::path(
     delete, path = "/api/v1/queues/{queue}/tokens/me", tag = "visitor", operation_id = "leave",
-    params(QueueName), security(("token" = [])),
+    params(QueueName),
     responses(
         (status = 204, description = "The place is given up."),
-        (status = 401, description = "`TOKEN_MISSING`, `TOKEN_INVALID`", body = ProblemBody),
-        (status = 404, description = "`QUEUE_UNKNOWN`", body = ProblemBody),
-        (status = 410, description = "`TOKEN_EXPIRED`: the token is too old to be used.", body = ProblemBody),
-        (status = 503, description = "`STORE_UNAVAILABLE`", body = ProblemBody),
-    )
+        (status = 410, description = "The token is too old to be used."),
+    ),
+    extensions(("x-access" = json!("token")), ("x-codes" = json!(["ORIGIN_REFUSED"])))
 )]
 pub async fn leave(
     app: Data<Gateway>,

@@ -1,7 +1,7 @@
 //! The waiting page: what a browser gets in place of a refusal, at the address that it asked for.
 //!
 //! A person who comes by a link has no token and no script that could fetch one, so the first request
-//! joins. Whoever finds room is inside by it and never sees the page.
+//! joins. Where there is room they are inside by it and never see the page.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -207,7 +207,7 @@ impl Shown {
         status: StatusCode,
         cookies: &[HeaderValue],
     ) -> HttpResponse {
-        // Whoever was refused because the store is away does not wait for it once more.
+        // A visitor who was refused because the store is away does not wait for it once more.
         let queue = app.queues.remembered(&self.queue);
         let snapshot = queue.as_ref().map(|it| it.snapshot());
         let policy = snapshot.as_ref().map(|it| &it.policy);

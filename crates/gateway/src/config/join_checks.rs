@@ -28,7 +28,7 @@ pub struct JoinChecks {
 #[derive(Clone)]
 #[expect(clippy::large_enum_variant, reason = "there is one, read at the start")]
 pub enum Identification {
-    /// Whoever names a user id is that user.
+    /// The first to name a user id is that user.
     Open,
     /// The gateway makes the id.
     Anonymous,
@@ -187,9 +187,9 @@ impl FromStr for Kind {
 }
 
 const IDENTITY_HELP: &str = "Who is who: jwt, anonymous or open.\n\
-     jwt: whoever shows a token of an identity provider, whose `sub` is the user.\n\
+     jwt: a token of an identity provider says it, by its `sub`.\n\
      anonymous: the gateway makes the user's id, and its token is the only proof.\n\
-     open: whoever names a user id that has no place is that user, for demonstrations.";
+     open: the first to name a user id is that user, for demonstrations.";
 const SECRET_HELP: &str =
     "Secret of tokens with HS256 of the identity provider, base64url of at least 32 bytes.";
 const JWKS_HELP: &str = "Public keys of the identity provider for RS256 and ES256: a file, or https://…\n\

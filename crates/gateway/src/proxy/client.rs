@@ -368,7 +368,7 @@ where
     builder.max_headers(MOST_HEADERS);
     let (sender, connection) = builder.handshake(stream).await.map_err(io::Error::other)?;
     actix_web::rt::spawn(async {
-        // Whoever waits for the answer hears of it.
+        // The request that waits for the answer hears of it.
         let _ = connection.with_upgrades().await;
     });
     Ok(sender)

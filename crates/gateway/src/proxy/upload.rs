@@ -1,8 +1,8 @@
 //! Owns the body of a request on its way to the service behind.
 //!
 //! It is passed piece by piece as it comes, at the speed of the service. It is cut when it is
-//! longer than it may be, and when its client pauses for too long. Whoever waits for the answer
-//! hears when the body is over, because only then does the time of the service begin.
+//! longer than it may be, and when its client pauses for too long. The task that waits for the
+//! answer hears when the body is over, because only then does the time of the service begin.
 
 use std::cell::Cell;
 use std::future::{Future as _, poll_fn};
@@ -35,7 +35,7 @@ struct Open {
     watch: Watch,
 }
 
-/// What became of a body, for whoever waits for the answer.
+/// What became of a body, for the task that waits for the answer.
 #[derive(Clone)]
 pub struct Watch(Rc<State>);
 

@@ -2,8 +2,8 @@
 //!
 //! It runs from the begin of the request, so waiting for a turn, for a batch and for several calls adds up to no more
 //! than [`ANSWER_WITHIN`]. Only who waited for a turn while the store answered others starts afresh: a crowd is
-//! served one after another, and while a store is silent nobody waits for those before. Whoever has a turn
-//! gives it back at their own deadline and came earlier, so the wait for it ends by then too.
+//! served one after another, and while a store is silent nobody waits for those before. A request that has
+//! a turn came earlier and gives it back at its own deadline, so the wait for it ends by then too.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

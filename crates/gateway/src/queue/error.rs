@@ -35,7 +35,7 @@ pub enum QueueError {
     /// A rule is out of its range.
     #[error(transparent)]
     Refused(#[from] PolicyError),
-    /// Redis gave no answer; whoever asks keeps what they have.
+    /// Redis gave no answer; visitors keep what they have.
     #[error("the queue cannot be reached now: {0}")]
     StoreUnavailable(#[from] StoreError),
 }

@@ -161,7 +161,7 @@ impl Queues {
 
     /// Tells this life of the queue which visits were seen to end before it, once.
     ///
-    /// Whoever brings visits back calls it before, and returns when it is done, whoever does it.
+    /// It is called before visits are brought back, and returns when it is done, here or by another task.
     ///
     /// # Errors
     /// `StoreUnavailable`: nobody may be brought back now.

@@ -2,7 +2,7 @@
 //!
 //! Each gateway counts the requests of a queue's visitors for itself: begun, answered, slow, failed.
 //! Once a second it adds its counts to those of the others in one script, which moves the rate by one
-//! step a second, whoever calls. What of the counts a failed call took along is lost, which a rate bears.
+//! step a second, however many gateways call. What of the counts a failed call took along is lost, which a rate bears.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Owns the secret with which a place is given again to whoever joined with it, where a user is only
+//! Owns the secret with which a place is given again to the visitor who joined with it, where a user is only
 //! named and not known.
 //!
 //! The script that gives the place keeps it, so no place of somebody who sent one can be without it, also

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 /// Calls of one kind of one queue that wait, in each worker.
 pub(super) struct Together<I: Send, O: Send>(ThreadLocal<Flight<I, O>>);
 
-/// Those of one worker. Whoever has it sends them, and tells each what came of it.
+/// Those of one worker. The task that has it sends them, and tells each what came of it.
 pub(super) struct Flight<I, O>(Arc<Mutex<Batch<I, O>>>);
 
 /// What goes together, and who waits for what comes of each.

@@ -154,7 +154,7 @@ impl RouteTable {
 
 impl Route {
     fn matched<'p>(&self, asked: Asked<'_>, path: &'p str) -> Option<super::pattern::Matched<'p>> {
-        // Whoever may read may also ask for the head alone.
+        // Leave to read is leave to ask for the head alone.
         let method = if asked.method == "HEAD" {
             "GET"
         } else {

@@ -48,6 +48,8 @@ fn every_answer_of_the_document_has_a_description_and_every_refusal_a_code() {
     for (path, methods) in own["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             for (status, answer) in operation["responses"].as_object().unwrap() {
+                let shared = answer["$ref"].as_str().map(|it| it.trim_start_matches('#'));
+                let answer = shared.map_or(answer, |it| own.pointer(it).expect(it));
                 let text = answer["description"].as_str().unwrap_or_default();
                 let refusal = status.as_str() >= "400";
                 assert!(!text.is_empty(), "{method} {path} {status}");
@@ -57,6 +59,8 @@ fn every_answer_of_the_document_has_a_description_and_every_refusal_a_code() {
                 );
             }
             assert_ne!(operation["summary"], Value::Null, "{method} {path}");
+            let text = operation.to_string();
+            assert!(!text.contains("\"x-"), "{method} {path}: {text}");
         }
     }
 }

@@ -11,15 +11,14 @@ use crate::Profile;
 use crate::check::{Check, Kind};
 use crate::operator::Trouble;
 use crate::pacer::{self, Due};
+use crate::patience::{Patience, ask_again};
 use crate::recorder::Step;
 use crate::run::Outcome;
-use crate::shop::Shop;
 use crate::visitor::{Caller, LIMIT, Stage};
 use crate::visitors::connections;
 
-/// The public status is up to a second old.
-const COUNTED: Duration = Duration::from_secs(10);
-const AGAIN: Duration = Duration::from_millis(200);
+/// The public status is up to a second old; after this the line is no other any more.
+const COUNTED: Patience = (Duration::from_secs(10), Duration::from_millis(200));
 
 /// A join that was answered.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +42,9 @@ pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
     let record = stage.recorder.finish();
 
     let count = joined.len() as u64;
-    let line = line_of(&stage.shop, count).await?;
+    let line = async || stage.shop.visitors().await;
+    let is_counted = |line: &Result<u64, Trouble>| line.is_err() || *line == Ok(count);
+    let line = ask_again(COUNTED, line, is_counted).await?;
     let early = inversions(joined);
     let checks = vec![
         Check::same("visitors in the line", count, line),
@@ -51,11 +52,8 @@ pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
     ];
     let what = ("joins, from when they were due", Some(Step::Join));
     let peak = 2.0 * settings.users as f64 / settings.duration.as_secs_f64().max(f64::MIN_POSITIVE);
-    let notes = vec![
-        format!("{count} joined; the highest rate was {peak:.0}/s"),
-        record.lateness(Step::Join),
-    ];
-    Ok(Outcome::judged(settings, record, checks, what, notes))
+    let note = format!("{count} joined; the highest rate was {peak:.0}/s");
+    Ok(Outcome::judged(settings, record, checks, what, vec![note]))
 }
 
 async fn join_what_is_due(stage: Rc<Stage>, number: usize, due: Rc<Due>) -> Vec<Joined> {
@@ -70,18 +68,6 @@ async fn join_what_is_due(stage: Rc<Stage>, number: usize, due: Rc<Due>) -> Vec<
         }));
     }
     joined
-}
-
-/// The length of the line, asked until it is what it should be or the answer cannot be old any more.
-async fn line_of(shop: &Shop, wanted: u64) -> Result<u64, Trouble> {
-    let deadline = Instant::now() + COUNTED;
-    loop {
-        let found = shop.visitors().await?;
-        if found == wanted || Instant::now() > deadline {
-            return Ok(found);
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
 }
 
 /// How many have a smaller number than somebody who had the answer before they asked.

@@ -32,13 +32,13 @@ pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
     for mut visitor in visitors {
         let date = Rc::clone(&date);
         wishes.spawn_local(async move {
-            let (_, held) = visitor.reserve(&date, &[SEAT], 0, due).await;
+            let held = visitor.reserve(&date, &[SEAT], 0, due).await;
             (visitor, held)
         });
     }
     let mut paid = 0;
     for (mut visitor, held) in wishes.join_all().await {
-        if let Some(held) = held
+        if let Ok(held) = held
             && let Ending::Bought(seats) = visitor.pay(&held).await
         {
             paid += seats;

@@ -14,7 +14,7 @@ use crate::settings::Settings;
 use crate::shop::Books;
 use crate::visitor::{Ending, Stage, Visitor};
 use crate::visitors::{self, Endings};
-use crate::{Arrivals, Class, Profile, Scenario};
+use crate::{Class, Profile, Scenario};
 
 /// After the last has come, all others have this long to end their visits.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -25,20 +25,12 @@ const SPIKE: f64 = 10.0;
 /// Runs it.
 pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
     let settings = &stage.settings;
-    let all_is_sold = settings.scenario == Scenario::SellOut;
-    let coming = match all_is_sold {
-        true => (
-            Profile::burst(settings.users, settings.ramp).even(),
-            settings.ramp,
-        ),
-        false => (profile(settings).random(settings.seed), settings.duration),
-    };
-    let endings = sale(&stage, coming, &Cell::new(false)).await;
+    let endings = sale(&stage, profile(settings), &Cell::new(false)).await;
     let record = stage.recorder.finish();
 
     let books = stage.shop.books().await?;
     let mut checks = visit_checks(&endings, &books);
-    if all_is_sold {
+    if settings.scenario == Scenario::SellOut {
         let seats = u64::from(settings.seats);
         checks.push(Check::same("seats paid for", seats, endings.seats));
         checks.push(Check::same("seats of the house", seats, books.seats));
@@ -53,6 +45,9 @@ pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
 
 /// Arrivals over time.
 fn profile(settings: &Settings) -> Profile {
+    if settings.scenario == Scenario::SellOut {
+        return Profile::burst(settings.users, settings.ramp);
+    }
     let (rate, ramp) = (settings.rate, settings.ramp.min(settings.duration));
     let up = Profile::default().then(0.0, rate, ramp);
     let rest = settings.duration - ramp;
@@ -67,12 +62,12 @@ fn profile(settings: &Settings) -> Profile {
 }
 
 /// Lets visitors come who buy if they can, until all have ended their visits or lost their patience.
-pub(crate) async fn sale(
-    stage: &Rc<Stage>,
-    (arrivals, length): (Arrivals, Duration),
-    stop: &Cell<bool>,
-) -> Endings {
-    let until = Instant::now() + length + PATIENCE;
+pub(crate) async fn sale(stage: &Rc<Stage>, profile: Profile, stop: &Cell<bool>) -> Endings {
+    let until = Instant::now() + profile.length() + PATIENCE;
+    let arrivals = match stage.settings.scenario {
+        Scenario::SellOut => profile.even(),
+        _ => profile.random(stage.settings.seed),
+    };
     let live = |number, due| visit(Rc::clone(stage), number, due, until);
     visitors::run(stage, arrivals, PATIENCE, stop, live).await
 }
@@ -109,15 +104,14 @@ async fn shop_around(visitor: &mut Visitor) -> Ending {
         }
         let wish = visitor.chance.wish();
         let seats = visitor.chance.choose(&free, wish);
-        let (said, held) = visitor
-            .reserve(date, &seats, try_number, Instant::now())
-            .await;
-        if let Some(held) = held {
-            visitor.pause().await;
-            return visitor.pay(&held).await;
-        }
-        if said.class != Class::Refusal {
-            return Ending::Failed;
+        let now = Instant::now();
+        match visitor.reserve(date, &seats, try_number, now).await {
+            Ok(held) => {
+                visitor.pause().await;
+                return visitor.pay(&held).await;
+            }
+            Err(Class::Refusal) => {}
+            Err(_) => return Ending::Failed,
         }
     }
     Ending::Refused
@@ -137,32 +131,27 @@ mod tests {
     use super::*;
     use crate::Size;
 
+    /// How long it is, and how many come, at two a second.
+    fn two_a_second(scenario: Scenario, duration_s: u64, ramp_s: u64) -> (u64, u64) {
+        let profile = profile(&Settings {
+            rate: 2.0,
+            duration: Duration::from_secs(duration_s),
+            ramp: Duration::from_secs(ramp_s),
+            ..scenario.defaults(Size::Small)
+        });
+        (profile.length().as_secs(), profile.total())
+    }
+
     #[test]
     fn a_spike_is_ten_times_as_high_for_a_sixth_of_the_time() {
-        let settings = Settings {
-            rate: 2.0,
-            duration: Duration::from_secs(60),
-            ramp: Duration::ZERO,
-            ..Scenario::Spike.defaults(Size::Small)
-        };
-        let profile = profile(&settings);
-        assert_eq!(profile.length(), settings.duration);
-        assert_eq!(profile.total(), 2 * 50 + 20 * 10);
+        let all = 2 * 50 + 20 * 10;
+        assert_eq!(two_a_second(Scenario::Spike, 60, 0), (60, all));
     }
 
     #[test]
     fn a_ramp_longer_than_the_run_is_the_run() {
-        let settings = Settings {
-            rate: 2.0,
-            duration: Duration::from_secs(10),
-            ramp: Duration::from_secs(60),
-            ..Scenario::Story.defaults(Size::Small)
-        };
-        assert_eq!(profile(&settings).total(), 10);
-        let spike = Settings {
-            scenario: Scenario::Spike,
-            ..settings
-        };
-        assert_eq!(super::profile(&spike).length(), Duration::from_secs(10));
+        for scenario in [Scenario::Story, Scenario::Spike] {
+            assert_eq!(two_a_second(scenario, 10, 60), (10, 10));
+        }
     }
 }

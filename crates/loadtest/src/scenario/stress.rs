@@ -1,7 +1,7 @@
 //! The story without pauses, at a rate that grows step by step until an objective breaks. What counts is the last step
 //! that was good.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::check::{self, Check, Kind};
@@ -38,19 +38,15 @@ impl Rung {
 
 /// Runs it.
 pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
-    let settings = &stage.settings;
-    let climbed = Rc::new(Climbed::default());
-    let climb = climb(Rc::clone(&stage), Rc::clone(&climbed));
-    let climb = tokio::task::spawn_local(climb);
-    let profile = profile(settings);
-    let coming = (profile.clone().random(settings.seed), profile.length());
-    let endings = sale(&stage, coming, &climbed.stop).await;
+    let (settings, stop) = (&stage.settings, Cell::new(false));
     // The figures of the last step are taken when its time is over, also when its visitors were faster.
-    let _ = climb.await;
+    let (endings, rungs) = tokio::join!(
+        sale(&stage, profile(settings), &stop),
+        climb(&stage, &stop)
+    );
     let record = stage.recorder.finish();
 
     let books = stage.shop.books().await?;
-    let rungs = climbed.rungs.take();
     let good = rungs.iter().take_while(|rung| rung.good).last();
     let good = good.map(|rung| format!("{:.1} visitors/s", rung.rate));
     let last_good = Check {
@@ -71,13 +67,6 @@ pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
     })
 }
 
-/// How far it came.
-#[derive(Debug, Default)]
-struct Climbed {
-    rungs: RefCell<Vec<Rung>>,
-    stop: Cell<bool>,
-}
-
 fn rate(settings: &Settings, step: u32) -> f64 {
     settings.rate * GROWTH.powi(i32::try_from(step).unwrap_or(i32::MAX))
 }
@@ -90,8 +79,8 @@ fn profile(settings: &Settings) -> Profile {
 }
 
 /// Looks at each step when its time is over, and stops at the first that broke.
-async fn climb(stage: Rc<Stage>, climbed: Rc<Climbed>) {
-    let settings = &stage.settings;
+async fn climb(stage: &Stage, stop: &Cell<bool>) -> Vec<Rung> {
+    let (settings, mut rungs) = (&stage.settings, Vec::new());
     let mut before = stage.recorder.all();
     let mut next = tokio::time::Instant::now();
     for step in 0..STEPS {
@@ -106,12 +95,13 @@ async fn climb(stage: Rc<Stage>, climbed: Rc<Climbed>) {
             measured,
         };
         stage.progress.say(&rung.line());
-        climbed.stop.set(!rung.good);
-        climbed.rungs.borrow_mut().push(rung);
-        if climbed.stop.get() {
-            return;
+        stop.set(!rung.good);
+        rungs.push(rung);
+        if stop.get() {
+            break;
         }
     }
+    rungs
 }
 
 fn is_good(settings: &Settings, measured: &Measured) -> bool {
@@ -131,18 +121,18 @@ mod tests {
     #[test]
     fn a_step_is_good_while_it_keeps_the_objective() {
         let settings = Scenario::Stress.defaults(Size::Small);
-        let of = |ms, status| {
+        for (ms, status, good) in [
+            (100, 200, true),
+            (100, 409, true),
+            (300, 200, false),
+            (100, 503, false),
+        ] {
             let one = [(Ok(status), Duration::from_millis(ms))];
-            one.into_iter().collect::<Measured>()
-        };
-        assert!(is_good(&settings, &of(100, 200)));
-        assert!(is_good(&settings, &of(100, 409)));
-        assert!(!is_good(&settings, &of(300, 200)));
-        assert!(!is_good(&settings, &of(100, 503)));
-        assert!(
-            !is_good(&settings, &Measured::default()),
-            "a server that answers nobody"
-        );
+            let measured: Measured = one.into_iter().collect();
+            assert_eq!(is_good(&settings, &measured), good, "{status} in {ms} ms");
+        }
+        let nothing = is_good(&settings, &Measured::default());
+        assert!(!nothing, "a server that answers nobody");
     }
 
     #[test]
@@ -151,10 +141,8 @@ mod tests {
             rate: 8.0,
             ..Scenario::Stress.defaults(Size::Small)
         };
-        assert_eq!(
-            [rate(&settings, 0), rate(&settings, 1), rate(&settings, 2)],
-            [8.0, 12.0, 18.0]
-        );
+        let rates = [0, 1, 2].map(|step| rate(&settings, step));
+        assert_eq!(rates, [8.0, 12.0, 18.0]);
         assert_eq!(profile(&settings).length(), settings.duration * STEPS);
     }
 }

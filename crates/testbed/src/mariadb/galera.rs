@@ -69,7 +69,7 @@ impl GaleraCluster {
             };
             node.wait_ready()?;
             wait_member(&node)?;
-            // From now on it joins the others, whoever they are.
+            // From now on it joins the others, whichever they are.
             node.supervised.forget_arguments(BEGIN);
             node.supervised.forget_arguments(INIT);
             nodes.push((number, node));

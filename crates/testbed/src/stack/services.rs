@@ -74,7 +74,7 @@ pub(super) fn start_gateway(
             ("GATEWAY_TOKEN_KEYS", format!("dev:{}", keys.token)),
             ("GATEWAY_PASS_KEY", keys.pass.clone()),
             ("GATEWAY_OPERATOR_KEYS", format!("dev:{}", keys.operator)),
-            // Whoever is given more variables may say another.
+            // A caller that gives more variables may say another.
             ("GATEWAY_IDENTITY", "open".to_owned()),
         ];
         own.extend(behind.routes.clone().map(|file| ("GATEWAY_ROUTES", file)));

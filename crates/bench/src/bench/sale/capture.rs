@@ -3,23 +3,22 @@
 use std::fs;
 
 use anyhow::{Error, Result};
+use loadtest::Request;
 use serde_json::{Value, json};
-use strum::IntoStaticStr;
 use uuid::Uuid;
 
 use super::log::longest_transaction;
 use super::replay::{Recipe, Subject};
-use super::{post, subject, venue};
-use crate::fixture::{Caller, Fixture};
+use super::{subject, venue};
+use crate::fixture::{Caller, Fixture, Minter};
 
 /// Stands for nothing else in any statement.
 const SEAT: u16 = 47;
 /// For a seat.
 const ENOUGH: u32 = 1_000;
 
-/// A verb of the sale, called as its benchmark is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
-#[strum(serialize_all = "lowercase")]
+/// A verb of the sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     /// Money comes in.
     Charge,
@@ -30,21 +29,25 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Path and body of its request.
-    pub fn request(self, subject: &Subject) -> (String, Value) {
-        match self {
-            Verb::Charge => (
-                format!("/api/v1/users/{}/balance/charges", subject.user),
-                json!({ "amount": ENOUGH }),
-            ),
+    /// Its request for a subject.
+    pub fn request(self, minter: &Minter, subject: &Subject) -> Request {
+        let charges = format!("/api/v1/users/{}/balance/charges", subject.user);
+        let (path, body) = match self {
+            Verb::Charge => (charges.as_str(), json!({ "amount": ENOUGH })),
             Verb::Reserve => (
-                "/api/v1/reservations".to_owned(),
+                "/api/v1/reservations",
                 json!({ "scheduleId": subject.date, "seatNumbers": [subject.seat] }),
             ),
             Verb::Pay => (
-                "/api/v1/payments".to_owned(),
+                "/api/v1/payments",
                 json!({ "reservationId": subject.reservation }),
             ),
+        };
+        let request = minter.admit(subject.user, Request::post(path, &body));
+        match self {
+            // It needs no key.
+            Verb::Reserve => request,
+            Verb::Charge | Verb::Pay => request.with("idempotency-key", &subject.key),
         }
     }
 }
@@ -94,6 +97,6 @@ fn prepare(fixture: &Fixture, verb: Verb) -> Result<Subject> {
 }
 
 fn act(fixture: &Fixture, verb: Verb, subject: &Subject) -> Result<Value> {
-    let request = post(&fixture.minter.clone(), verb, subject);
+    let request = verb.request(&fixture.minter, subject);
     Caller::of(fixture.booking)?.make(request)
 }

@@ -43,14 +43,9 @@ impl Subject {
     /// Its values, as they stand in statements.
     fn values(&self) -> Vec<Literal> {
         let [user, date, reservation] = [self.user, self.date, self.reservation].map(literal);
+        let seat = Literal::Number(self.seat.into());
         let key = Literal::Bytes(self.key.clone().into_bytes());
-        vec![
-            user,
-            date,
-            Literal::Number(self.seat.into()),
-            reservation,
-            key,
-        ]
+        vec![user, date, seat, reservation, key]
     }
 }
 
@@ -125,10 +120,8 @@ pub fn send(mysql: &mut MysqlConnection, recipe: &Recipe, subject: &Subject) -> 
         Value::Same(value) => value.clone(),
     };
     recipe.steps.iter().try_for_each(|step| {
-        let (sql, values) = (
-            Arc::clone(&step.sql),
-            step.values.iter().map(fill).collect(),
-        );
+        let sql = Arc::clone(&step.sql);
+        let values = step.values.iter().map(fill).collect();
         execute(mysql, Statement { sql, values })
     })
 }

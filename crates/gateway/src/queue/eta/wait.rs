@@ -80,8 +80,8 @@ pub fn turn(ahead: u64, snapshot: &Snapshot) -> f64 {
 
 /// Places that a full house gives back per second; `None` before the first was given back.
 ///
-/// Counted by the time that visitors spent inside, since fewer can leave while the house fills. Whoever
-/// leaves first is quicker than most. So it is as if one more had left, after half a lease: with the
+/// Counted by the time that visitors spent inside, since fewer can leave while the house fills. The
+/// first to leave is quicker than most. So it is as if one more had left, after half a lease: with the
 /// first this says a lot, with a hundred nothing.
 pub fn freed_per_second(flow: &Flow, snapshot: &Snapshot) -> Option<f64> {
     let policy = &snapshot.policy;

@@ -10,7 +10,7 @@ use super::{Policy, PolicyChange, PolicyError, Range, ensure};
 
 /// Slowest and fastest admission. The scripts count in thousandths, exactly, within these.
 const PER_SECOND: (f64, f64) = (0.001, 100_000.0);
-/// Longest target: whoever waits so long for the first byte is gone.
+/// Longest target: a visitor who waits so long for the first byte is gone.
 const TARGET_MS: Range = Range::to("targetLatencyMs", 60_000);
 /// More than any sale has.
 const MOST_REMAINING: u64 = 1_000_000_000;
