@@ -258,17 +258,29 @@ impl Browser {
 
     /// Touches a place so far from the middle of what a selector finds.
     pub async fn touch(&self, selector: &str, x: i32, y: i32) {
+        self.point("touch", selector, &[(x, y)]).await;
+    }
+
+    /// Drags what a selector finds, by its middle and so far.
+    pub async fn drag(&self, selector: &str, x: i32, y: i32) {
+        self.point("mouse", selector, &[(0, 0), (x, y)]).await;
+    }
+
+    /// Presses at the first of these places, counted from the middle of what a selector finds, and lets go at the last.
+    async fn point(&self, by: &str, selector: &str, places: &[(i32, i32)]) {
         let element = self.find(selector).await;
         let id = element.trim_start_matches("/element/");
         let origin = json!({ "element-6066-11e4-a52e-4f735466cecf": id });
-        let actions = json!([
-            { "type": "pointerMove", "origin": origin, "x": x, "y": y },
-            { "type": "pointerDown", "button": 0 },
-            { "type": "pointerUp", "button": 0 },
-        ]);
-        let parameters = json!({ "pointerType": "touch" });
-        let finger = json!({ "type": "pointer", "id": "finger", "parameters": parameters, "actions": actions });
-        self.ask("/actions", &json!({ "actions": [finger] })).await;
+        let mut actions: Vec<_> = places
+            .iter()
+            .map(|(x, y)| json!({ "type": "pointerMove", "origin": origin, "x": x, "y": y }))
+            .collect();
+        actions.insert(1, json!({ "type": "pointerDown", "button": 0 }));
+        actions.push(json!({ "type": "pointerUp", "button": 0 }));
+        let parameters = json!({ "pointerType": by });
+        let pointer =
+            json!({ "type": "pointer", "id": by, "parameters": parameters, "actions": actions });
+        self.ask("/actions", &json!({ "actions": [pointer] })).await;
     }
 
     /// Goes on by the tabulator until a selector's element has the focus.
