@@ -36,9 +36,11 @@ fn rules() -> Option<String> {
 
 /// What is found in the page, whatever its severity.
 async fn findings(browser: &Browser, rules: &str) -> Vec<String> {
-    browser.run(rules).await;
+    if browser.run("return window.axe === undefined").await == true {
+        browser.run(rules).await;
+    }
     let found = browser
-        .run("return axe.run(document).then((it) => it.violations.map((one) => [one.id, one.nodes.map((node) => node.html)]))")
+        .run("return axe.run(document, { resultTypes: ['violations'] }).then((it) => it.violations.map((one) => [one.id, one.nodes.map((node) => node.html)]))")
         .await;
     found
         .as_array()

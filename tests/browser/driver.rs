@@ -9,10 +9,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Client;
 use serde_json::{Value, json};
-use testbed::{BrowserDriver, BrowserKind, eventually};
+use testbed::{BrowserDriver, BrowserKind, eventually, eventually_every};
 
 /// Far longer than anything here takes, on a machine that has much else to do.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A look keeps the driver, the browser and the page busy, and what is waited for is often theirs to do.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
 /// Keys, as WebDriver names them.
 pub const TAB: &str = "\u{e004}";
@@ -176,7 +179,8 @@ impl Browser {
     pub async fn sees(&self, expression: &str) {
         let what = format!("the page to show {expression}");
         let shown = async || self.holds(expression).await.then_some(());
-        let end = tokio::time::timeout(PATIENCE, eventually(PATIENCE * 2, &what, shown)).await;
+        let shown = eventually_every(BETWEEN_LOOKS, PATIENCE * 2, &what, shown);
+        let end = tokio::time::timeout(PATIENCE, shown).await;
         if end.is_err() {
             let page = self.run("return document.body.innerText").await;
             panic!("{what}; it shows {page}, and said {:?}", self.said().await);
