@@ -9,10 +9,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Client;
 use serde_json::{Value, json};
-use testbed::{BrowserDriver, BrowserKind, eventually};
+use testbed::{BrowserDriver, BrowserKind, eventually, eventually_every};
 
 /// Far longer than anything here takes, on a machine that has much else to do.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A look keeps the driver, the browser and the page busy, and what is waited for is often theirs to do.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
 /// Keys, as WebDriver names them.
 pub const TAB: &str = "\u{e004}";
@@ -176,7 +179,8 @@ impl Browser {
     pub async fn sees(&self, expression: &str) {
         let what = format!("the page to show {expression}");
         let shown = async || self.holds(expression).await.then_some(());
-        let end = tokio::time::timeout(PATIENCE, eventually(PATIENCE * 2, &what, shown)).await;
+        let shown = eventually_every(BETWEEN_LOOKS, PATIENCE * 2, &what, shown);
+        let end = tokio::time::timeout(PATIENCE, shown).await;
         if end.is_err() {
             let page = self.run("return document.body.innerText").await;
             panic!("{what}; it shows {page}, and said {:?}", self.said().await);
@@ -258,17 +262,29 @@ impl Browser {
 
     /// Touches a place so far from the middle of what a selector finds.
     pub async fn touch(&self, selector: &str, x: i32, y: i32) {
+        self.point("touch", selector, &[(x, y)]).await;
+    }
+
+    /// Drags what a selector finds, by its middle and so far.
+    pub async fn drag(&self, selector: &str, x: i32, y: i32) {
+        self.point("mouse", selector, &[(0, 0), (x, y)]).await;
+    }
+
+    /// Presses at the first of these places, counted from the middle of what a selector finds, and lets go at the last.
+    async fn point(&self, by: &str, selector: &str, places: &[(i32, i32)]) {
         let element = self.find(selector).await;
         let id = element.trim_start_matches("/element/");
         let origin = json!({ "element-6066-11e4-a52e-4f735466cecf": id });
-        let actions = json!([
-            { "type": "pointerMove", "origin": origin, "x": x, "y": y },
-            { "type": "pointerDown", "button": 0 },
-            { "type": "pointerUp", "button": 0 },
-        ]);
-        let parameters = json!({ "pointerType": "touch" });
-        let finger = json!({ "type": "pointer", "id": "finger", "parameters": parameters, "actions": actions });
-        self.ask("/actions", &json!({ "actions": [finger] })).await;
+        let mut actions: Vec<_> = places
+            .iter()
+            .map(|(x, y)| json!({ "type": "pointerMove", "origin": origin, "x": x, "y": y }))
+            .collect();
+        actions.insert(1, json!({ "type": "pointerDown", "button": 0 }));
+        actions.push(json!({ "type": "pointerUp", "button": 0 }));
+        let parameters = json!({ "pointerType": by });
+        let pointer =
+            json!({ "type": "pointer", "id": by, "parameters": parameters, "actions": actions });
+        self.ask("/actions", &json!({ "actions": [pointer] })).await;
     }
 
     /// Goes on by the tabulator until a selector's element has the focus.

@@ -2,7 +2,7 @@
 
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
-use testbed::{Scratch, Stack, StackOptions, eventually};
+use testbed::{Program, Scratch, Stack, StackOptions, eventually};
 use uuid::Uuid;
 
 use crate::driver::{Browser, Drivers, PATIENCE};
@@ -285,6 +285,15 @@ impl Site {
             .delete(self.own("/api/v1/queues/main/tokens/me"));
         let answer = request.bearer_auth(token).send().await.unwrap();
         assert_eq!(answer.status(), 204);
+    }
+}
+
+impl Drop for Site {
+    /// Nobody asks anything any more, and a stop in order looks but once a second whether all connections are closed.
+    fn drop(&mut self) {
+        let stack = &mut self.stack;
+        let services = stack.gateways.iter_mut().chain(&mut stack.bookings);
+        services.chain(&mut stack.shop).for_each(Program::kill);
     }
 }
 

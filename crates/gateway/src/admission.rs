@@ -125,11 +125,11 @@ pub async fn gate<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
-    let (decided, cookies) = match decide_on(&app, request.request()).await {
+    let (decided, cookie) = match decide_on(&app, request.request()).await {
         Err(refusal) if navigation::is_navigation(request.request()) => {
             Box::pin(join(&app, &mut request, refusal)).await
         }
-        decided => (decided, Vec::new()),
+        decided => (decided, None),
     };
     match decided {
         Ok(grant) => {
@@ -139,12 +139,12 @@ pub async fn gate<B: MessageBody + 'static>(
             if let Some(life) = life {
                 tell(answer.headers_mut(), life);
             }
-            for cookie in cookies {
+            if let Some(cookie) = cookie {
                 answer.headers_mut().append(header::SET_COOKIE, cookie);
             }
             Ok(answer.map_into_left_body())
         }
-        Err(refusal) => Ok(Box::pin(refuse(&app, request, refusal, &cookies)).await),
+        Err(refusal) => Ok(Box::pin(refuse(&app, request, refusal, cookie.as_ref())).await),
     }
 }
 
@@ -171,19 +171,20 @@ async fn join(
     app: &Gateway,
     request: &mut ServiceRequest,
     refusal: Problem,
-) -> (Result<Grant, Problem>, Vec<HeaderValue>) {
+) -> (Result<Grant, Problem>, Option<HeaderValue>) {
     let joined = match waiting::join(app, request.request(), &refusal).await {
-        None => return (Err(refusal), Vec::new()),
-        Some(Err(other)) => return (Err(other), Vec::new()),
+        None => return (Err(refusal), None),
+        Some(Err(other)) => return (Err(other), None),
         Some(Ok(joined)) => joined,
     };
     let bearer = HeaderValue::try_from(format!("Bearer {}", joined.token));
     match bearer {
         Ok(bearer) if joined.is_inside => {
             request.headers_mut().insert(header::AUTHORIZATION, bearer);
-            (decide_on(app, request.request()).await, joined.cookies)
+            let decided = decide_on(app, request.request()).await;
+            (decided, Some(joined.cookie))
         }
-        _ => (Err(joined.refusal), joined.cookies),
+        _ => (Err(joined.refusal), Some(joined.cookie)),
     }
 }
 
@@ -192,10 +193,10 @@ async fn refuse<B: MessageBody>(
     app: &Gateway,
     request: ServiceRequest,
     refusal: Problem,
-    cookies: &[HeaderValue],
+    cookie: Option<&HeaderValue>,
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
     if navigation::is_navigation(request.request())
-        && let Some(page) = waiting::page(app, request.request(), &refusal, cookies).await
+        && let Some(page) = waiting::page(app, request.request(), &refusal, cookie).await
     {
         return request.into_response(page).map_into_right_body();
     }

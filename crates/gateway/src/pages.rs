@@ -9,6 +9,7 @@ pub mod address;
 pub mod asset;
 pub mod folder;
 pub mod language;
+pub mod progress;
 pub mod state;
 pub mod template;
 pub mod view;

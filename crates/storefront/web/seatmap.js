@@ -2,6 +2,8 @@
 
 const GAP = 1.25;
 const SIZE = 0.86;
+/** Where more seats than these look different, all are painted. */
+const FEW = 40;
 
 /** Where each seat stands, in units of a seat. */
 export function arrange(seats) {
@@ -33,11 +35,18 @@ export function group(seats) {
   return grades;
 }
 
+/** Whether a seat would be painted as it is already. */
+function isAlike(one, other) {
+  return one.kind === other?.kind && one.strength === other.strength && one.number === other.number && one.isMeant === other.isMeant;
+}
+
 /** Draws seats, zooms, and tells which one is meant. */
 export class SeatMap {
   #placed = [];
   #view = { x: 0, y: 0, scale: 20 };
   #at = 0;
+  /** What is on the canvas: in which view, and how each seat looks. */
+  #painted = { view: "", looks: [] };
   #pointers = new Map();
   #moved = 0;
 
@@ -53,6 +62,10 @@ export class SeatMap {
     }, { passive: false });
     canvas.addEventListener("keydown", (event) => this.#key(event));
     for (const change of ["focus", "blur"]) canvas.addEventListener(change, () => this.draw());
+    canvas.addEventListener("contextrestored", () => {
+      this.#painted.view = "";
+      this.draw();
+    });
   }
 
   /** Shows these seats; of a hall that is not `isNew` only their states have changed, and it stays where it was moved to. */
@@ -91,51 +104,82 @@ export class SeatMap {
     this.frame = requestAnimationFrame(() => this.#paint());
   }
 
+  /** Paints all seats in view where the view is another, else those that look different from what is on the canvas. */
   #paint() {
     const { canvas } = this;
     const density = devicePixelRatio || 1;
     const { clientWidth: width, clientHeight: height } = canvas;
-    if (canvas.width !== width * density || canvas.height !== height * density) [canvas.width, canvas.height] = [width * density, height * density];
-    const pen = canvas.getContext("2d");
-    pen.setTransform(density, 0, 0, density, 0, 0);
-    pen.clearRect(0, 0, width, height);
+    // A canvas that gets a size is empty from then on, also when it had the same.
+    const [across, down] = [width, height].map((it) => Math.round(it * density));
+    if (canvas.width !== across || canvas.height !== down) [canvas.width, canvas.height] = [across, down];
     const style = getComputedStyle(document.documentElement);
     const colours = Object.fromEntries(["free", "mine", "gone", "held", "ink", "card", "soft"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
     const grades = [...new Set(this.#placed.map((it) => it.seat.grade))];
     const size = this.#view.scale * SIZE;
+    const pen = canvas.getContext("2d");
+    pen.setTransform(density, 0, 0, density, 0, 0);
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     pen.font = `600 ${size * 0.36}px system-ui, sans-serif`;
-    this.#placed.forEach((place, index) => {
-      const [x, y] = this.#onScreen(place);
-      if (x < -size || y < -size || x > width + size || y > height + size) return;
-      const isMine = this.isMine(place.seat);
-      const kind = isMine ? "mine" : { available: "free", held: "held" }[place.seat.state] ?? "gone";
-      // A dearer grade is stronger.
-      pen.globalAlpha = kind === "free" ? 1 - (grades.indexOf(place.seat.grade) / Math.max(1, grades.length)) * 0.55 : 1;
-      pen.fillStyle = pen.strokeStyle = colours[kind];
-      pen.lineWidth = Math.max(1, size * 0.08);
+
+    const places = this.#placed.map((it) => this.#onScreen(it));
+    const looks = this.#placed.map(({ seat }, index) => this.#look(seat, index, grades));
+    const view = JSON.stringify([width, height, density, this.#view, colours, grades]);
+    const isSame = view === this.#painted.view && looks.length === this.#painted.looks.length;
+    const before = isSame ? this.#painted.looks : [];
+    this.#painted = { view, looks };
+    // So far a seat reaches with its ring and the mark of the keyboard.
+    const reach = size * 0.62 + Math.max(2, size * 0.08);
+    const isIn = ([x, y], [left, top, right, bottom]) => x > left - reach && y > top - reach && x < right + reach && y < bottom + reach;
+    const whole = [0, 0, width, height];
+    const changed = places.filter((place, index) => isIn(place, whole) && !isAlike(looks[index], before[index]));
+    // Whole pixels, so that no edge is seen where an area was painted again.
+    const [floor, ceil] = [Math.floor, Math.ceil].map((round) => (it) => round(it * density) / density);
+    const around = ([x, y]) => [floor(x - reach), floor(y - reach), ceil(x + reach), ceil(y + reach)];
+    for (const area of isSame && changed.length <= FEW ? changed.map(around) : [whole]) {
+      const [left, top, right, bottom] = area;
+      pen.save();
       pen.beginPath();
-      pen.roundRect(x - size / 2, y - size / 2, size, size, size * 0.28);
-      // What cannot be chosen is hollow, what is one's own has a ring: colour alone tells nothing.
-      if (kind === "free" || kind === "mine") pen.fill();
-      else pen.stroke();
-      pen.globalAlpha = 1;
-      if (kind === "mine") {
-        pen.beginPath();
-        pen.roundRect(x - size * 0.62, y - size * 0.62, size * 1.24, size * 1.24, size * 0.36);
-        pen.stroke();
-      }
-      if (size > 18) {
-        pen.fillStyle = kind === "free" || kind === "mine" ? colours.card : colours.soft;
-        pen.fillText(kind === "gone" ? "×" : String(place.seat.number), x, y + 0.5);
-      }
-      if (index === this.#at && document.activeElement === canvas) {
-        pen.strokeStyle = colours.ink;
-        pen.lineWidth = 2.5;
-        pen.stroke();
-      }
-    });
+      pen.rect(left, top, right - left, bottom - top);
+      pen.clip();
+      pen.clearRect(left, top, right - left, bottom - top);
+      places.forEach((place, index) => isIn(place, area) && this.#paintSeat(pen, looks[index], place, size, colours));
+      pen.restore();
+    }
+  }
+
+  #look(seat, index, grades) {
+    const kind = this.isMine(seat) ? "mine" : { available: "free", held: "held" }[seat.state] ?? "gone";
+    // A dearer grade is stronger.
+    const strength = kind === "free" ? 1 - (grades.indexOf(seat.grade) / Math.max(1, grades.length)) * 0.55 : 1;
+    return { kind, strength, number: seat.number, isMeant: index === this.#at && document.activeElement === this.canvas };
+  }
+
+  #paintSeat(pen, { kind, strength, number, isMeant }, [x, y], size, colours) {
+    const isFull = kind === "free" || kind === "mine";
+    pen.globalAlpha = strength;
+    pen.fillStyle = pen.strokeStyle = colours[kind];
+    pen.lineWidth = Math.max(1, size * 0.08);
+    pen.beginPath();
+    pen.roundRect(x - size / 2, y - size / 2, size, size, size * 0.28);
+    // What cannot be chosen is hollow, what is one's own has a ring: colour alone tells nothing.
+    if (isFull) pen.fill();
+    else pen.stroke();
+    pen.globalAlpha = 1;
+    if (kind === "mine") {
+      pen.beginPath();
+      pen.roundRect(x - size * 0.62, y - size * 0.62, size * 1.24, size * 1.24, size * 0.36);
+      pen.stroke();
+    }
+    if (size > 18) {
+      pen.fillStyle = isFull ? colours.card : colours.soft;
+      pen.fillText(kind === "gone" ? "×" : String(number), x, y + 0.5);
+    }
+    if (isMeant) {
+      pen.strokeStyle = colours.ink;
+      pen.lineWidth = 2.5;
+      pen.stroke();
+    }
   }
 
   #onScreen({ x, y }) {

@@ -104,6 +104,21 @@ pub fn is_root() -> io::Result<bool> {
     Ok(output.stdout.trim_ascii() == b"0")
 }
 
+/// Makes a folder with all that another holds.
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy_folder(&from, &to)?;
+        } else {
+            fs::copy(&from, &to)?;
+        }
+    }
+    Ok(())
+}
+
 /// A new folder, in RAM where there is room, that is removed when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Scratch {

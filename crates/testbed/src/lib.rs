@@ -41,4 +41,4 @@ pub use shared::{kafka, mariadb, redis, redis_cluster};
 pub use stack::{Brokers, Ended, Events, Stack, StackOptions};
 pub use wait::{JUDGES_TIME, judges_time, wait_for};
 #[cfg(feature = "tokio")]
-pub use wait::{eventually, within};
+pub use wait::{eventually, eventually_every, within};

@@ -9,9 +9,10 @@ use std::ops::Deref;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::files::{find_program, is_root};
+use crate::files::{Scratch, copy_folder, find_program, is_root};
 use crate::keys::random_hex;
 use crate::port;
 use crate::supervised::{Ending, Launch, Supervised, supervised_controls};
@@ -108,6 +109,29 @@ fn install(folder: &Path, durable: bool) -> io::Result<()> {
         fs::remove_dir_all(&unfinished)?;
     }
     write_secrets(folder)?;
+    match durable {
+        true => make_tables(&unfinished, temporary(folder)?, durable)?,
+        false => copy_tables(&unfinished)?,
+    }
+    fs::rename(unfinished, ready)
+}
+
+/// What a new server holds, copied: making it takes seconds, and a test binary starts dozens of servers.
+fn copy_tables(to: &Path) -> io::Result<()> {
+    static MADE: Mutex<Option<Scratch>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let scratch = match &mut *made {
+        Some(scratch) => scratch,
+        none => {
+            let scratch = Scratch::new()?;
+            make_tables(&scratch.path().join(HELD), temporary(scratch.path())?, false)?;
+            none.insert(scratch)
+        }
+    };
+    copy_folder(&scratch.path().join(HELD), to)
+}
+
+fn make_tables(to: &Path, temporary: PathBuf, durable: bool) -> io::Result<()> {
     let mut command = Command::new(find_program("mariadb-install-db")?);
     command.args([
         "--no-defaults",
@@ -116,19 +140,19 @@ fn install(folder: &Path, durable: bool) -> io::Result<()> {
         "--skip-name-resolve",
     ]);
     command
-        .arg(format!("--datadir={}", unfinished.display()))
+        .arg(format!("--datadir={}", to.display()))
         .args(log_size(durable));
     if is_root()? {
         command.arg("--user=root");
     }
     let output = command
-        .env("TMPDIR", temporary(folder)?)
+        .env("TMPDIR", temporary)
         .stdin(Stdio::null())
         .output()?;
-    if !output.status.success() {
-        return Err(server::failed("mariadb-install-db", &output));
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(server::failed("mariadb-install-db", &output)),
     }
-    fs::rename(unfinished, ready)
 }
 
 /// A folder for temporary tables. A server that starts removes those that it finds as its own, so two that share one

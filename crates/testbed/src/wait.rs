@@ -44,6 +44,20 @@ pub fn wait_for<T>(
 pub async fn eventually<T>(
     deadline: Duration,
     what: &str,
+    probe: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    eventually_every(PAUSE, deadline, what, probe).await
+}
+
+/// The same with a longer pause, where asking keeps busy what is waited for.
+///
+/// # Panics
+/// As [`eventually`].
+#[cfg(feature = "tokio")]
+pub async fn eventually_every<T>(
+    pause: Duration,
+    deadline: Duration,
+    what: &str,
     mut probe: impl AsyncFnMut() -> Option<T>,
 ) -> T {
     let found = async {
@@ -51,7 +65,7 @@ pub async fn eventually<T>(
             if let Some(found) = probe().await {
                 return found;
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
         }
     };
     within(deadline, what, found).await

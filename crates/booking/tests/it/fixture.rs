@@ -1,7 +1,7 @@
 //! A fixture of its own for each test: a fresh database, two instances of the service on it, one concert.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use booking::audit::Actor;
@@ -9,7 +9,7 @@ use booking::cancellation::{CancelError, Cancelled};
 use booking::concert::{
     self, Layout, NewConcert, NewSchedule, QueueName, RefundRules, Title, default_layout,
 };
-use booking::db::{Db, DbError, DbOptions, new_id};
+use booking::db::{Db, DbError, DbOptions, Failure, Tx, new_id};
 use booking::idempotency::{Answer, Claim, OnceError, Outcome, Request};
 use booking::payment::{Extent, Pay, PayError, Payment, Refund, RefundError, Refunded};
 use booking::reconciliation::{self, Report};
@@ -24,6 +24,8 @@ use diesel::deserialize::QueryableByName;
 use diesel::sql_types::BigInt;
 use diesel::{RunQueryDsl, sql_query};
 use futures_util::future::join_all;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// Who puts things on sale.
@@ -298,13 +300,46 @@ impl Fixture {
         found.expect("a number").number
     }
 
-    /// The table of what the server is doing: MySQL cannot show statements with ids in them in the one that MariaDB has.
-    pub async fn processes(&self) -> &'static str {
-        self.by_server(
+    /// A transaction of one of the two instances that has done this and stays open.
+    pub async fn begin<T, E>(
+        &self,
+        turn: usize,
+        act: impl Fn(&mut Tx) -> Result<T, E> + Send + Sync + 'static,
+    ) -> OpenTransaction<T, E>
+    where
+        T: Send + 'static,
+        E: Failure + Send + 'static,
+    {
+        let (acted, has_acted) = oneshot::channel();
+        let (commit, told) = mpsc::channel();
+        let (acted, told) = (Mutex::new(Some(acted)), Mutex::new(told));
+        let db = self.db(turn).clone();
+        let done = tokio::spawn(async move {
+            let act = move |tx: &mut Tx| {
+                let made: T = act(tx)?;
+                if let Some(acted) = acted.lock().unwrap().take() {
+                    let _ = acted.send(());
+                }
+                // Ends when the test says so, or with the test.
+                let _ = told.lock().unwrap().recv();
+                Ok::<T, E>(made)
+            };
+            db.transaction(act).await
+        });
+        has_acted.await.expect("it can be done");
+        OpenTransaction { commit, done }
+    }
+
+    /// Whether the server is at a statement on this database that begins like this.
+    pub async fn is_at(&self, statement: &str) -> bool {
+        // MySQL cannot show statements with ids in them in the table that MariaDB has.
+        let processes = self.by_server(
             "information_schema.processlist",
             "performance_schema.processlist",
-        )
-        .await
+        );
+        let (processes, is_it) = (processes.await, format!("info LIKE '{statement}%'"));
+        let count = format!("SELECT COUNT(*) FROM {processes} WHERE db = DATABASE() AND {is_it}");
+        self.number(&count).await > 0
     }
 
     /// Words that MariaDB and MySQL have different ones for.
@@ -344,6 +379,20 @@ impl Fixture {
             counts.join(" + ")
         ))
         .await
+    }
+}
+
+/// A transaction that is not over.
+pub struct OpenTransaction<T, E> {
+    commit: mpsc::Sender<()>,
+    done: JoinHandle<Result<T, E>>,
+}
+
+impl<T, E: std::fmt::Debug> OpenTransaction<T, E> {
+    /// Ends it; what it has done.
+    pub async fn commit(self) -> T {
+        drop(self.commit);
+        self.done.await.expect("no panic").expect("a commit")
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HttpDate, RETRY_AFTER};
-use actix_web::web::{Bytes, Data, to};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse};
 use booking::forwarder::{
     Deliverer, Delivery, DeliveryOptions, ID, Outcome, SIGNATURE, Secrets, TIMESTAMP, Webhook,
 };
@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::publish_post::Office;
+use crate::test_app::serve;
 
 pub const SECRET: &str = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0";
 pub const RECEIVER: &str = "data-platform";
@@ -69,15 +70,7 @@ impl Inbox {
             away_for: Mutex::default(),
             answering: Semaphore::new(0),
         });
-        let held = shelf.clone();
-        let server =
-            HttpServer::new(move || App::new().app_data(held.clone()).default_service(to(take)))
-                .workers(1)
-                .disable_signals()
-                .bind("127.0.0.1:0")
-                .expect("a port");
-        let url = format!("http://{}/events", server.addrs()[0]);
-        tokio::spawn(server.run());
+        let url = format!("{}/events", serve(shelf.clone(), take));
         Self { url, shelf }
     }
 

@@ -1,6 +1,5 @@
 //! How the process lives: ready when its database answers, and it finishes what runs before it ends.
 
-use std::sync::mpsc;
 use std::time::Duration;
 
 use booking::db::DbError;
@@ -78,25 +77,11 @@ async fn it_is_ready_when_its_database_answers_and_shows_its_metrics_to_operator
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_is_finished_before_the_process_ends() {
     let mut app = TestApp::open().await;
-    let (release, wait) = mpsc::channel::<()>();
-    let wait = std::sync::Mutex::new(wait);
-    let locker = app.fixture.db(0).clone();
-    let (told, locked) = mpsc::channel();
-    let lock = tokio::spawn(async move {
-        locker
-            .transaction(move |tx| {
-                sql_query("SELECT number FROM seats WHERE number = 1 FOR UPDATE").execute(tx)?;
-                told.send(()).expect("someone listens");
-                // Ends when the test says so, or with the test.
-                let _ = wait.lock().expect("one thread").recv();
-                Ok::<_, DbError>(())
-            })
-            .await
+    let lock = app.fixture.begin(0, |tx| {
+        let one = sql_query("SELECT number FROM seats WHERE number = 1 FOR UPDATE");
+        Ok::<_, DbError>(one.execute(tx)?)
     });
-    tokio::task::spawn_blocking(move || locked.recv())
-        .await
-        .unwrap()
-        .unwrap();
+    let lock = lock.await;
 
     let running = app.running.take().expect("it runs");
     let (visitor, fixture) = (app.visitor(), app.fixture.clone());
@@ -104,13 +89,9 @@ async fn what_runs_is_finished_before_the_process_ends() {
         .request(reqwest::Method::POST, "/api/v1/reservations")
         .json(&app.wish(&[1]));
     let runs = tokio::spawn(answer(request));
-    let waits = format!(
-        "SELECT COUNT(*) FROM {} WHERE db = DATABASE() AND info LIKE 'UPDATE `seats`%'",
-        fixture.processes().await
-    );
     eventually(DEADLINE, "a wait for the row", async || {
         assert!(!runs.is_finished(), "it did not wait for the row");
-        (fixture.number(&waits).await > 0).then_some(())
+        fixture.is_at("UPDATE `seats`").await.then_some(())
     })
     .await;
     let stop = tokio::spawn(running.stop());
@@ -119,11 +100,10 @@ async fn what_runs_is_finished_before_the_process_ends() {
         (answer(app.client.get(&admin)).await.status != 200).then_some(())
     })
     .await;
-    release.send(()).unwrap();
+    lock.commit().await;
     let answer = runs.await.unwrap();
     assert_eq!(answer.status, 201, "{answer:?}");
     stop.await.unwrap();
-    lock.await.unwrap().unwrap();
     let client = Client::new();
     assert!(
         client

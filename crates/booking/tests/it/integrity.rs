@@ -7,7 +7,6 @@ use booking::integrity::{self, Break, Sealed};
 use booking::payment::Extent;
 use chrono::{TimeDelta, Timelike as _};
 use diesel::connection::SimpleConnection;
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, all_at_once, numbers};
@@ -195,28 +194,14 @@ async fn many_sealers_at_once_make_one_chain_and_lose_no_row() {
 async fn sealing_waits_for_no_sale_and_seals_what_commits_late() {
     let fixture = Fixture::open().await;
     seal(&fixture, 0).await;
-    let (written, open) = oneshot::channel();
-    let (go_on, wait) = std::sync::mpsc::channel::<()>();
-    let written = std::sync::Mutex::new(Some(written));
-    let wait = std::sync::Mutex::new(wait);
-    let db = fixture.instances[1].clone();
-    let slow = tokio::spawn(async move {
-        db.transaction(move |tx| {
-            tx.batch_execute("INSERT INTO audit_log (entity, entity_id, action, actor, actor_id, at, detail) VALUES ('route', REPEAT('s', 16), 'refused', 'user', REPEAT('s', 16), NOW(6), '{}')")?;
-            if let Some(written) = written.lock().unwrap().take() {
-                written.send(()).unwrap();
-            }
-            let _ = wait.lock().unwrap().recv();
-            Ok::<_, DbError>(())
-        })
-        .await
-    });
-    open.await.unwrap();
+    let row = "INSERT INTO audit_log (entity, entity_id, action, actor, actor_id, at, detail) \
+        VALUES ('route', REPEAT('s', 16), 'refused', 'user', REPEAT('s', 16), NOW(6), '{}')";
+    let slow = fixture.begin(1, move |tx| Ok::<_, DbError>(tx.batch_execute(row)?));
+    let slow = slow.await;
     fixture.rich().await;
     // The row of the open transaction has the lower number, and is not waited for.
     assert_eq!(seal(&fixture, 0).await.rows, 2);
-    drop(go_on);
-    slow.await.unwrap().unwrap();
+    slow.commit().await;
     assert_eq!(seal(&fixture, 0).await.rows, 1);
     assert_eq!(breaks(&fixture).await, []);
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Mutex;
 
-use actix_web::web::{Bytes, Data, to};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use booking::kafka::{Cluster, TopicError};
@@ -15,6 +15,7 @@ use crate::forward_group::{Running, until};
 use crate::forward_inbox::Inbox;
 use crate::kafka_rights::{Guarded, password};
 use crate::publish_post::{Office, PARTITIONS, TOPIC, assert_in_order, patient};
+use crate::test_app::serve;
 
 /// How long a token is good, in seconds: shorter than the test, so that it goes on only with new ones.
 const LIFE_S: i64 = 5;
@@ -35,15 +36,7 @@ struct TokenServer {
 impl TokenServer {
     fn open() -> Self {
         let granted = Data::new(Mutex::default());
-        let held = granted.clone();
-        let server =
-            HttpServer::new(move || App::new().app_data(held.clone()).default_service(to(grant)))
-                .workers(1)
-                .disable_signals()
-                .bind("127.0.0.1:0")
-                .expect("a port");
-        let url = format!("http://{}/token", server.addrs()[0]);
-        tokio::spawn(server.run());
+        let url = format!("{}/token", serve(granted.clone(), grant));
         Self { url, granted }
     }
 

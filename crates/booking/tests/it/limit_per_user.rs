@@ -1,6 +1,5 @@
 //! Nobody has more seats of a date than allowed, whatever is paid, held and over at the same moment.
 
-use std::sync::mpsc;
 use std::time::Duration;
 
 use booking::db::{DbError, Id, new_id};
@@ -30,43 +29,25 @@ async fn a_payment_that_waits_for_the_buyers_lock_is_judged_by_the_time_after_it
         clock: clock.clone(),
         ..fixture.sale(0, fixture.now)
     };
-    let (locked, has_lock) = mpsc::channel();
-    let (finish, finished) = mpsc::channel::<()>();
-    let finished = std::sync::Mutex::new(finished);
-    let blocker = fixture.instances[1].clone();
-    let blocker = tokio::spawn(async move {
-        blocker
-            .transaction(move |tx| {
-                sql_query("SELECT 1 FROM buyers WHERE user_id = ? FOR UPDATE")
-                    .bind::<Binary, _>(Id(user))
-                    .execute(tx)?;
-                locked.send(()).unwrap();
-                finished.lock().unwrap().recv().unwrap();
-                Ok::<_, DbError>(())
-            })
-            .await
+    let lock = fixture.begin(1, move |tx| {
+        let locked = sql_query("SELECT 1 FROM buyers WHERE user_id = ? FOR UPDATE")
+            .bind::<Binary, _>(Id(user))
+            .execute(tx);
+        Ok::<_, DbError>(locked?)
     });
-    tokio::task::spawn_blocking(move || has_lock.recv())
-        .await
-        .unwrap()
-        .unwrap();
+    let lock = lock.await;
     let pay = Pay {
         payment_id: new_id(fixture.now),
         user_id: user,
         reservation_id: held.id,
     };
     let paying = tokio::spawn(async move { fresh(sale.pay(pay, plain()).await) });
-    let waits = format!(
-        "SELECT COUNT(*) FROM {} WHERE db = DATABASE() AND info LIKE 'INSERT INTO buyers%'",
-        fixture.processes().await
-    );
     eventually(Duration::from_secs(30), "a wait for the lock", async || {
-        (fixture.number(&waits).await > 0).then_some(())
+        fixture.is_at("INSERT INTO buyers").await.then_some(())
     })
     .await;
     clock.advance(Duration::from_micros(1));
-    finish.send(()).unwrap();
-    blocker.await.unwrap().unwrap();
+    lock.commit().await;
     let paid = paying.await.unwrap();
     assert!(matches!(paid, Err(PayError::HoldExpired)), "{paid:?}");
 }

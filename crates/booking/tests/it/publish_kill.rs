@@ -1,6 +1,5 @@
 //! A publisher that is killed with -9 after an event was sent and before that was written.
 
-use std::sync::mpsc;
 use std::time::Duration;
 
 use booking::db::DbError;
@@ -46,31 +45,15 @@ async fn an_event_whose_publisher_was_killed_between_sending_and_writing_arrives
     .await;
 
     // Whoever holds the row keeps the publisher from writing that the event was sent.
-    let (release, held) = mpsc::channel::<()>();
-    let (locked, is_locked) = tokio::sync::oneshot::channel();
-    let (locked, held) = (
-        std::sync::Mutex::new(Some(locked)),
-        std::sync::Mutex::new(held),
-    );
-    let db = post.db(0);
-    let lock = tokio::spawn(async move {
-        db.transaction(move |tx| {
-            sql_query("SELECT seq FROM outbox FOR UPDATE").execute(tx)?;
-            if let Some(locked) = locked.lock().unwrap().take() {
-                locked.send(()).expect("someone waits");
-            }
-            // Ends when the test says so, or with the test.
-            let _ = held.lock().unwrap().recv();
-            Ok::<_, DbError>(())
-        })
-        .await
+    let lock = post.fixture.begin(0, |tx| {
+        let rows = sql_query("SELECT seq FROM outbox FOR UPDATE");
+        Ok::<_, DbError>(rows.execute(tx)?)
     });
-    is_locked.await.unwrap();
+    let lock = lock.await;
     post.broker.broker_up(BROKER).unwrap();
     let sent = post.arrived(TOPIC, 1).await;
     killed.kill();
-    release.send(()).unwrap();
-    lock.await.unwrap().unwrap();
+    lock.commit().await;
     assert_eq!(
         post.count("pending").await,
         1,

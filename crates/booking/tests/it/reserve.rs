@@ -1,6 +1,10 @@
-use booking::reservation::{Conflict, Limits, Reason, ReservationState, ReserveError};
+use std::time::Duration;
+
+use booking::reservation::{self, Conflict, Limits, Reason, ReservationState, ReserveError};
 use booking::seat::SeatState;
+use chassis::time::Clock;
 use chrono::TimeDelta;
+use testbed::eventually;
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, OPERATOR, all_at_once, queue, schedule};
@@ -88,6 +92,41 @@ async fn wishes_that_overlap_are_fulfilled_as_a_whole_or_not_at_all() {
         all,
         "no seat is held without a reservation"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_seat_that_another_is_taking_gets_none_of_the_wanted() {
+    let fixture = Fixture::open().await;
+    let (wish, limits) = (fixture.wish(Uuid::new_v4(), &[7]), fixture.limits);
+    let clock = Clock::stopped_at(fixture.now);
+    let first = fixture.begin(0, move |tx| reservation::reserve(tx, &wish, &limits, &clock));
+    let first = first.await;
+    // Both seats are free to whoever looks now, so nothing but the row count refuses the second buyer.
+    let (second, wish) = (fixture.clone(), fixture.wish(Uuid::new_v4(), &[7, 8]));
+    let second = tokio::spawn(async move { second.try_reserve(1, wish, second.now).await });
+    eventually(Duration::from_secs(30), "a wait for the seat", async || {
+        fixture.is_at("UPDATE `seats`").await.then_some(())
+    })
+    .await;
+    let first = first.commit().await;
+
+    let second = second.await.expect("no panic");
+    let seven = [Conflict {
+        seat_number: 7,
+        reason: Reason::Held,
+        reservation_id: None,
+    }];
+    assert!(
+        matches!(&second, Err(ReserveError::SeatTaken(seats)) if *seats == seven),
+        "{second:?}"
+    );
+    assert_eq!(fixture.reservation(&first, fixture.now).await, first);
+    let states = fixture.seat_states(fixture.now).await;
+    assert_eq!(
+        (states[6], states[7]),
+        (SeatState::Held, SeatState::Available)
+    );
+    assert_eq!(fixture.number("SELECT COUNT(*) FROM reservations").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use actix_web::web::{Data, to};
+use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use booking::config::Config;
@@ -296,6 +298,24 @@ pub fn signed(claims: &Value, algorithm: Algorithm, secret: &[u8]) -> String {
         &EncodingKey::from_secret(secret),
     )
     .expect("signed")
+}
+
+/// The base of a server beside the service that gives every request this answer, until the test ends.
+pub fn serve<S, F, Args>(shared: Data<S>, answer: F) -> String
+where
+    S: Send + Sync + 'static,
+    F: Handler<Args, Output = HttpResponse> + Send,
+    Args: FromRequest + 'static,
+{
+    let server = HttpServer::new(move || {
+        let app = App::new().app_data(shared.clone());
+        app.default_service(to(answer.clone()))
+    });
+    let server = server.workers(1).disable_signals();
+    let server = server.bind("127.0.0.1:0").expect("a port");
+    let base = format!("http://{}", server.addrs()[0]);
+    tokio::spawn(server.run());
+    base
 }
 
 pub async fn answer(request: RequestBuilder) -> Answer {

@@ -168,17 +168,17 @@ async fn show(
     address: &str,
     refusal: Problem,
 ) -> Result<HttpResponse, Problem> {
-    let (refusal, cookies) = match waiting::join(app, request, &refusal).await {
-        None => (refusal, Vec::new()),
+    let (refusal, cookie) = match waiting::join(app, request, &refusal).await {
+        None => (refusal, None),
         Some(joined) => {
             let joined = joined.map_err(never_success)?;
             if joined.is_inside {
-                return Ok(again(address, joined.cookies));
+                return Ok(again(address, joined.cookie));
             }
-            (joined.refusal, joined.cookies)
+            (joined.refusal, Some(joined.cookie))
         }
     };
-    let page = waiting::page_at(app, request, address, &refusal, &cookies).await;
+    let page = waiting::page_at(app, request, address, &refusal, cookie.as_ref()).await;
     let refusal = never_success(refusal);
     let Some(mut page) = page else {
         return Err(refusal);
@@ -187,13 +187,11 @@ async fn show(
     Ok(page)
 }
 
-fn again(address: &str, cookies: Vec<HeaderValue>) -> HttpResponse {
+fn again(address: &str, cookie: HeaderValue) -> HttpResponse {
     let mut answer = HttpResponse::SeeOther();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
     answer.insert_header((header::LOCATION, address));
-    for cookie in cookies {
-        answer.append_header((header::SET_COOKIE, cookie));
-    }
+    answer.insert_header((header::SET_COOKIE, cookie));
     answer.finish()
 }
 

@@ -117,13 +117,11 @@ pub async fn again(
     match joined {
         Ok(joined) => {
             let mut answer = see_other(wish.address());
-            for cookie in joined.cookies {
-                answer.append_header((header::SET_COOKIE, cookie));
-            }
+            answer.insert_header((header::SET_COOKIE, joined.cookie));
             Ok(answer.finish())
         }
         Err(refusal) => {
-            let page = waiting::page(&app, &request, &refusal, &[]).await;
+            let page = waiting::page(&app, &request, &refusal, None).await;
             page.ok_or(refusal)
         }
     }

@@ -16,6 +16,7 @@ use super::place::{self, PlaceState};
 use crate::challenge::Challenge;
 use crate::identity::Identity;
 use crate::pages::accent::Accent;
+use crate::pages::progress::Progress;
 use crate::pages::state::{Place, State};
 use crate::pages::view::{Brand, Scene};
 use crate::queue::policy::Policy;
@@ -23,8 +24,8 @@ use crate::queue::{Lottery, QueueId, Seed, UserId};
 use crate::token::TokenError;
 use crate::{Gateway, admission, credential, proxy};
 
-/// The cookie that keeps how many were ahead when the place was given.
-const START: &str = "start_";
+/// The cookie that keeps how far a visitor of this queue has come.
+const PROGRESS: &str = "progress_";
 /// The cookie that keeps the language which a visitor chose.
 pub const LANGUAGE: &str = "language";
 /// Until a page whose visitor has no place loads itself again.
@@ -39,7 +40,7 @@ pub struct Joined {
     /// Where the visitor stands, as a refusal, for those who are not inside.
     pub refusal: Problem,
     /// For the answer, whatever it is.
-    pub cookies: Vec<HeaderValue>,
+    pub cookie: HeaderValue,
 }
 
 /// Gives a place to a browser that was refused because it has none; `None` where that is not for us
@@ -82,20 +83,11 @@ pub async fn take_place(
     join_checks::prove_place(&joined, &joining, None).await?;
     let place = place::Place::of(&joined.visit, now);
     let token = app.token(queue.id(), &joined.visit.ticket);
-    let mut cookies = vec![token.cookie];
-    if let Some(ahead) = place.ahead.filter(|_| joined.created) {
-        let name = format!("{START}{}", queue.id());
-        cookies.push(credential::own_cookie(
-            &name,
-            &ahead.to_string(),
-            app.cookie,
-        ));
-    }
     Ok(Joined {
         token: token.text,
         is_inside: place.state == PlaceState::Active,
         refusal: admission::not_admitted(&place),
-        cookies,
+        cookie: token.cookie,
     })
 }
 
@@ -112,9 +104,9 @@ pub async fn page(
     app: &Gateway,
     request: &HttpRequest,
     refusal: &Problem,
-    cookies: &[HeaderValue],
+    cookie: Option<&HeaderValue>,
 ) -> Option<HttpResponse> {
-    page_at(app, request, navigation::address(request), refusal, cookies).await
+    page_at(app, request, navigation::address(request), refusal, cookie).await
 }
 
 /// As [`page`], for a request that a neighbour holds for this address.
@@ -123,7 +115,7 @@ pub async fn page_at(
     request: &HttpRequest,
     address: &str,
     refusal: &Problem,
-    cookies: &[HeaderValue],
+    cookie: Option<&HeaderValue>,
 ) -> Option<HttpResponse> {
     let json = refusal.member("place");
     let place: Option<Place> = json.and_then(|it| serde_json::from_value(it.clone()).ok());
@@ -142,7 +134,7 @@ pub async fn page_at(
     };
     Some(
         shown
-            .answer(app, request, status_of(app, state, refusal), cookies)
+            .answer(app, request, status_of(app, state, refusal), cookie)
             .await,
     )
 }
@@ -188,7 +180,7 @@ pub async fn left(
         retry_after_s: None,
         address: to,
     };
-    shown.answer(app, request, StatusCode::OK, &[]).await
+    shown.answer(app, request, StatusCode::OK, None).await
 }
 
 struct Shown {
@@ -205,7 +197,7 @@ impl Shown {
         app: &Gateway,
         request: &HttpRequest,
         status: StatusCode,
-        cookies: &[HeaderValue],
+        cookie: Option<&HeaderValue>,
     ) -> HttpResponse {
         // A visitor who was refused because the store is away does not wait for it once more.
         let queue = app.queues.remembered(&self.queue);
@@ -224,8 +216,7 @@ impl Shown {
             }
             _ => self.retry_after_s.filter(|_| self.place.is_some()),
         };
-        let start = credential::kept(request, &format!("{START}{}", self.queue));
-        let start = start.and_then(|it| it.parse().ok());
+        let (progress, kept) = self.progress(app, request).unzip();
         let brand = policy.map(|it| brand_of(it, &app.base)).unwrap_or_default();
         let scene = Scene {
             state: self.state,
@@ -238,7 +229,7 @@ impl Shown {
                 .as_ref()
                 .and_then(|(place, _)| lot_of(&lottery?, place.ticket_number())),
             challenge: app.challenge.as_ref().and_then(Challenge::page),
-            start: start.or_else(|| self.place.as_ref().and_then(|(place, _)| place.ahead())),
+            progress,
             place: self
                 .place
                 .as_ref()
@@ -263,10 +254,19 @@ impl Shown {
         if let Some(seconds) = refresh {
             answer.insert_header((header::RETRY_AFTER, seconds));
         }
-        for cookie in cookies {
+        for cookie in cookie.into_iter().chain(&kept) {
             answer.append_header((header::SET_COOKIE, cookie.clone()));
         }
         body(&mut answer, request, html)
+    }
+
+    /// How far the visitor has come, and the cookie that keeps it.
+    fn progress(&self, app: &Gateway, request: &HttpRequest) -> Option<(Progress, HeaderValue)> {
+        let name = format!("{PROGRESS}{}", self.queue);
+        let kept = credential::kept(request, &name);
+        let progress = Progress::of(&self.place.as_ref()?.0, kept.as_deref())?;
+        let cookie = credential::own_cookie(&name, &progress.to_string(), app.cookie);
+        Some((progress, cookie))
     }
 }
 

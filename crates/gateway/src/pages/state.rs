@@ -114,11 +114,6 @@ impl Place {
     pub fn ticket_number(&self) -> u64 {
         self.ticket_number
     }
-
-    /// Visitors who enter before, where that is known.
-    pub fn ahead(&self) -> Option<u64> {
-        self.ahead
-    }
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

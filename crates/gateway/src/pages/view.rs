@@ -5,6 +5,7 @@ use chassis::time::{Timestamp, rfc3339};
 
 use super::address::encoded;
 use super::language::{Language, Languages};
+use super::progress::Progress;
 use super::state::{Eta, Place, State};
 use super::template::{Value, Values};
 use crate::challenge::ChallengePage;
@@ -104,8 +105,8 @@ pub struct Scene<'a> {
     pub lot: Option<u64>,
     /// How a challenge by others is shown, with the key that it needs.
     pub challenge: Option<(&'a ChallengePage, &'a str)>,
-    /// Visitors ahead when the place was given, where that is known.
-    pub start: Option<u64>,
+    /// How far the visitor has come, where that is known.
+    pub progress: Option<Progress>,
     /// Path and query that were asked for.
     pub address: &'a str,
     /// Where a form was sent from: there one goes on, because forms are not sent again.
@@ -267,8 +268,8 @@ impl Scene<'_> {
         if let Some(at) = self.opens_at {
             put("opens", rfc3339(at));
         }
-        if let Some(start) = self.start {
-            put("start", start.to_string());
+        if let Some(progress) = self.progress {
+            put("start", progress.start().to_string());
         }
     }
 
@@ -308,11 +309,8 @@ impl Scene<'_> {
                 language.say("lot").replace("{lot}", &lot.to_string()),
             );
         }
-        if let Some(start) = self.start.filter(|start| *start > 0)
-            && self.state != State::Scheduled
-        {
-            let done = 100 * start.saturating_sub(ahead) / start;
-            put("progress", done.max(2).to_string());
+        if let Some(progress) = self.progress.filter(|_| self.state != State::Scheduled) {
+            put("progress", progress.shown().to_string());
         }
     }
 }
@@ -444,7 +442,7 @@ mod tests {
                 opens_at: None,
                 lot: None,
                 challenge: None,
-                start: None,
+                progress: None,
                 address: "/",
                 resend: None,
                 refresh: None,

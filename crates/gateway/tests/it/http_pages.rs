@@ -1,11 +1,13 @@
 //! What browsers get over HTTP: the waiting page in place of a refusal, its files, its forms.
 
+use std::collections::BTreeMap;
+
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::json;
 use testbed::Scratch;
 
-use crate::test_app::{SECRET, TestApp, said, token};
+use crate::test_app::{SECRET, TestApp, said, token, until};
 
 const GATED: &str = "/api/v1/seats?page=2";
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -114,6 +116,51 @@ async fn a_browser_that_must_wait_gets_the_page_and_programs_keep_their_problems
     assert_eq!(said(program).await.1["code"], "NOT_ADMITTED");
     let script = browser(&app, Method::GET, GATED).header("Sec-Fetch-Mode", "cors");
     assert_eq!(said(script).await.1["code"], "TOKEN_MISSING");
+    app.close().await;
+}
+
+#[actix_web::test]
+async fn the_bar_of_a_page_that_loads_itself_again_never_goes_back() {
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1 })).await;
+    let _inside = app.join().await;
+    let mut before = Vec::new();
+    for _ in 0..4 {
+        before.push(app.join().await);
+    }
+    let mut jar = BTreeMap::new();
+    // What the bar shows on the next page of one browser, when so many are ahead.
+    let mut bar = async |ahead: &str| {
+        let mut shown = String::new();
+        until(async || {
+            let pairs = jar.iter().map(|(name, value)| format!("{name}={value}"));
+            let cookies = pairs.collect::<Vec<_>>().join("; ");
+            let page = browser(&app, Method::GET, GATED).header("Cookie", cookies);
+            let page = page.send().await.unwrap();
+            let new = kept(&page);
+            let new = new.split("; ").filter_map(|it| it.split_once('='));
+            jar.extend(new.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            let page = page.text().await.unwrap();
+            let value = page.split("<progress max=\"100\" value=\"").nth(1);
+            shown = value.unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
+            page.contains(ahead)
+        })
+        .await;
+        shown
+    };
+    assert_eq!(bar("4 people are ahead of you").await, "2");
+    for place in &before[2..] {
+        app.persist_leave(place).await;
+    }
+    assert_eq!(bar("2 people are ahead of you").await, "50");
+    let mut redis = crate::fixture::plain(&app.redis.url()).await;
+    let flush = redis::cmd("FLUSHALL").exec_async(&mut redis).await;
+    flush.unwrap();
+    assert_eq!(bar("You are next").await, "100");
+    for place in &before[..2] {
+        until(async || app.poll(place).await.1["state"] == "waiting").await;
+    }
+    assert_eq!(bar("2 people are ahead of you").await, "100");
     app.close().await;
 }
 
