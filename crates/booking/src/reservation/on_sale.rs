@@ -1,6 +1,6 @@
 //! What of a date is for sale to a user at an instant: read without a lock, so it rejects early and decides nothing.
 
-use chassis::time::{Clock, Timestamp};
+use chassis::time::Timestamp;
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
 use uuid::Uuid;
@@ -145,20 +145,21 @@ pub(super) fn on_sale(
 }
 
 /// Refuses who would take seats past the waiting list. Nothing where nobody waits, which the date says; else one
-/// statement. Whoever asks after an entry was made finds it, and who asked before was first.
+/// statement. Whoever asks after an entry was made finds it, and who asked before was first. `taken` are those that the same
+/// transaction has taken already; they count as free.
 pub(super) fn yield_to_waiting(
     conn: &mut Conn,
     wanted: &Reserve,
-    date: &OnSale,
-    asks: Asks,
-    grades: Vec<String>,
-    clock: &Clock,
+    (date, asks): (&OnSale, Asks),
+    grades: &[String],
+    taken: &[ReservedSeat],
+    now: Timestamp,
 ) -> Result<(), ReserveError> {
     if date.waiting == 0 || asks == Asks::WaitingList {
         return Ok(());
     }
-    let (schedule_id, user_id) = (wanted.schedule_id, wanted.user_id);
-    if waitlist::comes_first(conn, schedule_id, user_id, &grades, clock.now())? {
+    let of = (wanted.schedule_id, wanted.user_id);
+    if waitlist::comes_first(conn, of, grades, taken, now)? {
         return Err(ReserveError::WaitlistFirst);
     }
     Ok(())

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::buyer::Holdings;
 use super::on_sale::{OnSale, SeatRow, conflict, offered, on_sale, yield_to_waiting};
-use super::{Reservation, ReservationState, Wanted, best, buyer};
+use super::{Reservation, ReservationState, ReservedSeat, Wanted, best, buyer};
 use crate::audit::{self, Action, Actor};
 use crate::concert::QueueName;
 use crate::crash;
@@ -162,8 +162,9 @@ fails_with_db!(ReserveError);
 /// Holds all the wanted seats for the user, or none.
 ///
 /// Seven statements: what is on offer, the buyer's lock, the seats, the reservation, its seats, audit, outbox. One more for
-/// a buyer who is not new to the date: what they have of it. A seat that is plainly taken costs only the first, and no lock. The best seats take two more: looking for
-/// them, and locking them; one more for each time that another buyer is faster.
+/// a buyer who is not new to the date: what they have of it. A seat that is plainly taken costs only the first, and no lock.
+/// The best seats take two more: looking for them, and locking them; one more for each time that another buyer is faster.
+/// Where somebody waits for seats to come back, the list is asked before the buyer is locked and after the seats are.
 pub fn reserve(
     tx: &mut Tx,
     wanted: &Reserve,
@@ -200,15 +201,15 @@ fn take(
     let (seats, date, now) = match &wanted.seats {
         Wanted::Numbers(numbers) => {
             let (seats, date) = offered(tx, wanted, numbers, clock.now())?;
-            let grades = seats.iter().map(|seat| seat.grade.clone()).collect();
-            yield_to_waiting(tx, wanted, &date, asks, grades, clock)?;
+            let grades = grades_of(&seats);
+            yield_to_waiting(tx, wanted, (&date, asks), &grades, &[], clock.now())?;
             let now = within_limits(tx, wanted, &date, seats.len(), limits, clock)?;
             (seats, date, now)
         }
         Wanted::Best(best) => {
             let date = on_sale(tx, wanted, clock.now())?;
-            let grades = best.grade().map(str::to_owned).into_iter().collect();
-            yield_to_waiting(tx, wanted, &date, asks, grades, clock)?;
+            let grades: Vec<String> = best.grade().map(str::to_owned).into_iter().collect();
+            yield_to_waiting(tx, wanted, (&date, asks), &grades, &[], clock.now())?;
             let now = within_limits(tx, wanted, &date, best.count(), limits, clock)?;
             (best::choose(tx, wanted.schedule_id, best, now)?, date, now)
         }
@@ -228,6 +229,11 @@ fn take(
     };
     hold_seats(tx, &held, now)?;
     crash::point("reserve.held");
+    // What was asked before decided nothing: while this request waited for its buyer's lock, seats may have come back that
+    // serve somebody in the list. Now its seats are locked, so from here on they can come to nobody else, and counted as
+    // free they are at least what the list could have had of them. Whatever comes back after this is not among them.
+    let grades = grades_of(&held.seats);
+    yield_to_waiting(tx, wanted, (&date, asks), &grades, &held.seats, now)?;
     write(tx, &held)?;
     crash::point("reserve.written");
     audit::record(
@@ -239,6 +245,10 @@ fn take(
     outbox::record(tx, &[held.event(EventType::ReservationHeld)], now)?;
     crash::point("reserve.recorded");
     Ok(held)
+}
+
+fn grades_of(seats: &[ReservedSeat]) -> Vec<String> {
+    seats.iter().map(|seat| seat.grade.clone()).collect()
 }
 
 /// Locks the buyer, and sees under the lock that sales are open and that the user may have `count` seats more. One
