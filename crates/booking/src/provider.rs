@@ -21,7 +21,7 @@ use crate::payment::{self, Paid, Pay, PayError};
 use crate::reservation::{self, ReservationState};
 use crate::sale::Sale;
 use crate::schema::provider_orders;
-use crate::wallet::{self, Charge, ChargeError};
+use crate::wallet::{self, BALANCE_LIMIT, Charge, ChargeError};
 pub use client::Provider;
 
 stored_as_text! {
@@ -116,6 +116,9 @@ pub enum OrderError {
     /// Another order is on its way to pay for it.
     #[error("another payment is on its way")]
     InProgress,
+    /// With all that is on its way the wallet would hold more than [`BALANCE_LIMIT`].
+    #[error("the wallet would hold more than {BALANCE_LIMIT}")]
+    BalanceLimit,
     /// This very request made an order before.
     #[error("ordered before")]
     Repeated,
@@ -140,8 +143,14 @@ pub enum EventError {
 
 fails_with_db!(OrderError, EventError);
 
-/// Orders money for a wallet. One statement.
+/// Orders money for a wallet, if it has room for it and for all that was ordered before. The wallet is locked, so that
+/// orders of a user are counted one after another. Four statements.
 pub fn order_charge(tx: &mut Tx, charge: &Charge, clock: &Clock) -> Result<Order, OrderError> {
+    let balance = wallet::lock(tx, charge.user_id, clock.now())?;
+    let on_its_way = pending_charges(tx, charge.user_id)?;
+    if balance + on_its_way + charge.amount.minor() > BALANCE_LIMIT {
+        return Err(OrderError::BalanceLimit);
+    }
     let order = Order {
         id: charge.request_id,
         kind: Kind::Charge,
@@ -151,6 +160,18 @@ pub fn order_charge(tx: &mut Tx, charge: &Charge, clock: &Clock) -> Result<Order
         state: OrderState::Pending,
     };
     open(tx, order, clock)
+}
+
+/// What the provider may yet put into a user's wallet, in minor units.
+fn pending_charges(conn: &mut Conn, user_id: Uuid) -> Result<i64, DbError> {
+    let amounts: Vec<i64> = provider_orders::table
+        .filter(provider_orders::user_id.eq(Id(user_id)))
+        .filter(provider_orders::state.eq(OrderState::Pending))
+        .filter(provider_orders::kind.eq(Kind::Charge))
+        .select(provider_orders::amount)
+        .load(conn)?;
+    // Each was refused beyond the limit, so there are few.
+    Ok(amounts.into_iter().sum())
 }
 
 /// Orders money for seats that the user holds; they are paid when the provider has it. Two statements.

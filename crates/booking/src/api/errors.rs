@@ -278,6 +278,7 @@ impl From<OrderError> for Problem {
             OrderError::InProgress => {
                 PAYMENT_IN_PROGRESS.because("Another payment for this reservation is on its way.")
             }
+            OrderError::BalanceLimit => balance_limit(),
             OrderError::Free => AMOUNT_INVALID
                 .because("The seats cost nothing, so a provider has nothing to collect."),
             OrderError::Repeated => ChargeError::Repeated.into(),

@@ -57,10 +57,27 @@ pub(super) const COMPARISONS: &[(&str, &str)] = &[
          HAVING w.balance <> COALESCE(SUM(IF(e.credit_account = 'wallet', e.amount, -e.amount)), 0)",
     ),
     (
+        // What a charge led to is in the ledger, in the order in which the wallet was locked: a charge may not end above the
+        // limit. Money that comes back and gifts may take a wallet there, and what a provider collected goes in whatever came
+        // meanwhile: its order was judged when it was made, by what the wallet had of its own and was yet to get. An order that
+        // failed first and was paid after all was not counted by those that came after it.
         "a balance that may not be: below zero, or above the limit without money that came back",
         "SELECT w.user_id AS id, 0 AS expected, w.balance AS found FROM wallets w \
-         WHERE w.balance < 0 OR (w.balance > 1000000000 AND NOT EXISTS \
-             (SELECT 1 FROM ledger_entries e WHERE e.user_id = w.user_id AND e.cause NOT IN ('charged', 'captured')))",
+         LEFT JOIN (SELECT c.user_id, SUM(c.amount) AS net, \
+                 MAX(c.is_charge AND c.so_far - IF(c.kind IS NULL, 0, c.came_back) > 1000000000) AS is_above \
+             FROM (SELECT e.user_id, o.kind, IF(e.credit_account = 'wallet', e.amount, -e.amount) AS amount, \
+                     e.cause = 'charged' AND e.position IS NOT NULL AND COALESCE(o.kind, '') <> 'payment' AS is_charge, \
+                     SUM(IF(e.credit_account = 'wallet', e.amount, -e.amount)) OVER in_order AS so_far, \
+                     SUM(IF(e.cause IN ('refunded', 'goodwill', 'corrected_up') OR f.seq IS NOT NULL, e.amount, 0)) \
+                         OVER in_order AS came_back \
+                 FROM ledger_entries e \
+                 LEFT JOIN provider_orders o ON e.cause = 'charged' AND o.id = e.reference_id \
+                 LEFT JOIN audit_log f ON f.entity_id = o.id AND f.entity = 'order' AND f.action = 'failed' \
+                 WHERE e.user_id IN (SELECT user_id FROM ledger_entries WHERE credit_account = 'wallet' \
+                     GROUP BY user_id HAVING SUM(amount) > 1000000000) \
+                 WINDOW in_order AS (PARTITION BY e.user_id ORDER BY e.position IS NOT NULL, e.position, e.id)) c \
+             GROUP BY c.user_id) l ON l.user_id = w.user_id \
+         WHERE w.balance < 0 OR l.is_above OR (w.balance > 1000000000 AND COALESCE(l.net, 0) <= 1000000000)",
     ),
     (
         "a payment of another user than its reservation's",

@@ -44,7 +44,7 @@ async fn books() -> Fixture {
     };
     let charge = Charge {
         request_id: Uuid::new_v4(),
-        user_id: Uuid::new_v4(),
+        user_id: fixture.rich().await,
         amount: Amount::try_from(500).unwrap(),
     };
     let (waiting, ordering) = (clock.clone(), clock.clone());
@@ -225,6 +225,12 @@ const DAMAGE: &[(&str, &str, &[&str])] = &[
         BALANCE,
         "UPDATE wallets w JOIN payments p ON p.user_id = w.user_id AND p.state = 'captured' SET w.balance = 1000000001 WHERE p.amount = 120000",
         &[NET, WALLET],
+    ),
+    (
+        // Money that once came back excuses no charge.
+        BALANCE,
+        "UPDATE ledger_entries e JOIN payments p ON p.user_id = e.user_id JOIN wallets w ON w.user_id = e.user_id SET e.amount = e.amount + 1000000000, w.balance = w.balance + 1000000000 WHERE e.cause = 'charged' AND p.state = 'partially_refunded'",
+        &[ENTRY],
     ),
     (
         PAYER,
