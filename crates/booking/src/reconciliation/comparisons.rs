@@ -121,12 +121,16 @@ pub(super) const COMPARISONS: &[(&str, &str)] = &[
          GROUP BY d.id, d.seats_total HAVING d.seats_total <> COUNT(t.number)",
     ),
     (
-        // A limit that an operator lowers takes no seat away, so the greater of the two counts.
-        "seats that a user may have of a schedule, and those bought",
-        "SELECT r.user_id AS id, CAST(GREATEST(COALESCE(d.max_seats_per_user, 0), @seats_per_user) AS SIGNED) AS expected, \
+        // By the limit that was in force when they were taken: one that an operator lowers takes no seat away. It stands in each
+        // reservation but those from before it did, for which the greater of those of today counts. A hold that is live now
+        // was live, and so counted, whenever its user took more.
+        "seats that a user may have of a schedule, and those bought or held",
+        "SELECT r.user_id AS id, CAST(MAX(COALESCE(r.max_seats, \
+                 GREATEST(COALESCE(d.max_seats_per_user, 0), @seats_per_user))) AS SIGNED) AS expected, \
              CAST(SUM(r.seat_count) AS SIGNED) AS found \
-         FROM reservations r JOIN schedules d ON d.id = r.schedule_id WHERE r.state = 'confirmed' \
-         GROUP BY r.schedule_id, r.user_id, d.max_seats_per_user HAVING found > expected",
+         FROM reservations r JOIN schedules d ON d.id = r.schedule_id \
+         WHERE r.state = 'confirmed' OR (r.state = 'held' AND r.hold_expires_at > @now) \
+         GROUP BY r.schedule_id, r.user_id HAVING found > expected",
     ),
     (
         "changes of a reservation, and their rows in the audit log",

@@ -5,7 +5,7 @@ use diesel::dsl::auto_type;
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::reserve::{Asks, Conflict, Reason, Reserve, ReserveError};
+use super::reserve::{Asks, Conflict, Limits, Reason, Reserve, ReserveError};
 use super::{ReservedSeat, reserved};
 use crate::db::{At, Conn, DbError, Id, one_of};
 use crate::schema::{concerts, schedules, seats};
@@ -23,7 +23,7 @@ pub(super) struct OnSale {
     pub(super) starts_at: Timestamp,
     cancelled_at: Option<At>,
     is_hidden: bool,
-    pub(super) max_seats: Option<u16>,
+    max_seats: Option<u16>,
     /// How many wait for seats to come back.
     waiting: u32,
     queue: String,
@@ -47,6 +47,11 @@ fn date_columns() -> _ {
 }
 
 impl OnSale {
+    /// Most seats that one user may have of it.
+    pub(super) fn seats_per_user(&self, limits: &Limits) -> u16 {
+        self.max_seats.unwrap_or(limits.seats_per_user)
+    }
+
     pub(super) fn must_be_open_to(
         &self,
         wanted: &Reserve,

@@ -234,7 +234,7 @@ fn take(
     // free they are at least what the list could have had of them. Whatever comes back after this is not among them.
     let grades = grades_of(&held.seats);
     yield_to_waiting(tx, wanted, (&date, asks), &grades, &held.seats, now)?;
-    write(tx, &held)?;
+    write(tx, &held, date.seats_per_user(limits))?;
     crash::point("reserve.written");
     audit::record(
         tx,
@@ -262,7 +262,7 @@ fn within_limits(
     clock: &Clock,
 ) -> Result<Timestamp, ReserveError> {
     let (schedule_id, user_id) = (wanted.schedule_id, wanted.user_id);
-    let max = date.max_seats.unwrap_or(limits.seats_per_user);
+    let max = date.seats_per_user(limits);
     let too_many = |has: Holdings| {
         let has = u16::try_from(has.seats).unwrap_or(u16::MAX);
         ReserveError::TooManySeats { max, has }
@@ -334,7 +334,7 @@ fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<(), Res
     Err(ReserveError::SeatTaken(lost.collect()))
 }
 
-fn write(tx: &mut Tx, held: &Reservation) -> Result<(), DbError> {
+fn write(tx: &mut Tx, held: &Reservation, max_seats: u16) -> Result<(), DbError> {
     diesel::insert_into(reservations::table)
         .values((
             reservations::id.eq(Id(held.id)),
@@ -345,6 +345,7 @@ fn write(tx: &mut Tx, held: &Reservation) -> Result<(), DbError> {
             reservations::amount.eq(held.amount),
             reservations::hold_expires_at.eq(At(held.hold_expires_at)),
             reservations::created_at.eq(At(held.created_at)),
+            reservations::max_seats.eq(Some(max_seats)),
         ))
         .execute(tx)?;
     crash::point("reserve.headed");

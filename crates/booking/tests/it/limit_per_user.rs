@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use booking::db::{DbError, Id, new_id};
 use booking::payment::{Pay, PayError};
+use booking::programme::{self, EditDate, Expected};
+use booking::reconciliation;
 use booking::reservation::{Limits, ReservationState, ReserveError};
 use booking::sale::Sale;
 use chassis::time::Clock;
@@ -180,4 +182,30 @@ async fn a_hold_ends_when_the_show_starts() {
     assert_eq!(held.hold_expires_at, added.starts_at);
     let late = fixture.try_pay(0, &held, added.starts_at).await;
     assert!(matches!(late, Err(PayError::HoldExpired)), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_limit_that_is_lowered_under_what_people_have_is_no_difference() {
+    let fixture = Fixture::open().await;
+    fixture.paid(&FOUR).await;
+    fixture.reserve(Uuid::new_v4(), &FOUR_OTHERS).await;
+    let (id, now) = (fixture.schedule_id, fixture.now);
+    let lower = EditDate {
+        max_seats_per_user: Some(Some(1)),
+        ..EditDate::default()
+    };
+    let edit =
+        move |tx: &mut _| programme::edit_date(tx, id, &lower, &Expected::Any, OPERATOR, now);
+    fixture.instances[0].transaction(edit).await.expect("a limit");
+    let wish = fixture.wish(Uuid::new_v4(), &[21, 22]);
+    let refused = fixture.try_reserve(0, wish, now).await;
+    assert!(
+        matches!(refused, Err(ReserveError::TooManySeats { max: 1, has: 0 })),
+        "{refused:?}"
+    );
+    fixture.paid(&[21]).await;
+    let most = fixture.limits.seats_per_user;
+    let check = move |conn: &mut _| reconciliation::check(conn, now, most);
+    let report = fixture.instances[0].read(check).await.expect("a report");
+    assert_eq!(report.differences, []);
 }

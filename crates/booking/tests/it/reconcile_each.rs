@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use booking::concert::Title;
+use booking::concert::{NewSchedule, Title};
 use booking::payment::Extent;
 use booking::provider;
 use booking::reconciliation;
@@ -103,7 +103,7 @@ async fn holds_that_moved_on(fixture: &Fixture) {
         .expect("a gift");
 }
 
-/// A date with one seat.
+/// A date with one seat, of which a user may have one.
 async fn small_date(fixture: &Fixture) -> Fixture {
     let one = booking::concert::Section {
         grade: "A".to_owned().try_into().unwrap(),
@@ -112,7 +112,10 @@ async fn small_date(fixture: &Fixture) -> Fixture {
         to: 1,
     };
     let layout = booking::concert::Layout::try_from(vec![one]).unwrap();
-    let new = crate::fixture::schedule(fixture.now, layout);
+    let new = NewSchedule {
+        max_seats_per_user: Some(1),
+        ..crate::fixture::schedule(fixture.now, layout)
+    };
     let (concert_id, now) = (fixture.concert_id, fixture.now);
     let added = fixture.instances[0]
         .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, OPERATOR, now))
@@ -142,7 +145,7 @@ const HOLDER: &str = "a sold seat whose holder has no confirmed reservation of i
 const UNHELD: &str = "a held seat without a reservation that holds it";
 const LIVE: &str = "seats of a live hold, and those that are held for it";
 const SIZE: &str = "seats that a schedule says it has, and those it has";
-const LIMIT: &str = "seats that a user may have of a schedule, and those bought";
+const LIMIT: &str = "seats that a user may have of a schedule, and those bought or held";
 const AUDITED: &str = "changes of a reservation, and their rows in the audit log";
 const PAYMENT_AUDITED: &str = "changes of a payment, and their rows in the audit log";
 const CHARGE_AUDITED: &str = "charges of a wallet, and their rows in the audit log";
@@ -264,7 +267,24 @@ const DAMAGE: &[(&str, &str, &[&str])] = &[
     ),
     (
         LIMIT,
-        "UPDATE reservations SET seat_count = 5 WHERE state = 'confirmed' ORDER BY id LIMIT 1",
+        "UPDATE reservations SET seat_count = 5 WHERE state = 'confirmed' AND max_seats = 4 ORDER BY id LIMIT 1",
+        &[PRICE],
+    ),
+    (
+        // Of a date that allows one seat.
+        LIMIT,
+        "UPDATE reservations SET seat_count = 2 WHERE state = 'confirmed' AND max_seats = 1",
+        &[PRICE],
+    ),
+    (
+        LIMIT,
+        "UPDATE reservations SET seat_count = 5 WHERE state = 'held' ORDER BY id LIMIT 1",
+        &[PRICE, LIVE],
+    ),
+    (
+        // From before the limit stood in each reservation.
+        LIMIT,
+        "UPDATE reservations SET seat_count = 5, max_seats = NULL WHERE state = 'confirmed' AND max_seats = 4 ORDER BY id LIMIT 1",
         &[PRICE],
     ),
     (
