@@ -279,6 +279,19 @@ impl Schedule {
     }
 }
 
+/// Why nothing of a date can be had: when it is for sale, and when that was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClosedSales {
+    /// From when seats can be reserved.
+    pub opens_at: Timestamp,
+    /// From when they no longer can.
+    pub closes_at: Timestamp,
+    /// Whether it does not take place, which no opening changes.
+    pub is_cancelled: bool,
+    /// When it was judged.
+    pub now: Timestamp,
+}
+
 /// Adds a date with its seats. Three statements, and one more for each thousand seats.
 pub fn add_schedule(
     tx: &mut Tx,

@@ -15,7 +15,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::concert::{Grade, QueueName};
+use crate::concert::{ClosedSales, Grade, QueueName};
 use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db, new_id, stored_as_text};
 use crate::outbox::{Event, EventType};
 use crate::reservation::{Limits, ReservedSeat};
@@ -105,7 +105,7 @@ pub enum WaitlistError {
     QueueMismatch,
     /// Nothing comes back: sales have not begun or are over.
     #[error("sales are closed")]
-    SalesClosed,
+    SalesClosed(ClosedSales),
     /// More than a user may have.
     #[error("at most {0} seats")]
     TooManySeats(u16),
@@ -205,7 +205,12 @@ pub fn join(
         return with_position(tx, entry);
     }
     if !date.is_on_sale(now) {
-        return Err(WaitlistError::SalesClosed);
+        return Err(WaitlistError::SalesClosed(ClosedSales {
+            opens_at: date.opens_at.0,
+            closes_at: date.closes_at.0,
+            is_cancelled: date.cancelled_at.is_some(),
+            now,
+        }));
     }
     let max = date.max_seats.unwrap_or(limits.seats_per_user);
     if wish.count > max {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::reserve::{Asks, Conflict, Limits, Reason, Reserve, ReserveError};
 use super::{ReservedSeat, reserved};
+use crate::concert::ClosedSales;
 use crate::db::{At, Conn, DbError, Id, one_of};
 use crate::schema::{concerts, schedules, seats};
 use crate::seat::{self, SeatNumbers, SeatState};
@@ -65,11 +66,12 @@ impl OnSale {
         }
         let (opens_at, closes_at) = (self.opens_at, self.closes_at);
         if self.cancelled_at.is_some() || !(opens_at..closes_at).contains(&now) {
-            return Err(ReserveError::SalesClosed {
+            return Err(ReserveError::SalesClosed(ClosedSales {
                 opens_at,
                 closes_at,
+                is_cancelled: self.cancelled_at.is_some(),
                 now,
-            });
+            }));
         }
         Ok(())
     }

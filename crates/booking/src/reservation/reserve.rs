@@ -9,7 +9,7 @@ use super::buyer::Holdings;
 use super::on_sale::{OnSale, SeatRow, conflict, offered, on_sale, yield_to_waiting};
 use super::{Reservation, ReservationState, ReservedSeat, Wanted, best, buyer};
 use crate::audit::{self, Action, Actor};
-use crate::concert::QueueName;
+use crate::concert::{ClosedSales, QueueName};
 use crate::crash;
 use crate::db::{At, DbError, Id, Tx, fails_with_db, insert_rows, one_of, update};
 use crate::outbox::{self, EventType};
@@ -135,14 +135,7 @@ pub enum ReserveError {
     },
     /// Sales are not open yet, or no longer.
     #[error("sales are closed")]
-    SalesClosed {
-        /// From when they are open.
-        opens_at: Timestamp,
-        /// From when they no longer are.
-        closes_at: Timestamp,
-        /// When that was judged.
-        now: Timestamp,
-    },
+    SalesClosed(ClosedSales),
     /// Seats came back, and somebody in the waiting list comes first.
     #[error("others wait for these seats")]
     WaitlistFirst,
