@@ -168,6 +168,10 @@ pub fn pay(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Paid, PayError> {
     let reservation = find_held(tx, wish)?;
     let now = reservation::lock_buyer(tx, reservation.schedule_id, wish.user_id, clock)?;
     crash::point("pay.lined-up");
+    // The stored end may be later than the start of the show, if that was moved while the hold was made.
+    if reservation.hold_expires_at <= now {
+        return Err(why_not(tx, &reservation, now)?);
+    }
     let entry = price_of(&reservation, wish.payment_id, now);
     confirm(tx, &reservation, entry.as_ref(), now)?;
     crash::point("pay.sold");

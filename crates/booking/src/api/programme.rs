@@ -301,6 +301,7 @@ pub async fn date(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScheduleChanges {
+    /// Holds that would last longer end then.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = DateTime<Utc>, required = false)]
     starts_at: Option<DateTime<Utc>>,
