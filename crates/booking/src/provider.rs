@@ -144,7 +144,7 @@ pub enum EventError {
 fails_with_db!(OrderError, EventError);
 
 /// Orders money for a wallet, if it has room for it and for all that was ordered before. The wallet is locked, so that
-/// orders of a user are counted one after another. Four statements.
+/// orders of a user are counted one after another. Five statements.
 pub fn order_charge(tx: &mut Tx, charge: &Charge, clock: &Clock) -> Result<Order, OrderError> {
     let balance = wallet::lock(tx, charge.user_id, clock.now())?;
     let on_its_way = pending_charges(tx, charge.user_id)?;
@@ -174,7 +174,7 @@ fn pending_charges(conn: &mut Conn, user_id: Uuid) -> Result<i64, DbError> {
     Ok(amounts.into_iter().sum())
 }
 
-/// Orders money for seats that the user holds; they are paid when the provider has it. Two statements.
+/// Orders money for seats that the user holds; they are paid when the provider has it. Three statements.
 pub fn order_payment(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Order, OrderError> {
     let now = clock.now();
     let held = reservation::find(tx, wish.user_id, wish.reservation_id, now)?;
@@ -223,7 +223,23 @@ fn open(tx: &mut Tx, order: Order, clock: &Clock) -> Result<Order, OrderError> {
         }
         Err(DbError::Duplicate(_)) => Err(OrderError::Repeated),
         Err(cause) => Err(cause.into()),
-        Ok(_) => Ok(order),
+        Ok(_) => {
+            let change = order.change(Action::Created, Actor::User(order.user_id));
+            audit::record(tx, &[change], now)?;
+            Ok(order)
+        }
+    }
+}
+
+impl Order {
+    fn change<'a>(&self, action: Action, actor: Actor<'a>) -> Change<'a> {
+        Change {
+            entity: Entity::Order,
+            entity_id: self.id,
+            action,
+            actor,
+            detail: json!({ "kind": self.kind.as_str(), "amount": self.amount }),
+        }
     }
 }
 
@@ -355,19 +371,13 @@ fn move_on(
             provider_orders::next_attempt_at.eq(At(now)),
         ))
         .execute(tx)?;
-    let change = Change {
-        entity: Entity::Order,
-        entity_id: order.id,
-        action: match state {
-            OrderState::Pending => Action::Created,
-            OrderState::Succeeded => Action::Confirmed,
-            OrderState::Failed => Action::Failed,
-            OrderState::Voided => Action::Voided,
-        },
-        actor: Actor::Provider,
-        detail: json!({ "kind": order.kind.as_str(), "amount": order.amount }),
+    let action = match state {
+        OrderState::Pending => Action::Created,
+        OrderState::Succeeded => Action::Confirmed,
+        OrderState::Failed => Action::Failed,
+        OrderState::Voided => Action::Voided,
     };
-    audit::record(tx, &[change], now)
+    audit::record(tx, &[order.change(action, Actor::Provider)], now)
 }
 
 /// How long an instruction that was sent belongs to whoever sent it.

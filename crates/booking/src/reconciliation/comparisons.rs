@@ -167,11 +167,12 @@ pub(super) const COMPARISONS: &[(&str, &str)] = &[
              (SELECT 1 FROM outbox o WHERE o.aggregate_id = p.reservation_id AND o.type = 'payment.captured')",
     ),
     (
-        "refunds of a payment of the last day, and their events",
+        "refunds of a payment in the last day, and their events",
         "SELECT p.id, CAST(COUNT(b.id) AS SIGNED) AS expected, \
              (SELECT COUNT(*) FROM outbox o WHERE o.aggregate_id = p.reservation_id \
-                 AND o.type IN ('payment.partially_refunded', 'payment.refunded')) AS found \
-         FROM payments p JOIN refunds b ON b.payment_id = p.id WHERE p.created_at > @now - INTERVAL 1 DAY \
+                 AND o.type IN ('payment.partially_refunded', 'payment.refunded') \
+                 AND o.created_at > @now - INTERVAL 1 DAY) AS found \
+         FROM payments p JOIN refunds b ON b.payment_id = p.id WHERE b.created_at > @now - INTERVAL 1 DAY \
          GROUP BY p.id, p.reservation_id HAVING expected <> found",
     ),
     (
@@ -228,6 +229,18 @@ pub(super) const COMPARISONS: &[(&str, &str)] = &[
          FROM provider_orders o LEFT JOIN ledger_entries e ON e.cause = 'charged' AND e.reference_id = o.id \
              AND e.user_id = o.user_id \
          WHERE IF(o.state = 'succeeded', o.amount, 0) <> COALESCE(e.amount, 0)",
+    ),
+    (
+        // That an order was made was not written down at first: the first row that says so tells from when on.
+        "changes of an order of the last day, and their rows in the audit log",
+        "SELECT o.id, (o.state <> 'pending') + (o.created_at >= c.since) AS expected, \
+             CAST(COUNT(DISTINCT a.action) AS SIGNED) AS found \
+         FROM (SELECT COALESCE(MIN(at), @now) AS since FROM audit_log WHERE entity = 'order' AND action = 'created') c \
+         JOIN provider_orders o ON o.created_at > @now - INTERVAL 1 DAY \
+         LEFT JOIN audit_log a ON a.entity_id = o.id AND a.entity = 'order' \
+             AND ((a.action = 'created' AND o.created_at >= c.since) OR a.action = ELT(FIELD(o.state, 'succeeded', 'failed', \
+                 'voided'), 'confirmed', 'failed', 'voided')) \
+         GROUP BY o.id, o.state, o.created_at, c.since HAVING expected <> found",
     ),
     (
         "live reservations of a date whose cancellation is done",

@@ -101,6 +101,12 @@ async fn a_charge_is_booked_when_the_provider_says_so_and_once_however_often_it_
     );
     let events = "SELECT COUNT(*) FROM outbox WHERE type = 'wallet.charged'";
     assert_eq!(app.fixture.number(events).await, 1);
+    let of_order = format!("/api/v1/admin/audit?entity=order&entityId={ordered}");
+    let rows = app.operator().get(&of_order).await.body["items"].clone();
+    let told: Vec<_> = (rows.as_array().unwrap().iter())
+        .map(|row| (row["action"].as_str().unwrap(), row["actor"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("confirmed", "provider"), ("created", "user")]);
     app.fixture.reconciled().await;
 }
 

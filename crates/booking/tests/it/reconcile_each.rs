@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use booking::concert::{NewSchedule, Title};
 use booking::payment::Extent;
-use booking::provider;
+use booking::provider::{self, Said};
 use booking::reconciliation;
 use booking::reservation::{self, Limits};
 use booking::seat::SeatNumbers;
@@ -18,7 +18,8 @@ use uuid::Uuid;
 use crate::fixture::{Fixture, OPERATOR, queue};
 
 /// One of everything: a live hold, holds that moved on, three purchases, of which one seat and a part of the money came back, a whole refund, a
-/// place in a waiting list, a charge that a provider has yet to confirm, a date whose cancellation is done.
+/// place in a waiting list, a charge that a provider has yet to confirm and one that it has, a date whose cancellation is done. What was
+/// given back as a whole was paid two days ago.
 async fn books() -> Fixture {
     let fixture = Fixture::open().await;
     let now = fixture.now;
@@ -42,19 +43,18 @@ async fn books() -> Fixture {
         grade: None,
         queue: queue("main"),
     };
-    let charge = Charge {
-        request_id: Uuid::new_v4(),
-        user_id: fixture.rich().await,
-        amount: Amount::try_from(500).unwrap(),
-    };
-    let (waiting, ordering) = (clock.clone(), clock.clone());
+    let waiting = clock.clone();
     let db = &fixture.instances[0];
     db.transaction(move |tx| waitlist::join(tx, &join, &limits, &waiting))
         .await
         .expect("a place");
-    db.transaction(move |tx| provider::order_charge(tx, &charge, &ordering))
-        .await
-        .expect("an order");
+    order(&fixture).await;
+    let collected = order(&fixture).await;
+    let has_it = move |tx: &mut _| {
+        let clock = Clock::stopped_at(now);
+        provider::confirm(tx, collected, 500, Said::HasMoney, &clock)
+    };
+    db.transaction(has_it).await.expect("a charge");
     let called_off = fixture.another_schedule().await;
     called_off.paid(&[1]).await;
     let id = called_off.schedule_id;
@@ -69,7 +69,23 @@ async fn books() -> Fixture {
             break;
         }
     }
+    let long_ago = "UPDATE payments SET created_at = created_at - INTERVAL 2 DAY WHERE state = 'refunded'";
+    fixture.raw(long_ago).await.expect(long_ago);
     fixture
+}
+
+/// A charge that a provider has yet to confirm.
+async fn order(fixture: &Fixture) -> Uuid {
+    let charge = Charge {
+        request_id: Uuid::new_v4(),
+        user_id: fixture.rich().await,
+        amount: Amount::try_from(500).unwrap(),
+    };
+    let clock = Clock::stopped_at(fixture.now);
+    let made = fixture.instances[0]
+        .transaction(move |tx| provider::order_charge(tx, &charge, &clock))
+        .await;
+    made.expect("an order").id
 }
 
 /// A hold that was made longer, one that was given back, one that ended; and a gift of the house.
@@ -151,7 +167,7 @@ const PAYMENT_AUDITED: &str = "changes of a payment, and their rows in the audit
 const CHARGE_AUDITED: &str = "charges of a wallet, and their rows in the audit log";
 const HELD_TOLD: &str = "a hold of the last day, and its event";
 const PAID_TOLD: &str = "a payment of the last day, and its event";
-const REFUND_TOLD: &str = "refunds of a payment of the last day, and their events";
+const REFUND_TOLD: &str = "refunds of a payment in the last day, and their events";
 const CHARGE_TOLD: &str = "charges of a wallet in the last day, and their events";
 const MOVED_AUDITED: &str = "what operators moved in a wallet, and its rows in the audit log";
 const MOVED_TOLD: &str = "what operators moved in a wallet in the last day, and its events";
@@ -162,6 +178,8 @@ const CANCELLED: &str =
     "a date that was cancelled in the last day, and its row in the audit log with its event";
 const WAITING: &str = "those who wait for seats of a date, and how many the date counts";
 const COLLECTED: &str = "money that a provider has collected, and what the ledger charged for it";
+const ORDER_AUDITED: &str =
+    "changes of an order of the last day, and their rows in the audit log";
 const CALLED_OFF: &str = "live reservations of a date whose cancellation is done";
 /// Of the chain, which every change of an entry breaks.
 const ENTRY: &str = "an entry of the ledger, and the one before it in its wallet";
@@ -318,6 +336,12 @@ const DAMAGE: &[(&str, &str, &[&str])] = &[
         &[],
     ),
     (
+        // Of payments that are older than a day.
+        REFUND_TOLD,
+        "DELETE FROM outbox WHERE type = 'payment.refunded' LIMIT 1",
+        &[],
+    ),
+    (
         CHARGE_TOLD,
         "DELETE FROM outbox WHERE type = 'wallet.charged' LIMIT 1",
         &[],
@@ -369,7 +393,17 @@ const DAMAGE: &[(&str, &str, &[&str])] = &[
     ),
     (
         COLLECTED,
-        "UPDATE provider_orders SET state = 'succeeded'",
+        "UPDATE provider_orders SET state = 'succeeded' WHERE state = 'pending'",
+        &[ORDER_AUDITED],
+    ),
+    (
+        ORDER_AUDITED,
+        "DELETE FROM audit_log WHERE entity = 'order' AND action = 'confirmed'",
+        &[],
+    ),
+    (
+        ORDER_AUDITED,
+        "DELETE FROM audit_log WHERE entity = 'order' AND action = 'created' LIMIT 1",
         &[],
     ),
     (
