@@ -223,7 +223,7 @@ pub struct Seat {
     /// In minor units of KRW.
     #[schema(example = 150_000)]
     price: i64,
-    /// `available`, `held` or `sold`.
+    /// `available`, `held`, `sold` or `blocked`.
     #[schema(example = "available")]
     state: &'static str,
 }

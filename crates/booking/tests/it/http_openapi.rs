@@ -102,6 +102,18 @@ fn every_operation_names_who_may_ask_what_it_answers_and_how_it_fails() {
 }
 
 #[test]
+fn the_states_of_a_seat_are_named_where_they_are_shown() {
+    let schemas = document()["components"]["schemas"].clone();
+    for schema in ["Seat", "AdminSeat"] {
+        let told = &schemas[schema]["properties"]["state"]["description"];
+        let told = told.as_str().unwrap_or_default();
+        for state in ["available", "held", "sold", "blocked"] {
+            assert!(told.contains(&format!("`{state}`")), "{schema}: {told}");
+        }
+    }
+}
+
+#[test]
 fn every_reference_leads_somewhere_and_every_code_that_is_marked_exists() {
     let text = booking::api::openapi();
     let document = document();
