@@ -206,6 +206,9 @@ fn implied(path: &str, operation: &Operation, access: &str) -> Vec<&'static str>
             "CONTENT_TYPE_UNSUPPORTED",
             "BODY_INVALID",
         ]);
+    } else {
+        // What says something where nothing is asked for.
+        names.extend(["BODY_MALFORMED", "BODY_TOO_LARGE", "BODY_INVALID"]);
     }
     for parameter in operation.parameters.iter().flatten() {
         let RefOr::T(parameter) = parameter else {

@@ -173,6 +173,10 @@ async fn a_query_parameter_that_a_route_does_not_have_is_refused_by_its_name() {
     }
     let deleted = visitor.delete(&format!("{held}?force=true")).await;
     assert_eq!(deleted.refusal(), (422, "QUERY_UNKNOWN"));
+    let one = json!({ "seatNumbers": [1] });
+    let deleted = answer(visitor.request(Method::DELETE, &held).json(&one)).await;
+    assert_eq!(deleted.refusal(), (422, "BODY_INVALID"));
+    assert_eq!(visitor.get(&held).await.body["state"], "held");
     assert_eq!(visitor.get("/api/v1/concerts?limit=1").await.status, 200);
     assert_eq!(visitor.get("/api/v1/nowhere?a=1").await.status, 404);
 }
