@@ -183,17 +183,6 @@ pub fn behind(conn: &mut Conn, queue: &str) -> Result<Vec<Uuid>, DbError> {
     Ok(found.into_iter().map(Uuid::from).collect())
 }
 
-/// The queue before a date's concert, hidden or not. One statement.
-pub fn queue_before(conn: &mut Conn, schedule_id: Uuid) -> Result<Option<String>, DbError> {
-    let found = schedules::table
-        .inner_join(concerts::table)
-        .filter(schedules::id.eq(Id(schedule_id)))
-        .select(concerts::queue)
-        .first(conn)
-        .optional()?;
-    Ok(found)
-}
-
 /// Adds a concert. Two statements.
 pub fn create(
     tx: &mut Tx,

@@ -210,3 +210,26 @@ async fn a_reservation_that_was_given_back_cannot_be_paid() {
     assert_eq!(again.refusal(), (409, "ALREADY_PAID"));
     app.fixture.reconciled().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_is_made_is_answered_and_ends_the_visit_or_is_not_made() {
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
+    visitor.charge(1_000_000).await;
+    let held = visitor.hold(&[1]).await;
+    // What says whose visit it ends cannot be read.
+    let away = app.fixture.raw("RENAME TABLE concerts TO lost").await;
+    away.unwrap();
+    let failed = visitor.pay(&held, "k").await;
+    assert_eq!(failed.status, 500, "{failed:?}");
+    let payments = "SELECT COUNT(*) FROM payments";
+    assert_eq!(app.fixture.number(payments).await, 0);
+    let back = app.fixture.raw("RENAME TABLE lost TO concerts").await;
+    back.unwrap();
+    let paid = visitor.pay(&held, "k").await;
+    assert_eq!(paid.status, 201, "{paid:?}");
+    assert_eq!(paid.header("x-admission"), Some("release"));
+    assert_eq!(paid.header("idempotent-replayed"), None);
+    is_replay_of(&visitor.pay(&held, "k").await, &paid);
+    app.fixture.reconciled().await;
+}
