@@ -25,7 +25,7 @@ use crate::schema::payments;
 use crate::wallet;
 pub use refund::{Extent, Refund, RefundError, Refunded, refund};
 pub(crate) use refund::{Terms, refund_rest};
-pub use register::{any, of_date, of_user};
+pub use register::{MadeRefund, any, of_date, of_user, refunds_of_user};
 
 chassis::catalogue! {
     /// What has happened to payments.

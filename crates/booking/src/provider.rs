@@ -254,6 +254,16 @@ pub fn find(conn: &mut Conn, user_id: Uuid, id: Uuid) -> Result<Option<Order>, D
     Ok(found)
 }
 
+/// A user's orders, newest first, each with when it was made. One statement.
+pub fn of_user(conn: &mut Conn, user_id: Uuid) -> Result<Vec<(Order, At)>, DbError> {
+    let found = provider_orders::table
+        .filter(provider_orders::user_id.eq(Id(user_id)))
+        .order((provider_orders::created_at.desc(), provider_orders::id))
+        .select((Order::as_select(), provider_orders::created_at))
+        .load(conn)?;
+    Ok(found)
+}
+
 /// Takes what the provider says of an order. The order is locked first, so two events of it come one after another.
 pub fn confirm(
     tx: &mut Tx,
