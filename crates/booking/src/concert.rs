@@ -183,17 +183,6 @@ pub fn behind(conn: &mut Conn, queue: &str) -> Result<Vec<Uuid>, DbError> {
     Ok(found.into_iter().map(Uuid::from).collect())
 }
 
-/// The queue before a date's concert, hidden or not. One statement.
-pub fn queue_before(conn: &mut Conn, schedule_id: Uuid) -> Result<Option<String>, DbError> {
-    let found = schedules::table
-        .inner_join(concerts::table)
-        .filter(schedules::id.eq(Id(schedule_id)))
-        .select(concerts::queue)
-        .first(conn)
-        .optional()?;
-    Ok(found)
-}
-
 /// Adds a concert. Two statements.
 pub fn create(
     tx: &mut Tx,
@@ -277,6 +266,19 @@ impl Schedule {
         let is_open = self.sales_open_at <= now && now < self.sales_close_at;
         is_open && !self.is_cancelled && self.seats_available > 0
     }
+}
+
+/// Why nothing of a date can be had: when it is for sale, and when that was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClosedSales {
+    /// From when seats can be reserved.
+    pub opens_at: Timestamp,
+    /// From when they no longer can.
+    pub closes_at: Timestamp,
+    /// Whether it does not take place, which no opening changes.
+    pub is_cancelled: bool,
+    /// When it was judged.
+    pub now: Timestamp,
 }
 
 /// Adds a date with its seats. Three statements, and one more for each thousand seats.

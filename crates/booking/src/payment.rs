@@ -25,7 +25,7 @@ use crate::schema::payments;
 use crate::wallet;
 pub use refund::{Extent, Refund, RefundError, Refunded, refund};
 pub(crate) use refund::{Terms, refund_rest};
-pub use register::{any, of_date, of_user};
+pub use register::{MadeRefund, any, of_date, of_user, refunds_of_user};
 
 chassis::catalogue! {
     /// What has happened to payments.
@@ -109,6 +109,8 @@ pub struct Paid {
     pub payment: Payment,
     /// The seats that are sold are those of this reservation.
     pub reservation: Reservation,
+    /// The queue before the concert.
+    pub queue: String,
 }
 
 /// Why nothing was paid.
@@ -165,9 +167,13 @@ impl Sale {
 /// Seven statements: reading the reservation, the buyer's lock, the reservation with its seats and the wallet, ledger,
 /// payment, audit, outbox.
 pub fn pay(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Paid, PayError> {
-    let reservation = find_held(tx, wish)?;
+    let (reservation, queue) = find_held(tx, wish)?;
     let now = reservation::lock_buyer(tx, reservation.schedule_id, wish.user_id, clock)?;
     crash::point("pay.lined-up");
+    // The stored end may be later than the start of the show, if that was moved while the hold was made.
+    if reservation.hold_expires_at <= now {
+        return Err(why_not(tx, &reservation, now)?);
+    }
     let entry = price_of(&reservation, wish.payment_id, now);
     confirm(tx, &reservation, entry.as_ref(), now)?;
     crash::point("pay.sold");
@@ -206,6 +212,7 @@ pub fn pay(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Paid, PayError> {
     Ok(Paid {
         payment,
         reservation,
+        queue,
     })
 }
 
@@ -245,8 +252,8 @@ impl Payment {
 }
 
 /// The reservation as it is before anything is locked; what pays it does not change later.
-fn find_held(conn: &mut Conn, wish: &Pay) -> Result<Reservation, PayError> {
-    reservation::stored(conn, wish.user_id, wish.reservation_id)?
+fn find_held(conn: &mut Conn, wish: &Pay) -> Result<(Reservation, String), PayError> {
+    reservation::stored_behind(conn, wish.user_id, wish.reservation_id)?
         .ok_or(PayError::ReservationNotFound)
 }
 

@@ -21,7 +21,7 @@ use crate::payment::{self, Paid, Pay, PayError};
 use crate::reservation::{self, ReservationState};
 use crate::sale::Sale;
 use crate::schema::provider_orders;
-use crate::wallet::{self, Charge, ChargeError};
+use crate::wallet::{self, BALANCE_LIMIT, Charge, ChargeError};
 pub use client::Provider;
 
 stored_as_text! {
@@ -116,6 +116,9 @@ pub enum OrderError {
     /// Another order is on its way to pay for it.
     #[error("another payment is on its way")]
     InProgress,
+    /// With all that is on its way the wallet would hold more than [`BALANCE_LIMIT`].
+    #[error("the wallet would hold more than {BALANCE_LIMIT}")]
+    BalanceLimit,
     /// This very request made an order before.
     #[error("ordered before")]
     Repeated,
@@ -140,8 +143,14 @@ pub enum EventError {
 
 fails_with_db!(OrderError, EventError);
 
-/// Orders money for a wallet. One statement.
+/// Orders money for a wallet, if it has room for it and for all that was ordered before. The wallet is locked, so that
+/// orders of a user are counted one after another. Five statements.
 pub fn order_charge(tx: &mut Tx, charge: &Charge, clock: &Clock) -> Result<Order, OrderError> {
+    let balance = wallet::lock(tx, charge.user_id, clock.now())?;
+    let on_its_way = pending_charges(tx, charge.user_id)?;
+    if balance + on_its_way + charge.amount.minor() > BALANCE_LIMIT {
+        return Err(OrderError::BalanceLimit);
+    }
     let order = Order {
         id: charge.request_id,
         kind: Kind::Charge,
@@ -153,7 +162,19 @@ pub fn order_charge(tx: &mut Tx, charge: &Charge, clock: &Clock) -> Result<Order
     open(tx, order, clock)
 }
 
-/// Orders money for seats that the user holds; they are paid when the provider has it. Two statements.
+/// What the provider may yet put into a user's wallet, in minor units.
+fn pending_charges(conn: &mut Conn, user_id: Uuid) -> Result<i64, DbError> {
+    let amounts: Vec<i64> = provider_orders::table
+        .filter(provider_orders::user_id.eq(Id(user_id)))
+        .filter(provider_orders::state.eq(OrderState::Pending))
+        .filter(provider_orders::kind.eq(Kind::Charge))
+        .select(provider_orders::amount)
+        .load(conn)?;
+    // Each was refused beyond the limit, so there are few.
+    Ok(amounts.into_iter().sum())
+}
+
+/// Orders money for seats that the user holds; they are paid when the provider has it. Three statements.
 pub fn order_payment(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Order, OrderError> {
     let now = clock.now();
     let held = reservation::find(tx, wish.user_id, wish.reservation_id, now)?;
@@ -202,7 +223,23 @@ fn open(tx: &mut Tx, order: Order, clock: &Clock) -> Result<Order, OrderError> {
         }
         Err(DbError::Duplicate(_)) => Err(OrderError::Repeated),
         Err(cause) => Err(cause.into()),
-        Ok(_) => Ok(order),
+        Ok(_) => {
+            let change = order.change(Action::Created, Actor::User(order.user_id));
+            audit::record(tx, &[change], now)?;
+            Ok(order)
+        }
+    }
+}
+
+impl Order {
+    fn change<'a>(&self, action: Action, actor: Actor<'a>) -> Change<'a> {
+        Change {
+            entity: Entity::Order,
+            entity_id: self.id,
+            action,
+            actor,
+            detail: json!({ "kind": self.kind.as_str(), "amount": self.amount }),
+        }
     }
 }
 
@@ -214,6 +251,16 @@ pub fn find(conn: &mut Conn, user_id: Uuid, id: Uuid) -> Result<Option<Order>, D
         .select(Order::as_select())
         .first(conn)
         .optional()?;
+    Ok(found)
+}
+
+/// A user's orders, newest first, each with when it was made. One statement.
+pub fn of_user(conn: &mut Conn, user_id: Uuid) -> Result<Vec<(Order, At)>, DbError> {
+    let found = provider_orders::table
+        .filter(provider_orders::user_id.eq(Id(user_id)))
+        .order((provider_orders::created_at.desc(), provider_orders::id))
+        .select((Order::as_select(), provider_orders::created_at))
+        .load(conn)?;
     Ok(found)
 }
 
@@ -334,19 +381,13 @@ fn move_on(
             provider_orders::next_attempt_at.eq(At(now)),
         ))
         .execute(tx)?;
-    let change = Change {
-        entity: Entity::Order,
-        entity_id: order.id,
-        action: match state {
-            OrderState::Pending => Action::Created,
-            OrderState::Succeeded => Action::Confirmed,
-            OrderState::Failed => Action::Failed,
-            OrderState::Voided => Action::Voided,
-        },
-        actor: Actor::Provider,
-        detail: json!({ "kind": order.kind.as_str(), "amount": order.amount }),
+    let action = match state {
+        OrderState::Pending => Action::Created,
+        OrderState::Succeeded => Action::Confirmed,
+        OrderState::Failed => Action::Failed,
+        OrderState::Voided => Action::Voided,
     };
-    audit::record(tx, &[change], now)
+    audit::record(tx, &[order.change(action, Actor::Provider)], now)
 }
 
 /// How long an instruction that was sent belongs to its sender.

@@ -6,6 +6,7 @@
 
 mod best;
 mod buyer;
+mod cut;
 mod expire;
 mod extend;
 mod hold;
@@ -24,8 +25,9 @@ use crate::audit::{Action, Actor, Change, Entity};
 use crate::db::{At, Conn, DbError, Id, Page, stored_as_text};
 use crate::ledger::CURRENCY;
 use crate::outbox::{Event, EventType};
-use crate::schema::{payments, reservation_seats, reservations};
+use crate::schema::{concerts, payments, reservation_seats, reservations, schedules};
 pub(crate) use buyer::lock as lock_buyer;
+pub(crate) use cut::cut;
 pub use expire::expire;
 pub use extend::{ExtendError, extend};
 pub use hold::HoldMetrics;
@@ -211,14 +213,27 @@ pub fn list(
         .collect())
 }
 
-/// A user's own reservation with its stored state. One statement.
+/// A user's own reservation with its stored state; its hold ends when the show starts at the latest. One statement.
 pub(crate) fn stored(
     conn: &mut Conn,
     user_id: Uuid,
     id: Uuid,
 ) -> Result<Option<Reservation>, DbError> {
-    let rows: Vec<(ReservationRow, Option<Id>, SeatColumns)> = reservations::table
+    let found = stored_behind(conn, user_id, id)?;
+    Ok(found.map(|(reservation, _)| reservation))
+}
+
+/// The same, and the queue before its concert. One statement.
+pub(crate) fn stored_behind(
+    conn: &mut Conn,
+    user_id: Uuid,
+    id: Uuid,
+) -> Result<Option<(Reservation, String)>, DbError> {
+    type Found = (ReservationRow, Option<Id>, SeatColumns, (At, String));
+    let rows: Vec<Found> = reservations::table
         .inner_join(reservation_seats::table)
+        .inner_join(schedules::table.on(schedules::id.eq(reservations::schedule_id)))
+        .inner_join(concerts::table.on(concerts::id.eq(schedules::concert_id)))
         .left_join(payments::table)
         .filter(reservations::id.eq(Id(id)))
         .filter(reservations::user_id.eq(Id(user_id)))
@@ -232,12 +247,21 @@ pub(crate) fn stored(
                 reservation_seats::grade,
                 reservation_seats::price,
             ),
+            (schedules::starts_at, concerts::queue),
         ))
         .load(conn)?;
-    let seats = rows.iter().map(|(_, _, seat)| reserved(seat.clone()));
+    let seats = rows.iter().map(|(_, _, seat, _)| reserved(seat.clone()));
     let seats = seats.collect();
     let head = rows.into_iter().next();
-    Ok(head.map(|(row, payment_id, _)| row.with(seats, payment_id.map(Uuid::from))))
+    Ok(head.map(|(row, payment_id, _, (starts_at, queue))| {
+        let found = row.with(seats, payment_id.map(Uuid::from));
+        let hold_expires_at = found.hold_expires_at.min(starts_at.0);
+        let found = Reservation {
+            hold_expires_at,
+            ..found
+        };
+        (found, queue)
+    }))
 }
 
 /// These reservations with their seats, in the same order. One statement.

@@ -234,6 +234,7 @@ diesel::table! {
         hold_expires_at -> Datetime,
         created_at -> Datetime,
         extended_at -> Nullable<Datetime>,
+        max_seats -> Nullable<Unsigned<Smallint>>,
     }
 }
 

@@ -15,10 +15,10 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::concert::{Grade, QueueName};
+use crate::concert::{ClosedSales, Grade, QueueName};
 use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db, new_id, stored_as_text};
 use crate::outbox::{Event, EventType};
-use crate::reservation::Limits;
+use crate::reservation::{Limits, ReservedSeat};
 use crate::schema::{concerts, schedules, seats, waitlist_entries};
 use free::Free;
 pub use offer::{Offered, ended_offers, follow_up, offer, waited_for};
@@ -105,7 +105,7 @@ pub enum WaitlistError {
     QueueMismatch,
     /// Nothing comes back: sales have not begun or are over.
     #[error("sales are closed")]
-    SalesClosed,
+    SalesClosed(ClosedSales),
     /// More than a user may have.
     #[error("at most {0} seats")]
     TooManySeats(u16),
@@ -205,7 +205,12 @@ pub fn join(
         return with_position(tx, entry);
     }
     if !date.is_on_sale(now) {
-        return Err(WaitlistError::SalesClosed);
+        return Err(WaitlistError::SalesClosed(ClosedSales {
+            opens_at: date.opens_at.0,
+            closes_at: date.closes_at.0,
+            is_cancelled: date.cancelled_at.is_some(),
+            now,
+        }));
     }
     let max = date.max_seats.unwrap_or(limits.seats_per_user);
     if wish.count > max {
@@ -364,16 +369,18 @@ fn claimed_seats(tx: &mut Tx, schedule_id: Uuid, grade: Option<&str>) -> Result<
     Ok(sum.seats)
 }
 
-/// Whether somebody else in the list could be served now with seats that this user wants, of these grades or of any. One
-/// statement when nothing is free, else two and one for each grade; asked only where somebody waits at all.
+/// Whether somebody else in the list could be served now with seats that this user wants, of these grades or of any. What the
+/// user has `taken` in this transaction counts as free. One statement when nothing is free, else two and one for each grade;
+/// asked only where somebody waits at all.
 pub(crate) fn comes_first(
     conn: &mut Conn,
-    schedule_id: Uuid,
-    user_id: Uuid,
+    (schedule_id, user_id): (Uuid, Uuid),
     grades: &[String],
+    taken: &[ReservedSeat],
     now: Timestamp,
 ) -> Result<bool, DbError> {
-    let free = Free::count(conn, schedule_id, now)?;
+    let mut free = Free::count(conn, schedule_id, now)?;
+    free.put_back(taken);
     let mut wanted = if grades.is_empty() {
         free.grades()
     } else {

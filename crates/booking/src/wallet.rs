@@ -8,7 +8,7 @@ mod correction;
 
 use chassis::time::Timestamp;
 use diesel::prelude::*;
-use diesel::sql_types::{Binary, Integer, Text};
+use diesel::sql_types::{Binary, Datetime, Integer, Text};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor, Change, Entity};
 use crate::crash;
-use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, update, upsert};
+use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, kept, update, upsert};
 use crate::idempotency::{OnceError, Outcome, Request};
 use crate::ledger::{self, CURRENCY, Cause, Entry};
 use crate::outbox::{self, Event, EventType};
@@ -200,6 +200,19 @@ pub fn balance(conn: &mut Conn, user_id: Uuid) -> Result<i64, DbError> {
         .optional()?;
     Ok(found.unwrap_or(0))
 }
+
+/// Locks a user's wallet until the transaction ends, an empty one if there is none yet, and says what it has. Two statements.
+pub(crate) fn lock(tx: &mut Tx, user_id: Uuid, now: Timestamp) -> Result<i64, DbError> {
+    kept(LOCK)
+        .bind::<Binary, _>(Id(user_id))
+        .bind::<Datetime, _>(At(now))
+        .execute(tx)?;
+    balance(tx, user_id)
+}
+
+/// Locks the row also where it changes nothing.
+const LOCK: &str = "INSERT INTO wallets (user_id, balance, created_at) VALUES (?, 0, ?) \
+    ON DUPLICATE KEY UPDATE balance = balance";
 
 /// The hash before the first entry.
 pub(crate) const NO_HASH: [u8; 32] = [0; 32];

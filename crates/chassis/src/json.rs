@@ -28,7 +28,7 @@ use crate::problem::Problem;
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// Longest time that a body may take to arrive.
-const SLOWEST_BODY: Duration = Duration::from_secs(10);
+pub const SLOWEST_BODY: Duration = Duration::from_secs(10);
 
 /// A JSON body that is an object: the extractor of every route that reads a body.
 ///

@@ -193,10 +193,10 @@ pub struct Bookable {
 
 /// Lists the dates of a concert in their order.
 #[utoipa::path(get, path = "/api/v1/concerts/{concertId}/schedules", operation_id = "listSchedules", tag = "concerts",
-    params(("concertId" = Uuid, Path), Bookable,
+    params(("concertId" = Uuid, Path), Bookable, PageQuery,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the answer that you have.")),
     responses(
-        (status = 200, description = "Every date, or every date that can be booked; as it was a moment ago.",
+        (status = 200, description = "Every date, or every date that can be booked, on one page; as it was a moment ago.",
             body = Page<Schedule>, headers(("ETag" = String, description = "Strong."))),
         (status = 304, description = "The answer that you have is still true.")),
     extensions(("x-access" = json!("active")), ("x-codes" = json!(["CONCERT_NOT_FOUND", "QUEUE_MISMATCH"]))))]
@@ -205,6 +205,7 @@ pub async fn schedules(
     admitted: Admitted,
     id: Path<Uuid>,
     query: Query<Bookable>,
+    _page: Query<PageQuery>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let dates = app.lists.dates(&app.db, *id).await?;
@@ -223,7 +224,7 @@ pub struct Seat {
     /// In minor units of KRW.
     #[schema(example = 150_000)]
     price: i64,
-    /// `available`, `held` or `sold`.
+    /// `available`, `held`, `sold` or `blocked`.
     #[schema(example = "available")]
     state: &'static str,
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chassis::page::Page;
 use chassis::problem::Problem;
-use chassis::time::{Clock, Timestamp};
+use chassis::time::{Clock, Timestamp, whole_seconds};
 use chrono::TimeDelta;
 use uuid::Uuid;
 
@@ -237,13 +237,18 @@ impl DateList {
         }
     }
 
-    /// The same later. What can be booked also depends on when sales open and close.
+    /// The same later. What can be booked also depends on when sales open and close, and a date that is not open yet says in
+    /// how many seconds it is. A list without such a date stays the same one, with the same `ETag`.
     fn at(self: Arc<Self>, now: Timestamp) -> Arc<Self> {
         let since = self.at;
         let between = |at: Timestamp| (since < at && at <= now) || (now < at && at <= since);
-        let turns =
-            |date: &concert::Schedule| between(date.sales_open_at) || between(date.sales_close_at);
-        if !self.dates.iter().any(turns) {
+        let opens_in_s = |date: &concert::Schedule, at| whole_seconds(date.sales_open_at - at);
+        let differs = |date: &concert::Schedule| {
+            between(date.sales_open_at)
+                || between(date.sales_close_at)
+                || opens_in_s(date, since) != opens_in_s(date, now)
+        };
+        if !self.dates.iter().any(differs) {
             return self;
         }
         let (queue, dates) = (self.queue.clone(), self.dates.clone());

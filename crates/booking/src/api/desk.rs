@@ -127,6 +127,8 @@ pub struct PaymentFilter {
 pub enum PaymentWord {
     /// All of the money is with the house.
     Captured,
+    /// Some of it is back.
+    PartiallyRefunded,
     /// All of it is back.
     Refunded,
 }
@@ -135,6 +137,7 @@ impl From<PaymentWord> for PaymentState {
     fn from(word: PaymentWord) -> Self {
         match word {
             PaymentWord::Captured => Self::Captured,
+            PaymentWord::PartiallyRefunded => Self::PartiallyRefunded,
             PaymentWord::Refunded => Self::Refunded,
         }
     }
@@ -196,10 +199,13 @@ impl From<reservation::Buyer> for Buyer {
     }
 }
 
-/// In which form.
+/// Which buyers, and in which form.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
 pub struct BuyerFilter {
+    /// Only this customer.
+    user_id: Option<Uuid>,
     /// `csv` gives all of them at once as a file.
     #[param(inline)]
     format: Option<Format>,
@@ -218,10 +224,11 @@ pub async fn buyers(
     page: Query<PageQuery>,
     wanted: Query<BuyerFilter>,
 ) -> Result<HttpResponse, Problem> {
+    let user_id = people::meant(&app.subjects, wanted.user_id).await?;
     let (id, now) = (*id, app.clock.now());
     let list = List {
         read: move |conn: &mut Conn, after: After, limit| {
-            reservation::buyers_of(conn, id, after.user_id, limit, now)
+            reservation::buyers_of(conn, (id, user_id), after.user_id, limit, now)
         },
         at: after_buyer,
         file: csv::BUYERS,

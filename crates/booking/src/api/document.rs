@@ -158,6 +158,10 @@ fn implied(path: &str, access: &str, operation: &Operation) -> Vec<&'static str>
     if path.contains('{') {
         names.push("PATH_INVALID");
     }
+    if operation.request_body.is_none() {
+        // What says something where nothing is asked for.
+        names.extend(["BODY_MALFORMED", "BODY_TOO_LARGE", "BODY_INVALID"]);
+    }
     for parameter in operation.parameters.iter().flatten() {
         let RefOr::T(parameter) = parameter else {
             continue;

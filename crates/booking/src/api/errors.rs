@@ -1,7 +1,7 @@
 //! The one table from what went wrong to what the client hears. Exhaustive: a new error is a new line here.
 
 use chassis::problem::Problem;
-use chassis::time::{Timestamp, rfc3339, whole_seconds};
+use chassis::time::{rfc3339, whole_seconds};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use super::codes::{
     TOO_MANY_SEATS, WAITLIST_FIRST,
 };
 use crate::cancellation::CancelError;
-use crate::concert::{LayoutError, ScheduleError};
+use crate::concert::{ClosedSales, LayoutError, ScheduleError};
 use crate::db::DbError;
 use crate::idempotency::OnceError;
 use crate::outbox::RedeliverError;
@@ -148,11 +148,7 @@ impl From<ReserveError> for Problem {
             ReserveError::TooManyHolds { held } => TOO_MANY_HOLDS.because(format!(
                 "You have held seats of this date {held} times without paying; pay a hold that you have, or come back tomorrow."
             )),
-            ReserveError::SalesClosed {
-                opens_at,
-                closes_at,
-                now,
-            } => sales_closed(opens_at, closes_at, now),
+            ReserveError::SalesClosed(when) => sales_closed(when),
             ReserveError::WaitlistFirst => WAITLIST_FIRST
                 .because("Others wait for the seats that came back; join the waiting list."),
             ReserveError::ScheduleNotFound => {
@@ -184,20 +180,23 @@ fn words_of(taken: &[Conflict]) -> &'static str {
     }
 }
 
-/// Before the opening the refusal goes away by itself.
-fn sales_closed(opens_at: Timestamp, closes_at: Timestamp, now: Timestamp) -> Problem {
-    let known = |problem: Problem| {
-        problem
-            .with("salesOpenAt", rfc3339(opens_at))
-            .with("salesCloseAt", rfc3339(closes_at))
+/// Before the opening the refusal goes away by itself, but not that of a date that was cancelled.
+fn sales_closed(when: ClosedSales) -> Problem {
+    let known = |detail| {
+        SALES_CLOSED
+            .because(detail)
+            .with("salesOpenAt", rfc3339(when.opens_at))
+            .with("salesCloseAt", rfc3339(when.closes_at))
     };
-    if now < opens_at {
-        let opens_in_s = whole_seconds(opens_at - now);
-        return known(SALES_CLOSED.because("Sales of this date have not begun."))
-            .with("opensInSeconds", opens_in_s)
+    if when.is_cancelled {
+        return known("This date was cancelled.");
+    }
+    if when.now < when.opens_at {
+        return known("Sales of this date have not begun.")
+            .with("opensInSeconds", whole_seconds(when.opens_at - when.now))
             .retryable();
     }
-    known(SALES_CLOSED.because("Sales of this date are over."))
+    known("Sales of this date are over.")
 }
 
 impl From<ForgetError> for Problem {
@@ -278,6 +277,7 @@ impl From<OrderError> for Problem {
             OrderError::InProgress => {
                 PAYMENT_IN_PROGRESS.because("Another payment for this reservation is on its way.")
             }
+            OrderError::BalanceLimit => balance_limit(),
             OrderError::Free => AMOUNT_INVALID
                 .because("The seats cost nothing, so a provider has nothing to collect."),
             OrderError::Repeated => ChargeError::Repeated.into(),
@@ -303,9 +303,7 @@ impl From<WaitlistError> for Problem {
         match error {
             WaitlistError::ScheduleNotFound => ReserveError::ScheduleNotFound.into(),
             WaitlistError::QueueMismatch => ReserveError::QueueMismatch.into(),
-            WaitlistError::SalesClosed => {
-                SALES_CLOSED.because("Nothing comes back: sales have not begun or are over.")
-            }
+            WaitlistError::SalesClosed(when) => sales_closed(when),
             WaitlistError::TooManySeats(_) => TOO_MANY_SEATS.because(detail),
             WaitlistError::GradeUnknown(_) => GRADE_UNKNOWN.because(detail),
             WaitlistError::SeatsAvailable(available) => SEATS_AVAILABLE

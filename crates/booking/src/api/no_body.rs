@@ -1,34 +1,37 @@
-//! Owns routes that take nothing: a body may be missing or `{}`, and anything else is refused, not ignored.
+//! Owns what a route that takes nothing takes: a body may be missing or `{}`, and anything else is refused, not ignored.
 
 use actix_web::dev::Payload;
-use actix_web::web::Bytes;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::web::BytesMut;
+use chassis::json::{MAX_BODY_BYTES, SLOWEST_BODY, too_large, too_slow};
 use chassis::problem::Problem;
-use futures_util::future::LocalBoxFuture;
+use futures_util::StreamExt as _;
 use serde_json::Value;
+use tokio::time::timeout;
 
-use super::codes::{BODY_INVALID, BODY_MALFORMED, BODY_TOO_LARGE};
+use super::codes::{BODY_INVALID, BODY_MALFORMED};
 
-/// The body of a request that has none.
-pub struct NoBody;
-
-impl FromRequest for NoBody {
-    type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = Bytes::from_request(request, payload);
-        Box::pin(async {
-            let too_large = |_| BODY_TOO_LARGE.because("The body has more than 64 KiB.");
-            let body = body.await.map_err(too_large)?;
-            if body.is_empty() {
-                return Ok(Self);
-            }
-            match serde_json::from_slice(&body) {
-                Ok(Value::Object(fields)) if fields.is_empty() => Ok(Self),
-                Ok(_) => Err(BODY_INVALID.because("Nothing is asked for here but `{}`.")),
-                Err(_) => Err(BODY_MALFORMED.because("The body is not JSON.")),
-            }
-        })
+/// Refuses a body that says something.
+pub(super) async fn check(payload: Payload) -> Result<(), Problem> {
+    let body = timeout(SLOWEST_BODY, whole(payload)).await;
+    let body = body.map_err(|_| too_slow(SLOWEST_BODY))??;
+    if body.is_empty() {
+        return Ok(());
     }
+    match serde_json::from_slice(&body) {
+        Ok(Value::Object(fields)) if fields.is_empty() => Ok(()),
+        Ok(_) => Err(BODY_INVALID.because("Nothing is asked for here but `{}`.")),
+        Err(_) => Err(BODY_MALFORMED.because("The body is not JSON.")),
+    }
+}
+
+async fn whole(mut payload: Payload) -> Result<BytesMut, Problem> {
+    let mut body = BytesMut::new();
+    while let Some(part) = payload.next().await {
+        let part = part.map_err(|_| BODY_MALFORMED.because("The body could not be read."))?;
+        if body.len() + part.len() > MAX_BODY_BYTES {
+            return Err(too_large(MAX_BODY_BYTES));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
 }

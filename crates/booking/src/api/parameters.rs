@@ -1,4 +1,5 @@
-//! Owns which query parameters a route has: those of its operation in the OpenAPI document, and no others.
+//! Owns what a request to a route may say: the query parameters of its operation in the OpenAPI document, and a body where
+//! that has one; nothing else.
 //!
 //! So a typing error never passes silently, and the document cannot say less than the service takes.
 
@@ -7,22 +8,26 @@ use std::sync::LazyLock;
 
 use actix_web::Error;
 use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::web::Query;
+use chassis::problem::Problem;
 use utoipa::OpenApi as _;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Operation, ParameterIn};
 
-use super::Document;
 use super::codes::QUERY_UNKNOWN;
+use super::{Document, no_body};
 
-/// What every list takes by the contract, also one that is short and always whole.
-const OF_LISTS: [&str; 2] = ["limit", "cursor"];
+/// What a route takes.
+struct Takes {
+    parameters: HashSet<String>,
+    body: bool,
+}
 
-/// The names by method and route pattern.
-static KNOWN: LazyLock<HashMap<(Method, String), HashSet<String>>> = LazyLock::new(|| {
+/// By method and route pattern.
+static KNOWN: LazyLock<HashMap<(Method, String), Takes>> = LazyLock::new(|| {
     let document = Document::openapi();
     let mut known = HashMap::new();
     for (path, item) in document.paths.paths {
@@ -35,50 +40,67 @@ static KNOWN: LazyLock<HashMap<(Method, String), HashSet<String>>> = LazyLock::n
         ];
         for (method, operation) in operations {
             if let Some(operation) = operation {
-                known.insert((method, path.clone()), names(operation));
+                known.insert((method, path.clone()), takes(operation));
             }
         }
     }
     known
 });
 
-fn names(operation: Operation) -> HashSet<String> {
+fn takes(operation: Operation) -> Takes {
     let all = operation.parameters.unwrap_or_default().into_iter();
     let of_query = all.filter_map(|it| match it {
         RefOr::T(it) if it.parameter_in == ParameterIn::Query => Some(it.name),
         RefOr::T(_) | RefOr::Ref(_) => None,
     });
-    of_query.collect()
+    Takes {
+        parameters: of_query.collect(),
+        body: operation.request_body.is_some(),
+    }
 }
 
-/// Middleware: a query parameter that the route does not have is refused by its name.
+/// Middleware: a query parameter that the route does not have is refused by its name, and a body where none is asked for.
 pub async fn check<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    if let Some(name) = unknown(&request) {
-        let detail = format!("There is no query parameter `{name}` here.");
-        let refused = request.error_response(QUERY_UNKNOWN.because(detail));
-        return Ok(refused.map_into_right_body());
+    // A path or method without an operation is answered by 404 or 405.
+    if let Some(takes) = operation(&request)
+        && let Err(refused) = only(takes, &mut request).await
+    {
+        return Ok(request.error_response(refused).map_into_right_body());
     }
     let answer = next.call(request).await?;
     Ok(answer.map_into_left_body())
 }
 
-fn unknown(request: &ServiceRequest) -> Option<String> {
-    if request.query_string().is_empty() {
-        return None;
-    }
+fn operation(request: &ServiceRequest) -> Option<&'static Takes> {
     let method = match request.method() {
         &Method::HEAD => Method::GET,
         method => method.clone(),
     };
-    let is_read = method == Method::GET;
-    // A path or method without an operation is answered by 404 or 405.
-    let known = KNOWN.get(&(method, request.match_pattern()?))?;
+    KNOWN.get(&(method, request.match_pattern()?))
+}
+
+/// Refuses what the route does not take.
+async fn only(takes: &Takes, request: &mut ServiceRequest) -> Result<(), Problem> {
+    if let Some(name) = unknown(takes, request.query_string()) {
+        let detail = format!("There is no query parameter `{name}` here.");
+        return Err(QUERY_UNKNOWN.because(detail));
+    }
+    match request.take_payload() {
+        Payload::None => Ok(()),
+        payload if takes.body => {
+            request.set_payload(payload);
+            Ok(())
+        }
+        payload => no_body::check(payload).await,
+    }
+}
+
+fn unknown(takes: &Takes, query: &str) -> Option<String> {
     // What cannot be decoded is refused by the query of the route.
-    let pairs = Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
+    let pairs = Query::<Vec<(String, String)>>::from_query(query).ok()?;
     let mut names = pairs.into_inner().into_iter().map(|(name, _)| name);
-    let is_of_lists = |name: &str| is_read && OF_LISTS.contains(&name);
-    names.find(|name| !known.contains(name) && !is_of_lists(name))
+    names.find(|name| !takes.parameters.contains(name))
 }

@@ -18,7 +18,6 @@ use super::document::SeatNumber;
 use super::provider::{PendingPayment, pending_payment, unpaid};
 use super::repeat::{self, RequiredKey, RequiredKeyHeader};
 use crate::Booking;
-use crate::concert;
 use crate::db::{Tx, new_id};
 use crate::idempotency::Answer;
 use crate::ledger::CURRENCY;
@@ -118,7 +117,7 @@ pub async fn pay(
     };
     let request = key.request(wish.user_id, PAY, &*body, paid);
     let outcome = app.sale.pay(wish, request).await?;
-    let ends_visit = ends_visit(&app, &visitor, outcome.fresh()).await?;
+    let ends_visit = outcome.fresh().is_some_and(|paid| ends(&visitor, paid));
     Ok(released_if(ends_visit, repeat::answer(outcome)?))
 }
 
@@ -150,19 +149,10 @@ fn paid(paid: &Paid) -> Answer {
     repeat::created_at(location, &Payment::from(paid.payment.clone()))
 }
 
-/// Only the visit that has just bought is over: not the next one, which may repeat the request, nor one to another queue.
-async fn ends_visit(
-    app: &Booking,
-    visitor: &Visitor,
-    paid: Option<&Paid>,
-) -> Result<bool, Problem> {
-    let Some(schedule_id) = paid.map(|paid| paid.reservation.schedule_id) else {
-        return Ok(false);
-    };
-    let queue = app
-        .db
-        .read(move |conn| concert::queue_before(conn, schedule_id));
-    Ok(queue.await?.is_some_and(|queue| visitor.is_inside(&queue)))
+/// Only the visit that has just bought is over: not the next one, which may repeat the request, nor one to another queue. What
+/// that is judged by was read with the payment, so nothing can fail any more.
+fn ends(visitor: &Visitor, paid: &Paid) -> bool {
+    visitor.is_inside(&paid.queue)
 }
 
 /// Tells the gateway whether the visit is over.

@@ -4,11 +4,13 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use chassis::problem::Problem;
 use chassis::time::Timestamp;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer;
+use super::audit::AuditEntry;
 use super::customer::AdminLedgerEntry;
 use super::operator::{Operator, right};
 use super::payments::Payment;
@@ -16,10 +18,12 @@ use super::people::Customer;
 use super::reservations::Reservation;
 use super::waitlist::WaitlistEntry;
 use crate::Booking;
-use crate::db::{Conn, Page, Tx};
+use crate::db::{At, Conn, Page, Tx};
 use crate::ledger::{self, CURRENCY};
+use crate::payment::MadeRefund;
+use crate::provider::Order;
 use crate::waitlist::WaitlistError;
-use crate::{payment, reservation, subject, waitlist, wallet};
+use crate::{audit, payment, provider, reservation, subject, waitlist, wallet};
 
 /// Everything from the first row on.
 const WHOLE: Page = Page {
@@ -45,6 +49,76 @@ pub struct Person {
     payments: Vec<Payment>,
     /// Places in waiting lists.
     waitlist: Vec<WaitlistEntry>,
+    /// Money that a payment provider was asked for.
+    orders: Vec<PersonOrder>,
+    /// What came back of the payments, part by part.
+    refunds: Vec<PersonRefund>,
+    /// What the audit log has of all these and of the wallet.
+    audit: Vec<AuditEntry>,
+}
+
+/// Money that a payment provider was asked for.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PersonOrder {
+    id: Uuid,
+    /// `charge` for the wallet, `payment` for seats.
+    #[schema(example = "charge")]
+    kind: &'static str,
+    /// The seats, if it is for any.
+    #[schema(required)]
+    reservation_id: Option<Uuid>,
+    /// In minor units.
+    #[schema(example = 200_000)]
+    amount: i64,
+    #[schema(example = "KRW")]
+    currency: &'static str,
+    /// `pending`, `succeeded`, `failed` or `voided`.
+    #[schema(example = "succeeded")]
+    state: &'static str,
+    #[serde(with = "chassis::time::wire")]
+    created_at: DateTime<Utc>,
+}
+
+impl From<(Order, At)> for PersonOrder {
+    fn from((order, created_at): (Order, At)) -> Self {
+        Self {
+            id: order.id,
+            kind: order.kind.as_str(),
+            reservation_id: order.reservation_id.map(Uuid::from),
+            amount: order.amount,
+            currency: CURRENCY,
+            state: order.state.as_str(),
+            created_at: created_at.0,
+        }
+    }
+}
+
+/// What came back of a payment at once.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PersonRefund {
+    id: Uuid,
+    payment_id: Uuid,
+    /// In minor units.
+    #[schema(example = 150_000)]
+    amount: i64,
+    #[schema(example = "KRW")]
+    currency: &'static str,
+    #[serde(with = "chassis::time::wire")]
+    created_at: DateTime<Utc>,
+}
+
+impl From<MadeRefund> for PersonRefund {
+    fn from(refund: MadeRefund) -> Self {
+        Self {
+            id: refund.id,
+            payment_id: refund.payment_id,
+            amount: refund.amount,
+            currency: CURRENCY,
+            created_at: refund.created_at,
+        }
+    }
 }
 
 /// Gives out all that booking has of a person. Booking knows people by an id alone: no name, no address.
@@ -67,6 +141,12 @@ pub async fn export(
 fn everything_of(conn: &mut Conn, user_id: Uuid, now: Timestamp) -> Result<Person, WaitlistError> {
     let waiting = waitlist::entries(conn, user_id, WHOLE)?;
     let reservations = reservation::list(conn, user_id, WHOLE, now)?;
+    let payments = payment::of_user(conn, user_id)?;
+    let orders = provider::of_user(conn, user_id)?;
+    let mut things = vec![user_id];
+    things.extend(reservations.iter().map(|row| row.id));
+    things.extend(payments.iter().map(|row| row.id));
+    things.extend(orders.iter().map(|(row, _)| row.id));
     Ok(Person {
         user_id,
         subject: user_id,
@@ -78,10 +158,15 @@ fn everything_of(conn: &mut Conn, user_id: Uuid, now: Timestamp) -> Result<Perso
         reservations: (reservations.into_iter())
             .map(|row| Reservation::at(now, row))
             .collect(),
-        payments: (payment::of_user(conn, user_id)?.into_iter())
-            .map(Payment::from)
-            .collect(),
+        payments: payments.into_iter().map(Payment::from).collect(),
         waitlist: waiting.into_iter().map(WaitlistEntry::from).collect(),
+        orders: orders.into_iter().map(PersonOrder::from).collect(),
+        refunds: (payment::refunds_of_user(conn, user_id)?.into_iter())
+            .map(PersonRefund::from)
+            .collect(),
+        audit: (audit::of(conn, &things)?.into_iter())
+            .map(AuditEntry::from)
+            .collect(),
     })
 }
 

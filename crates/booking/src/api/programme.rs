@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::admin::storable;
 use super::concerts::RefundRules;
 use super::edition::{IfMatch, IfMatchHeader, given};
-use super::no_body::NoBody;
 use super::operator::{Operator, right};
 use super::{answer, paging};
 use crate::Booking;
@@ -262,13 +261,14 @@ pub async fn remove_concert(
 
 /// Lists all dates of a concert in their order, hidden and cancelled ones too.
 #[utoipa::path(get, path = "/api/v1/admin/concerts/{concertId}/schedules", operation_id = "listAllSchedules",
-    tag = "admin", params(("concertId" = Uuid, Path)),
-    responses((status = 200, description = "Every date.", body = Page<CountedSchedule>)),
+    tag = "admin", params(("concertId" = Uuid, Path), PageQuery),
+    responses((status = 200, description = "Every date, on one page.", body = Page<CountedSchedule>)),
     extensions(("x-access" = json!("operator")), ("x-codes" = json!(["CONCERT_NOT_FOUND"]))))]
 pub async fn dates(
     app: Data<Booking>,
     _operator: Operator<right::Read>,
     id: Path<Uuid>,
+    _page: Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     let (id, now) = (*id, app.clock.now());
     let found = app
@@ -301,6 +301,7 @@ pub async fn date(
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScheduleChanges {
+    /// Holds that would last longer end then.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = DateTime<Utc>, required = false)]
     starts_at: Option<DateTime<Utc>>,
@@ -428,12 +429,11 @@ pub async fn remove_date(
     responses((status = 200, description = "The date as it is now.", body = AdminSchedule,
         headers(("ETag" = String, description = "Strong.")))),
     extensions(("x-access" = json!("operator")),
-        ("x-codes" = json!(["SCHEDULE_NOT_FOUND", "BODY_MALFORMED", "BODY_INVALID", "BODY_TOO_LARGE"]))))]
+        ("x-codes" = json!(["SCHEDULE_NOT_FOUND"]))))]
 pub async fn close(
     app: Data<Booking>,
     operator: Operator<right::Sale>,
     id: Path<Uuid>,
-    _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let (id, now, name) = (*id, app.clock.now(), operator.name);
     let close = move |tx: &mut Tx| programme::close(tx, id, Actor::Operator(&name), now);

@@ -1,9 +1,9 @@
 //! Which seats a date has and which of them are for sale, for operators.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Query};
 use chassis::json::Body;
-use chassis::page::Page;
+use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -58,13 +58,14 @@ impl From<PlacedSeat> for AdminSeat {
 
 /// Lists every seat of a date with what visitors do not see.
 #[utoipa::path(get, path = "/api/v1/admin/schedules/{scheduleId}/seats", operation_id = "listAllSeats", tag = "admin",
-    params(("scheduleId" = Uuid, Path)),
-    responses((status = 200, description = "Every seat by its number.", body = Page<AdminSeat>)),
+    params(("scheduleId" = Uuid, Path), PageQuery),
+    responses((status = 200, description = "Every seat by its number, on one page.", body = Page<AdminSeat>)),
     extensions(("x-access" = json!("operator")), ("x-codes" = json!(["SCHEDULE_NOT_FOUND"]))))]
 pub async fn list(
     app: Data<Booking>,
     _operator: Operator<right::Read>,
     id: Path<Uuid>,
+    _page: Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     let (id, now) = (*id, app.clock.now());
     let found = app

@@ -1,4 +1,5 @@
-//! The verbs that change a concert or a date. What somebody holds already keeps its price and its end.
+//! The verbs that change a concert or a date. What somebody holds already keeps its price, and its end unless the show
+//! starts before it.
 
 use chassis::time::Timestamp;
 use diesel::prelude::*;
@@ -9,6 +10,7 @@ use super::{Expected, ListedConcert, ListedDate, ProgrammeError, locked_concert,
 use crate::audit::{self, Action, Actor, Change, Entity};
 use crate::concert::{Grade, Price, QueueName, RefundRules, SalesWindow, Title};
 use crate::db::{At, DbError, Id, Tx};
+use crate::reservation;
 use crate::schema::{concerts, schedules, seats};
 
 /// What is to be changed of a concert; what is not said stays.
@@ -88,7 +90,8 @@ pub fn edit_concert(
     Ok(edited)
 }
 
-/// Changes a date. Three statements and one for each grade whose price changes.
+/// Changes a date. Three statements and one for each grade whose price changes; two to four where the show starts earlier,
+/// because no hold outlives its start.
 pub fn edit_date(
     tx: &mut Tx,
     id: Uuid,
@@ -99,7 +102,7 @@ pub fn edit_date(
 ) -> Result<ListedDate, ProgrammeError> {
     let found = locked_date(tx, id)?;
     expected.check(found.version)?;
-    let mut changed = Map::new();
+    let (mut changed, started_at) = (Map::new(), found.starts_at);
     let mut edited = ListedDate {
         version: found.version + 1,
         ..found
@@ -152,6 +155,10 @@ pub fn edit_date(
         changed.insert(format!("price of {}", grade.as_str()), json!(price.minor()));
     }
     store(tx, &edited)?;
+    if edited.starts_at < started_at {
+        let holds = reservation::cut(tx, id, edited.starts_at)?;
+        changed.insert("holdsShortened".into(), json!(holds));
+    }
     record(tx, (Entity::Schedule, id), Action::Edited, changed, by, now)?;
     Ok(edited)
 }

@@ -57,10 +57,27 @@ pub(super) const COMPARISONS: &[(&str, &str)] = &[
          HAVING w.balance <> COALESCE(SUM(IF(e.credit_account = 'wallet', e.amount, -e.amount)), 0)",
     ),
     (
+        // What a charge led to is in the ledger, in the order in which the wallet was locked: a charge may not end above the
+        // limit. Money that comes back and gifts may take a wallet there, and what a provider collected goes in whatever came
+        // meanwhile: its order was judged when it was made, by what the wallet had of its own and was yet to get. An order that
+        // failed first and was paid after all was not counted by those that came after it.
         "a balance that may not be: below zero, or above the limit without money that came back",
         "SELECT w.user_id AS id, 0 AS expected, w.balance AS found FROM wallets w \
-         WHERE w.balance < 0 OR (w.balance > 1000000000 AND NOT EXISTS \
-             (SELECT 1 FROM ledger_entries e WHERE e.user_id = w.user_id AND e.cause NOT IN ('charged', 'captured')))",
+         LEFT JOIN (SELECT c.user_id, SUM(c.amount) AS net, \
+                 MAX(c.is_charge AND c.so_far - IF(c.kind IS NULL, 0, c.came_back) > 1000000000) AS is_above \
+             FROM (SELECT e.user_id, o.kind, IF(e.credit_account = 'wallet', e.amount, -e.amount) AS amount, \
+                     e.cause = 'charged' AND e.position IS NOT NULL AND COALESCE(o.kind, '') <> 'payment' AS is_charge, \
+                     SUM(IF(e.credit_account = 'wallet', e.amount, -e.amount)) OVER in_order AS so_far, \
+                     SUM(IF(e.cause IN ('refunded', 'goodwill', 'corrected_up') OR f.seq IS NOT NULL, e.amount, 0)) \
+                         OVER in_order AS came_back \
+                 FROM ledger_entries e \
+                 LEFT JOIN provider_orders o ON e.cause = 'charged' AND o.id = e.reference_id \
+                 LEFT JOIN audit_log f ON f.entity_id = o.id AND f.entity = 'order' AND f.action = 'failed' \
+                 WHERE e.user_id IN (SELECT user_id FROM ledger_entries WHERE credit_account = 'wallet' \
+                     GROUP BY user_id HAVING SUM(amount) > 1000000000) \
+                 WINDOW in_order AS (PARTITION BY e.user_id ORDER BY e.position IS NOT NULL, e.position, e.id)) c \
+             GROUP BY c.user_id) l ON l.user_id = w.user_id \
+         WHERE w.balance < 0 OR l.is_above OR (w.balance > 1000000000 AND COALESCE(l.net, 0) <= 1000000000)",
     ),
     (
         "a payment of another user than its reservation's",
@@ -104,12 +121,16 @@ pub(super) const COMPARISONS: &[(&str, &str)] = &[
          GROUP BY d.id, d.seats_total HAVING d.seats_total <> COUNT(t.number)",
     ),
     (
-        // A limit that an operator lowers takes no seat away, so the greater of the two counts.
-        "seats that a user may have of a schedule, and those bought",
-        "SELECT r.user_id AS id, CAST(GREATEST(COALESCE(d.max_seats_per_user, 0), @seats_per_user) AS SIGNED) AS expected, \
+        // By the limit that was in force when they were taken: one that an operator lowers takes no seat away. It stands in each
+        // reservation but those from before it did, for which the greater of those of today counts. A hold that is live now
+        // was live, and so counted, whenever its user took more.
+        "seats that a user may have of a schedule, and those bought or held",
+        "SELECT r.user_id AS id, CAST(MAX(COALESCE(r.max_seats, \
+                 GREATEST(COALESCE(d.max_seats_per_user, 0), @seats_per_user))) AS SIGNED) AS expected, \
              CAST(SUM(r.seat_count) AS SIGNED) AS found \
-         FROM reservations r JOIN schedules d ON d.id = r.schedule_id WHERE r.state = 'confirmed' \
-         GROUP BY r.schedule_id, r.user_id, d.max_seats_per_user HAVING found > expected",
+         FROM reservations r JOIN schedules d ON d.id = r.schedule_id \
+         WHERE r.state = 'confirmed' OR (r.state = 'held' AND r.hold_expires_at > @now) \
+         GROUP BY r.schedule_id, r.user_id HAVING found > expected",
     ),
     (
         "changes of a reservation, and their rows in the audit log",
@@ -146,11 +167,12 @@ pub(super) const COMPARISONS: &[(&str, &str)] = &[
              (SELECT 1 FROM outbox o WHERE o.aggregate_id = p.reservation_id AND o.type = 'payment.captured')",
     ),
     (
-        "refunds of a payment of the last day, and their events",
+        "refunds of a payment in the last day, and their events",
         "SELECT p.id, CAST(COUNT(b.id) AS SIGNED) AS expected, \
              (SELECT COUNT(*) FROM outbox o WHERE o.aggregate_id = p.reservation_id \
-                 AND o.type IN ('payment.partially_refunded', 'payment.refunded')) AS found \
-         FROM payments p JOIN refunds b ON b.payment_id = p.id WHERE p.created_at > @now - INTERVAL 1 DAY \
+                 AND o.type IN ('payment.partially_refunded', 'payment.refunded') \
+                 AND o.created_at > @now - INTERVAL 1 DAY) AS found \
+         FROM payments p JOIN refunds b ON b.payment_id = p.id WHERE b.created_at > @now - INTERVAL 1 DAY \
          GROUP BY p.id, p.reservation_id HAVING expected <> found",
     ),
     (
@@ -207,6 +229,18 @@ pub(super) const COMPARISONS: &[(&str, &str)] = &[
          FROM provider_orders o LEFT JOIN ledger_entries e ON e.cause = 'charged' AND e.reference_id = o.id \
              AND e.user_id = o.user_id \
          WHERE IF(o.state = 'succeeded', o.amount, 0) <> COALESCE(e.amount, 0)",
+    ),
+    (
+        // That an order was made was not written down at first: the first row that says so tells from when on.
+        "changes of an order of the last day, and their rows in the audit log",
+        "SELECT o.id, (o.state <> 'pending') + (o.created_at >= c.since) AS expected, \
+             CAST(COUNT(DISTINCT a.action) AS SIGNED) AS found \
+         FROM (SELECT COALESCE(MIN(at), @now) AS since FROM audit_log WHERE entity = 'order' AND action = 'created') c \
+         JOIN provider_orders o ON o.created_at > @now - INTERVAL 1 DAY \
+         LEFT JOIN audit_log a ON a.entity_id = o.id AND a.entity = 'order' \
+             AND ((a.action = 'created' AND o.created_at >= c.since) OR a.action = ELT(FIELD(o.state, 'succeeded', 'failed', \
+                 'voided'), 'confirmed', 'failed', 'voided')) \
+         GROUP BY o.id, o.state, o.created_at, c.since HAVING expected <> found",
     ),
     (
         "live reservations of a date whose cancellation is done",

@@ -1,12 +1,13 @@
 //! What of a date is for sale to a user at an instant: read without a lock, so it rejects early and decides nothing.
 
-use chassis::time::{Clock, Timestamp};
+use chassis::time::Timestamp;
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::reserve::{Asks, Conflict, Reason, Reserve, ReserveError};
+use super::reserve::{Asks, Conflict, Limits, Reason, Reserve, ReserveError};
 use super::{ReservedSeat, reserved};
+use crate::concert::ClosedSales;
 use crate::db::{At, Conn, DbError, Id, one_of};
 use crate::schema::{concerts, schedules, seats};
 use crate::seat::{self, SeatNumbers, SeatState};
@@ -23,7 +24,7 @@ pub(super) struct OnSale {
     pub(super) starts_at: Timestamp,
     cancelled_at: Option<At>,
     is_hidden: bool,
-    pub(super) max_seats: Option<u16>,
+    max_seats: Option<u16>,
     /// How many wait for seats to come back.
     waiting: u32,
     queue: String,
@@ -47,6 +48,11 @@ fn date_columns() -> _ {
 }
 
 impl OnSale {
+    /// Most seats that one user may have of it.
+    pub(super) fn seats_per_user(&self, limits: &Limits) -> u16 {
+        self.max_seats.unwrap_or(limits.seats_per_user)
+    }
+
     pub(super) fn must_be_open_to(
         &self,
         wanted: &Reserve,
@@ -60,11 +66,12 @@ impl OnSale {
         }
         let (opens_at, closes_at) = (self.opens_at, self.closes_at);
         if self.cancelled_at.is_some() || !(opens_at..closes_at).contains(&now) {
-            return Err(ReserveError::SalesClosed {
+            return Err(ReserveError::SalesClosed(ClosedSales {
                 opens_at,
                 closes_at,
+                is_cancelled: self.cancelled_at.is_some(),
                 now,
-            });
+            }));
         }
         Ok(())
     }
@@ -146,19 +153,20 @@ pub(super) fn on_sale(
 
 /// Refuses who would take seats past the waiting list. Nothing where nobody waits, which the date says; else one
 /// statement. A request after an entry was made finds it, and one before it was first.
+/// `taken` are seats that the same transaction has taken already; they count as free.
 pub(super) fn yield_to_waiting(
     conn: &mut Conn,
     wanted: &Reserve,
-    date: &OnSale,
-    asks: Asks,
-    grades: Vec<String>,
-    clock: &Clock,
+    (date, asks): (&OnSale, Asks),
+    grades: &[String],
+    taken: &[ReservedSeat],
+    now: Timestamp,
 ) -> Result<(), ReserveError> {
     if date.waiting == 0 || asks == Asks::WaitingList {
         return Ok(());
     }
-    let (schedule_id, user_id) = (wanted.schedule_id, wanted.user_id);
-    if waitlist::comes_first(conn, schedule_id, user_id, &grades, clock.now())? {
+    let of = (wanted.schedule_id, wanted.user_id);
+    if waitlist::comes_first(conn, of, grades, taken, now)? {
         return Err(ReserveError::WaitlistFirst);
     }
     Ok(())

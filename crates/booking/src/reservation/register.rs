@@ -3,7 +3,7 @@
 use chassis::time::Timestamp;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Binary, Datetime};
+use diesel::sql_types::{BigInt, Binary, Datetime, Nullable};
 use uuid::Uuid;
 
 use super::{Reservation, ReservationRow, ReservationState, with_seats};
@@ -99,10 +99,11 @@ pub fn of_date(
     Ok(found.into_iter().map(|it| it.seen_at(now)).collect())
 }
 
-/// At most `limit` users who have bought seats of a date or hold some at `now`, those after this one. One statement.
+/// At most `limit` users who have bought seats of a date or hold some at `now`, those after this one; or only the user who is
+/// named, if any is. One statement.
 pub fn buyers_of(
     conn: &mut Conn,
-    schedule_id: Uuid,
+    (schedule_id, user_id): (Uuid, Option<Uuid>),
     after: Uuid,
     limit: u32,
     now: Timestamp,
@@ -112,12 +113,14 @@ pub fn buyers_of(
             CAST(SUM(IF(state = 'confirmed', seat_count, 0)) AS SIGNED) AS seats_bought, \
             CAST(SUM(IF(state = 'held', seat_count, 0)) AS SIGNED) AS seats_held, \
             CAST(SUM(IF(state = 'confirmed', amount, 0)) AS SIGNED) AS amount \
-         FROM reservations WHERE schedule_id = ? AND user_id > ? \
+         FROM reservations WHERE schedule_id = ? AND user_id > ? AND (? IS NULL OR user_id = ?) \
             AND (state = 'confirmed' OR (state = 'held' AND hold_expires_at > ?)) \
          GROUP BY user_id ORDER BY user_id LIMIT ?",
     )
     .bind::<Binary, _>(Id(schedule_id))
     .bind::<Binary, _>(Id(after))
+    .bind::<Nullable<Binary>, _>(user_id.map(Id))
+    .bind::<Nullable<Binary>, _>(user_id.map(Id))
     .bind::<Datetime, _>(At(now))
     .bind::<BigInt, _>(i64::from(limit))
     .load(conn)?;

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::buyer::Holdings;
 use super::on_sale::{OnSale, SeatRow, conflict, offered, on_sale, yield_to_waiting};
-use super::{Reservation, ReservationState, Wanted, best, buyer};
+use super::{Reservation, ReservationState, ReservedSeat, Wanted, best, buyer};
 use crate::audit::{self, Action, Actor};
-use crate::concert::QueueName;
+use crate::concert::{ClosedSales, QueueName};
 use crate::crash;
 use crate::db::{At, DbError, Id, Tx, fails_with_db, insert_rows, one_of, update};
 use crate::outbox::{self, EventType};
@@ -135,14 +135,7 @@ pub enum ReserveError {
     },
     /// Sales are not open yet, or no longer.
     #[error("sales are closed")]
-    SalesClosed {
-        /// From when they are open.
-        opens_at: Timestamp,
-        /// From when they no longer are.
-        closes_at: Timestamp,
-        /// When that was judged.
-        now: Timestamp,
-    },
+    SalesClosed(ClosedSales),
     /// Seats came back, and somebody in the waiting list comes first.
     #[error("others wait for these seats")]
     WaitlistFirst,
@@ -162,8 +155,9 @@ fails_with_db!(ReserveError);
 /// Holds all the wanted seats for the user, or none.
 ///
 /// Seven statements: what is on offer, the buyer's lock, the seats, the reservation, its seats, audit, outbox. One more for
-/// a buyer who is not new to the date: what they have of it. A seat that is plainly taken costs only the first, and no lock. The best seats take two more: looking for
-/// them, and locking them; one more for each time that another buyer is faster.
+/// a buyer who is not new to the date: what they have of it. A seat that is plainly taken costs only the first, and no lock.
+/// The best seats take two more: looking for them, and locking them; one more for each time that another buyer is faster.
+/// Where somebody waits for seats to come back, the list is asked before the buyer is locked and after the seats are.
 pub fn reserve(
     tx: &mut Tx,
     wanted: &Reserve,
@@ -200,15 +194,15 @@ fn take(
     let (seats, date, now) = match &wanted.seats {
         Wanted::Numbers(numbers) => {
             let (seats, date) = offered(tx, wanted, numbers, clock.now())?;
-            let grades = seats.iter().map(|seat| seat.grade.clone()).collect();
-            yield_to_waiting(tx, wanted, &date, asks, grades, clock)?;
+            let grades = grades_of(&seats);
+            yield_to_waiting(tx, wanted, (&date, asks), &grades, &[], clock.now())?;
             let now = within_limits(tx, wanted, &date, seats.len(), limits, clock)?;
             (seats, date, now)
         }
         Wanted::Best(best) => {
             let date = on_sale(tx, wanted, clock.now())?;
-            let grades = best.grade().map(str::to_owned).into_iter().collect();
-            yield_to_waiting(tx, wanted, &date, asks, grades, clock)?;
+            let grades: Vec<String> = best.grade().map(str::to_owned).into_iter().collect();
+            yield_to_waiting(tx, wanted, (&date, asks), &grades, &[], clock.now())?;
             let now = within_limits(tx, wanted, &date, best.count(), limits, clock)?;
             (best::choose(tx, wanted.schedule_id, best, now)?, date, now)
         }
@@ -228,7 +222,12 @@ fn take(
     };
     hold_seats(tx, &held, now)?;
     crash::point("reserve.held");
-    write(tx, &held)?;
+    // What was asked before decided nothing: while this request waited for its buyer's lock, seats may have come back that
+    // serve somebody in the list. Now its seats are locked, so from here on they can come to nobody else, and counted as
+    // free they are at least what the list could have had of them. Whatever comes back after this is not among them.
+    let grades = grades_of(&held.seats);
+    yield_to_waiting(tx, wanted, (&date, asks), &grades, &held.seats, now)?;
+    write(tx, &held, date.seats_per_user(limits))?;
     crash::point("reserve.written");
     audit::record(
         tx,
@@ -239,6 +238,10 @@ fn take(
     outbox::record(tx, &[held.event(EventType::ReservationHeld)], now)?;
     crash::point("reserve.recorded");
     Ok(held)
+}
+
+fn grades_of(seats: &[ReservedSeat]) -> Vec<String> {
+    seats.iter().map(|seat| seat.grade.clone()).collect()
 }
 
 /// Locks the buyer, and sees under the lock that sales are open and that the user may have `count` seats more. One
@@ -252,7 +255,7 @@ fn within_limits(
     clock: &Clock,
 ) -> Result<Timestamp, ReserveError> {
     let (schedule_id, user_id) = (wanted.schedule_id, wanted.user_id);
-    let max = date.max_seats.unwrap_or(limits.seats_per_user);
+    let max = date.seats_per_user(limits);
     let too_many = |has: Holdings| {
         let has = u16::try_from(has.seats).unwrap_or(u16::MAX);
         ReserveError::TooManySeats { max, has }
@@ -324,7 +327,7 @@ fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<(), Res
     Err(ReserveError::SeatTaken(lost.collect()))
 }
 
-fn write(tx: &mut Tx, held: &Reservation) -> Result<(), DbError> {
+fn write(tx: &mut Tx, held: &Reservation, max_seats: u16) -> Result<(), DbError> {
     diesel::insert_into(reservations::table)
         .values((
             reservations::id.eq(Id(held.id)),
@@ -335,6 +338,7 @@ fn write(tx: &mut Tx, held: &Reservation) -> Result<(), DbError> {
             reservations::amount.eq(held.amount),
             reservations::hold_expires_at.eq(At(held.hold_expires_at)),
             reservations::created_at.eq(At(held.created_at)),
+            reservations::max_seats.eq(Some(max_seats)),
         ))
         .execute(tx)?;
     crash::point("reserve.headed");

@@ -8,6 +8,7 @@ use chassis::server::StartError;
 
 use super::BATCHES_AT_MOST;
 use crate::Booking;
+use crate::crash;
 use crate::db::DbError;
 use crate::{programme, venue, waitlist};
 
@@ -61,6 +62,7 @@ async fn cancel_dates(app: Arc<Booking>) -> Result<(), DbError> {
         if !step.worked {
             return Ok(());
         }
+        crash::point("cancellation.committed");
         app.events.notify();
         app.venue.called_off.inc_by(step.ended.len() as u64);
         for amount in &step.refunded {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Entry;
 use crate::db::{Conn, DbError, Id};
-use crate::reservation::Reservation;
+use crate::reservation::{Reservation, ReservedSeat};
 use crate::schema::seats;
 use crate::seat;
 
@@ -41,6 +41,13 @@ impl Free {
     pub(super) fn take(&mut self, held: &Reservation) {
         for seat in &held.seats {
             *self.0.entry(seat.grade.clone()).or_default() -= 1;
+        }
+    }
+
+    /// These count as free.
+    pub(super) fn put_back(&mut self, taken: &[ReservedSeat]) {
+        for seat in taken {
+            *self.0.entry(seat.grade.clone()).or_default() += 1;
         }
     }
 

@@ -192,7 +192,7 @@ fn hold(
             | ReserveError::SoldOut { .. }
             | ReserveError::GradeUnknown(_)
             | ReserveError::Crowded
-            | ReserveError::SalesClosed { .. }
+            | ReserveError::SalesClosed(_)
             | ReserveError::WaitlistFirst
             | ReserveError::ScheduleNotFound
             | ReserveError::QueueMismatch,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use booking::concert::Title;
+use booking::concert::{Layout, Section, Title};
 use booking::programme;
 use testbed::{Program, Scratch};
 
@@ -22,22 +22,64 @@ fn start(fixture: &Fixture, scratch: &Scratch, point: &str) -> Program {
     booking.start(scratch, &log, &more)
 }
 
+/// More than two batches of a step.
+const BUYERS: u16 = 120;
+/// Reservations of one step.
+const BATCH: i64 = 50;
+const PRICE: i64 = 100;
+
+async fn venue() -> Fixture {
+    let section = Section {
+        grade: "ALL".to_owned().try_into().unwrap(),
+        price: PRICE.try_into().unwrap(),
+        from: 1,
+        to: BUYERS + 1,
+    };
+    Fixture::with(Layout::try_from(vec![section]).unwrap()).await
+}
+
+/// What the row of progress says: holds that were ended, payments, and what they came to.
+async fn progress(fixture: &Fixture) -> [i64; 3] {
+    let of = async |column: &str| {
+        let statement = format!("SELECT {column} FROM schedule_cancellations");
+        fixture.number(&statement).await
+    };
+    [
+        of("holds_ended").await,
+        of("payments_refunded").await,
+        of("amount_refunded").await,
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancellation_that_is_killed_between_any_two_steps_refunds_everybody_once() {
-    let (fixture, scratch) = (Fixture::open().await, Scratch::new().unwrap());
+    let (fixture, scratch) = (venue().await, Scratch::new().unwrap());
     let mut buyers = Vec::new();
-    for seat in 1..=12 {
-        buyers.push(fixture.paid(&[seat]).await.0.user_id);
+    for seat in 1..=BUYERS {
+        buyers.push(fixture.paid(&[seat.into()]).await.0.user_id);
     }
-    fixture.reserve(uuid::Uuid::new_v4(), &[20]).await;
+    let last = fixture.reserve(uuid::Uuid::new_v4(), &[i64::from(BUYERS) + 1]);
+    last.await;
     let (id, now) = (fixture.schedule_id, fixture.now);
     let reason = Title::try_from("Storm".to_owned()).unwrap();
     let act = move |tx: &mut _| programme::cancel_date(tx, id, &reason, "operator:tests", now);
     fixture.instances[0].transaction(act).await.expect("an act");
-    for point in ["cancellation.step", "cancellation.counted"] {
+    // Killed in a batch, at its end, and twice between two batches; so many reservations are done with after each.
+    for (point, done) in [
+        ("cancellation.step", 0),
+        ("cancellation.counted", 0),
+        ("cancellation.committed", BATCH),
+        ("cancellation.step", BATCH),
+        ("cancellation.committed", 2 * BATCH),
+        ("cancellation.counted", 2 * BATCH),
+    ] {
         let mut booking = start(&fixture, &scratch, point);
         let ended = testbed::wait_for("the process to end", SOON, || booking.ended());
         assert_ne!(ended.unwrap(), 0, "{point}");
+        let [holds, payments, amount] = progress(&fixture).await;
+        assert_eq!((holds + payments, amount), (done, payments * PRICE), "{point}");
+        let refunds = "SELECT COUNT(*) FROM refunds";
+        assert_eq!(fixture.number(refunds).await, payments, "{point}");
         fixture.reconciled().await;
     }
     let mut booking = start(&fixture, &scratch, "");
@@ -50,10 +92,7 @@ async fn a_cancellation_that_is_killed_between_any_two_steps_refunds_everybody_o
     for user in buyers {
         assert_eq!(fixture.balance(user).await, PLENTY);
     }
-    let done = fixture.instances[0]
-        .read(move |conn| programme::cancellation(conn, id))
-        .await
-        .expect("a cancellation");
-    assert_eq!((done.holds_ended, done.payments_refunded), (1, 12));
+    let all = i64::from(BUYERS);
+    assert_eq!(progress(&fixture).await, [1, all, all * PRICE]);
     fixture.reconciled().await;
 }

@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use booking::concert::{Grade, Layout, Price, Section};
+use chrono::TimeDelta;
 use flate2::read::GzDecoder;
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -149,6 +150,39 @@ async fn dates_have_a_version_too_and_other_queues_do_not_see_them() {
             "also from what is kept"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_counts_down_to_an_opening_and_keeps_its_version_where_all_is_open() {
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
+    let path = format!("/api/v1/concerts/{}/schedules", app.fixture.concert_id);
+    let mut tags = Vec::new();
+    for _ in 0..2 {
+        let all_open = visitor.get(&path).await;
+        tags.push(all_open.header("etag").unwrap().to_owned());
+        app.clock.advance(Duration::from_secs(60));
+    }
+    assert_eq!(tags[0], tags[1]);
+
+    let at = |hours| (app.clock.now() + TimeDelta::hours(hours)).to_rfc3339();
+    let later = json!({ "startsAt": at(48), "salesOpenAt": at(1), "salesCloseAt": at(2) });
+    let dates = path.replace("/api/v1/", "/api/v1/admin/");
+    let added = app.operator().post(&dates, &later).await;
+    let opens_in_s = async || {
+        let listed = visitor.get(&path).await;
+        let items = listed.body["items"].as_array().unwrap().clone();
+        let date = items.iter().find(|it| it["id"] == added.body["id"]);
+        let tag = listed.header("etag").unwrap().to_owned();
+        (date.unwrap()["opensInSeconds"].as_i64().unwrap(), tag)
+    };
+    let (before, old) = opens_in_s().await;
+    app.clock.advance(Duration::from_secs(60));
+    let (after, new) = opens_in_s().await;
+    assert!((60..120).contains(&(before - after)), "{before} {after}");
+    assert_ne!(old, new);
+    app.clock.advance(HOUR);
+    assert_eq!(opens_in_s().await.0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

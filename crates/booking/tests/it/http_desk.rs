@@ -75,6 +75,19 @@ async fn the_desk_sees_every_reservation_payment_and_buyer_of_a_date_once() {
     let one = of_date(&app, &format!("reservations?userId={}", holder.sub));
     assert_eq!(all(&desk, &one).await[0]["seats"][1]["number"], 11);
     assert_eq!(all(&desk, &of_date(&app, "payments")).await.len(), 5);
+    for (list, who, found) in [
+        ("payments", &users[2], 1),
+        ("buyers", &users[2], 1),
+        ("buyers", &holder.sub, 1),
+        ("buyers", &other.sub, 0),
+    ] {
+        let path = of_date(&app, &format!("{list}?userId={who}"));
+        let items = all(&desk, &path).await;
+        assert_eq!(items.len(), found, "{list}");
+        assert!(items.iter().all(|it| it["userId"] == who.as_str()));
+        let file = text(&desk, &format!("{path}&format=csv")).await;
+        assert_eq!(file.len(), 1 + found, "{list}");
+    }
     let buyers = all(&desk, &of_date(&app, "buyers")).await;
     assert_eq!(buyers.len(), 6);
     let of_holder = buyers.iter().find(|it| it["userId"] == holder.sub.as_str());
@@ -99,6 +112,26 @@ async fn the_desk_sees_every_reservation_payment_and_buyer_of_a_date_once() {
     );
     let odd = of_date(&app, "buyers?cursor=x");
     assert_eq!(desk.get(&odd).await.refusal(), (400, "QUERY_INVALID"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payments_are_found_by_each_of_their_states() {
+    let app = TestApp::open().await;
+    let desk = app.clerk(&["desk"]);
+    let back = [json!({}), json!({ "seatNumbers": [3] }), json!({ "amount": 1 })];
+    app.visitor().buy(&[1]).await;
+    for (body, seats) in back.iter().zip([[2, 5], [3, 6], [4, 7]]) {
+        let visitor = app.visitor();
+        let refunds = format!("/api/v1/payments/{}/refunds", visitor.buy(&seats).await);
+        let refunded = visitor.post_once(&refunds, "back", body).await;
+        assert_eq!(refunded.status, 201, "{refunded:?}");
+    }
+    for (state, found) in [("captured", 1), ("partially_refunded", 2), ("refunded", 1)] {
+        let path = of_date(&app, &format!("payments?state={state}"));
+        let payments = all(&desk, &path).await;
+        assert_eq!(payments.len(), found, "{state}");
+        assert!(payments.iter().all(|it| it["state"] == state), "{state}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,6 +50,49 @@ async fn every_documented_path_answers_exactly_the_documented_methods() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_or_a_body_that_is_not_documented_is_refused_on_every_route() {
+    let app = TestApp::open().await;
+    let (visitor, document) = (app.visitor(), document());
+    for (pattern, item) in document["paths"].as_object().unwrap() {
+        let id = Uuid::new_v4().to_string();
+        let parts = pattern.split('/');
+        let parts = parts.map(|part| if part.starts_with('{') { &id } else { part });
+        let path = parts.collect::<Vec<_>>().join("/");
+        for (name, operation) in item.as_object().unwrap() {
+            let method = Method::from_bytes(name.to_uppercase().as_bytes()).unwrap();
+            let at = format!("{method} {pattern}");
+            let known: BTreeSet<&str> = (operation["parameters"].as_array().into_iter().flatten())
+                .filter(|it| it["in"] == "query")
+                .filter_map(|it| it["name"].as_str())
+                .collect();
+            let mut unknown = vec!["surprise", "limit", "cursor"];
+            unknown.retain(|name| !known.contains(name));
+            for parameter in unknown {
+                let path = format!("{path}?{parameter}=1");
+                let refused = answer(visitor.request(method.clone(), &path)).await;
+                assert_eq!(refused.refusal(), (422, "QUERY_UNKNOWN"), "{at}: {parameter}");
+            }
+            if !operation["requestBody"].is_null() {
+                continue;
+            }
+            let send = |body: &'static str| visitor.request(method.clone(), &path).body(body);
+            for (body, refusal) in [
+                ("{\"surprise\":1}", (422, "BODY_INVALID")),
+                ("[]", (422, "BODY_INVALID")),
+                ("{", (400, "BODY_MALFORMED")),
+            ] {
+                assert_eq!(answer(send(body)).await.refusal(), refusal, "{at}: {body}");
+            }
+            for fine in ["", "{}"] {
+                let told = answer(send(fine)).await;
+                let code = told.body["code"].as_str().unwrap_or_default();
+                assert!(!code.starts_with("BODY_"), "{at}: {told:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_route_is_documented() {
     let document = document();
@@ -97,6 +140,18 @@ fn every_operation_names_who_may_ask_what_it_answers_and_how_it_fails() {
                     .all(|name| !name.starts_with("x-")),
                 "{at}"
             );
+        }
+    }
+}
+
+#[test]
+fn the_states_of_a_seat_are_named_where_they_are_shown() {
+    let schemas = document()["components"]["schemas"].clone();
+    for schema in ["Seat", "AdminSeat"] {
+        let told = &schemas[schema]["properties"]["state"]["description"];
+        let told = told.as_str().unwrap_or_default();
+        for state in ["available", "held", "sold", "blocked"] {
+            assert!(told.contains(&format!("`{state}`")), "{schema}: {told}");
         }
     }
 }

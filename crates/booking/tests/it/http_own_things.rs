@@ -173,6 +173,10 @@ async fn a_query_parameter_that_a_route_does_not_have_is_refused_by_its_name() {
     }
     let deleted = visitor.delete(&format!("{held}?force=true")).await;
     assert_eq!(deleted.refusal(), (422, "QUERY_UNKNOWN"));
+    let one = json!({ "seatNumbers": [1] });
+    let deleted = answer(visitor.request(Method::DELETE, &held).json(&one)).await;
+    assert_eq!(deleted.refusal(), (422, "BODY_INVALID"));
+    assert_eq!(visitor.get(&held).await.body["state"], "held");
     assert_eq!(visitor.get("/api/v1/concerts?limit=1").await.status, 200);
     assert_eq!(visitor.get("/api/v1/nowhere?a=1").await.status, 404);
 }
@@ -193,26 +197,62 @@ async fn refusals_say_what_is_ones_own_and_when_sales_open() {
     assert_eq!(twice.body["paymentId"], paid.body["id"]);
     let seen = visitor.get(&format!("{reservations}/{held}")).await;
     assert_eq!(seen.body["paymentId"], paid.body["id"]);
+}
 
+/// A date whose sales open in an hour; what its operator was told.
+async fn date_to_come(app: &TestApp) -> Value {
     let dates = format!(
         "/api/v1/admin/concerts/{}/schedules",
         app.fixture.concert_id
     );
     let at = |hours| (app.clock.now() + TimeDelta::hours(hours)).to_rfc3339();
     let later = json!({ "startsAt": at(48), "salesOpenAt": at(1), "salesCloseAt": at(2) });
-    let date = app.operator().post(&dates, &later).await;
-    let opens_in_s = date.body["opensInSeconds"].as_i64().unwrap();
+    app.operator().post(&dates, &later).await.body
+}
+
+/// Asks for a seat of a date, and for a place in its waiting list.
+async fn asked_for(visitor: &Caller<'_>, date: &Value) -> [Answer; 2] {
+    let wish = json!({ "scheduleId": date["id"], "seatNumbers": [1] });
+    let id = date["id"].as_str().unwrap();
+    let list = format!("/api/v1/schedules/{id}/waitlist");
+    let place = json!({ "count": 1 });
+    let seat = visitor.post("/api/v1/reservations", &wish).await;
+    [seat, visitor.post(&list, &place).await]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closed_sales_say_when_to_who_asks_for_a_seat_and_to_who_would_wait_for_one() {
+    let app = TestApp::open().await;
+    let (visitor, date) = (app.visitor(), date_to_come(&app).await);
+    let opens_in_s = date["opensInSeconds"].as_i64().unwrap();
     assert!((3_000..=3_600).contains(&opens_in_s));
-    let wish = json!({ "scheduleId": date.body["id"], "seatNumbers": [1] });
-    let early = visitor.post(reservations, &wish).await;
-    assert_eq!(early.refusal(), (409, "SALES_CLOSED"));
-    assert_eq!(early.body["retryable"], true);
-    assert_eq!(early.body["salesOpenAt"], date.body["salesOpenAt"]);
-    assert_eq!(early.body["salesCloseAt"], date.body["salesCloseAt"]);
-    app.clock.advance(Duration::from_secs(3 * 3_600));
-    let late = visitor.post(reservations, &wish).await;
-    assert_eq!(late.refusal(), (409, "SALES_CLOSED"));
-    assert_eq!(late.body["retryable"], false);
+    for is_early in [true, false] {
+        for refused in asked_for(&visitor, &date).await {
+            assert_eq!(refused.refusal(), (409, "SALES_CLOSED"));
+            assert_eq!(refused.body["salesOpenAt"], date["salesOpenAt"]);
+            assert_eq!(refused.body["salesCloseAt"], date["salesCloseAt"]);
+            assert_eq!(refused.body["retryable"], is_early);
+            assert_eq!(refused.body["opensInSeconds"].is_i64(), is_early);
+        }
+        app.clock.advance(Duration::from_secs(3 * 3_600));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_that_is_cancelled_before_its_opening_is_not_worth_another_try() {
+    let app = TestApp::open().await;
+    let (visitor, date) = (app.visitor(), date_to_come(&app).await);
+    let id = date["id"].as_str().unwrap();
+    let act = format!("/api/v1/admin/schedules/{id}/cancellation");
+    let storm = json!({ "reason": "Storm" });
+    let cancelled = app.operator().post(&act, &storm).await;
+    assert_eq!(cancelled.status, 202, "{cancelled:?}");
+    for refused in asked_for(&visitor, &date).await {
+        assert_eq!(refused.refusal(), (409, "SALES_CLOSED"));
+        assert_eq!(refused.body["detail"], "This date was cancelled.");
+        assert_eq!(refused.body["retryable"], false);
+        assert!(refused.body["opensInSeconds"].is_null());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,6 +111,68 @@ async fn nothing_in_the_database_but_one_row_knows_a_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_booking_has_of_a_person_is_given_out_as_a_whole() {
+    let app = TestApp::with(&[
+        ("BOOKING_CHARGES", "provider"),
+        ("BOOKING_PROVIDER_URL", "http://127.0.0.1:1"),
+        (
+            "BOOKING_PROVIDER_SECRET",
+            "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0",
+        ),
+    ])
+    .await;
+    let (customer, other, operator) = (app.visitor(), app.visitor(), app.operator());
+    for visitor in [&customer, &other] {
+        let amount = json!({ "amount": 7_000 });
+        let ordered = visitor.post_once(&visitor.charges_path(), "k", &amount).await;
+        assert_eq!(ordered.status, 202, "{ordered:?}");
+        let gift = json!({ "amount": 300_000, "reason": "Welcome" });
+        let credits = format!("{}/credits", path(&visitor.sub));
+        let given = operator.post_once(&credits, &visitor.sub, &gift).await;
+        assert_eq!(given.status, 201, "{given:?}");
+    }
+    let paid = customer.pay(&customer.hold(&[1, 2]).await, "p").await;
+    let refunds = format!("/api/v1/payments/{}/refunds", paid.id());
+    for (key, part) in [("r1", json!({ "seatNumbers": [1] })), ("r2", json!({}))] {
+        let back = customer.post_once(&refunds, key, &part).await;
+        assert_eq!(back.status, 201, "{back:?}");
+    }
+    other.hold(&[5]).await;
+    let all = app.clerk(&["desk"]).get(&path(&customer.sub)).await.body;
+    let items = |member: &str| all[member].as_array().unwrap().clone();
+    let [order] = items("orders").try_into().unwrap();
+    assert_eq!(
+        (&order["kind"], &order["state"], &order["amount"]),
+        (&json!("charge"), &json!("pending"), &json!(7_000))
+    );
+    let amounts: Vec<_> = items("refunds").iter().map(|it| it["amount"].clone()).collect();
+    assert_eq!(amounts, [json!(150_000), json!(150_000)]);
+    assert!(items("refunds").iter().all(|it| it["paymentId"] == paid.id().as_str()));
+    let mut acts: Vec<_> = items("audit")
+        .iter()
+        .map(|it| format!("{} {}", it["entity"].as_str().unwrap(), it["action"].as_str().unwrap()))
+        .collect();
+    acts.sort();
+    acts.dedup();
+    assert_eq!(
+        acts,
+        [
+            "order created",
+            "payment captured",
+            "payment partially_refunded",
+            "payment refunded",
+            "reservation confirmed",
+            "reservation held",
+            "reservation refunded",
+            "wallet corrected",
+        ]
+    );
+    let reads = "SELECT COUNT(*) FROM audit_log WHERE entity IN ('order', 'wallet', 'reservation', 'payment')";
+    let of_other = 3;
+    assert_eq!(app.fixture.number(reads).await, items("audit").len() as i64 + of_other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_is_forgotten_and_neither_ledger_nor_chain_has_changed() {
     let app = TestApp::open().await;
     let (customer, operator) = (app.visitor(), app.operator());

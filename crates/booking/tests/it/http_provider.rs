@@ -101,6 +101,12 @@ async fn a_charge_is_booked_when_the_provider_says_so_and_once_however_often_it_
     );
     let events = "SELECT COUNT(*) FROM outbox WHERE type = 'wallet.charged'";
     assert_eq!(app.fixture.number(events).await, 1);
+    let of_order = format!("/api/v1/admin/audit?entity=order&entityId={ordered}");
+    let rows = app.operator().get(&of_order).await.body["items"].clone();
+    let told: Vec<_> = (rows.as_array().unwrap().iter())
+        .map(|row| (row["action"].as_str().unwrap(), row["actor"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("confirmed", "provider"), ("created", "user")]);
     app.fixture.reconciled().await;
 }
 
@@ -113,16 +119,55 @@ async fn a_provider_that_failed_first_and_has_the_money_in_the_end_is_believed()
     assert_eq!(charge_state(&visitor, &ordered).await, "failed");
     assert_eq!(say(&app, "order.captured", &ordered, 5_000).await, 204);
     assert_eq!(visitor.balance().await, 5_000);
-    // Money that is there goes in, however full the wallet is.
-    let full = app.visitor();
+    app.fixture.reconciled().await;
+}
+
+const MOST: i64 = 100_000_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_ordered_than_the_wallet_has_room_for_and_money_that_is_there_goes_in() {
+    let app = silent().await;
+    let visitor = app.visitor();
     let mut orders = Vec::new();
-    for key in 0..12 {
-        orders.push(order(&full, &key.to_string(), 100_000_000).await);
+    for key in 0..10 {
+        orders.push(order(&visitor, &key.to_string(), MOST).await);
     }
-    for ordered in &orders {
-        assert_eq!(say(&app, "order.captured", ordered, 100_000_000).await, 204);
+    let ordered = async |key: &str, amount: i64| {
+        let body = json!({ "amount": amount });
+        visitor.post_once(&visitor.charges_path(), key, &body).await
+    };
+    let beyond = ordered("beyond", 1).await;
+    assert_eq!(beyond.refusal(), (422, "BALANCE_LIMIT"), "all is on its way");
+    assert_eq!(say(&app, "order.captured", &orders[0], MOST).await, 204);
+    let beyond = ordered("beyond", 1).await;
+    assert_eq!(beyond.refusal(), (422, "BALANCE_LIMIT"), "some is there");
+    // What failed leaves room for another; when both come in the end, both go in.
+    assert_eq!(say(&app, "order.failed", &orders[1], MOST).await, 204);
+    orders.push(order(&visitor, "in its place", MOST).await);
+    assert_eq!(ordered("beyond", 1).await.status, 422);
+    for order in &orders {
+        assert_eq!(say(&app, "order.captured", order, MOST).await, 204);
     }
-    assert_eq!(full.balance().await, 1_200_000_000);
+    assert_eq!(visitor.balance().await, 11 * MOST);
+    assert_eq!(ordered("beyond", 1).await.status, 422);
+    app.fixture.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_a_user_makes_at_once_are_counted_one_after_another() {
+    let app = silent().await;
+    let visitor = app.visitor();
+    let body = json!({ "amount": MOST });
+    let made = (0..20).map(async |key| {
+        let path = visitor.charges_path();
+        visitor.post_once(&path, &key.to_string(), &body).await
+    });
+    let made = futures_util::future::join_all(made).await;
+    let accepted = made.iter().filter(|it| it.status == 202).count();
+    let waits = "SELECT COUNT(*) FROM provider_orders";
+    assert_eq!(app.fixture.number(waits).await, accepted as i64);
+    assert!((1..=10).contains(&accepted), "{made:?}");
+    app.fixture.reconciled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,8 +2,9 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
+use uuid::Uuid;
 
-use crate::test_app::{Answer, TestApp, answer};
+use crate::test_app::{Answer, Caller, TestApp, answer};
 use reqwest::Method;
 
 fn is_replay_of(again: &Answer, first: &Answer) {
@@ -209,4 +210,74 @@ async fn a_reservation_that_was_given_back_cannot_be_paid() {
     let again = visitor.pay(reservation.as_str().unwrap(), "another").await;
     assert_eq!(again.refusal(), (409, "ALREADY_PAID"));
     app.fixture.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_is_made_is_answered_and_ends_the_visit_or_is_not_made() {
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
+    visitor.charge(1_000_000).await;
+    let held = visitor.hold(&[1]).await;
+    // What says whose visit it ends cannot be read.
+    let away = app.fixture.raw("RENAME TABLE concerts TO lost").await;
+    away.unwrap();
+    let failed = visitor.pay(&held, "k").await;
+    assert_eq!(failed.status, 500, "{failed:?}");
+    let payments = "SELECT COUNT(*) FROM payments";
+    assert_eq!(app.fixture.number(payments).await, 0);
+    let back = app.fixture.raw("RENAME TABLE lost TO concerts").await;
+    back.unwrap();
+    let paid = visitor.pay(&held, "k").await;
+    assert_eq!(paid.status, 201, "{paid:?}");
+    assert_eq!(paid.header("x-admission"), Some("release"));
+    assert_eq!(paid.header("idempotent-replayed"), None);
+    is_replay_of(&visitor.pay(&held, "k").await, &paid);
+    app.fixture.reconciled().await;
+}
+
+/// Puts an answer under a key as it was stored when the body said no more than this.
+async fn stored_long_ago(visitor: &Caller<'_>, route: &str, key: &str, said: &str, body: &str) {
+    let person: Uuid = visitor.sub.parse().unwrap();
+    let statement = format!(
+        "INSERT INTO idempotency_keys (user_id, route, idempotency_key, fingerprint, status, body, created_at) \
+         SELECT subject, '{route}', '{key}', UNHEX(SHA2('{said}', 256)), 201, '{body}', NOW(6) \
+         FROM subjects WHERE person = x'{}'",
+        person.simple()
+    );
+    let stored = visitor.app.fixture.raw(&statement).await.unwrap();
+    assert_eq!(stored, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_from_before_requests_could_say_more_still_gets_its_answer() {
+    let app = TestApp::open().await;
+    let visitor = app.visitor();
+    let payment = visitor.buy(&[1, 2]).await;
+    let refunds = format!("/api/v1/payments/{payment}/refunds");
+    let (route, said) = (
+        "POST /api/v1/payments/{paymentId}/refunds",
+        json!({ "paymentId": payment }).to_string(),
+    );
+    let before = app.fixture.traces().await;
+    stored_long_ago(&visitor, route, "old", &said, "{\"told\":1}").await;
+    let bare = visitor.request(Method::POST, &refunds);
+    let bare = answer(bare.header("Idempotency-Key", "old")).await;
+    for again in [bare, visitor.post_once(&refunds, "old", &json!({})).await] {
+        assert_eq!((again.status, &again.body), (201, &json!({ "told": 1 })));
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    }
+    let part = visitor.post_once(&refunds, "old", &json!({ "amount": 1 }));
+    assert_eq!(part.await.refusal(), (422, "IDEMPOTENCY_KEY_REUSED"));
+    assert_eq!(app.fixture.traces().await, before, "nothing was given back");
+
+    let held = visitor.hold(&[3]).await;
+    let said = json!({ "reservationId": held }).to_string();
+    let route = "POST /api/v1/payments";
+    stored_long_ago(&visitor, route, "old", &said, "{\"told\":2}").await;
+    let again = visitor.pay(&held, "old").await;
+    assert_eq!((again.status, &again.body), (201, &json!({ "told": 2 })));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    let body = json!({ "reservationId": held, "with": "wallet" });
+    let other = visitor.post_once("/api/v1/payments", "old", &body).await;
+    assert_eq!(other.refusal(), (422, "IDEMPOTENCY_KEY_REUSED"));
 }

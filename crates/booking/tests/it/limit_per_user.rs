@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use booking::db::{DbError, Id, new_id};
 use booking::payment::{Pay, PayError};
+use booking::programme::{self, EditDate, Expected};
+use booking::reconciliation;
 use booking::reservation::{Limits, ReservationState, ReserveError};
 use booking::sale::Sale;
-use chassis::time::Clock;
+use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
 use diesel::sql_types::Binary;
 use diesel::{RunQueryDsl, sql_query};
@@ -161,4 +163,84 @@ async fn a_hold_ends_when_the_show_starts() {
     assert_eq!(held.hold_expires_at, added.starts_at);
     let late = fixture.try_pay(0, &held, added.starts_at).await;
     assert!(matches!(late, Err(PayError::HoldExpired)), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_limit_that_is_lowered_under_what_people_have_is_no_difference() {
+    let fixture = Fixture::open().await;
+    fixture.paid(&FOUR).await;
+    fixture.reserve(Uuid::new_v4(), &FOUR_OTHERS).await;
+    let (id, now) = (fixture.schedule_id, fixture.now);
+    let lower = EditDate {
+        max_seats_per_user: Some(Some(1)),
+        ..EditDate::default()
+    };
+    let edit =
+        move |tx: &mut _| programme::edit_date(tx, id, &lower, &Expected::Any, OPERATOR, now);
+    fixture.instances[0].transaction(edit).await.expect("a limit");
+    let wish = fixture.wish(Uuid::new_v4(), &[21, 22]);
+    let refused = fixture.try_reserve(0, wish, now).await;
+    assert!(
+        matches!(refused, Err(ReserveError::TooManySeats { max: 1, has: 0 })),
+        "{refused:?}"
+    );
+    fixture.paid(&[21]).await;
+    let most = fixture.limits.seats_per_user;
+    let check = move |conn: &mut _| reconciliation::check(conn, now, most);
+    let report = fixture.instances[0].read(check).await.expect("a report");
+    assert_eq!(report.differences, []);
+}
+
+/// Moves the start of the show, and its sales with it.
+async fn move_start(fixture: &Fixture, to: Timestamp) {
+    let (id, now) = (fixture.schedule_id, fixture.now);
+    let earlier = EditDate {
+        starts_at: Some(to),
+        sales_open_at: Some(to - TimeDelta::hours(1)),
+        sales_close_at: Some(to),
+        ..EditDate::default()
+    };
+    let edit =
+        move |tx: &mut _| programme::edit_date(tx, id, &earlier, &Expected::Any, OPERATOR, now);
+    fixture.instances[0].transaction(edit).await.expect("a start");
+}
+
+#[tokio::test]
+async fn a_show_that_starts_earlier_ends_the_holds_that_would_last_longer() {
+    let fixture = Fixture::open().await;
+    let user = fixture.rich().await;
+    let held = fixture.reserve(user, &[1, 2]).await;
+    let paid = fixture.reserve(user, &[3]).await;
+    fixture.try_pay(0, &paid, fixture.now).await.unwrap();
+    let start = fixture.now + TimeDelta::minutes(2);
+    move_start(&fixture, start).await;
+    let seen = fixture.reservation(&held, fixture.now).await;
+    assert_eq!(seen.hold_expires_at, start);
+    let of_seats = "SELECT COUNT(*) FROM seats t JOIN reservations r ON r.id = t.reservation_id \
+        JOIN schedules d ON d.id = t.schedule_id \
+        WHERE t.hold_expires_at = d.starts_at AND r.hold_expires_at = d.starts_at";
+    assert_eq!(fixture.number(of_seats).await, 2);
+    let late = fixture.try_pay(0, &held, start).await;
+    assert!(matches!(late, Err(PayError::HoldExpired)), "{late:?}");
+    // A start before the hold was made: it is over at once.
+    let other = fixture.reserve(fixture.rich().await, &[5]).await;
+    move_start(&fixture, fixture.now - TimeDelta::days(1)).await;
+    let late = fixture.try_pay(1, &other, fixture.now + INSTANT).await;
+    assert!(matches!(late, Err(PayError::HoldExpired)), "{late:?}");
+    assert_eq!(fixture.expire(0, fixture.now + INSTANT, 10).await.unwrap(), 2);
+    fixture.reconciled().await;
+}
+
+#[tokio::test]
+async fn a_hold_that_was_made_while_the_start_was_moved_is_over_at_the_start() {
+    let fixture = Fixture::open().await;
+    let held = fixture.reserve(fixture.rich().await, &[1]).await;
+    let moved = "UPDATE schedules d JOIN reservations r ON r.schedule_id = d.id \
+        SET d.sales_close_at = r.created_at + INTERVAL 1 MINUTE, d.starts_at = r.created_at + INTERVAL 1 MINUTE";
+    fixture.raw(moved).await.unwrap();
+    let start = fixture.now + TimeDelta::minutes(1);
+    assert_eq!(fixture.reservation(&held, fixture.now).await.hold_expires_at, start);
+    let late = fixture.try_pay(0, &held, start).await;
+    assert!(matches!(late, Err(PayError::HoldExpired)), "{late:?}");
+    fixture.try_pay(0, &held, start - INSTANT).await.unwrap();
 }

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use booking::concert::Title;
+use booking::concert::{NewSchedule, Title};
 use booking::payment::Extent;
-use booking::provider;
+use booking::provider::{self, Said};
 use booking::reconciliation;
 use booking::reservation::{self, Limits};
 use booking::seat::SeatNumbers;
@@ -18,7 +18,8 @@ use uuid::Uuid;
 use crate::fixture::{Fixture, OPERATOR, queue};
 
 /// One of everything: a live hold, holds that moved on, three purchases, of which one seat and a part of the money came back, a whole refund, a
-/// place in a waiting list, a charge that a provider has yet to confirm, a date whose cancellation is done.
+/// place in a waiting list, a charge that a provider has yet to confirm and one that it has, a date whose cancellation is done. What was
+/// given back as a whole was paid two days ago.
 async fn books() -> Fixture {
     let fixture = Fixture::open().await;
     let now = fixture.now;
@@ -42,19 +43,18 @@ async fn books() -> Fixture {
         grade: None,
         queue: queue("main"),
     };
-    let charge = Charge {
-        request_id: Uuid::new_v4(),
-        user_id: Uuid::new_v4(),
-        amount: Amount::try_from(500).unwrap(),
-    };
-    let (waiting, ordering) = (clock.clone(), clock.clone());
+    let waiting = clock.clone();
     let db = &fixture.instances[0];
     db.transaction(move |tx| waitlist::join(tx, &join, &limits, &waiting))
         .await
         .expect("a place");
-    db.transaction(move |tx| provider::order_charge(tx, &charge, &ordering))
-        .await
-        .expect("an order");
+    order(&fixture).await;
+    let collected = order(&fixture).await;
+    let has_it = move |tx: &mut _| {
+        let clock = Clock::stopped_at(now);
+        provider::confirm(tx, collected, 500, Said::HasMoney, &clock)
+    };
+    db.transaction(has_it).await.expect("a charge");
     let called_off = fixture.another_schedule().await;
     called_off.paid(&[1]).await;
     let id = called_off.schedule_id;
@@ -69,7 +69,23 @@ async fn books() -> Fixture {
             break;
         }
     }
+    let long_ago = "UPDATE payments SET created_at = created_at - INTERVAL 2 DAY WHERE state = 'refunded'";
+    fixture.raw(long_ago).await.expect(long_ago);
     fixture
+}
+
+/// A charge that a provider has yet to confirm.
+async fn order(fixture: &Fixture) -> Uuid {
+    let charge = Charge {
+        request_id: Uuid::new_v4(),
+        user_id: fixture.rich().await,
+        amount: Amount::try_from(500).unwrap(),
+    };
+    let clock = Clock::stopped_at(fixture.now);
+    let made = fixture.instances[0]
+        .transaction(move |tx| provider::order_charge(tx, &charge, &clock))
+        .await;
+    made.expect("an order").id
 }
 
 /// A hold that was made longer, one that was given back, one that ended; and a gift of the house.
@@ -103,7 +119,7 @@ async fn holds_that_moved_on(fixture: &Fixture) {
         .expect("a gift");
 }
 
-/// A date with one seat.
+/// A date with one seat, of which a user may have one.
 async fn small_date(fixture: &Fixture) -> Fixture {
     let one = booking::concert::Section {
         grade: "A".to_owned().try_into().unwrap(),
@@ -112,7 +128,10 @@ async fn small_date(fixture: &Fixture) -> Fixture {
         to: 1,
     };
     let layout = booking::concert::Layout::try_from(vec![one]).unwrap();
-    let new = crate::fixture::schedule(fixture.now, layout);
+    let new = NewSchedule {
+        max_seats_per_user: Some(1),
+        ..crate::fixture::schedule(fixture.now, layout)
+    };
     let (concert_id, now) = (fixture.concert_id, fixture.now);
     let added = fixture.instances[0]
         .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, OPERATOR, now))
@@ -142,13 +161,13 @@ const HOLDER: &str = "a sold seat whose holder has no confirmed reservation of i
 const UNHELD: &str = "a held seat without a reservation that holds it";
 const LIVE: &str = "seats of a live hold, and those that are held for it";
 const SIZE: &str = "seats that a schedule says it has, and those it has";
-const LIMIT: &str = "seats that a user may have of a schedule, and those bought";
+const LIMIT: &str = "seats that a user may have of a schedule, and those bought or held";
 const AUDITED: &str = "changes of a reservation, and their rows in the audit log";
 const PAYMENT_AUDITED: &str = "changes of a payment, and their rows in the audit log";
 const CHARGE_AUDITED: &str = "charges of a wallet, and their rows in the audit log";
 const HELD_TOLD: &str = "a hold of the last day, and its event";
 const PAID_TOLD: &str = "a payment of the last day, and its event";
-const REFUND_TOLD: &str = "refunds of a payment of the last day, and their events";
+const REFUND_TOLD: &str = "refunds of a payment in the last day, and their events";
 const CHARGE_TOLD: &str = "charges of a wallet in the last day, and their events";
 const MOVED_AUDITED: &str = "what operators moved in a wallet, and its rows in the audit log";
 const MOVED_TOLD: &str = "what operators moved in a wallet in the last day, and its events";
@@ -159,6 +178,8 @@ const CANCELLED: &str =
     "a date that was cancelled in the last day, and its row in the audit log with its event";
 const WAITING: &str = "those who wait for seats of a date, and how many the date counts";
 const COLLECTED: &str = "money that a provider has collected, and what the ledger charged for it";
+const ORDER_AUDITED: &str =
+    "changes of an order of the last day, and their rows in the audit log";
 const CALLED_OFF: &str = "live reservations of a date whose cancellation is done";
 /// Of the chain, which every change of an entry breaks.
 const ENTRY: &str = "an entry of the ledger, and the one before it in its wallet";
@@ -227,6 +248,12 @@ const DAMAGE: &[(&str, &str, &[&str])] = &[
         &[NET, WALLET],
     ),
     (
+        // Money that once came back excuses no charge.
+        BALANCE,
+        "UPDATE ledger_entries e JOIN payments p ON p.user_id = e.user_id JOIN wallets w ON w.user_id = e.user_id SET e.amount = e.amount + 1000000000, w.balance = w.balance + 1000000000 WHERE e.cause = 'charged' AND p.state = 'partially_refunded'",
+        &[ENTRY],
+    ),
+    (
         PAYER,
         "UPDATE payments p JOIN (SELECT MIN(user_id) AS other FROM wallets WHERE user_id NOT IN (SELECT user_id FROM payments WHERE amount = 120000)) w SET p.user_id = w.other WHERE p.amount = 120000",
         &[OWNER],
@@ -258,7 +285,24 @@ const DAMAGE: &[(&str, &str, &[&str])] = &[
     ),
     (
         LIMIT,
-        "UPDATE reservations SET seat_count = 5 WHERE state = 'confirmed' ORDER BY id LIMIT 1",
+        "UPDATE reservations SET seat_count = 5 WHERE state = 'confirmed' AND max_seats = 4 ORDER BY id LIMIT 1",
+        &[PRICE],
+    ),
+    (
+        // Of a date that allows one seat.
+        LIMIT,
+        "UPDATE reservations SET seat_count = 2 WHERE state = 'confirmed' AND max_seats = 1",
+        &[PRICE],
+    ),
+    (
+        LIMIT,
+        "UPDATE reservations SET seat_count = 5 WHERE state = 'held' ORDER BY id LIMIT 1",
+        &[PRICE, LIVE],
+    ),
+    (
+        // From before the limit stood in each reservation.
+        LIMIT,
+        "UPDATE reservations SET seat_count = 5, max_seats = NULL WHERE state = 'confirmed' AND max_seats = 4 ORDER BY id LIMIT 1",
         &[PRICE],
     ),
     (
@@ -289,6 +333,12 @@ const DAMAGE: &[(&str, &str, &[&str])] = &[
     (
         REFUND_TOLD,
         "DELETE FROM outbox WHERE type = 'payment.partially_refunded' LIMIT 1",
+        &[],
+    ),
+    (
+        // Of payments that are older than a day.
+        REFUND_TOLD,
+        "DELETE FROM outbox WHERE type = 'payment.refunded' LIMIT 1",
         &[],
     ),
     (
@@ -343,7 +393,17 @@ const DAMAGE: &[(&str, &str, &[&str])] = &[
     ),
     (
         COLLECTED,
-        "UPDATE provider_orders SET state = 'succeeded'",
+        "UPDATE provider_orders SET state = 'succeeded' WHERE state = 'pending'",
+        &[ORDER_AUDITED],
+    ),
+    (
+        ORDER_AUDITED,
+        "DELETE FROM audit_log WHERE entity = 'order' AND action = 'confirmed'",
+        &[],
+    ),
+    (
+        ORDER_AUDITED,
+        "DELETE FROM audit_log WHERE entity = 'order' AND action = 'created' LIMIT 1",
         &[],
     ),
     (

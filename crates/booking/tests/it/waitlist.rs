@@ -1,9 +1,19 @@
 //! The waiting list with two instances that offer at the same moment, and users who join and leave meanwhile.
 
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
 use booking::concert::Grade;
+use booking::db::{DbError, Id, Tx};
+use booking::payment::{Extent, Payment};
+use booking::reservation::{Best, Reserve, ReserveError, Wanted};
+use booking::seat::SeatNumbers;
 use booking::waitlist::{self, Join, WaitlistError};
 use chassis::time::Clock;
 use chrono::TimeDelta;
+use diesel::sql_types::Binary;
+use diesel::{RunQueryDsl, sql_query};
+use testbed::eventually;
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, all_at_once, queue};
@@ -11,20 +21,20 @@ use crate::fixture::{Fixture, all_at_once, queue};
 const HOLD: TimeDelta = TimeDelta::minutes(10);
 
 async fn join(fixture: &Fixture, turn: usize, user_id: Uuid) -> Result<Uuid, WaitlistError> {
-    join_for(fixture, turn, user_id, None).await
+    join_for(fixture, turn, user_id, (1, None)).await
 }
 
 async fn join_for(
     fixture: &Fixture,
     turn: usize,
     user_id: Uuid,
-    grade: Option<&str>,
+    (count, grade): (u16, Option<&str>),
 ) -> Result<Uuid, WaitlistError> {
     let grade = grade.map(|grade| Grade::try_from(grade.to_owned()).expect("a grade"));
     let wish = Join {
         user_id,
         schedule_id: fixture.schedule_id,
-        count: 1,
+        count,
         grade,
         queue: queue("main"),
     };
@@ -49,7 +59,7 @@ async fn offer(fixture: &Fixture, turn: usize) -> Vec<Uuid> {
 }
 
 /// A house whose fifty seats are sold, two by two. Returns the payments.
-async fn sold_out(fixture: &Fixture) -> Vec<booking::payment::Payment> {
+async fn sold_out(fixture: &Fixture) -> Vec<Payment> {
     let mut payments = Vec::new();
     for seat in (1..=50).step_by(2) {
         payments.push(fixture.paid(&[seat, seat + 1]).await.1);
@@ -126,11 +136,11 @@ async fn a_long_list_for_one_grade_keeps_nobody_from_seats_of_another() {
     let fixture = Fixture::open().await;
     let payments = sold_out(&fixture).await;
     for turn in 0..205 {
-        let vip = join_for(&fixture, turn, Uuid::new_v4(), Some("VIP")).await;
+        let vip = join_for(&fixture, turn, Uuid::new_v4(), (1, Some("VIP"))).await;
         vip.expect("a place");
     }
     let last = Uuid::new_v4();
-    let economy = join_for(&fixture, 0, last, Some("ECONOMY")).await;
+    let economy = join_for(&fixture, 0, last, (1, Some("ECONOMY"))).await;
     economy.expect("a place");
     let cheapest = payments.last().expect("a payment");
     fixture
@@ -149,5 +159,89 @@ async fn a_long_list_for_one_grade_keeps_nobody_from_seats_of_another() {
             .count(),
         1
     );
+    fixture.reconciled().await;
+}
+
+/// What becomes of a wish that waits for its buyer's lock while a payment, or a part of it, is given back.
+async fn overtaken_by_a_refund(
+    fixture: &Fixture,
+    wish: Reserve,
+    payment: &Payment,
+    part: Extent,
+) -> Result<Vec<u16>, ReserveError> {
+    let (locked, has_lock) = mpsc::channel();
+    let (finish, finished) = mpsc::channel::<()>();
+    let (finished, user, date) = (Mutex::new(finished), wish.user_id, wish.schedule_id);
+    let other = fixture.instances[1].clone();
+    let blocker = tokio::spawn(async move {
+        let lock = move |tx: &mut Tx| {
+            sql_query("INSERT INTO buyers VALUES (?, ?, NOW(6))")
+                .bind::<Binary, _>(Id(date))
+                .bind::<Binary, _>(Id(user))
+                .execute(tx)?;
+            locked.send(()).unwrap();
+            finished.lock().unwrap().recv().unwrap();
+            Ok::<_, DbError>(())
+        };
+        other.transaction(lock).await
+    });
+    let waiting = tokio::task::spawn_blocking(move || has_lock.recv());
+    waiting.await.unwrap().unwrap();
+    let (reserving, now) = (fixture.clone(), fixture.now);
+    let reserving = tokio::spawn(async move { reserving.try_reserve(0, wish, now).await });
+    let waits = format!(
+        "SELECT COUNT(*) FROM {} WHERE db = DATABASE() AND info LIKE 'INSERT INTO buyers (%'",
+        fixture.processes().await
+    );
+    eventually(Duration::from_secs(30), "a wait for the lock", async || {
+        (fixture.number(&waits).await > 0).then_some(())
+    })
+    .await;
+    let back = fixture.refund_part(1, payment, part, now).await;
+    back.expect("a refund");
+    finish.send(()).unwrap();
+    blocker.await.unwrap().unwrap();
+    let held = reserving.await.unwrap()?;
+    Ok(held.seat_numbers())
+}
+
+fn best(fixture: &Fixture, count: i64) -> Reserve {
+    Reserve {
+        seats: Wanted::Best(Best::parse(count, None, 4).unwrap()),
+        ..fixture.wish(Uuid::new_v4(), &[1])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_best_seats_that_come_back_while_a_wish_waits_for_its_buyer_are_those_of_the_list() {
+    let fixture = Fixture::open().await;
+    let payments = sold_out(&fixture).await;
+    let first = Uuid::new_v4();
+    let place = join_for(&fixture, 0, first, (1, Some("VIP"))).await;
+    place.expect("a place");
+    // Seats of another grade serve nobody in the list.
+    let economy = overtaken_by_a_refund(&fixture, best(&fixture, 1), &payments[24], Extent::Rest);
+    assert_eq!(economy.await.expect("a seat"), [49]);
+    let past = overtaken_by_a_refund(&fixture, best(&fixture, 2), &payments[0], Extent::Rest).await;
+    assert!(matches!(past, Err(ReserveError::WaitlistFirst)), "{past:?}");
+    assert_eq!(offer(&fixture, 0).await, [first]);
+    fixture.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seat_that_only_with_another_serves_the_list_is_not_taken_once_the_other_is_back() {
+    let fixture = Fixture::open().await;
+    let payments = sold_out(&fixture).await;
+    let pair = Uuid::new_v4();
+    let place = join_for(&fixture, 0, pair, (2, None)).await;
+    place.expect("a place");
+    let [one, two] = [1, 2].map(|seat| Extent::Seats(SeatNumbers::parse(&[seat], 1).unwrap()));
+    let back = fixture.refund_part(0, &payments[0], one, fixture.now).await;
+    back.expect("a refund");
+    assert_eq!(offer(&fixture, 0).await, []);
+    let wish = fixture.wish(Uuid::new_v4(), &[1]);
+    let past = overtaken_by_a_refund(&fixture, wish, &payments[0], two).await;
+    assert!(matches!(past, Err(ReserveError::WaitlistFirst)), "{past:?}");
+    assert_eq!(offer(&fixture, 0).await, [pair]);
     fixture.reconciled().await;
 }

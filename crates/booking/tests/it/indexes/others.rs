@@ -123,7 +123,7 @@ pub async fn desk(books: &Books) -> Vec<Step> {
             .await,
         books
             .verb("buyers of a date", move |tx| {
-                reservation::buyers_of(tx, date, before_all, 50, now)
+                reservation::buyers_of(tx, (date, None), before_all, 50, now)
             })
             .await,
         books

@@ -1,0 +1,1 @@
+ALTER TABLE provider_orders DROP KEY provider_orders_by_user;
