@@ -141,7 +141,9 @@ async fn nothing_is_found_where_all_is_sold_or_is_likely_to_be() {
     visitor.size(400, 900, false).await;
     visitor.waits_as("line").await;
     visitor
-        .sees("document.querySelector('[data-usher=outlook]').innerText.startsWith('It is unlikely')")
+        .sees(
+            "document.querySelector('[data-usher=outlook]').innerText.startsWith('It is unlikely')",
+        )
         .await;
     nothing_is_found(&visitor, "unlikely").await;
     site.blocks(&inside, &seats[..2]).await;

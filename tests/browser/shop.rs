@@ -301,7 +301,13 @@ async fn what_moves_is_what_is_seen(site: &Site, visitor: &Browser) {
     let inside = site.join().await;
     visitor.run(COUNTS_FRAMES).await;
     let nodes = "document.querySelectorAll('*').length";
-    let count = async |what: &str| visitor.run(&format!("return {what}")).await.as_u64().unwrap();
+    let count = async |what: &str| {
+        visitor
+            .run(&format!("return {what}"))
+            .await
+            .as_u64()
+            .unwrap()
+    };
     let before = count(nodes).await;
     assert!(before < 500, "{before}");
     visitor.press("[data-zoom=out]").await;
@@ -315,11 +321,16 @@ async fn what_moves_is_what_is_seen(site: &Site, visitor: &Browser) {
     // What was painted in part is the picture that is painted as a whole.
     let picture = "document.querySelector('#map').toDataURL()";
     visitor
-        .run(&format!("window.picture = {picture}; window.painted = []; \
-            document.querySelector('#map').dispatchEvent(new Event('contextrestored'))"))
+        .run(&format!(
+            "window.picture = {picture}; window.painted = []; \
+            document.querySelector('#map').dispatchEvent(new Event('contextrestored'))"
+        ))
         .await;
     visitor.sees("painted.at(-1) === 8000").await;
-    assert_eq!(visitor.run(&format!("return picture === {picture}")).await, true);
+    assert_eq!(
+        visitor.run(&format!("return picture === {picture}")).await,
+        true
+    );
 
     for _ in 0..8 {
         visitor.press("[data-zoom=in]").await;

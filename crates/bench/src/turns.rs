@@ -99,9 +99,8 @@ pub fn row(
     subject: &[Measured],
     limit: &[Measured],
 ) -> Row {
-    let rates = |rounds: &[Measured]| -> Vec<f64> {
-        rounds.iter().map(|it| rate(it, expected)).collect()
-    };
+    let rates =
+        |rounds: &[Measured]| -> Vec<f64> { rounds.iter().map(|it| rate(it, expected)).collect() };
     let measured = rates(subject);
     let mut row = Row::of(what, &measured, "/s").against(&measured, &rates(limit));
     for (of, rounds) in [("wrong", subject), ("wrong of the limit", limit)] {

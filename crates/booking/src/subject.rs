@@ -84,19 +84,24 @@ pub fn look(conn: &mut Conn, person: Uuid) -> Result<Look, DbError> {
         .ok_or(DbError::Unexpected("a SELECT without a row"))
 }
 
-/// The subject of a person, a new one if need be: of two who make it at once the primary key lets one. One statement, two for
-/// who was not the first.
-pub fn of(conn: &mut Conn, person: Uuid, now: Timestamp) -> Result<Uuid, DbError> {
-    let subject = Uuid::new_v4();
-    let made = diesel::insert_into(subjects::table)
+/// Joins a person and a new subject; `Duplicate` when the person has one. One statement.
+pub fn join(conn: &mut Conn, person: Uuid, subject: Uuid, now: Timestamp) -> Result<(), DbError> {
+    diesel::insert_into(subjects::table)
         .values((
             subjects::person.eq(Id(person)),
             subjects::subject.eq(Id(subject)),
             subjects::created_at.eq(At(now)),
         ))
-        .execute(conn);
-    match made.map_err(DbError::from) {
-        Ok(_) => Ok(subject),
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The subject of a person, a new one if need be: of two who make it at once the primary key lets one. One statement, two for
+/// who was not the first.
+pub fn of(conn: &mut Conn, person: Uuid, now: Timestamp) -> Result<Uuid, DbError> {
+    let subject = Uuid::new_v4();
+    match join(conn, person, subject, now) {
+        Ok(()) => Ok(subject),
         Err(DbError::Duplicate(_)) => {
             find(conn, person)?.ok_or(DbError::Unexpected("a subject that was just made is gone"))
         }
@@ -268,12 +273,15 @@ impl Memory {
             };
         }
         if let Some(subject) = look.subject {
-            if self.subjects.len() >= REMEMBERED_MOST {
-                self.subjects.clear();
-            }
-            let until = now + REMEMBERED;
-            self.subjects.insert(person, (subject.into(), until));
+            self.remember(person, subject.into(), now);
         }
+    }
+
+    fn remember(&mut self, person: Uuid, subject: Uuid, now: Timestamp) {
+        if self.subjects.len() >= REMEMBERED_MOST {
+            self.subjects.clear();
+        }
+        self.subjects.insert(person, (subject, now + REMEMBERED));
     }
 }
 
@@ -322,6 +330,21 @@ impl Subjects {
         };
         self.lock().learn(person, read, now);
         Ok(subject)
+    }
+
+    /// The subject of somebody who may come to have something, and whether it is new: then it is theirs once [`join`] is
+    /// committed, and until then nothing is written of them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn of_taker(&self, person: Uuid) -> Result<(Uuid, bool), DbError> {
+        let known = self.known(person).await?;
+        Ok(known.map_or_else(|| (Uuid::new_v4(), true), |subject| (subject, false)))
+    }
+
+    /// A newcomer was joined to this subject.
+    pub fn joined(&self, person: Uuid, subject: Uuid) {
+        self.lock().remember(person, subject, self.clock.now());
     }
 
     /// Whom an operator means: a person, or a subject of whom nobody knows who it is.

@@ -234,14 +234,20 @@ mod tests {
         assert!(all["shop.KEY_MISSING"]["headers"].is_null(), "{all}");
         let examples = &gone["content"]["application/problem+json"]["examples"];
         let example = &examples["GOODS_GONE"]["value"];
-        assert_eq!((&example["code"], &example["left"]), (&json!("GOODS_GONE"), &json!(0)));
+        assert_eq!(
+            (&example["code"], &example["left"]),
+            (&json!("GOODS_GONE"), &json!(0))
+        );
         assert_eq!(examples["GOODS_MOVING"]["value"]["retryable"], true);
     }
 
     #[test]
     fn what_an_operation_says_of_a_status_by_itself_stands_before_its_codes() {
         let marks = || json!({ "x-codes": ["GOODS_GONE"] });
-        let document = described([("/a", marks(), Some("Also at night.")), ("/b", marks(), None)]);
+        let document = described([
+            ("/a", marks(), Some("Also at night.")),
+            ("/b", marks(), None),
+        ]);
         let said = |path: &str| document["paths"][path]["get"]["responses"]["409"].clone();
         let own = "Also at night.\n\n- `GOODS_GONE`: There are none left.";
         assert_eq!(said("/a")["description"], own);

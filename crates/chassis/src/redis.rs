@@ -305,7 +305,10 @@ mod tests {
         let (lent, ()) = tokio::join!(pool.get(), refuse);
         let told = lent.err().map(|cause| cause.to_string());
         let told = told.expect("nothing is lent");
-        assert!(told.contains("DENIED Redis is running in protected mode"), "{told}");
+        assert!(
+            told.contains("DENIED Redis is running in protected mode"),
+            "{told}"
+        );
     }
 
     #[tokio::test]

@@ -23,6 +23,7 @@ use actix_web::web::{self, ServiceConfig};
 use chassis::problem::Problem;
 use chassis::routes::{self, at};
 use chassis::server;
+use document::Complete;
 use utoipa::{IntoParams, OpenApi};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -142,7 +143,7 @@ fn rest_of_own(app: &mut ServiceConfig, base: &str) {
         (name = "operator", description = "Steer the queues."),
     ),
     components(schemas(document::GatewayProblem)),
-    modifiers(&document::Complete)
+    modifiers(&Complete)
 )]
 pub struct GatewayApi;
 

@@ -124,7 +124,11 @@ fn copy_tables(to: &Path) -> io::Result<()> {
         Some(scratch) => scratch,
         none => {
             let scratch = Scratch::new()?;
-            make_tables(&scratch.path().join(HELD), temporary(scratch.path())?, false)?;
+            make_tables(
+                &scratch.path().join(HELD),
+                temporary(scratch.path())?,
+                false,
+            )?;
             none.insert(scratch)
         }
     };

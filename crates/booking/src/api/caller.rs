@@ -1,7 +1,7 @@
 //! Owns who asks: what a handler demands of the pass, by the type of its first argument.
 //!
 //! [`Visitor`] is anybody with a token, in every state of the visit: own things are theirs before, in and after it.
-//! [`Admitted`] is inside at this moment, [`Buyer`] too and takes something. Who has an operator's key is in `operator`. A
+//! [`Admitted`] is inside at this moment, [`Buyer`] too and takes something, [`Taker`] seats. Who has an operator's key is in `operator`. A
 //! handler without any of them is public. Handlers know people by the subject; the person stays here.
 
 use std::future::{Ready, ready};
@@ -46,6 +46,30 @@ pub struct Buyer {
     pub person: Uuid,
     /// The queue that let them in.
     pub queue: QueueName,
+}
+
+/// Someone whose turn it is, and who wants seats. Nothing is written of somebody new before they have some.
+#[derive(Debug, Clone)]
+pub struct Taker {
+    /// Who, as the books know them, or will.
+    pub user_id: Uuid,
+    /// Who, as the token says.
+    pub person: Uuid,
+    /// The books do not know them yet.
+    pub is_new: bool,
+    /// The queue that let them in.
+    pub queue: QueueName,
+}
+
+impl Taker {
+    /// The same, whom another request has made known meanwhile.
+    pub async fn known(self, request: &HttpRequest) -> Result<Self, Problem> {
+        Ok(Self {
+            user_id: subject_of(request, self.person).await?,
+            is_new: false,
+            ..self
+        })
+    }
 }
 
 /// Left on a request, for answers that name who asked.
@@ -126,9 +150,13 @@ fn queue_of(pass: Pass) -> Result<QueueName, Problem> {
     pass.queue.try_into().map_err(|_| unknown())
 }
 
-pub(super) fn pass_of(request: &HttpRequest) -> Result<Pass, Problem> {
+fn app_of(request: &HttpRequest) -> Result<&Data<Booking>, Problem> {
     let app = request.app_data::<Data<Booking>>();
-    let app = app.ok_or_else(|| Problem::internal("the application has no state"))?;
+    app.ok_or_else(|| Problem::internal("the application has no state"))
+}
+
+pub(super) fn pass_of(request: &HttpRequest) -> Result<Pass, Problem> {
+    let app = app_of(request)?;
     let mut passes = request.headers().get_all(HEADER);
     let (Some(Ok(pass)), None) = (passes.next().map(|pass| pass.to_str()), passes.next()) else {
         return Err(unknown());
@@ -147,8 +175,7 @@ fn unknown() -> Problem {
 
 /// Who asks, as the books know them. A visitor who changes something is known from then on.
 async fn subject_of(request: &HttpRequest, person: Uuid) -> Result<Uuid, Problem> {
-    let app = request.app_data::<Data<Booking>>();
-    let app = app.ok_or_else(|| Problem::internal("the application has no state"))?;
+    let app = app_of(request)?;
     let subject = if request.method().is_safe() {
         app.subjects.of_reader(person).await?
     } else {
@@ -204,6 +231,26 @@ impl FromRequest for Buyer {
             user_id,
             person,
             queue,
+        })
+    }
+}
+
+impl FromRequest for Taker {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let Admitted { person, queue } = pass_of(&request)?.try_into()?;
+            let (subject, is_new) = app_of(&request)?.subjects.of_taker(person).await?;
+            request.extensions_mut().insert(Asker { person, subject });
+            Ok(Self {
+                user_id: subject,
+                person,
+                is_new,
+                queue,
+            })
         })
     }
 }

@@ -142,6 +142,9 @@ impl From<ReserveError> for Problem {
             ReserveError::Crowded => {
                 DATABASE_BUSY.because("Too many want the same seats; try again soon.")
             }
+            ReserveError::NotNew => {
+                DATABASE_BUSY.because("Another request of yours was first; try again.")
+            }
             ReserveError::TooManySeats { max, has } => TOO_MANY_SEATS.because(format!(
                 "At most {max} seats of one date; you have {has} already."
             )),

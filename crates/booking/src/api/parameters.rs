@@ -6,12 +6,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use actix_web::Error;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::web::Query;
+use actix_web::{Error, HttpMessage as _};
 use chassis::problem::Problem;
 use utoipa::OpenApi as _;
 use utoipa::openapi::RefOr;

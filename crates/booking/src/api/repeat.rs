@@ -22,6 +22,7 @@ const REPLAYED: &str = "Idempotent-Replayed";
 pub struct RequiredKey(IdempotencyKey);
 
 /// The key of a request that may have one.
+#[derive(Clone)]
 pub struct OptionalKey(Option<IdempotencyKey>);
 
 impl RequiredKey {

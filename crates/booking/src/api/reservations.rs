@@ -1,7 +1,7 @@
 //! Seats that the visitor holds for a while: take them, look at them, give them back.
 
-use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
 use chassis::json::{Body, OptionalBody};
 use chassis::page::{Page, PageQuery};
 use chassis::problem::Problem;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::caller::{Buyer, Visitor};
+use super::caller::{Taker, Visitor};
 use super::document::SeatNumber;
 use super::repeat::{self, OptionalKey, OptionalKeyHeader};
 use super::{answer, paging};
@@ -19,9 +19,11 @@ use crate::Booking;
 use crate::cancellation::CancelError;
 use crate::concert::Grade;
 use crate::db::new_id;
-use crate::idempotency::Answer;
+use crate::idempotency::{Answer, OnceError};
 use crate::ledger::CURRENCY;
-use crate::reservation::{self, Best, ReservationState, ReservedSeat, SEATS_AT_MOST, Wanted};
+use crate::reservation::{
+    self, Best, ReservationState, ReserveError, ReservedSeat, SEATS_AT_MOST, Wanted,
+};
 use crate::seat::SeatNumbers;
 
 const RESERVATIONS: &str = "/api/v1/reservations";
@@ -93,20 +95,21 @@ impl TryFrom<Fields> for Reserve {
 }
 
 impl Reserve {
-    fn wanted(self, by: Buyer, max: u16, now: Timestamp) -> Result<reservation::Reserve, Problem> {
+    fn wanted(&self, by: Taker, max: u16, now: Timestamp) -> Result<reservation::Reserve, Problem> {
         let (schedule_id, seats) = match self {
             Self::Numbers(wish) => {
                 let numbers = SeatNumbers::parse(&wish.seat_numbers, max)?;
                 (wish.schedule_id, Wanted::Numbers(numbers))
             }
             Self::Best(wish) => {
-                let best = Best::parse(wish.count, wish.grade, max)?;
+                let best = Best::parse(wish.count, wish.grade.clone(), max)?;
                 (wish.schedule_id, Wanted::Best(best))
             }
         };
         Ok(reservation::Reserve {
             id: new_id(now),
             user_id: by.user_id,
+            newcomer: by.is_new.then_some(by.person),
             schedule_id,
             seats,
             queue: by.queue,
@@ -200,14 +203,27 @@ impl Reservation {
         "QUEUE_MISMATCH", "WAITLIST_FIRST"]))))]
 pub async fn reserve(
     app: Data<Booking>,
-    buyer: Buyer,
+    taker: Taker,
     key: OptionalKey,
     body: Body<Reserve>,
+    http: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let request = key.request(buyer.user_id, RESERVE, &*body, held);
-    // What a user may have of this date is decided under the buyer's lock.
-    let wanted = body.0.wanted(buyer, SEATS_AT_MOST, app.clock.now())?;
-    repeat::answer(app.sale.hold(wanted, request).await?)
+    let hold = async |by: Taker| {
+        let request = key.clone().request(by.user_id, RESERVE, &*body, held);
+        // What a user may have of this date is decided under the buyer's lock.
+        let wanted = body.wanted(by, SEATS_AT_MOST, app.clock.now())?;
+        Ok::<_, Problem>(app.sale.hold(wanted, request).await)
+    };
+    let mut by = taker;
+    let mut outcome = hold(by.clone()).await?;
+    if let Err(OnceError::Refused(ReserveError::NotNew)) = outcome {
+        by = by.known(&http).await?;
+        outcome = hold(by.clone()).await?;
+    }
+    if by.is_new && outcome.is_ok() {
+        app.subjects.joined(by.person, by.user_id);
+    }
+    repeat::answer(outcome?)
 }
 
 fn held(made: &reservation::Reservation) -> Answer {

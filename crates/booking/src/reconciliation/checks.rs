@@ -147,7 +147,6 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_found_meanwhile_is_told_while_it_is_young() {
-        let scene = Scene::default();
         let after = async |age| {
             let scene = Scene::default();
             assert_eq!(scene.ask().await, None);

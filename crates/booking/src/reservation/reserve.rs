@@ -15,6 +15,7 @@ use crate::db::{At, DbError, Id, Tx, fails_with_db, insert_rows, one_of, update}
 use crate::outbox::{self, EventType};
 use crate::schema::{reservation_seats, reservations, seats};
 use crate::seat::{self, SeatState};
+use crate::subject;
 
 /// Most seats of one user that a date may allow.
 pub const SEATS_AT_MOST: u16 = 50;
@@ -26,6 +27,8 @@ pub struct Reserve {
     pub id: Uuid,
     /// Who wants it.
     pub user_id: Uuid,
+    /// The person, when nobody knows the subject yet: both are joined where seats are taken.
+    pub newcomer: Option<Uuid>,
     /// Of which date.
     pub schedule_id: Uuid,
     /// Which seats.
@@ -142,6 +145,9 @@ pub enum ReserveError {
     /// There is no such schedule, or it is hidden.
     #[error("no such schedule")]
     ScheduleNotFound,
+    /// The newcomer is known under another subject: another request of theirs was first.
+    #[error("somebody who is known already")]
+    NotNew,
     /// The user has come through the queue of another concert.
     #[error("admitted to another queue")]
     QueueMismatch,
@@ -155,7 +161,7 @@ fails_with_db!(ReserveError);
 /// Holds all the wanted seats for the user, or none.
 ///
 /// Seven statements: what is on offer, the buyer's lock, the seats, the reservation, its seats, audit, outbox. One more for
-/// a buyer who is not new to the date: what they have of it. A seat that is plainly taken costs only the first, and no lock.
+/// a buyer who is not new to the date: what they have of it; one more for a newcomer, who is joined to a subject. A seat that is plainly taken costs only the first, and no lock.
 /// The best seats take two more: looking for them, and locking them; one more for each time that another buyer is faster.
 /// Where somebody waits for seats to come back, the list is asked before the buyer is locked and after the seats are.
 pub fn reserve(
@@ -264,6 +270,13 @@ fn within_limits(
         // Too many whatever they have, so nobody is locked for it.
         let has = buyer::count(tx, schedule_id, user_id, clock.now())?;
         return Err(too_many(has));
+    }
+    if let Some(person) = wanted.newcomer {
+        // Before any other row of theirs. Whoever is refused leaves none.
+        match subject::join(tx, person, user_id, clock.now()) {
+            Err(DbError::Duplicate(_)) => return Err(ReserveError::NotNew),
+            joined => joined?,
+        }
     }
     let (now, has) = buyer::lock_and_count(tx, schedule_id, user_id, clock)?;
     crash::point("reserve.lined-up");

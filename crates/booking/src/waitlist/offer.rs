@@ -155,6 +155,7 @@ fn hold(
     let wish = Reserve {
         id: new_id(clock.now()),
         user_id: entry.user_id,
+        newcomer: None,
         schedule_id: entry.schedule_id,
         seats: Wanted::Best(best.patiently()),
         queue: queue.clone(),
@@ -192,6 +193,7 @@ fn hold(
             | ReserveError::SoldOut { .. }
             | ReserveError::GradeUnknown(_)
             | ReserveError::Crowded
+            | ReserveError::NotNew
             | ReserveError::SalesClosed(_)
             | ReserveError::WaitlistFirst
             | ReserveError::ScheduleNotFound

@@ -58,8 +58,8 @@ async fn a_cancellation_that_is_killed_between_any_two_steps_refunds_everybody_o
     for seat in 1..=BUYERS {
         buyers.push(fixture.paid(&[seat.into()]).await.0.user_id);
     }
-    let last = fixture.reserve(uuid::Uuid::new_v4(), &[i64::from(BUYERS) + 1]);
-    last.await;
+    let seat = i64::from(BUYERS) + 1;
+    fixture.reserve(uuid::Uuid::new_v4(), &[seat]).await;
     let (id, now) = (fixture.schedule_id, fixture.now);
     let reason = Title::try_from("Storm".to_owned()).unwrap();
     let act = move |tx: &mut _| programme::cancel_date(tx, id, &reason, "operator:tests", now);
@@ -77,7 +77,11 @@ async fn a_cancellation_that_is_killed_between_any_two_steps_refunds_everybody_o
         let ended = testbed::wait_for("the process to end", SOON, || booking.ended());
         assert_ne!(ended.unwrap(), 0, "{point}");
         let [holds, payments, amount] = progress(&fixture).await;
-        assert_eq!((holds + payments, amount), (done, payments * PRICE), "{point}");
+        assert_eq!(
+            (holds + payments, amount),
+            (done, payments * PRICE),
+            "{point}"
+        );
         let refunds = "SELECT COUNT(*) FROM refunds";
         assert_eq!(fixture.number(refunds).await, payments, "{point}");
         fixture.reconciled().await;

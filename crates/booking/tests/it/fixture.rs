@@ -137,6 +137,7 @@ impl Fixture {
         Reserve {
             id: new_id(self.now),
             user_id,
+            newcomer: None,
             schedule_id: self.schedule_id,
             seats: Wanted::Numbers(SeatNumbers::parse(seats, 10).expect("seat numbers")),
             queue: queue("main"),

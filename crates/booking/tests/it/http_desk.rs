@@ -118,7 +118,11 @@ async fn the_desk_sees_every_reservation_payment_and_buyer_of_a_date_once() {
 async fn payments_are_found_by_each_of_their_states() {
     let app = TestApp::open().await;
     let desk = app.clerk(&["desk"]);
-    let back = [json!({}), json!({ "seatNumbers": [3] }), json!({ "amount": 1 })];
+    let back = [
+        json!({}),
+        json!({ "seatNumbers": [3] }),
+        json!({ "amount": 1 }),
+    ];
     app.visitor().buy(&[1]).await;
     for (body, seats) in back.iter().zip([[2, 5], [3, 6], [4, 7]]) {
         let visitor = app.visitor();

@@ -71,7 +71,11 @@ async fn a_parameter_or_a_body_that_is_not_documented_is_refused_on_every_route(
             for parameter in unknown {
                 let path = format!("{path}?{parameter}=1");
                 let refused = answer(visitor.request(method.clone(), &path)).await;
-                assert_eq!(refused.refusal(), (422, "QUERY_UNKNOWN"), "{at}: {parameter}");
+                assert_eq!(
+                    refused.refusal(),
+                    (422, "QUERY_UNKNOWN"),
+                    "{at}: {parameter}"
+                );
             }
             if !operation["requestBody"].is_null() {
                 continue;

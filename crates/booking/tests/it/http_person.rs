@@ -124,7 +124,9 @@ async fn what_booking_has_of_a_person_is_given_out_as_a_whole() {
     let (customer, other, operator) = (app.visitor(), app.visitor(), app.operator());
     for visitor in [&customer, &other] {
         let amount = json!({ "amount": 7_000 });
-        let ordered = visitor.post_once(&visitor.charges_path(), "k", &amount).await;
+        let ordered = visitor
+            .post_once(&visitor.charges_path(), "k", &amount)
+            .await;
         assert_eq!(ordered.status, 202, "{ordered:?}");
         let gift = json!({ "amount": 300_000, "reason": "Welcome" });
         let credits = format!("{}/credits", path(&visitor.sub));
@@ -145,12 +147,25 @@ async fn what_booking_has_of_a_person_is_given_out_as_a_whole() {
         (&order["kind"], &order["state"], &order["amount"]),
         (&json!("charge"), &json!("pending"), &json!(7_000))
     );
-    let amounts: Vec<_> = items("refunds").iter().map(|it| it["amount"].clone()).collect();
+    let amounts: Vec<_> = items("refunds")
+        .iter()
+        .map(|it| it["amount"].clone())
+        .collect();
     assert_eq!(amounts, [json!(150_000), json!(150_000)]);
-    assert!(items("refunds").iter().all(|it| it["paymentId"] == paid.id().as_str()));
+    assert!(
+        items("refunds")
+            .iter()
+            .all(|it| it["paymentId"] == paid.id().as_str())
+    );
     let mut acts: Vec<_> = items("audit")
         .iter()
-        .map(|it| format!("{} {}", it["entity"].as_str().unwrap(), it["action"].as_str().unwrap()))
+        .map(|it| {
+            format!(
+                "{} {}",
+                it["entity"].as_str().unwrap(),
+                it["action"].as_str().unwrap()
+            )
+        })
         .collect();
     acts.sort();
     acts.dedup();
@@ -169,7 +184,10 @@ async fn what_booking_has_of_a_person_is_given_out_as_a_whole() {
     );
     let reads = "SELECT COUNT(*) FROM audit_log WHERE entity IN ('order', 'wallet', 'reservation', 'payment')";
     let of_other = 3;
-    assert_eq!(app.fixture.number(reads).await, items("audit").len() as i64 + of_other);
+    assert_eq!(
+        app.fixture.number(reads).await,
+        items("audit").len() as i64 + of_other
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,6 +286,41 @@ async fn a_subject_is_nobody_who_could_ask_for_it() {
     thief.charge(5).await;
     assert_eq!(thief.balance().await, 5);
     assert_eq!(customer.balance().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_of_who_was_refused_seats_and_who_takes_them_many_times_at_once_is_one_subject()
+ {
+    let app = TestApp::open().await;
+    let known = async || app.fixture.number("SELECT COUNT(*) FROM subjects").await;
+    let first = app.visitor();
+    first.hold(&[1]).await;
+    assert_eq!(known().await, 1);
+    let (late, greedy) = (app.visitor(), app.visitor());
+    assert_eq!(late.reserve(&[1]).await.refusal(), (409, "SEAT_TAKEN"));
+    assert_eq!(greedy.reserve(&[1, 2]).await.status, 409);
+    assert_eq!(known().await, 1);
+
+    let customer = app.visitor();
+    let wishes = (3..=8).map(|seat| {
+        let customer = customer.clone();
+        async move { customer.reserve(&[seat]).await }
+    });
+    let all = futures_util::future::join_all(wishes).await;
+    let held: Vec<_> = all.iter().filter(|it| it.status == 201).collect();
+    let refused = all.iter().filter(|it| it.status != 201);
+    assert!(
+        refused
+            .clone()
+            .all(|it| it.refusal() == (422, "TOO_MANY_SEATS")),
+        "{all:?}"
+    );
+    assert_eq!((held.len(), refused.count()), (4, 2), "{all:?}");
+    assert!(
+        held.iter()
+            .all(|it| it.body["userId"] == customer.sub.as_str())
+    );
+    assert_eq!(known().await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

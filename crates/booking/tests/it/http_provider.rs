@@ -104,7 +104,12 @@ async fn a_charge_is_booked_when_the_provider_says_so_and_once_however_often_it_
     let of_order = format!("/api/v1/admin/audit?entity=order&entityId={ordered}");
     let rows = app.operator().get(&of_order).await.body["items"].clone();
     let told: Vec<_> = (rows.as_array().unwrap().iter())
-        .map(|row| (row["action"].as_str().unwrap(), row["actor"].as_str().unwrap()))
+        .map(|row| {
+            (
+                row["action"].as_str().unwrap(),
+                row["actor"].as_str().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(told, [("confirmed", "provider"), ("created", "user")]);
     app.fixture.reconciled().await;
@@ -137,7 +142,11 @@ async fn no_more_is_ordered_than_the_wallet_has_room_for_and_money_that_is_there
         visitor.post_once(&visitor.charges_path(), key, &body).await
     };
     let beyond = ordered("beyond", 1).await;
-    assert_eq!(beyond.refusal(), (422, "BALANCE_LIMIT"), "all is on its way");
+    assert_eq!(
+        beyond.refusal(),
+        (422, "BALANCE_LIMIT"),
+        "all is on its way"
+    );
     assert_eq!(say(&app, "order.captured", &orders[0], MOST).await, 204);
     let beyond = ordered("beyond", 1).await;
     assert_eq!(beyond.refusal(), (422, "BALANCE_LIMIT"), "some is there");

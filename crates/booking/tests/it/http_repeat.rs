@@ -266,8 +266,9 @@ async fn a_key_from_before_requests_could_say_more_still_gets_its_answer() {
         assert_eq!((again.status, &again.body), (201, &json!({ "told": 1 })));
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
     }
-    let part = visitor.post_once(&refunds, "old", &json!({ "amount": 1 }));
-    assert_eq!(part.await.refusal(), (422, "IDEMPOTENCY_KEY_REUSED"));
+    let part = json!({ "amount": 1 });
+    let part = visitor.post_once(&refunds, "old", &part).await;
+    assert_eq!(part.refusal(), (422, "IDEMPOTENCY_KEY_REUSED"));
     assert_eq!(app.fixture.traces().await, before, "nothing was given back");
 
     let held = visitor.hold(&[3]).await;

@@ -109,6 +109,7 @@ impl Books {
         Reserve {
             id: id("wanted", number),
             user_id: user(),
+            newcomer: None,
             schedule_id: self.fixture.schedule_id,
             seats,
             queue: queue("main"),

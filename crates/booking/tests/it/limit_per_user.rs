@@ -177,7 +177,10 @@ async fn a_limit_that_is_lowered_under_what_people_have_is_no_difference() {
     };
     let edit =
         move |tx: &mut _| programme::edit_date(tx, id, &lower, &Expected::Any, OPERATOR, now);
-    fixture.instances[0].transaction(edit).await.expect("a limit");
+    fixture.instances[0]
+        .transaction(edit)
+        .await
+        .expect("a limit");
     let wish = fixture.wish(Uuid::new_v4(), &[21, 22]);
     let refused = fixture.try_reserve(0, wish, now).await;
     assert!(
@@ -202,7 +205,10 @@ async fn move_start(fixture: &Fixture, to: Timestamp) {
     };
     let edit =
         move |tx: &mut _| programme::edit_date(tx, id, &earlier, &Expected::Any, OPERATOR, now);
-    fixture.instances[0].transaction(edit).await.expect("a start");
+    fixture.instances[0]
+        .transaction(edit)
+        .await
+        .expect("a start");
 }
 
 #[tokio::test]
@@ -227,7 +233,10 @@ async fn a_show_that_starts_earlier_ends_the_holds_that_would_last_longer() {
     move_start(&fixture, fixture.now - TimeDelta::days(1)).await;
     let late = fixture.try_pay(1, &other, fixture.now + INSTANT).await;
     assert!(matches!(late, Err(PayError::HoldExpired)), "{late:?}");
-    assert_eq!(fixture.expire(0, fixture.now + INSTANT, 10).await.unwrap(), 2);
+    assert_eq!(
+        fixture.expire(0, fixture.now + INSTANT, 10).await.unwrap(),
+        2
+    );
     fixture.reconciled().await;
 }
 
@@ -239,7 +248,13 @@ async fn a_hold_that_was_made_while_the_start_was_moved_is_over_at_the_start() {
         SET d.sales_close_at = r.created_at + INTERVAL 1 MINUTE, d.starts_at = r.created_at + INTERVAL 1 MINUTE";
     fixture.raw(moved).await.unwrap();
     let start = fixture.now + TimeDelta::minutes(1);
-    assert_eq!(fixture.reservation(&held, fixture.now).await.hold_expires_at, start);
+    assert_eq!(
+        fixture
+            .reservation(&held, fixture.now)
+            .await
+            .hold_expires_at,
+        start
+    );
     let late = fixture.try_pay(0, &held, start).await;
     assert!(matches!(late, Err(PayError::HoldExpired)), "{late:?}");
     fixture.try_pay(0, &held, start - INSTANT).await.unwrap();

@@ -69,7 +69,8 @@ async fn books() -> Fixture {
             break;
         }
     }
-    let long_ago = "UPDATE payments SET created_at = created_at - INTERVAL 2 DAY WHERE state = 'refunded'";
+    let long_ago =
+        "UPDATE payments SET created_at = created_at - INTERVAL 2 DAY WHERE state = 'refunded'";
     fixture.raw(long_ago).await.expect(long_ago);
     fixture
 }
@@ -178,8 +179,7 @@ const CANCELLED: &str =
     "a date that was cancelled in the last day, and its row in the audit log with its event";
 const WAITING: &str = "those who wait for seats of a date, and how many the date counts";
 const COLLECTED: &str = "money that a provider has collected, and what the ledger charged for it";
-const ORDER_AUDITED: &str =
-    "changes of an order of the last day, and their rows in the audit log";
+const ORDER_AUDITED: &str = "changes of an order of the last day, and their rows in the audit log";
 const CALLED_OFF: &str = "live reservations of a date whose cancellation is done";
 /// Of the chain, which every change of an entry breaks.
 const ENTRY: &str = "an entry of the ledger, and the one before it in its wallet";

@@ -99,7 +99,9 @@ async fn who_waits_for_a_seat_that_another_is_taking_gets_none_of_the_wanted() {
     let fixture = Fixture::open().await;
     let (wish, limits) = (fixture.wish(Uuid::new_v4(), &[7]), fixture.limits);
     let clock = Clock::stopped_at(fixture.now);
-    let first = fixture.begin(0, move |tx| reservation::reserve(tx, &wish, &limits, &clock));
+    let first = fixture.begin(0, move |tx| {
+        reservation::reserve(tx, &wish, &limits, &clock)
+    });
     let first = first.await;
     // Both seats are free to whoever looks now, so nothing but the row count refuses the second buyer.
     let (second, wish) = (fixture.clone(), fixture.wish(Uuid::new_v4(), &[7, 8]));

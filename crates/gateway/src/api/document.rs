@@ -88,8 +88,7 @@ fn implied(path: &str, access: &str, operation: &Operation) -> Vec<&'static str>
 /// What a code adds to a problem, or has otherwise than its status says, as an example.
 fn members(code: &Code) -> Vec<(&'static str, Value)> {
     let end = "2026-05-01T20:00:00.000Z";
-    let work =
-        || json!({ "algorithm": "SHA-256", "challenge": "…", "bits": 16, "expiresAt": end });
+    let work = || json!({ "algorithm": "SHA-256", "challenge": "…", "bits": 16, "expiresAt": end });
     match *code {
         codes::PROOF_REQUIRED | codes::PROOF_INVALID => vec![("proofOfWork", work())],
         codes::CHALLENGE_REQUIRED | codes::CHALLENGE_INVALID => vec![("siteKey", json!("…"))],
@@ -110,7 +109,8 @@ fn schemes() -> [(&'static str, SecurityScheme); 4] {
         "The token of a queue, as the gateway set it: `usher_token_{queue}`.",
     ));
     let provider = "A token of the identity provider, where the gateway has one.";
-    let operator = "An operator's key. With many wrong ones a source is `RATE_LIMITED`, for right ones too.";
+    let operator =
+        "An operator's key. With many wrong ones a source is `RATE_LIMITED`, for right ones too.";
     [
         ("token", bearer("The token of a place, as issued.")),
         ("tokenCookie", SecurityScheme::ApiKey(cookie)),

@@ -20,9 +20,9 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep_until};
 
+use super::QueueName;
 use super::place::Place;
 use super::tokens::visit;
-use super::QueueName;
 use crate::Gateway;
 use crate::queue::{Outlook, Queue, QueueId, Standing, Ticket};
 use crate::stream::{Closed, Update, View, Watch};

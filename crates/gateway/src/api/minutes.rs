@@ -12,8 +12,8 @@ use chassis::time::{Timestamp, rfc3339, wire};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::navigation::header_text;
 use super::QueueName;
+use super::navigation::header_text;
 use crate::Gateway;
 use crate::admission::Operator;
 use crate::operator::Right;

@@ -9,8 +9,8 @@ use chassis::time::{Timestamp, wire_option};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::lottery::QueueLottery;
 use super::QueueName;
+use super::lottery::QueueLottery;
 use crate::Gateway;
 use crate::queue::policy::{AdmitRate, Order, State};
 use crate::queue::{Queue, QueueId, Snapshot};

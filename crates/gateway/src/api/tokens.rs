@@ -6,9 +6,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use chassis::json::Body;
 use chassis::problem::Problem;
 
+use super::QueueName;
 use super::join_checks::{self, Join};
 use super::place::{Place, PlaceState};
-use super::QueueName;
 use crate::queue::{Queue, QueueError, QueueId, Ticket};
 use crate::token::{Claims, TokenError};
 use crate::visits::Visit;

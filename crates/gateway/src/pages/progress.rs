@@ -124,7 +124,14 @@ mod tests {
     #[test]
     fn what_a_browser_never_got_from_here_counts_for_nothing() {
         for odd in [
-            "", "7", "7.10", "7.10.101", "7.-1.5", "a.b.c", "10", "7.10.99999999999999999999",
+            "",
+            "7",
+            "7.10",
+            "7.10.101",
+            "7.-1.5",
+            "a.b.c",
+            "10",
+            "7.10.99999999999999999999",
         ] {
             let mut kept = Some(odd.to_owned());
             assert_eq!(shown(7, &mut kept, 10), Some(2), "{odd}");

@@ -142,7 +142,11 @@ async fn the_bar_of_a_page_that_loads_itself_again_never_goes_back() {
             jar.extend(new.map(|(name, value)| (name.to_owned(), value.to_owned())));
             let page = page.text().await.unwrap();
             let value = page.split("<progress max=\"100\" value=\"").nth(1);
-            shown = value.unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
+            shown = value
+                .unwrap_or_default()
+                .chars()
+                .take_while(char::is_ascii_digit)
+                .collect();
             page.contains(ahead)
         })
         .await;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chassis::time::Clock;
 use gateway::merkle::Tree;
 use gateway::queue::policy::{PolicyChange, State};
 use gateway::queue::{RevealError, Revealed, Seed, Standing};

@@ -40,10 +40,8 @@ impl Rung {
 pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
     let (settings, stop) = (&stage.settings, Cell::new(false));
     // The figures of the last step are taken when its time is over, also when its visitors were faster.
-    let (endings, rungs) = tokio::join!(
-        sale(&stage, profile(settings), &stop),
-        climb(&stage, &stop)
-    );
+    let (endings, rungs) =
+        tokio::join!(sale(&stage, profile(settings), &stop), climb(&stage, &stop));
     let record = stage.recorder.finish();
 
     let books = stage.shop.books().await?;
