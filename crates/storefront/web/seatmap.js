@@ -4,6 +4,8 @@ const GAP = 1.25;
 const SIZE = 0.86;
 /** Where more seats than these look different, all are painted. */
 const FEW = 40;
+/** How thick the line around the seat is that is meant by the keyboard, in pixels. */
+const MARK = 2.5;
 
 /** Where each seat stands, in units of a seat. */
 export function arrange(seats) {
@@ -38,6 +40,15 @@ export function group(seats) {
 /** Whether a seat would be painted as it is already. */
 function isAlike(one, other) {
   return one.kind === other?.kind && one.strength === other.strength && one.number === other.number && one.isMeant === other.isMeant;
+}
+
+/** How far from its middle a seat is painted: one's own has a ring, the one that is meant by the keyboard a thicker line. */
+function reachOf({ kind, isMeant }, size) {
+  return size * (kind === "mine" ? 0.62 : 0.5) + (isMeant ? MARK : lineOf(size)) / 2;
+}
+
+function lineOf(size) {
+  return Math.max(1, size * 0.08);
 }
 
 /** Draws seats, zooms, and tells which one is meant. */
@@ -128,22 +139,25 @@ export class SeatMap {
     const isSame = view === this.#painted.view && looks.length === this.#painted.looks.length;
     const before = isSame ? this.#painted.looks : [];
     this.#painted = { view, looks };
-    // So far a seat reaches with its ring and the mark of the keyboard.
-    const reach = size * 0.62 + Math.max(2, size * 0.08);
-    const isIn = ([x, y], [left, top, right, bottom]) => x > left - reach && y > top - reach && x < right + reach && y < bottom + reach;
+    const isIn = ([x, y], reach, [left, top, right, bottom]) => x > left - reach && y > top - reach && x < right + reach && y < bottom + reach;
     const whole = [0, 0, width, height];
-    const changed = places.filter((place, index) => isIn(place, whole) && !isAlike(looks[index], before[index]));
     // Whole pixels, so that no edge is seen where an area was painted again.
     const [floor, ceil] = [Math.floor, Math.ceil].map((round) => (it) => round(it * density) / density);
-    const around = ([x, y]) => [floor(x - reach), floor(y - reach), ceil(x + reach), ceil(y + reach)];
-    for (const area of isSame && changed.length <= FEW ? changed.map(around) : [whole]) {
+    const areas = [];
+    looks.forEach((look, index) => {
+      if (!isSame || isAlike(look, before[index])) return;
+      const [x, y] = places[index];
+      const reach = Math.max(reachOf(look, size), reachOf(before[index], size));
+      if (isIn([x, y], reach, whole)) areas.push([floor(x - reach), floor(y - reach), ceil(x + reach), ceil(y + reach)]);
+    });
+    for (const area of isSame && areas.length <= FEW ? areas : [whole]) {
       const [left, top, right, bottom] = area;
       pen.save();
       pen.beginPath();
       pen.rect(left, top, right - left, bottom - top);
       pen.clip();
       pen.clearRect(left, top, right - left, bottom - top);
-      places.forEach((place, index) => isIn(place, area) && this.#paintSeat(pen, looks[index], place, size, colours));
+      looks.forEach((look, index) => isIn(places[index], reachOf(look, size), area) && this.#paintSeat(pen, look, places[index], size, colours));
       pen.restore();
     }
   }
@@ -159,7 +173,7 @@ export class SeatMap {
     const isFull = kind === "free" || kind === "mine";
     pen.globalAlpha = strength;
     pen.fillStyle = pen.strokeStyle = colours[kind];
-    pen.lineWidth = Math.max(1, size * 0.08);
+    pen.lineWidth = lineOf(size);
     pen.beginPath();
     pen.roundRect(x - size / 2, y - size / 2, size, size, size * 0.28);
     // What cannot be chosen is hollow, what is one's own has a ring: colour alone tells nothing.
@@ -177,7 +191,7 @@ export class SeatMap {
     }
     if (isMeant) {
       pen.strokeStyle = colours.ink;
-      pen.lineWidth = 2.5;
+      pen.lineWidth = MARK;
       pen.stroke();
     }
   }
