@@ -2,7 +2,8 @@
 //!
 //! An order is a row. What the provider says moves it on and moves the money in the same transaction, and a state is left
 //! only once; so an event may come twice, late or in any order, and has one effect. What the provider has to be told is
-//! written with its cause and sent by a step, again until the provider takes it. Locks: order, then those of a payment.
+//! written with its cause and sent by a step, again until the provider takes it. Locks: order, then those of a payment; who
+//! orders a charge has the wallet, and makes an order that nobody else knows yet.
 
 mod client;
 mod instruct;

@@ -64,14 +64,19 @@ pub async fn check<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    // A path or method without an operation is answered by 404 or 405.
-    if let Some(takes) = operation(&request)
+    // A path or method without an operation is answered by 404 or 405. Who says nothing is not looked up.
+    if !says_nothing(&mut request)
+        && let Some(takes) = operation(&request)
         && let Err(refused) = only(takes, &mut request).await
     {
         return Ok(request.error_response(refused).map_into_right_body());
     }
     let answer = next.call(request).await?;
     Ok(answer.map_into_left_body())
+}
+
+fn says_nothing(request: &mut ServiceRequest) -> bool {
+    request.query_string().is_empty() && matches!(request.parts_mut().1, Payload::None)
 }
 
 fn operation(request: &ServiceRequest) -> Option<&'static Takes> {

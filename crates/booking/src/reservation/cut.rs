@@ -19,7 +19,7 @@ const END: &str = "GREATEST(?, r.created_at + INTERVAL 1 MICROSECOND)";
 /// seen. Somebody who is new to the date and read its start before this may still hold for longer; that hold cannot be paid
 /// after the start either, because a reservation is read with the start of its date. Four statements.
 pub(crate) fn cut(tx: &mut Tx, schedule_id: Uuid, end: Timestamp) -> Result<usize, DbError> {
-    let _locked: Vec<Id> = buyers::table
+    let _: Vec<Id> = buyers::table
         .filter(buyers::schedule_id.eq(Id(schedule_id)))
         .order(buyers::user_id)
         .for_update()
