@@ -2,7 +2,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 
-/// What the gateway says of whoever asks.
+/// What the gateway says of the visitor who asks.
 #[derive(serde::Deserialize)]
 pub struct Claims {
     pub sub: String,

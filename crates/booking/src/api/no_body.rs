@@ -1,4 +1,4 @@
-//! Owns what a route that takes nothing takes: a body may be missing or `{}`, and anything else is refused, not ignored.
+//! Owns what a route that takes nothing takes: a body may be missing, `{}` or `null`, and anything else is refused, not ignored.
 
 use actix_web::dev::Payload;
 use actix_web::web::BytesMut;
@@ -18,6 +18,7 @@ pub(super) async fn check(payload: Payload) -> Result<(), Problem> {
         return Ok(());
     }
     match serde_json::from_slice(&body) {
+        Ok(Value::Null) => Ok(()),
         Ok(Value::Object(fields)) if fields.is_empty() => Ok(()),
         Ok(_) => Err(BODY_INVALID.because("Nothing is asked for here but `{}`.")),
         Err(_) => Err(BODY_MALFORMED.because("The body is not JSON.")),

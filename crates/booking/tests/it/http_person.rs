@@ -178,6 +178,7 @@ async fn what_booking_has_of_a_person_is_given_out_as_a_whole() {
             "payment refunded",
             "reservation confirmed",
             "reservation held",
+            "reservation partially_refunded",
             "reservation refunded",
             "wallet corrected",
         ]

@@ -152,7 +152,7 @@ async fn no_more_is_ordered_than_the_wallet_has_room_for_and_money_that_is_there
     assert_eq!(beyond.refusal(), (422, "BALANCE_LIMIT"), "some is there");
     // What failed leaves room for another; when both come in the end, both go in.
     assert_eq!(say(&app, "order.failed", &orders[1], MOST).await, 204);
-    orders.push(order(&visitor, "in its place", MOST).await);
+    orders.push(order(&visitor, "in-its-place", MOST).await);
     assert_eq!(ordered("beyond", 1).await.status, 422);
     for order in &orders {
         assert_eq!(say(&app, "order.captured", order, MOST).await, 204);

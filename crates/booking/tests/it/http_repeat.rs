@@ -235,7 +235,7 @@ async fn a_payment_that_is_made_is_answered_and_ends_the_visit_or_is_not_made() 
     app.fixture.reconciled().await;
 }
 
-/// Puts an answer under a key as it was stored when the body said no more than this.
+/// Puts an answer under a key as it was stored when the body said no more than this, in the form of fingerprints.
 async fn stored_long_ago(visitor: &Caller<'_>, route: &str, key: &str, said: &str, body: &str) {
     let person: Uuid = visitor.sub.parse().unwrap();
     let statement = format!(
@@ -256,7 +256,7 @@ async fn a_key_from_before_requests_could_say_more_still_gets_its_answer() {
     let refunds = format!("/api/v1/payments/{payment}/refunds");
     let (route, said) = (
         "POST /api/v1/payments/{paymentId}/refunds",
-        json!({ "paymentId": payment }).to_string(),
+        format!(r#"{{"paymentId":"{payment}",}}"#),
     );
     let before = app.fixture.traces().await;
     stored_long_ago(&visitor, route, "old", &said, "{\"told\":1}").await;
@@ -272,7 +272,7 @@ async fn a_key_from_before_requests_could_say_more_still_gets_its_answer() {
     assert_eq!(app.fixture.traces().await, before, "nothing was given back");
 
     let held = visitor.hold(&[3]).await;
-    let said = json!({ "reservationId": held }).to_string();
+    let said = format!(r#"{{"reservationId":"{held}",}}"#);
     let route = "POST /api/v1/payments";
     stored_long_ago(&visitor, route, "old", &said, "{\"told\":2}").await;
     let again = visitor.pay(&held, "old").await;

@@ -50,7 +50,10 @@ impl Model {
             return;
         }
         let keys = self.lanes.iter().flat_map(|lane| lane.keys());
+        // Who is inside and has not shown up may come back to the line with the own ticket.
+        let unclaimed = self.inside.values().filter(|it| !it.showed_up);
         let tickets = keys.map(|key| self.ticket(*key));
+        let tickets = tickets.chain(unclaimed.map(|it| it.ticket));
         let tree = Tree::new(tickets.filter(|ticket| *ticket <= drawn).collect());
         self.lots = Some(seed.key(&tree.root(), ""));
     }
