@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_a_name_cores_and_memory() {
-        let limit: Limit = "gateway=0.5:64".parse().unwrap();
+        let limit: Limit = "gateway=0.5:64".parse().expect("a limit");
         assert_eq!(
             (limit.name.as_str(), limit.cores, limit.mib),
             ("gateway", 0.5, 64)
@@ -171,8 +171,8 @@ mod tests {
 
     #[test]
     fn both_versions_of_the_kernel_are_told_the_same() {
-        let scratch = Scratch::new().unwrap();
-        let limit = "booking=0.25:256".parse().unwrap();
+        let scratch = Scratch::new().expect("a folder");
+        let limit = "booking=0.25:256".parse().expect("a limit");
         let told = |root: &Path| {
             let files = files_of(&limit, root)
                 .into_iter()
@@ -187,7 +187,7 @@ mod tests {
             "memory.limit_in_bytes 268435456",
         ];
         assert_eq!(told(scratch.path()), first);
-        std::fs::write(scratch.path().join("cgroup.controllers"), "cpu memory").unwrap();
+        std::fs::write(scratch.path().join("cgroup.controllers"), "cpu memory").expect("written");
         assert_eq!(
             told(scratch.path()),
             ["cpu.max 5000 20000", "memory.max 268435456"]
@@ -199,7 +199,7 @@ mod tests {
         let groups = |name: &str| vec![format!("/c/{name}").into(), format!("/m/{name}").into()];
         let limits = Limits {
             groups: ["gateway=1:64", "redis-server=1:64"]
-                .map(|text| text.parse::<Limit>().unwrap())
+                .map(|text| text.parse::<Limit>().expect("a limit"))
                 .map(|limit| (limit.clone(), groups(&limit.name)))
                 .into(),
         };

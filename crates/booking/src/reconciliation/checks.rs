@@ -169,15 +169,7 @@ mod tests {
         for outcome in [one, other] {
             assert!(matches!(outcome, Some(Err(cause)) if matches!(*cause, DbError::Busy)));
         }
-        assert_eq!(
-            checks
-                .ask(async { Ok(report(7)) })
-                .await
-                .unwrap()
-                .unwrap()
-                .totals
-                .seats_sold,
-            7
-        );
+        let next = checks.ask(async { Ok(report(7)) }).await;
+        assert!(matches!(next, Some(Ok(report)) if report.totals.seats_sold == 7));
     }
 }
