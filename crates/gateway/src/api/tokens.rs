@@ -52,7 +52,7 @@ pub async fn issue(
     let secret = join.secret().filter(|_| joining.is_only_named);
     let joined = app
         .visits
-        .join(&queue, joining.user, secret.cloned())
+        .join(&queue, joining.user, joining.ticket, secret.cloned())
         .await?;
     join_checks::prove_place(&joined, &joining, secret).await?;
     let token = app.token(queue.id(), &joined.visit.ticket);

@@ -79,7 +79,10 @@ pub async fn take_place(
         app.limits.joins.take(source, now)?;
     }
     let joining = join_checks::known_or_new(app, request, &queue, user);
-    let joined = app.visits.join(&queue, joining.user, None).await?;
+    let joined = app
+        .visits
+        .join(&queue, joining.user, joining.ticket, None)
+        .await?;
     join_checks::prove_place(&joined, &joining, None).await?;
     let place = place::Place::of(&joined.visit, now);
     let token = app.token(queue.id(), &joined.visit.ticket);

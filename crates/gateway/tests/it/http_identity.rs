@@ -69,6 +69,28 @@ async fn who_the_provider_vouches_for_has_one_place_whatever_they_claim() {
     app.close().await;
 }
 
+#[actix_web::test]
+async fn who_shows_the_cookie_beside_the_provider_s_token_has_the_same_place_after_a_loss() {
+    let app = TestApp::with(&[JWT, ("GATEWAY_IDENTITY_SECRET", SHARED_SECRET)]).await;
+    app.rule(json!({ "state": "paused" })).await;
+    let identity = |sub: &str| shared().token(&claims(&app, sub));
+    let (status, place) = said(join(&app, &identity("ann"))).await;
+    assert_eq!(status, 201, "{place}");
+    let mut redis = crate::fixture::plain(&app.redis.url()).await;
+    let flush = redis::cmd("FLUSHALL").exec_async(&mut redis).await;
+    flush.unwrap();
+    let cookie = format!("usher_token_main={}", token(&place));
+    // Somebody else's cookie brings nobody back.
+    let bob = join(&app, &identity("bob")).header("Cookie", &cookie);
+    assert_eq!(said(bob).await.0, 201);
+    let ann = join(&app, &identity("ann")).header("Cookie", &cookie);
+    let (status, again) = said(ann).await;
+    assert_eq!(status, 200, "{again}");
+    assert_eq!(again["ticketNumber"], place["ticketNumber"]);
+    assert_eq!(again["position"], 1);
+    app.close().await;
+}
+
 /// Tokens that no key of the provider has signed as they are.
 fn forged(rsa: &Signer, ec: &Signer, good: &Value) -> Vec<(String, &'static str)> {
     // The public key of the set as the secret of HS256: the oldest trick.
