@@ -5,7 +5,7 @@
 --       6 user whose standing is asked for by a poll (a visitor who is let in claims by it), or ''
 -- Returns verdict: 'gone' (also a line that is older than the gateway knows it) | 'removed', or 'done' and
 --   now_us, epoch, pulse (of the gateway), ended, no_shows
---   over: a list of user, ticket, user, ticket, ... of those of the ended who had their whole lease
+--   over: a list of user, ticket, user, ticket, ... of those of the ended whose visit is over
 --   more = 1 when the batch was too small for what is to be done
 --   entered: a list of user, ticket, user, ticket, ...; claim_us: when their claims end
 --   parked: how many were parked because they are absent; their place is kept

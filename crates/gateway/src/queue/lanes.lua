@@ -173,8 +173,7 @@ local function end_visit(user, meta)
 end
 
 -- The lease of a user inside is over. Who never showed up is parked with the own ticket: they may have
--- been away for a moment. Returns 1 for such a one; otherwise 0, and the ticket of a visit that had its
--- whole lease.
+-- been away for a moment. Returns 1 for such a one; otherwise 0, and the ticket of the visit that is over.
 local function end_lease(user, policy, meta, now)
   local ticket, lease_end, is_no_show = take_out(user)
   if is_no_show == 1 and ticket then
@@ -183,10 +182,7 @@ local function end_lease(user, policy, meta, now)
     return 1
   end
   forget_ticket(ticket, meta)
-  if lease_end and lease_end > now then
-    redis.call('ZADD', IDLED, int(lease_end), user)
-    return 0
-  end
+  if lease_end and lease_end > now then redis.call('ZADD', IDLED, int(lease_end), user) end
   return 0, ticket
 end
 
