@@ -56,7 +56,7 @@ impl QueueLottery {
         Some(Self {
             commitment: lottery.commitment,
             seeds: lottery.seeds,
-            beacon: snapshot.policy.beacon.clone(),
+            beacon: snapshot.beacon().map(str::to_owned),
             root: entry.as_ref().map(|it| it.root.clone()),
             last_ticket: entry.as_ref().map(|it| it.last_ticket),
             entrants: entry.as_ref().map(|it| it.entrants),
