@@ -251,6 +251,22 @@ local function let_in(enter, claim_us)
   return tickets
 end
 
+-- Joins keep room for the line among the parked, but not for those inside, of whom none may have shown
+-- up: so what is parked beyond the bound by this run takes the place of who is away longest. Rules
+-- that allow fewer than there are take nobody's place.
+local function keep_bound(parked_by_this)
+  local excess = math.min(parked_by_this, parked_now() - parked_most(policy))
+  for _, lane in ipairs({ PARKED_BEFORE, PARKED }) do
+    local gone = excess > 0 and redis.call('ZPOPMIN', lane, excess) or {}
+    excess = excess - #gone / 2
+    for i = 1, #gone, 2 do
+      local ticket = ticket_at(tonumber(gone[i + 1]), meta)
+      forget_ticket(ticket, meta)
+      if ticket then over[#over + 1], over[#over + 2] = gone[i], int(ticket) end
+    end
+  end
+end
+
 draw(policy, meta, now)
 local is_sorted = sort_out(LANES, policy, meta)
 local parked, is_more_absent = watch_over_line()
@@ -282,6 +298,8 @@ if let + parked + #ended > 0 then
   redis.call('HSET', META, 'admitted', int(meta.admitted + let), 'highest', int(meta.highest),
     'inversions', int(meta.inversions))
 end
+
+if parked + no_shows > 0 then keep_bound(parked + no_shows) end
 
 local standing = { 'verdict', 'none' }
 if asking ~= '' then

@@ -19,8 +19,6 @@ assert(size > 0 and #ARGV >= 6 + size and (#ARGV - size) % 3 == 0, 'join takes u
 local told, users = read_told(), { unpack(ARGV, 7, 6 + size) }
 -- As long as a token can be used at most.
 local SECRET_SECONDS = 172800
--- So many may be parked for each who may wait.
-local PARKED_SHARE = 4
 
 local policy = read_policy()
 if not policy then return { 'verdict', absence() } end
@@ -34,7 +32,7 @@ local waiting = redis.call('ZMSCORE', WAITING, unpack(users))
 local is_hidden, is_closed = is_undrawn(policy, meta), in_force(policy, meta, now) == 'closed'
 local in_line = redis.call('ZCARD', WAITING)
 local returned = redis.call('ZCARD', RETURNED)
-local parked = redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE)
+local parked = parked_now()
 local taken, over = { keys = {}, present = {}, count = 0, tickets = {} }, {}
 
 -- The reply for a place that is taken in this call.
@@ -83,7 +81,9 @@ local function place_of(user, score_us, key)
   end
   if is_closed then return { 'verdict', 'closed' } end
   if in_line + returned >= policy.max_waiting then return { 'verdict', 'full', 'reason', 'line' } end
-  if parked >= PARKED_SHARE * policy.max_waiting then return { 'verdict', 'full', 'reason', 'parked' } end
+  -- All of the line may be parked yet, and shall find room there. With few parked that refuses nobody.
+  local may_be_parked = parked + in_line + returned
+  if may_be_parked >= parked_most(policy) then return { 'verdict', 'full', 'reason', 'parked' } end
   if policy.idle > 0 then redis.call('ZREM', IDLED, user) end
   return take(user)
 end

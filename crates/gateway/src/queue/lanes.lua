@@ -35,6 +35,8 @@ local NEAR_LEAST = 4096
 local NEAR_MOST = 150000
 -- Of 20 who are near, one at least is there, or more are recorded.
 local NEAR_SHARE = 20
+-- So many may be parked for each who may wait.
+local PARKED_SHARE = 4
 
 local function read_told()
   return { near = tonumber(ARGV[2]), pace = tonumber(ARGV[3]), head = tonumber(ARGV[4]),
@@ -51,6 +53,14 @@ local function find(user)
     key = score(LANES[i], user)
     if key then return LANES[i], key end
   end
+end
+
+local function parked_now()
+  return redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE)
+end
+
+local function parked_most(policy)
+  return PARKED_SHARE * policy.max_waiting
 end
 
 local function ahead_of(lane, user, key)

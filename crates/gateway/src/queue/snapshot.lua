@@ -46,7 +46,7 @@ near = math.min(NEAR_MOST, math.max(near, unpack(before)))
 local returned = redis.call('ZCARD', RETURNED)
 with(reply, 'minute', counted(minute, 6), 'quarter', counted(quarter, MINUTES - 1), 'returned', returned,
   'waiting', redis.call('ZCARD', WAITING) + returned,
-  'parked', redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE),
+  'parked', parked_now(),
   'active', active_now(now), 'near', near, 'called', before[1])
 
 local kept = redis.call('HMGET', META, 'entrants', 'seeds', 'auto_reason', 'stock', 'bought')

@@ -198,7 +198,7 @@ impl Model {
         }
         let parked = self.lanes[PARKED].len() + self.lanes[PARKED_BEFORE].len();
         let in_line = self.lanes[WAITING].len() + self.lanes[RETURNED].len();
-        if in_line >= self.rules.max_waiting || parked >= 4 * self.rules.max_waiting {
+        if in_line >= self.rules.max_waiting || parked + in_line >= 4 * self.rules.max_waiting {
             return Ok(Told::Full);
         }
         let number = issued.expect("the model gives out a ticket and the queue does not");

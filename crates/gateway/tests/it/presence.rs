@@ -134,6 +134,42 @@ async fn behind_a_full_house_who_never_came_back_is_parked_and_newcomers_find_ro
 }
 
 #[tokio::test]
+async fn never_are_more_parked_than_four_for_each_who_may_wait() {
+    let fixture = Fixture::new();
+    let rules = PolicyChange {
+        max_waiting: Some(50),
+        ..places(1)
+    };
+    let queue = fixture.queue("presence-most", rules).await;
+    let first = queue.join(user()).await.unwrap().ticket;
+    assert!(is_active(&queue.touch(&first).await));
+    let rings = async |count| {
+        for _ in 0..count {
+            fixture.pass(STEP);
+            queue.admit().await.unwrap();
+        }
+        line(&fixture, &queue).await
+    };
+    let mut away = Vec::new();
+    for (size, parked) in [(50, 50), (50, 100), (50, 150), (49, 199)] {
+        away.extend(crowd(&queue, size).await);
+        assert_eq!(rings(3).await, (0, parked));
+    }
+    // All who wait may be parked yet, and there is room for one.
+    crowd(&queue, 1).await;
+    let refused = async || matches!(queue.join(user()).await, Err(QueueError::Full { .. }));
+    assert!(refused().await, "a whole line does not fit");
+    // Who is inside and does not show up is parked too, and nobody counted on it.
+    queue.leave(&first).await.unwrap();
+    crowd(&queue, 1).await;
+    assert!(refused().await);
+    assert_eq!(rings(20).await, (0, 200));
+    assert_eq!(queue.snapshot().no_shows, 1);
+    assert!(is_over(&queue.rank(&away[0]).await), "away for longest");
+    assert!(is_active(&queue.rank(&away[1]).await), "the next is not");
+}
+
+#[tokio::test]
 async fn twenty_live_visitors_behind_ghosts_are_inside_within_fifty_seconds() {
     for (name, ghosts) in [("presence-900", 900), ("presence-9000", 9_000)] {
         let fixture = Fixture::new();
