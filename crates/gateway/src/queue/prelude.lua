@@ -89,7 +89,7 @@ local function read_meta()
   local field = redis.call('HMGET', META, 'last', 'epoch', 'born', 'recovers_at', 'bucket',
     'bucket_at', 'version', 'removed', 'seed', 'drawn', 'unsorted', 'joined', 'commitment', 'root',
     'key', 'beacon', 'beat', 'pulse:' .. GATEWAY, 'remaining',
-    'announced')
+    'announced', 'turned')
   return {
     last = tonumber(field[1]) or 0,
     epoch = tonumber(field[2]) or 0,
@@ -114,6 +114,8 @@ local function read_meta()
     pulse = tonumber(field[18]),
     -- What is left to sell, see stock.lua.
     remaining = tonumber(field[19]),
+    -- How far the clock went back, see turn_back in admit.lua.
+    turned = field[21] or nil,
   }
 end
 
