@@ -255,7 +255,7 @@ pub async fn reveal(
     queue: Path<QueueId>,
     body: Body<Reveal>,
 ) -> Result<HttpResponse, Problem> {
-    let by = operator.with(Right::Queue)?;
+    let by = operator.with(Right::Queue, &app, &queue).await?;
     app.queues.reveal(&queue, body.read()?).await?;
     log::info!("the draw of queue {} was revealed by {by}", *queue);
     Ok(HttpResponse::NoContent().finish())
