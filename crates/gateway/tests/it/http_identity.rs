@@ -182,7 +182,7 @@ async fn a_token_that_is_not_of_the_provider_for_us_and_now_gives_no_place() {
 }
 
 #[actix_web::test]
-async fn a_new_key_is_learnt_at_once_and_invented_names_ask_at_most_once_a_minute() {
+async fn a_new_key_is_learnt_at_once_and_an_invented_name_asks_seldom() {
     let (old, new) = (Signer::rsa("old"), Signer::ec("new"));
     let provider = Provider::open(Some(key_set(&[&old])));
     let app = TestApp::with(&[JWT, ("GATEWAY_JWKS", &provider.url)]).await;
@@ -223,6 +223,28 @@ async fn an_invented_name_does_not_delay_the_name_of_a_new_key() {
     provider.show(Some(key_set(&[&new])));
     let invented = Signer::rsa("a").token(&claims(&app, "bob"));
     assert_eq!(refused(join(&app, &invented)).await.0, 401);
+    let (status, place) = said(join(&app, &new.token(&claims(&app, "ann")))).await;
+    assert_eq!(status, 201, "{place}");
+    app.close().await;
+    provider.close().await;
+}
+
+#[actix_web::test]
+async fn who_invents_the_name_of_the_next_key_delays_it_by_seconds_only() {
+    let (old, new) = (Signer::rsa("old"), Signer::ec("new"));
+    let provider = Provider::open(Some(key_set(&[&old])));
+    let app = TestApp::with(&[JWT, ("GATEWAY_JWKS", &provider.url)]).await;
+    app.clock.advance(Duration::from_secs(60));
+    // All the time until the keys are exchanged, each second.
+    for _ in 0..12 {
+        let invented = Signer::rsa("new").token(&claims(&app, "bob"));
+        assert_eq!(refused(join(&app, &invented)).await.0, 401);
+        app.clock.advance(Duration::from_secs(1));
+    }
+    let reads = provider.reads();
+    assert!((2..=5).contains(&reads), "{reads}: once in five seconds");
+    provider.show(Some(key_set(&[&old, &new])));
+    app.clock.advance(Duration::from_secs(5));
     let (status, place) = said(join(&app, &new.token(&claims(&app, "ann")))).await;
     assert_eq!(status, 201, "{place}");
     app.close().await;
