@@ -124,17 +124,17 @@ pub async fn leave(
         .finish())
 }
 
-/// Ends the visit that the token proves.
+/// Ends the visit that the token proves, in this queue.
 pub(super) async fn give_up(
     app: &Gateway,
     queue: &QueueId,
     request: &HttpRequest,
-) -> Result<(), Problem> {
+) -> Result<Queue, Problem> {
     let (queue, claims) = visitor_of(app, queue, request).await?;
     if !claims.over {
         app.visits.leave(&queue, &claims.ticket()).await?;
     }
-    Ok(())
+    Ok(queue)
 }
 
 /// The queue of the path and what the token says, in whatever state its visit is.
