@@ -105,14 +105,14 @@ async fn at_most_a_thousand_are_parked_in_one_run() {
 async fn behind_a_full_house_who_never_came_back_is_parked_and_newcomers_find_room() {
     let fixture = Fixture::new();
     let rules = PolicyChange {
-        max_waiting: Some(50),
+        max_waiting: Some(500),
         ..places(1)
     };
     let queue = fixture.queue("presence-full", rules).await;
     let first = queue.join(user()).await.unwrap().ticket;
     assert!(is_active(&queue.touch(&first).await));
     let fill = async || {
-        crowd(&queue, 50).await;
+        crowd_at_once(&queue, 500).await;
         let refused = queue.join(user()).await;
         assert!(matches!(refused, Err(QueueError::Full { .. })));
         for _ in 0..3 {
@@ -122,7 +122,7 @@ async fn behind_a_full_house_who_never_came_back_is_parked_and_newcomers_find_ro
         line(&fixture, &queue).await
     };
     for parked in 1..=4 {
-        assert_eq!(fill().await, (0, parked * 50), "nobody waits");
+        assert_eq!(fill().await, (0, parked * 500), "nobody waits");
     }
     let refused = queue.join(user()).await;
     assert!(matches!(refused, Err(QueueError::Full { .. })), "bounded");
