@@ -8,6 +8,11 @@ local OWN = {
     ["expect"] = true, ["x-forwarded-method"] = true, ["x-forwarded-uri"] = true, ["x-forwarded-host"] = true,
     ["x-forwarded-for"] = true, ["keep-alive"] = true, ["te"] = true, ["trailer"] = true,
 }
+-- For the client: a token in place of one whose visit is over, and until when it is good.
+local TOLD = {
+    ["x-usher-token"] = "txn.usher_token", ["x-usher-token-expires"] = "txn.usher_token_expires",
+    ["set-cookie"] = "txn.usher_cookie",
+}
 local HIDDEN = { ["connection"] = true, ["transfer-encoding"] = true, ["content-length"] = true, ["keep-alive"] = true }
 
 local function each(headers, act)
@@ -41,6 +46,8 @@ core.register_action("usher", { "http-req" }, function(txn)
         each(answer.headers, function(name, value)
             if name == "x-usher-pass" or name == "x-usher-user" then
                 txn.http:req_set_header(name, value)
+            elseif TOLD[name] then
+                txn:set_var(TOLD[name], value)
             end
         end)
         return

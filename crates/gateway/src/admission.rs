@@ -57,6 +57,15 @@ pub struct Grant {
     pub strip: usize,
 }
 
+impl Grant {
+    /// Tells the client for how long its token still proves who it is, where that is its business.
+    pub fn tell_life(&self, headers: &mut HeaderMap) {
+        if let Some(life) = &self.life {
+            life.tell(headers);
+        }
+    }
+}
+
 /// A request that is to be judged.
 pub struct Target<'a> {
     /// Its method.
@@ -137,7 +146,7 @@ pub async fn gate<B: MessageBody + 'static>(
             request.extensions_mut().insert(grant);
             let mut answer = next.call(request).await?;
             if let Some(life) = life {
-                tell(answer.headers_mut(), life);
+                life.tell(answer.headers_mut());
             }
             if let Some(cookie) = cookie {
                 answer.headers_mut().append(header::SET_COOKIE, cookie);
@@ -148,20 +157,22 @@ pub async fn gate<B: MessageBody + 'static>(
     }
 }
 
-/// Tells until when one can prove who one is; a token in place of the one that was shown comes as a
-/// header, for clients that send bearers, and as the cookie.
-fn tell(headers: &mut HeaderMap, life: TokenLife) {
-    let mut put = |name, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    };
-    match life {
-        TokenLife::Until(until) => put(GOOD_UNTIL, &rfc3339(until)),
-        TokenLife::Renewed(token) => {
-            put(RENEWED, &token.text);
-            put(GOOD_UNTIL, &rfc3339(token.expires_at));
-            headers.append(header::SET_COOKIE, token.cookie);
+impl TokenLife {
+    /// Tells until when one can prove who one is; a token in place of the one that was shown comes as a
+    /// header, for clients that send bearers, and as the cookie.
+    fn tell(&self, headers: &mut HeaderMap) {
+        let mut put = |name, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        match self {
+            Self::Until(until) => put(GOOD_UNTIL, &rfc3339(*until)),
+            Self::Renewed(token) => {
+                put(RENEWED, &token.text);
+                put(GOOD_UNTIL, &rfc3339(token.expires_at));
+                headers.append(header::SET_COOKIE, token.cookie.clone());
+            }
         }
     }
 }

@@ -306,6 +306,7 @@ impl Queue {
             let telling = self.queues.tell_ends(&self.entry, epoch, Priority::Hot);
             Box::pin(telling).await?;
             reply = self.ask(&script::RESTORE, ticket, proof).await?;
+            self.note_over(&reply)?;
         }
         let is_poll = proof == "poll";
         let standing = self.standing(&reply)?;
@@ -392,12 +393,8 @@ impl Queue {
         let at_us = reply.get("now_us")?;
         let entered: Vec<(Vec<u8>, u64)> = reply.get("entered")?;
         self.note_admission(at_us, &entered);
+        self.note_over(&reply)?;
         let user = |(member, number): (Vec<u8>, u64)| Some((UserId::from_member(&member)?, number));
-        let over: Vec<(Vec<u8>, u64)> = reply.get("over")?;
-        for (user, number) in over.into_iter().filter_map(user) {
-            let ends = self.queues.ends();
-            ends.note(self.id(), user, number, self.store().now_ms());
-        }
         let users: Option<Vec<_>> = entered.into_iter().map(user).collect();
         let admitted = Admitted {
             at: snapshot::instant(at_us),

@@ -74,6 +74,8 @@ pub struct View {
 pub enum Closed {
     /// The visit is over.
     Over,
+    /// It is over because nothing was asked for too long.
+    Idle,
     /// The queue was removed.
     Removed,
 }
@@ -216,6 +218,7 @@ impl Streams {
             let standing = match standing {
                 Ok(standing) => Ok(standing),
                 Err(QueueError::Unknown) => Err(Closed::Removed),
+                Err(QueueError::Idle) => Err(Closed::Idle),
                 Err(cause @ QueueError::StoreUnavailable(_)) => return Err(cause),
                 Err(_) => Err(Closed::Over),
             };

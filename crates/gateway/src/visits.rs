@@ -66,15 +66,23 @@ impl Visits {
 
     /// Takes a place, or finds the one that the user has; `secret` proves later that a new one is theirs.
     ///
+    /// `ticket` is one that the user proved: where Redis lost it, it is brought back before. Without one
+    /// that is no round trip more.
+    ///
     /// # Errors
     /// Those of [`Queue::join`]; `Over` for a visit that ended here and Redis has not heard of it.
     pub async fn join(
         &self,
         queue: &Queue,
         user: UserId,
+        ticket: Option<Ticket>,
         secret: Option<JoinSecret>,
     ) -> Result<JoinedVisit, QueueError> {
         let (_permit, queue) = self.turn(queue).await;
+        if let Some(ticket) = ticket {
+            // A new place would be behind all others, and the end of the old one.
+            Box::pin(bring_back(&queue, &ticket)).await?;
+        }
         let joined = queue.join_with(user, secret).await?;
         let standing = self.record(&queue, &joined.ticket, Ok(joined.standing))?;
         Ok(JoinedVisit {
@@ -207,5 +215,16 @@ impl Visits {
             standing,
             forecast,
         }
+    }
+}
+
+/// Brings back what Redis lost of a visit. Like a join it claims nothing.
+///
+/// # Errors
+/// Those of [`Queue::watch`], but for a visit that is over.
+async fn bring_back(queue: &Queue, ticket: &Ticket) -> Result<(), QueueError> {
+    match queue.watch(ticket).await {
+        Ok(_) | Err(QueueError::Over | QueueError::Idle) => Ok(()),
+        Err(other) => Err(other),
     }
 }

@@ -20,6 +20,8 @@ pub struct Keys {
     pub webhook: String,
     /// The same between booking and a payment provider.
     pub provider: String,
+    /// Signs tokens of an identity provider where there is no other.
+    pub identity: String,
 }
 
 impl Keys {
@@ -52,6 +54,7 @@ impl Keys {
             operator: key("OPERATOR_KEY")?,
             webhook: format!("whsec_{}", key("WEBHOOK_KEY")?),
             provider: format!("whsec_{}", key("PROVIDER_KEY")?),
+            identity: key("IDENTITY_KEY")?,
         })
     }
 }

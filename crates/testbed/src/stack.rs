@@ -21,7 +21,10 @@ use crate::redis::{Redis, RedisCluster};
 use crate::supervised::{self, Supervised};
 use events::Broker;
 pub use events::{Brokers, Events};
-use services::{Behind, booking, gateway, start_bookings, start_gateway, start_gateways};
+use services::{
+    Behind, booking, gateway, identity, needs_identity_key, start_bookings, start_gateway,
+    start_gateways,
+};
 use start::ADMIN_OFFSET;
 use stores::{Database, Line, Stores};
 
@@ -146,6 +149,8 @@ pub struct Stack {
     keys: Keys,
     /// What stands before the routes of the gateways' own.
     base: String,
+    identity: String,
+    has_identity_key: bool,
 }
 
 /// A part of the stack that ended by itself.
@@ -217,6 +222,8 @@ impl Stack {
             stores,
             keys,
             base: base.to_owned(),
+            identity: identity(&options).to_owned(),
+            has_identity_key: needs_identity_key(&options),
         })
     }
 
@@ -335,6 +342,16 @@ impl Stack {
     /// What `Authorization: Bearer` takes on operator routes.
     pub fn operator_key(&self) -> &str {
         &self.keys.operator
+    }
+
+    /// Who is who at the gateways: `open`, `anonymous` or `jwt`.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// What signs tokens with HS256 where no other identity provider is named, base64url.
+    pub fn identity_key(&self) -> Option<&str> {
+        self.has_identity_key.then_some(self.keys.identity.as_str())
     }
 
     /// The secret that gateway and booking share.

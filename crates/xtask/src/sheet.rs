@@ -44,6 +44,10 @@ impl Sheet<'_> {
         }
         line("Swagger UI", &format!("{}/docs/", stack.own_url()));
         line("operator key", stack.operator_key());
+        line("identity", &identity_told(stack.identity()));
+        if let Some(key) = stack.identity_key() {
+            line("identity key", &format!("{key} (base64url, HS256)"));
+        }
         if let Some(demo) = self.demo {
             line("demo concert", &demo.concert);
         }
@@ -68,10 +72,11 @@ impl Sheet<'_> {
 
     fn lines_to_try(&self) -> String {
         let (gateway, own) = (self.stack.gateways[0].url(), self.stack.own_url());
+        let who = who_joins(self.stack.identity());
         let mut text = format!(
             "\nJoin the line, look at your place:\n\n  \
              TOKEN=$(curl -s {own}/api/v1/queues/main/tokens -H 'Content-Type: application/json' \
-             -d '{{\"userId\":\"{VISITOR}\",\"secret\":\"{SECRET}\"}}' | sed 's/.*\"token\" *: *\"\\([^\"]*\\)\".*/\\1/')\n  \
+             {who} | sed 's/.*\"token\" *: *\"\\([^\"]*\\)\".*/\\1/')\n  \
              curl -s {own}/api/v1/queues/main/tokens/me -H \"Authorization: Bearer $TOKEN\"\n"
         );
         if let Some(demo) = self.demo {
@@ -132,10 +137,60 @@ impl Sheet<'_> {
     }
 }
 
+/// Who is who, in a line.
+fn identity_told(identity: &str) -> String {
+    let told = match identity {
+        "open" => {
+            "open: whoever names a user is that user, for demonstrations; \
+             GATEWAY_IDENTITY=jwt cargo xtask up wants tokens of an identity provider"
+        }
+        "anonymous" => "anonymous: the gateway makes the user's id",
+        "jwt" => "jwt: whoever shows a token of the identity provider",
+        other => other,
+    };
+    told.to_owned()
+}
+
+/// What curl sends to join.
+fn who_joins(identity: &str) -> String {
+    match identity {
+        "open" => format!("-d '{{\"userId\":\"{VISITOR}\",\"secret\":\"{SECRET}\"}}'"),
+        "jwt" => "-d '{}' -H \"Authorization: Bearer $TOKEN_OF_THE_PROVIDER\"".to_owned(),
+        _ => "-d '{}'".to_owned(),
+    }
+}
+
 fn with_metrics(service: &Program) -> String {
     format!(
         "{}    metrics {}/metrics",
         service.url(),
         service.admin_url()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SECRET, VISITOR, identity_told, who_joins};
+
+    #[test]
+    fn it_is_told_who_is_who_and_how_to_have_it_otherwise() {
+        let open = identity_told("open");
+        assert!(open.starts_with("open: "), "{open}");
+        assert!(
+            open.contains("GATEWAY_IDENTITY=jwt cargo xtask up"),
+            "{open}"
+        );
+        assert!(!open.contains('\n'), "a line");
+        for other in ["anonymous", "jwt"] {
+            assert!(identity_told(other).starts_with(&format!("{other}: ")));
+        }
+    }
+
+    #[test]
+    fn the_line_that_joins_sends_what_the_identity_takes() {
+        let open = who_joins("open");
+        assert!(open.contains(VISITOR) && open.contains(SECRET), "{open}");
+        assert_eq!(who_joins("anonymous"), "-d '{}'");
+        assert!(who_joins("jwt").contains("Authorization: Bearer"));
+    }
 }

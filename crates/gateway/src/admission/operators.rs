@@ -12,18 +12,30 @@ use crate::codes;
 use crate::credential;
 use crate::operator::{self, Right};
 use crate::proxy;
+use crate::queue::QueueId;
 use crate::token::{self, Holder};
 
 /// The operator who asks; a handler that takes it is for operators alone.
 pub struct Operator(operator::Operator);
 
 impl Operator {
-    /// The operator's name, if the key is good for this. A refusal is told in the log, by name.
-    pub fn with(&self, right: Right) -> Result<&str, Problem> {
+    /// The operator's name, if the key is good for this at this queue. A refusal is told in the log and in
+    /// the queue's record, by name.
+    pub async fn with(
+        &self,
+        right: Right,
+        app: &Gateway,
+        queue: &QueueId,
+    ) -> Result<&str, Problem> {
         let name = self.0.name.as_str();
-        self.0.allowed(right).inspect_err(|refusal| {
-            log::warn!("operator {name} was refused: {refusal}: {right:?}");
-        })?;
+        if let Err(refusal) = self.0.allowed(right) {
+            log::warn!("operator {name} was refused at {queue}: {refusal}: {right:?}");
+            // Refused it is all the same.
+            if let Err(cause) = app.queues.refuse(queue, name, right.as_str()).await {
+                log::warn!("the refusal of {name} at {queue} is not recorded: {cause}");
+            }
+            return Err(refusal.into());
+        }
         Ok(name)
     }
 }

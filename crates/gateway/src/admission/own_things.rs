@@ -86,7 +86,9 @@ async fn state_of(
             Standing::Active { .. } => (VisitState::Active, Some((visit.queue, ticket))),
             Standing::Waiting { .. } | Standing::Scheduled { .. } => (VisitState::Waiting, None),
         }),
-        Err(QueueError::Over | QueueError::Unknown) => Ok((VisitState::Over, None)),
+        Err(QueueError::Over | QueueError::Idle | QueueError::Unknown) => {
+            Ok((VisitState::Over, None))
+        }
         Err(other) => Err(other),
     }
 }

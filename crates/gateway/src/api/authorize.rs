@@ -44,6 +44,8 @@ const TARGETS: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url
         (status = 204, description = "It may pass. Public paths have no pass.", headers(
             ("X-Usher-Pass" = String, description = "To be passed on to the service behind."),
             ("X-Usher-User" = String, description = "Who asks, as the pass says."),
+            ("X-Usher-Token" = String, description = "Of a visit that is over: the token in place of the one that was shown, for the client. Also as `Set-Cookie`."),
+            ("X-Usher-Token-Expires" = String, description = "Until when a token proves who asks for their own things, for the client."),
         )),
         (status = 303, description = "For a browser that was given a place inside just now: ask again with the cookie"),
         (status = 401, description = "For a browser the waiting page, else `TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `OPERATOR_KEY_INVALID`", body = GatewayProblem, content_type = "application/problem+json"),
@@ -79,14 +81,16 @@ async fn refused(
     Err(never_success(refusal))
 }
 
-fn let_through(grant: Grant) -> HttpResponse {
+fn let_through(mut grant: Grant) -> HttpResponse {
     let mut answer = HttpResponse::NoContent();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
-    if let Some(pass) = grant.pass {
+    if let Some(pass) = grant.pass.take() {
         answer.insert_header(("x-usher-user", pass.holder.sub));
         answer.insert_header(("x-usher-pass", pass.text));
     }
-    answer.finish()
+    let mut answer = answer.finish();
+    grant.tell_life(answer.headers_mut());
+    answer
 }
 
 /// The visit of this pass is over.

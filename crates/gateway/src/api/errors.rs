@@ -13,31 +13,36 @@ use crate::proof_of_work::ProofError;
 use crate::queue::QueueError;
 use crate::stream::WatchError;
 
+/// What is told of a visit that ended.
+pub(super) const VISIT_OVER: &str = "This visit is over. Join the queue again.";
+/// What is told of one that ended by idleness.
+pub(super) const VISIT_IDLE: &str = "This visit is over, because nothing was asked for longer than a \
+    visit may be idle. Join the queue again.";
+
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
         match error {
-            QueueError::Unknown => codes::QUEUE_UNKNOWN.because("There is no queue of this name.",
-            ),
-            QueueError::Closed => codes::QUEUE_CLOSED.because("This queue is closed; nobody can join.",
-            ),
-            QueueError::Full { retry_after } => codes::QUEUE_FULL.because("The line is as long as it may be. Try again later.",
-            )
-            .retry_after(retry_after.as_secs().max(1)),
-            QueueError::Over => codes::TOKEN_EXPIRED.because("This visit is over. Join the queue again.",
-            ),
-            QueueError::Changed => codes::POLICY_CHANGED.because("Somebody changed these rules since. Look at them again.",
-            ),
-            QueueError::Contended => codes::POLICY_CONTENDED.because("Others change these rules all the time. Try again.",
-            )
-            .retryable(),
-            QueueError::Idle => codes::TOKEN_EXPIRED.because("This visit is over, because nothing was asked for longer than a visit may be idle. \
-                 Join the queue again.",
-            ),
+            QueueError::Unknown => codes::QUEUE_UNKNOWN.because("There is no queue of this name."),
+            QueueError::Closed => {
+                codes::QUEUE_CLOSED.because("This queue is closed; nobody can join.")
+            }
+            QueueError::Full { retry_after } => codes::QUEUE_FULL
+                .because("The line is as long as it may be. Try again later.")
+                .retry_after(retry_after.as_secs().max(1)),
+            QueueError::Over => codes::TOKEN_EXPIRED.because(VISIT_OVER),
+            QueueError::Changed => codes::POLICY_CHANGED
+                .because("Somebody changed these rules since. Look at them again."),
+            QueueError::Contended => codes::POLICY_CONTENDED
+                .because("Others change these rules all the time. Try again.")
+                .retryable(),
+            QueueError::Idle => codes::TOKEN_EXPIRED.because(VISIT_IDLE),
             QueueError::Refused(cause) => json::unacceptable(format!("{cause}.")),
-            QueueError::StoreUnavailable(cause) => codes::STORE_UNAVAILABLE.because("The line cannot be read right now. Keep your token; your place is not lost.",
-            )
-            .retry_after(2)
-            .cause(cause),
+            QueueError::StoreUnavailable(cause) => codes::STORE_UNAVAILABLE
+                .because(
+                    "The line cannot be read right now. Keep your token; your place is not lost.",
+                )
+                .retry_after(2)
+                .cause(cause),
         }
     }
 }

@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep_until};
 
 use super::QueueName;
+use super::errors::{VISIT_IDLE, VISIT_OVER};
 use super::place::Place;
 use super::tokens::visit;
 use crate::Gateway;
@@ -208,7 +209,8 @@ impl EventStream {
 
 fn farewell(closed: Closed) -> String {
     let (code, detail) = match closed {
-        Closed::Over => ("TOKEN_EXPIRED", "This visit is over. Join the queue again."),
+        Closed::Over => ("TOKEN_EXPIRED", VISIT_OVER),
+        Closed::Idle => ("TOKEN_EXPIRED", VISIT_IDLE),
         Closed::Removed => ("QUEUE_UNKNOWN", "There is no queue of this name any more."),
     };
     event("gone", "gone", &json!({ "code": code, "detail": detail }))

@@ -11,7 +11,7 @@ use uuid::{Builder, Uuid};
 use crate::codes;
 use crate::identity::Identity;
 use crate::proof_of_work::{Challenge, Solution};
-use crate::queue::{JoinSecret, Queue, UserId};
+use crate::queue::{JoinSecret, Queue, Ticket, UserId};
 use crate::token::Claims;
 use crate::visits::JoinedVisit;
 use crate::{Gateway, credential, proxy};
@@ -52,8 +52,8 @@ pub struct Proof {
 pub struct Joining {
     /// Who it is.
     pub user: UserId,
-    /// What the token says that was shown, if it is one of ours for this user.
-    pub shown: Option<Claims>,
+    /// The place that a token of this user proves in this queue; of several the newest.
+    pub ticket: Option<Ticket>,
     /// Whether the user is only named, so that an old place needs another proof.
     pub is_only_named: bool,
 }
@@ -109,31 +109,24 @@ async fn identify(
 ) -> Result<Joining, Problem> {
     let now = app.clock.now();
     let named = join.user_id.map(UserId);
-    let (user, shown) = match &app.identity {
+    let user = match &app.identity {
         Identity::Jwt(_) => {
             let user = app.identity.user(named, credential::bearer(request), now);
-            (user.await?, None)
+            user.await?
         }
         Identity::Anonymous if named.is_some() => return Err(user_is_not_named()),
         Identity::Anonymous => {
-            let shown = shown(app, request, queue);
-            let user = shown.as_ref().map(|it| it.sub);
+            let user = shown(app, request, queue).next().map(|it| it.sub);
             // Whom a challenge names is only believed because the proof is checked afterwards, which
             // takes none but our own challenges.
             let promised = join.solution().filter(|_| app.proof_of_work.is_needed());
             let user = user.or_else(|| promised.and_then(|it| it.user()));
-            (Some(user.unwrap_or_else(|| new_user(now))), shown)
+            Some(user.unwrap_or_else(|| new_user(now)))
         }
-        Identity::Open => {
-            let shown = shown(app, request, queue);
-            (named, shown.filter(|it| Some(it.sub) == named))
-        }
+        Identity::Open => named,
     };
-    Ok(Joining {
-        user: user.ok_or_else(|| json::unacceptable("The body has no `userId`."))?,
-        shown,
-        is_only_named: matches!(app.identity, Identity::Open),
-    })
+    let user = user.ok_or_else(|| json::unacceptable("The body has no `userId`."))?;
+    Ok(joining(app, request, queue, user))
 }
 
 /// A browser that asks for a page: the `user` whom it was known as, in `anonymous` whom its token names, or
@@ -144,23 +137,29 @@ pub fn known_or_new(
     queue: &Queue,
     user: Option<UserId>,
 ) -> Joining {
-    let shown = shown(app, request, queue);
     let is_only_named = matches!(app.identity, Identity::Open);
-    let named = shown.as_ref().filter(|_| !is_only_named).map(|it| it.sub);
-    let user = user.or(named);
+    let shown = || shown(app, request, queue).next().map(|it| it.sub);
+    let user = user.or_else(|| shown().filter(|_| !is_only_named));
+    let user = user.unwrap_or_else(|| new_user(app.clock.now()));
+    joining(app, request, queue, user)
+}
+
+fn joining(app: &Gateway, request: &HttpRequest, queue: &Queue, user: UserId) -> Joining {
+    let is_own = |it: &Claims| it.sub == user && it.queue == *queue.id() && !it.over;
+    let own = shown(app, request, queue).filter(is_own);
     Joining {
-        user: user.unwrap_or_else(|| new_user(app.clock.now())),
-        shown,
-        is_only_named,
+        user,
+        ticket: own.map(|it| it.ticket()).max_by_key(|it| it.number),
+        is_only_named: matches!(app.identity, Identity::Open),
     }
 }
 
-/// What the first good token says, that of the queue before others.
-fn shown(app: &Gateway, request: &HttpRequest, queue: &Queue) -> Option<Claims> {
+/// What good tokens say, that of the queue before others.
+fn shown(app: &Gateway, request: &HttpRequest, queue: &Queue) -> impl Iterator<Item = Claims> {
     let own = credential::for_queue(request, queue.id());
     let all = credential::all(request).into_iter().map(|it| it.token);
     let good = |token: String| app.tokens.verify(&token, app.clock.now()).ok();
-    own.into_iter().chain(all).find_map(good)
+    own.into_iter().chain(all).filter_map(good)
 }
 
 fn new_user(now: Timestamp) -> UserId {
@@ -204,12 +203,11 @@ pub async fn prove_place(
     joining: &Joining,
     secret: Option<&JoinSecret>,
 ) -> Result<(), Problem> {
-    let (queue, ticket) = (&joined.visit.queue, &joined.visit.ticket);
+    let ticket = &joined.visit.ticket;
     if !joining.is_only_named || joined.created {
         return Ok(());
     }
-    let is_of_place = |it: &Claims| it.queue == *queue.id() && it.ticket == ticket.number;
-    let is_shown = joining.shown.as_ref().is_some_and(is_of_place);
+    let is_shown = joining.ticket.is_some_and(|it| it.number == ticket.number);
     let is_proven = match secret {
         Some(secret) if !is_shown => joined.is_of(secret).await?,
         _ => is_shown,

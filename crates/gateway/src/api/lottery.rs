@@ -56,7 +56,7 @@ impl QueueLottery {
         Some(Self {
             commitment: lottery.commitment,
             seeds: lottery.seeds,
-            beacon: snapshot.policy.beacon.clone(),
+            beacon: snapshot.beacon().map(str::to_owned),
             root: entry.as_ref().map(|it| it.root.clone()),
             last_ticket: entry.as_ref().map(|it| it.last_ticket),
             entrants: entry.as_ref().map(|it| it.entrants),
@@ -255,7 +255,7 @@ pub async fn reveal(
     queue: Path<QueueId>,
     body: Body<Reveal>,
 ) -> Result<HttpResponse, Problem> {
-    let by = operator.with(Right::Queue)?;
+    let by = operator.with(Right::Queue, &app, &queue).await?;
     app.queues.reveal(&queue, body.read()?).await?;
     log::info!("the draw of queue {} was revealed by {by}", *queue);
     Ok(HttpResponse::NoContent().finish())

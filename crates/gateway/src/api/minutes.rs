@@ -158,7 +158,7 @@ pub async fn minutes(
     request: HttpRequest,
     asked: Query<MinutesQuery>,
 ) -> Result<HttpResponse, Problem> {
-    operator.with(Right::Read)?;
+    operator.with(Right::Read, &app, &queue).await?;
     let count = asked.count.unwrap_or(MOST_MINUTES);
     let last = || last_minutes(app.clock.now(), count);
     let from = asked.from.unwrap_or_else(last);

@@ -151,13 +151,13 @@ pub async fn leave(
     wish: Query<GoOn>,
 ) -> Result<HttpResponse, Problem> {
     let id = queue.clone();
-    tokens::give_up(&app, &queue, &request).await?;
-    let left = format!(
-        "{}/usher/left?queue={id}&to={}",
-        app.base,
-        encoded(wish.address())
-    );
-    let mut answer = see_other(&left);
+    let queue = tokens::give_up(&app, &queue, &request).await?;
+    let to = queue.snapshot().policy.home_url.clone();
+    let to = to.unwrap_or_else(|| {
+        let again = encoded(wish.address());
+        format!("{}/usher/left?queue={id}&to={again}", app.base)
+    });
+    let mut answer = see_other(&to);
     answer.append_header((header::SET_COOKIE, credential::no_cookie(&id, app.cookie)));
     Ok(answer.finish())
 }

@@ -54,7 +54,8 @@ pub struct PolicyAudit {
     /// The rules after; `null` when the queue was removed.
     after: Option<QueuePolicy>,
     /// What followed from the rules by itself, with both rules the same: of `auto` a rate (`from`, `to`,
-    /// `reason`), of `sold out` a state (`from`, `to`).
+    /// `reason`), of `sold out` a state (`from`, `to`); or a right that an operator's key lacked (`refused`)
+    /// and how often since the last change (`times`).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     effect: Option<Value>,
@@ -104,7 +105,7 @@ pub async fn policy(
     app: Data<Gateway>,
     queue: Path<QueueId>,
 ) -> Result<HttpResponse, Problem> {
-    operator.with(Right::Read)?;
+    operator.with(Right::Read, &app, &queue).await?;
     let rules = app.queues.rules(&queue).await?;
     Ok(shown(HttpResponse::Ok(), &queue, rules))
 }
@@ -137,7 +138,7 @@ pub async fn change(
     request: HttpRequest,
     body: Body<QueuePolicyChange>,
 ) -> Result<HttpResponse, Problem> {
-    let by = operator.with(Right::Queue)?;
+    let by = operator.with(Right::Queue, &app, &queue).await?;
     let (change, seen) = (body.of(&queue)?, if_match(request.headers()));
     let changed = app.queues.change_seen(&queue, change, by, seen.as_ref());
     let changed = changed.await?;
@@ -193,12 +194,12 @@ pub async fn remove(
     app: Data<Gateway>,
     queue: Path<QueueId>,
 ) -> Result<HttpResponse, Problem> {
-    let by = operator.with(Right::Queue)?;
+    let by = operator.with(Right::Queue, &app, &queue).await?;
     app.queues.remove(&queue, by).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Who changed what, newest first.
+/// Who changed what, and who was refused, newest first.
 #[utoipa::path(
     get, path = "/api/v1/queues/{queue}/audit", tag = "operator", operation_id = "audit",
     params(QueueName, PageQuery),
@@ -211,7 +212,7 @@ pub async fn audit(
     queue: Path<QueueId>,
     page: Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    operator.with(Right::Read)?;
+    operator.with(Right::Read, &app, &queue).await?;
     let wanted = AuditPage {
         older_than: page.cursor.as_deref().map(mark_of).transpose()?,
         limit: page.limit() as usize + 1,

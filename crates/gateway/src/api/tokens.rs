@@ -52,7 +52,7 @@ pub async fn issue(
     let secret = join.secret().filter(|_| joining.is_only_named);
     let joined = app
         .visits
-        .join(&queue, joining.user, secret.cloned())
+        .join(&queue, joining.user, joining.ticket, secret.cloned())
         .await?;
     join_checks::prove_place(&joined, &joining, secret).await?;
     let token = app.token(queue.id(), &joined.visit.ticket);
@@ -124,17 +124,17 @@ pub async fn leave(
         .finish())
 }
 
-/// Ends the visit that the token proves.
+/// Ends the visit that the token proves, in this queue.
 pub(super) async fn give_up(
     app: &Gateway,
     queue: &QueueId,
     request: &HttpRequest,
-) -> Result<(), Problem> {
+) -> Result<Queue, Problem> {
     let (queue, claims) = visitor_of(app, queue, request).await?;
     if !claims.over {
         app.visits.leave(&queue, &claims.ticket()).await?;
     }
-    Ok(())
+    Ok(queue)
 }
 
 /// The queue of the path and what the token says, in whatever state its visit is.

@@ -79,7 +79,10 @@ pub async fn take_place(
         app.limits.joins.take(source, now)?;
     }
     let joining = join_checks::known_or_new(app, request, &queue, user);
-    let joined = app.visits.join(&queue, joining.user, None).await?;
+    let joined = app
+        .visits
+        .join(&queue, joining.user, joining.ticket, None)
+        .await?;
     join_checks::prove_place(&joined, &joining, None).await?;
     let place = place::Place::of(&joined.visit, now);
     let token = app.token(queue.id(), &joined.visit.ticket);
@@ -249,8 +252,7 @@ impl Shown {
         let language = app.pages.language(chosen.as_deref(), accepted);
         let html = app.pages.waiting(&scene, language);
         let mut answer = HttpResponse::build(status);
-        let pictures = brand.logo.as_deref().and_then(origin_of);
-        head(&mut answer, app, language.tag(), pictures.as_deref());
+        head(&mut answer, app, language.tag(), &brand);
         if let Some(seconds) = refresh {
             answer.insert_header((header::RETRY_AFTER, seconds));
         }
@@ -294,7 +296,7 @@ fn accent_address(colour: &str, base: &str) -> Option<String> {
     Some(format!("{base}/usher/accent/{accent}.css"))
 }
 
-/// Where a picture comes from, for the policy of the page.
+/// Of which site an address is, for the policy of the page; none for this one.
 fn origin_of(address: &str) -> Option<String> {
     let (scheme, rest) = address.split_once("://")?;
     let host = rest.split('/').next()?;
@@ -323,12 +325,11 @@ fn absolute(app: &Gateway, request: &HttpRequest) -> String {
 }
 
 /// Headers of a page of ours: for this visitor now, and no script but our own.
-fn head(
-    answer: &mut actix_web::HttpResponseBuilder,
-    app: &Gateway,
-    language: &str,
-    pictures: Option<&str>,
-) {
+fn head(answer: &mut actix_web::HttpResponseBuilder, app: &Gateway, language: &str, brand: &Brand) {
+    let origin = |address: &Option<String>| address.as_deref().and_then(origin_of);
+    let pictures = origin(&brand.logo).unwrap_or_default();
+    // The form of who leaves leads there.
+    let home = origin(&brand.home).unwrap_or_default();
     let framed = app.cookie.same_site == credential::SameSite::None;
     let framed = if framed {
         app.cors.origins.join(" ")
@@ -344,8 +345,9 @@ fn head(
     };
     let mut policy = vec![
         own("default-src", ["", ""]),
-        own("img-src", [pictures.unwrap_or_default(), &others]),
-        "base-uri 'none'; object-src 'none'; form-action 'self'".to_owned(),
+        own("img-src", [&pictures, &others]),
+        "base-uri 'none'; object-src 'none'".to_owned(),
+        own("form-action", [&home, ""]),
         own("frame-ancestors", [&framed, ""]),
     ];
     if !others.is_empty() {

@@ -1,9 +1,9 @@
 //! Owns the provider's key set: where it is, how old it may be, and when it is read again.
 //!
 //! It is read again when it is five minutes old, and at once when a token names a key that is not
-//! in it, but then at most once a second, and once a minute for a name that was looked for before:
-//! an invented name makes us ask once, and does not delay the name of a new key. A set that cannot
-//! be read again is used until it is an hour old.
+//! in it, but then at most once a second, and once in five seconds for a name that was looked for before:
+//! an invented name makes us ask seldom, and does not delay the name of a new key, also where it is that
+//! very name. A set that cannot be read again is used until it is an hour old.
 
 use std::collections::HashMap;
 use std::fs;
@@ -24,8 +24,9 @@ const READ_AGAIN_AFTER: Duration = Duration::from_secs(300);
 const USED_AT_MOST: Duration = Duration::from_secs(3_600);
 /// Between two reads for names that are not known.
 const ASK_AT_MOST: Duration = Duration::from_secs(1);
-/// Between two reads for the same name that is not known.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// Between two reads for the same name that is not known. It may be that of the next key, invented a moment
+/// too early; how often is asked at all is bounded by the second between two reads.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Names that are remembered as not known.
 const MOST_UNKNOWN: usize = 1_000;
 /// Between two reads while there is nothing that can be used.

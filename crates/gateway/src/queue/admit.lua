@@ -5,7 +5,7 @@
 --       6 user whose standing is asked for by a poll (a visitor who is let in claims by it), or ''
 -- Returns verdict: 'gone' (also a line that is older than the gateway knows it) | 'removed', or 'done' and
 --   now_us, epoch, pulse (of the gateway), ended, no_shows
---   over: a list of user, ticket, user, ticket, ... of those of the ended who had their whole lease
+--   over: a list of user, ticket, user, ticket, ... of those of the ended whose visit is over
 --   more = 1 when the batch was too small for what is to be done
 --   entered: a list of user, ticket, user, ticket, ...; claim_us: when their claims end
 --   parked: how many were parked because they are absent; their place is kept
@@ -28,19 +28,45 @@ local now = now_us()
 
 if is_behind(meta, now) then return { 'verdict', 'gone' } end
 
--- The clock went back to this instant. What was to end soon ends as soon by the new time.
-local function turn_back()
+-- The clock went back to this instant. What was to end soon ends as soon by the new time: META turned says
+-- by how much leases are to be shorter, since when, and up to which end they are already.
+local function turn_back(ran_at)
+  meta.turned = table.concat({ int(ran_at - now), int(now), int(now) }, ':')
   local pause = meta.recovers_at - (tonumber(redis.call('HGET', META, 'recovers_from')) or 0)
   if meta.recovers_at - now > pause then
     meta.recovers_at = now + pause
     redis.call('HSET', META, 'recovers_from', int(now), 'recovers_at', int(meta.recovers_at))
   end
-  local unclaimed = redis.call('SRANDMEMBER', UNCLAIMED, BATCH)
-  local ends = #unclaimed > 0 and redis.call('ZMSCORE', ACTIVE, unpack(unclaimed)) or {}
-  for i, user in ipairs(unclaimed) do
-    local latest = now + policy.claim
-    if (tonumber(ends[i]) or 0) > latest then redis.call('ZADD', ACTIVE, 'XX', int(latest), user) end
+end
+
+-- Shortens leases that are too long since the clock went back, a bounded batch, those that end first before
+-- others. The shortened ones end before all that are left. Returns whether more are to be.
+local function shorten_leases()
+  local by, since, from = string.match(meta.turned, '^(%d+):(%d+):(%d+)$')
+  local read = redis.call('ZRANGEBYSCORE', ACTIVE, '(' .. from, '+inf', 'WITHSCORES', 'LIMIT', 0, BATCH)
+  local users, ends, leases = {}, {}, {}
+  for i = 1, #read, 2 do
+    local ends_us = tonumber(read[i + 1]) - by
+    -- Whoever ends before that came since, and has the new time.
+    if ends_us > tonumber(since) then
+      users[#users + 1] = read[i]
+      ends[#ends + 1], ends[#ends + 2] = int(ends_us), read[i]
+    end
   end
+  if #users > 0 then
+    redis.call('ZADD', ACTIVE, 'XX', unpack(ends))
+    for i, kept in ipairs(redis.call('HMGET', TICKETS, unpack(users))) do
+      local ticket, lease_end = string.match(kept or '', '^(%d+):(%d+)$')
+      if ticket then with(leases, users[i], ticket .. ':' .. int(lease_end - by)) end
+    end
+    if #leases > 0 then redis.call('HSET', TICKETS, unpack(leases)) end
+  end
+  if #read < 2 * BATCH then
+    redis.call('HDEL', META, 'turned')
+    return false
+  end
+  redis.call('HSET', META, 'turned', table.concat({ by, since, int(tonumber(read[#read])) }, ':'))
+  return true
 end
 
 local ended = redis.call('ZRANGEBYSCORE', ACTIVE, '-inf', int(now), 'LIMIT', 0, BATCH)
@@ -156,7 +182,8 @@ local function watch_over_line()
     local first = redis.call('ZRANGE', WAITING, 0, 0, 'WITHSCORES')
     ran_at = first[2] and ticket_at(tonumber(first[2]), meta) or now
   end
-  if now < ran_at then turn_back() end
+  if now < ran_at then turn_back(ran_at) end
+  meta.is_turning = meta.turned and shorten_leases()
   if now - ran_at > STEADY then
     excused_until = now + EXCUSED
     redis.call('HSET', META, 'excused_until', int(excused_until))
@@ -251,6 +278,22 @@ local function let_in(enter, claim_us)
   return tickets
 end
 
+-- Joins keep room for the line among the parked, but not for those inside, of whom none may have shown
+-- up: so what is parked beyond the bound by this run takes the place of who is away longest. Rules
+-- that allow fewer than there are take nobody's place.
+local function keep_bound(parked_by_this)
+  local excess = math.min(parked_by_this, parked_now() - parked_most(policy))
+  for _, lane in ipairs({ PARKED_BEFORE, PARKED }) do
+    local gone = excess > 0 and redis.call('ZPOPMIN', lane, excess) or {}
+    excess = excess - #gone / 2
+    for i = 1, #gone, 2 do
+      local ticket = ticket_at(tonumber(gone[i + 1]), meta)
+      forget_ticket(ticket, meta)
+      if ticket then over[#over + 1], over[#over + 2] = gone[i], int(ticket) end
+    end
+  end
+end
+
 draw(policy, meta, now)
 local is_sorted = sort_out(LANES, policy, meta)
 local parked, is_more_absent = watch_over_line()
@@ -283,6 +326,8 @@ if let + parked + #ended > 0 then
     'inversions', int(meta.inversions))
 end
 
+if parked + no_shows > 0 then keep_bound(parked + no_shows) end
+
 local standing = { 'verdict', 'none' }
 if asking ~= '' then
   local score_us = score(ACTIVE, asking)
@@ -295,7 +340,7 @@ if asking ~= '' then
 end
 
 local is_sortable = not is_sorted and (meta.drawn == 0 or meta.key ~= nil)
-local more = (#ended == BATCH or passed == BATCH or is_more_absent or is_sortable) and 1 or 0
+local more = (#ended == BATCH or passed == BATCH or is_more_absent or is_sortable or meta.is_turning) and 1 or 0
 return { 'verdict', 'done', 'now_us', now, 'epoch', meta.epoch, 'pulse', meta.beat, 'ended', #ended,
   'over', over, 'no_shows', no_shows, 'more', more,
   'entered', entered, 'claim_us', claim_us, 'parked', parked, 'asking', standing,

@@ -42,7 +42,8 @@ local after = read_policy()
 local begins = after.order == 'lottery' and after.state == 'scheduled' and now < after.opens_at
 -- A draw is final: the next one begins when nobody of the last one is in line.
 if begins and meta.drawn > 0 and not has_lots(LANES) then
-  redis.call('HDEL', META, 'commitment', 'seed', 'drawn', 'entrants', 'root', 'beacon', 'key')
+  redis.call('HDEL', META, 'commitment', 'seed', 'drawn', 'entrants', 'root', 'beacon', 'key',
+    'announced')
   meta.commitment, meta.seed, meta.root, meta.key, meta.drawn = nil, nil, nil, nil, 0
 end
 -- A seed is chosen once; an operator who keeps it may say another before the draw, and it is counted.

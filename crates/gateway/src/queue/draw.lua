@@ -15,6 +15,7 @@
 -- META: commitment  SHA-256 of the seed; there is a draw, to come or held
 --       seed        64 hex digits, or '' while the operator keeps it
 --       drawn       highest ticket number that takes part; 0 until the doors open
+--       announced   the beacon that was named when that was said, or ''
 --       root        over all tickets that take part; entrants: how many
 --       beacon      what was added to seed and root, or ''
 --       key         64 hex digits; gives out the lots
@@ -75,6 +76,13 @@ local function is_undrawn(policy, meta)
   return meta.unsorted or (meta.drawn == 0 and policy.order == 'lottery')
 end
 
+-- The beacon that the rules name now, or ''.
+local function named_beacon()
+  local json = redis.call('HGET', POLICY, 'json')
+  local beacon = json and cjson.decode(json).beacon
+  return type(beacon) == 'string' and beacon or ''
+end
+
 -- Says who takes part when the doors are open: one step, however many wait. Nobody enters and no place
 -- is seen until the draw is settled.
 local function draw(policy, meta, now)
@@ -82,7 +90,9 @@ local function draw(policy, meta, now)
   if not opened then return end
   if policy.order == 'lottery' then
     meta.drawn, meta.unsorted = math.max(meta.last, opened), true
-    redis.call('HSET', META, 'drawn', int(meta.drawn), 'unsorted', 1)
+    -- From here on lots can be computed for each beacon, so an operator who named another one would choose.
+    meta.announced = named_beacon()
+    redis.call('HSET', META, 'drawn', int(meta.drawn), 'unsorted', 1, 'announced', meta.announced)
   elseif not meta.unsorted then
     -- They opened in order of arrival: the next lottery has a seed of its own.
     redis.call('HDEL', META, 'commitment', 'seed')

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
 
-use super::policy::Order;
+use super::policy::{Order, Policy};
 use super::reply::Reply;
 use super::{Queue, QueueError, StoreError};
 
@@ -107,6 +107,8 @@ pub(super) struct Draw {
     /// Over all tickets that take part.
     pub root: Option<String>,
     pub beacon: String,
+    /// The name of the beacon when it was fixed who takes part, empty for none; `None` before.
+    pub announced: Option<String>,
     /// Gives out the lots.
     pub key: Option<Seed>,
     /// Places are being brought into another order.
@@ -209,6 +211,7 @@ impl Draw {
             entrants: reply.get("entrants")?,
             root: (!root.is_empty()).then_some(root),
             beacon: reply.get("beacon")?,
+            announced: reply.get("announced")?,
             key: digits(key).map_err(odd)?,
             is_unsorted: reply.get("unsorted")?,
         }))
@@ -220,7 +223,18 @@ impl Draw {
         let root = self.root.clone().unwrap_or_default();
         let (own, key) = (seed(&self.seed), seed(&self.key));
         let (seeds, commitment) = (self.seeds.to_string(), self.commitment.clone());
-        [seeds, commitment, own, root, self.beacon.clone(), key].join(",")
+        let announced = self.announced.as_ref();
+        // A name may have commas, so it is the last.
+        let announced = announced.map_or_else(|| "-".to_owned(), |name| format!("+{name}"));
+        let beacon = self.beacon.clone();
+        [seeds, commitment, own, root, beacon, key, announced].join(",")
+    }
+
+    /// The beacon that is added: the one that was named when it was fixed who takes part, and until then
+    /// the one that the rules name. With a choice afterwards an operator could choose among draws.
+    pub fn beacon_of<'a>(&'a self, policy: &'a Policy) -> Option<&'a str> {
+        let named = self.announced.as_ref().or(policy.beacon.as_ref());
+        named.map(String::as_str).filter(|name| !name.is_empty())
     }
 
     /// Whether places were drawn and may be seen.

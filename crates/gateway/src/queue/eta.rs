@@ -123,7 +123,8 @@ fn longest_pause_ms(ahead: u64, ticket: u64, snapshot: &Snapshot, now: Timestamp
 fn head(snapshot: &Snapshot) -> f64 {
     match snapshot.state {
         State::Bypass => f64::INFINITY,
-        _ => (snapshot.admit_per_second * HEAD_S).ceil(),
+        // A rate that is found may rise before the next poll.
+        _ => (snapshot.policy.best_per_second() * HEAD_S).ceil(),
     }
 }
 

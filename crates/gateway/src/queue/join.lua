@@ -5,6 +5,7 @@
 --       of them, the key for it, and what is kept of it (see secret.rs)
 -- Returns verdict 'gone' (also a line that is older than the gateway knows it) | 'removed', or 'joined' and
 --   epoch, room = 1 when admit may find somebody to let in, pulse of the gateway (0: nothing was written)
+--   over: a list of user, ticket, user, ticket, ... of visits whose lease had ended, before these joins
 --   places: for each user who takes a place that may be told the pair ahead, ticket; for all others a
 --   reply, with created and ticket for the first three
 --     verdict 'waiting': ahead
@@ -18,8 +19,6 @@ assert(size > 0 and #ARGV >= 6 + size and (#ARGV - size) % 3 == 0, 'join takes u
 local told, users = read_told(), { unpack(ARGV, 7, 6 + size) }
 -- As long as a token can be used at most.
 local SECRET_SECONDS = 172800
--- So many may be parked for each who may wait.
-local PARKED_SHARE = 4
 
 local policy = read_policy()
 if not policy then return { 'verdict', absence() } end
@@ -33,8 +32,8 @@ local waiting = redis.call('ZMSCORE', WAITING, unpack(users))
 local is_hidden, is_closed = is_undrawn(policy, meta), in_force(policy, meta, now) == 'closed'
 local in_line = redis.call('ZCARD', WAITING)
 local returned = redis.call('ZCARD', RETURNED)
-local parked = redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE)
-local taken = { keys = {}, present = {}, count = 0, tickets = {} }
+local parked = parked_now()
+local taken, over = { keys = {}, present = {}, count = 0, tickets = {} }, {}
 
 -- The reply for a place that is taken in this call.
 local function reply_of(ahead, ticket, created)
@@ -68,7 +67,11 @@ local function place_of(user, score_us, key)
     local ticket, lease_end = inside_of(user)
     return { 'verdict', 'active', 'created', 0, 'ticket', ticket, 'until_us', lease_end or score_us }
   end
-  if score_us then parked = parked + end_lease(user, policy, meta, now) end
+  if score_us then
+    local is_no_show, ticket = end_lease(user, policy, meta, now)
+    parked = parked + is_no_show
+    if ticket then over[#over + 1], over[#over + 2] = user, int(ticket) end
+  end
   local lane = key and WAITING
   if not lane and returned + parked > 0 then lane, key = find(user) end
   if lane then
@@ -78,7 +81,9 @@ local function place_of(user, score_us, key)
   end
   if is_closed then return { 'verdict', 'closed' } end
   if in_line + returned >= policy.max_waiting then return { 'verdict', 'full', 'reason', 'line' } end
-  if parked >= PARKED_SHARE * policy.max_waiting then return { 'verdict', 'full', 'reason', 'parked' } end
+  -- All of the line may be parked yet, and shall find room there. With few parked that refuses nobody.
+  local may_be_parked = parked + in_line + returned
+  if may_be_parked >= parked_most(policy) then return { 'verdict', 'full', 'reason', 'parked' } end
   if policy.idle > 0 then redis.call('ZREM', IDLED, user) end
   return take(user)
 end
@@ -103,4 +108,4 @@ if taken.count > 0 then
 end
 if #taken.present > 0 then redis.call('ZADD', PRESENT, unpack(taken.present)) end
 return { 'verdict', 'joined', 'epoch', meta.epoch, 'pulse', pulse, 'room', room(policy, meta, now),
-  'places', places }
+  'over', over, 'places', places }

@@ -113,6 +113,7 @@ impl Queue {
             return Err(super::refusal(reply.verdict()));
         }
         self.entry.memory.confirm(&reply)?;
+        self.note_over(&reply)?;
         let (epoch, places): (u64, Vec<Place>) = (reply.get("epoch")?, reply.take("places")?);
         if places.len() != comers.len() {
             return Err(StoreError::Odd("a reply of another length").into());

@@ -35,6 +35,8 @@ local NEAR_LEAST = 4096
 local NEAR_MOST = 150000
 -- Of 20 who are near, one at least is there, or more are recorded.
 local NEAR_SHARE = 20
+-- So many may be parked for each who may wait.
+local PARKED_SHARE = 4
 
 local function read_told()
   return { near = tonumber(ARGV[2]), pace = tonumber(ARGV[3]), head = tonumber(ARGV[4]),
@@ -51,6 +53,14 @@ local function find(user)
     key = score(LANES[i], user)
     if key then return LANES[i], key end
   end
+end
+
+local function parked_now()
+  return redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE)
+end
+
+local function parked_most(policy)
+  return PARKED_SHARE * policy.max_waiting
 end
 
 local function ahead_of(lane, user, key)
@@ -173,8 +183,7 @@ local function end_visit(user, meta)
 end
 
 -- The lease of a user inside is over. Who never showed up is parked with the own ticket: they may have
--- been away for a moment. Returns 1 for such a one; otherwise 0, and the ticket of a visit that had its
--- whole lease.
+-- been away for a moment. Returns 1 for such a one; otherwise 0, and the ticket of the visit that is over.
 local function end_lease(user, policy, meta, now)
   local ticket, lease_end, is_no_show = take_out(user)
   if is_no_show == 1 and ticket then
@@ -183,10 +192,7 @@ local function end_lease(user, policy, meta, now)
     return 1
   end
   forget_ticket(ticket, meta)
-  if lease_end and lease_end > now then
-    redis.call('ZADD', IDLED, int(lease_end), user)
-    return 0
-  end
+  if lease_end and lease_end > now then redis.call('ZADD', IDLED, int(lease_end), user) end
   return 0, ticket
 end
 

@@ -14,7 +14,7 @@ use super::queues::{QueueEntry, Queues};
 use super::reply::Reply;
 use super::script::{self, Priority};
 use super::snapshot::{self, QueueLookup};
-use super::{QueueError, QueueId, Snapshot, StoreError, Ticket, UserId};
+use super::{Queue, QueueError, QueueId, Snapshot, StoreError, Ticket, UserId};
 
 /// How many times a lost queue is read again after it was put back.
 const REVIVE_TRIES: usize = 3;
@@ -247,6 +247,20 @@ impl Queues {
         };
         log::warn!("queue {queue} {found}, and is put back");
         self.metrics().losses.with_label_values(&[was]).inc();
+    }
+}
+
+impl Queue {
+    /// What a script ended beside what it was asked for: these visits must not come back after a loss.
+    pub(super) fn note_over(&self, reply: &Reply) -> Result<(), StoreError> {
+        let over: Vec<(Vec<u8>, u64)> = reply.get_or_default("over")?;
+        for (member, number) in over {
+            if let Some(user) = UserId::from_member(&member) {
+                let ends = self.queues.ends();
+                ends.note(self.id(), user, number, self.store().now_ms());
+            }
+        }
+        Ok(())
     }
 }
 

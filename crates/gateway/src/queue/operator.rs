@@ -217,6 +217,17 @@ impl Queues {
         Err(QueueError::Contended)
     }
 
+    /// Records that somebody's key lacked a right, where there is such a queue. One script.
+    ///
+    /// # Errors
+    /// `StoreUnavailable`.
+    pub async fn refuse(&self, id: &QueueId, by: &str, right: &str) -> Result<(), QueueError> {
+        let mut call = self.store().call(&script::REFUSE, &Keys::of(id));
+        call.arg(quoted(by)).arg(right);
+        let _: Reply = self.store().run(Priority::Background, &call).await?;
+        Ok(())
+    }
+
     /// The changes of the rules, newest first; also of a queue that was removed.
     ///
     /// # Errors

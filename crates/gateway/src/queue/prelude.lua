@@ -88,7 +88,8 @@ end
 local function read_meta()
   local field = redis.call('HMGET', META, 'last', 'epoch', 'born', 'recovers_at', 'bucket',
     'bucket_at', 'version', 'removed', 'seed', 'drawn', 'unsorted', 'joined', 'commitment', 'root',
-    'key', 'beacon', 'beat', 'pulse:' .. GATEWAY, 'remaining')
+    'key', 'beacon', 'beat', 'pulse:' .. GATEWAY, 'remaining',
+    'announced', 'turned')
   return {
     last = tonumber(field[1]) or 0,
     epoch = tonumber(field[2]) or 0,
@@ -107,11 +108,14 @@ local function read_meta()
     root = field[14] or nil,
     key = field[15] or nil,
     beacon = field[16] or nil,
+    announced = field[20] or nil,
     -- Of what gateways know to be written, see next_beat.
     beat = tonumber(field[17]) or 0,
     pulse = tonumber(field[18]),
     -- What is left to sell, see stock.lua.
     remaining = tonumber(field[19]),
+    -- How far the clock went back, see turn_back in admit.lua.
+    turned = field[21] or nil,
   }
 end
 

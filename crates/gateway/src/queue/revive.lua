@@ -3,7 +3,8 @@
 -- nothing made anew. Two that notice the same loss begin one new life: the second finds it begun.
 --
 -- ARGV: 2 version  3 last ticket  4 µs in which nobody is let in
---       5 of a lottery: how many seeds, commitment, seed, root, beacon, key with commas between, or ''
+--       5 of a lottery: how many seeds, commitment, seed, root, beacon, key and the beacon's name behind a
+--         '+' or '-' while it is not fixed, with commas between; or ''
 --       6 highest ticket drawn, or 0  7 entrants  8 by (JSON)  9.. the policy (see write_policy)
 -- Returns verdict
 --   verdict 'revived': was = 'empty' | 'older' | 'another' (line than the gateway knows) | 'alive'
@@ -12,8 +13,8 @@
 assert(#ARGV >= 11 and #ARGV % 2 == 1, 'revive takes 9 arguments and pairs')
 local version, epoch, born = tonumber(ARGV[2]), tonumber(KNOWN_EPOCH), tonumber(KNOWN_BORN)
 local last, drawn = tonumber(ARGV[3]), tonumber(ARGV[6])
-local seeds, commitment, seed, root, beacon, key =
-  string.match(ARGV[5], '^(.-),(.-),(.-),(.-),(.-),(.*)$')
+local seeds, commitment, seed, root, beacon, key, announced =
+  string.match(ARGV[5], '^(.-),(.-),(.-),(.-),(.-),(.-),(.*)$')
 -- More lives than anybody's token outlives; beyond them older tickets are believed.
 local FLOORS_LENGTH = 1000
 
@@ -50,6 +51,7 @@ local knows_more = commitment ~= meta.commitment or drawn > meta.drawn or (key ~
 if commitment and commitment ~= '' and knows_more then
   redis.call('HSET', META, 'commitment', commitment, 'seed', seed, 'seeds', seeds, 'drawn', int(drawn),
     'entrants', ARGV[7], 'unsorted', 1)
+  if announced ~= '-' then redis.call('HSET', META, 'announced', string.sub(announced, 2)) end
   if root ~= '' then redis.call('HSET', META, 'root', root) end
   if key ~= '' then redis.call('HSET', META, 'beacon', beacon, 'key', key) end
 end

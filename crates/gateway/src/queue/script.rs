@@ -77,6 +77,7 @@ verbs! {
     ADAPT = "adapt" "adapt.lua",
     STOCK = "stock" "stock.lua",
     OVER = "over" "over.lua",
+    REFUSE = "refuse" "refuse.lua",
 }
 
 /// Why Redis gave no usable answer. For the log; visitors are told to come back.

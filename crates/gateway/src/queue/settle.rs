@@ -106,7 +106,8 @@ impl Queue {
                 None => return Ok(true),
             },
         };
-        let seed = draw.seed.as_ref().filter(|_| seen.policy.beacon.is_none());
+        let is_alone = draw.beacon_of(&seen.policy).is_none();
+        let seed = draw.seed.as_ref().filter(|_| is_alone);
         let is_known = seed.is_some();
         self.write_key(&root, draw.entrants, seed, "").await?;
         Ok(is_known)
@@ -219,7 +220,8 @@ impl Queue {
         let snapshot = self.snapshot();
         let draw = snapshot.draw.as_ref()?;
         let is_awaited = draw.root.is_some() && draw.seed.is_some() && draw.key.is_none();
-        snapshot.policy.beacon.clone().filter(|_| is_awaited)
+        let named = draw.beacon_of(&snapshot.policy);
+        named.filter(|_| is_awaited).map(str::to_owned)
     }
 }
 
@@ -233,7 +235,7 @@ fn complete(
     if seed.commitment() != draw.commitment {
         return Err(RevealError::OtherSeed);
     }
-    let beacon = match &policy.beacon {
+    let beacon = match draw.beacon_of(policy) {
         Some(_) => revealed.beacon.ok_or(RevealError::Missing("`beacon`"))?,
         None => String::new(),
     };

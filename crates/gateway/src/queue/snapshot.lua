@@ -11,7 +11,8 @@
 --   called: how many stand before the edge up to which all had the time to say that they are there
 --   minute, quarter: admitted, passed, freed, seconds, freed_by, see last_minutes
 --   commitment, seed, root, beacon and key of a draw, each '' while there is none; drawn (highest
---   ticket, or 0), entrants, seeds, unsorted = 1 while scores are being sorted
+--   ticket, or 0), announced (the beacon that was named then; nil before), entrants, seeds,
+--   unsorted = 1 while scores are being sorted
 
 assert(#ARGV == 1, 'snapshot takes 1 argument')
 local now = now_us()
@@ -45,7 +46,7 @@ near = math.min(NEAR_MOST, math.max(near, unpack(before)))
 local returned = redis.call('ZCARD', RETURNED)
 with(reply, 'minute', counted(minute, 6), 'quarter', counted(quarter, MINUTES - 1), 'returned', returned,
   'waiting', redis.call('ZCARD', WAITING) + returned,
-  'parked', redis.call('ZCARD', PARKED) + redis.call('ZCARD', PARKED_BEFORE),
+  'parked', parked_now(),
   'active', active_now(now), 'near', near, 'called', before[1])
 
 local kept = redis.call('HMGET', META, 'entrants', 'seeds', 'auto_reason', 'stock', 'bought')
@@ -55,5 +56,5 @@ with(reply, 'admit_milli', policy.admit_milli,
   'stock', tonumber(kept[4]) or 0, 'bought', tonumber(kept[5]) or 0)
 return with(reply, 'commitment', meta.commitment or '', 'seed', meta.seed or '',
   'root', meta.root or '', 'beacon', meta.beacon or '', 'key', meta.key or '', 'drawn', meta.drawn,
-  'entrants', tonumber(kept[1]) or 0, 'seeds', tonumber(kept[2]) or 0,
+  'announced', meta.announced or false, 'entrants', tonumber(kept[1]) or 0, 'seeds', tonumber(kept[2]) or 0,
   'unsorted', meta.unsorted and 1 or 0)

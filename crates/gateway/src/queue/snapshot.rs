@@ -150,6 +150,12 @@ impl Snapshot {
         self.draw.as_ref().map(Draw::public)
     }
 
+    /// Which public beacon is added to the draw, by the name that counts.
+    pub fn beacon(&self) -> Option<&str> {
+        let draw = self.draw.as_ref()?;
+        draw.beacon_of(&self.policy)
+    }
+
     /// A word to those who wait: the operator's, or that nothing is left.
     pub fn word(&self) -> Option<String> {
         let own = self.policy.message.clone();

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use gateway::queue::Standing;
 use gateway::queue::policy::{AdmitRate, PolicyChange};
 
-use crate::fixture::{Fixture, RECOVERY, crowd, places, redis, user};
+use crate::fixture::{Fixture, RECOVERY, crowd, crowd_at_once, is_active, places, redis, user};
 
 /// Far more than anything here takes.
 const BACK: TimeDelta = TimeDelta::seconds(25);
@@ -54,6 +55,59 @@ async fn who_does_not_show_up_holds_a_place_no_longer_than_before() {
     queue.rank(&tickets[1]).await.unwrap();
     let admitted = queue.admit().await.unwrap();
     assert_eq!(admitted.users, [(tickets[1].user, tickets[1].number)]);
+}
+
+#[tokio::test]
+async fn a_visit_that_was_claimed_ends_as_soon_by_the_new_time_as_it_did_by_the_old_one() {
+    for (name, idle_seconds) in [("clock-back-lease", None), ("clock-back-idle", Some(300))] {
+        let fixture = Fixture::new();
+        let rules = PolicyChange {
+            lease_seconds: Some(420),
+            idle_seconds: Some(idle_seconds),
+            ..places(1)
+        };
+        let queue = fixture.queue(name, rules).await;
+        let tickets = crowd(&queue, 2).await;
+        let until = async || match queue.touch(&tickets[0]).await.unwrap() {
+            Standing::Active { until } => until,
+            other => panic!("{other:?}"),
+        };
+        until().await;
+        fixture.pass(Duration::from_secs(250));
+        let before = until().await;
+        queue.admit().await.unwrap();
+        fixture.clock.shift(-BACK);
+        assert!(!queue.admit().await.unwrap().more);
+        let shorter = before - until().await;
+        assert!((shorter - BACK).abs() < TimeDelta::seconds(2), "{shorter}");
+        fixture.pass(Duration::from_secs(165));
+        until().await;
+        assert_eq!(queue.admit().await.unwrap().ended, 0);
+        fixture.pass(Duration::from_secs(6));
+        assert_eq!(queue.admit().await.unwrap().ended, 1);
+        assert!(is_active(&queue.rank(&tickets[1]).await), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn also_in_a_large_house_a_bounded_batch_at_a_time() {
+    let fixture = Fixture::new();
+    let queue = fixture.queue("clock-back-house", places(1_300)).await;
+    let tickets = crowd_at_once(&queue, 1_300).await;
+    while queue.admit().await.unwrap().more {}
+    let claims = tickets.iter().map(|ticket| queue.touch(ticket));
+    let claims = futures_util::future::join_all(claims).await;
+    assert!(claims.iter().all(is_active));
+    queue.admit().await.unwrap();
+    fixture.clock.shift(-BACK);
+    assert!(queue.admit().await.unwrap().more, "a thousand of them");
+    assert!(!queue.admit().await.unwrap().more, "and the rest");
+    let lease_s = u64::from(queue.snapshot().policy.lease_seconds);
+    fixture.pass(Duration::from_secs(lease_s - 20));
+    assert_eq!(queue.admit().await.unwrap().ended, 0);
+    fixture.pass(Duration::from_secs(21));
+    let ended = [queue.admit().await, queue.admit().await].map(|it| it.unwrap().ended);
+    assert_eq!(ended, [1_000, 300]);
 }
 
 #[tokio::test]

@@ -66,6 +66,23 @@ async fn a_listener_hears_each_step_to_the_front_in_and_out() {
 }
 
 #[actix_web::test]
+async fn a_listener_whose_visit_idleness_ended_hears_why_as_who_polls_does() {
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1, "idleSeconds": 5 })).await;
+    let inside = app.join().await;
+    let mut listener = listen(&app, &inside).await;
+    listener.expect("active").await;
+    app.clock.advance(Duration::from_secs(10));
+    let gone = listener.expect("gone").await;
+    assert_eq!(gone.data["code"], "TOKEN_EXPIRED");
+    let detail = gone.data["detail"].as_str().unwrap();
+    assert!(detail.contains("idle"), "{detail}");
+    let (status, polled) = app.poll(&inside).await;
+    assert_eq!((status.as_u16(), &polled["detail"]), (410, &json!(detail)));
+    app.close().await;
+}
+
+#[actix_web::test]
 async fn a_stream_that_is_opened_inside_claims_the_full_lease() {
     let app = TestApp::open().await;
     let inside = app.join().await;

@@ -69,6 +69,28 @@ async fn who_the_provider_vouches_for_has_one_place_whatever_they_claim() {
     app.close().await;
 }
 
+#[actix_web::test]
+async fn who_shows_the_cookie_beside_the_provider_s_token_has_the_same_place_after_a_loss() {
+    let app = TestApp::with(&[JWT, ("GATEWAY_IDENTITY_SECRET", SHARED_SECRET)]).await;
+    app.rule(json!({ "state": "paused" })).await;
+    let identity = |sub: &str| shared().token(&claims(&app, sub));
+    let (status, place) = said(join(&app, &identity("ann"))).await;
+    assert_eq!(status, 201, "{place}");
+    let mut redis = crate::fixture::plain(&app.redis.url()).await;
+    let flush = redis::cmd("FLUSHALL").exec_async(&mut redis).await;
+    flush.unwrap();
+    let cookie = format!("usher_token_main={}", token(&place));
+    // Somebody else's cookie brings nobody back.
+    let bob = join(&app, &identity("bob")).header("Cookie", &cookie);
+    assert_eq!(said(bob).await.0, 201);
+    let ann = join(&app, &identity("ann")).header("Cookie", &cookie);
+    let (status, again) = said(ann).await;
+    assert_eq!(status, 200, "{again}");
+    assert_eq!(again["ticketNumber"], place["ticketNumber"]);
+    assert_eq!(again["position"], 1);
+    app.close().await;
+}
+
 /// Tokens that no key of the provider has signed as they are.
 fn forged(rsa: &Signer, ec: &Signer, good: &Value) -> Vec<(String, &'static str)> {
     // The public key of the set as the secret of HS256: the oldest trick.
@@ -160,7 +182,7 @@ async fn a_token_that_is_not_of_the_provider_for_us_and_now_gives_no_place() {
 }
 
 #[actix_web::test]
-async fn a_new_key_is_learnt_at_once_and_invented_names_ask_at_most_once_a_minute() {
+async fn a_new_key_is_learnt_at_once_and_an_invented_name_asks_seldom() {
     let (old, new) = (Signer::rsa("old"), Signer::ec("new"));
     let provider = Provider::open(Some(key_set(&[&old])));
     let app = TestApp::with(&[JWT, ("GATEWAY_JWKS", &provider.url)]).await;
@@ -201,6 +223,28 @@ async fn an_invented_name_does_not_delay_the_name_of_a_new_key() {
     provider.show(Some(key_set(&[&new])));
     let invented = Signer::rsa("a").token(&claims(&app, "bob"));
     assert_eq!(refused(join(&app, &invented)).await.0, 401);
+    let (status, place) = said(join(&app, &new.token(&claims(&app, "ann")))).await;
+    assert_eq!(status, 201, "{place}");
+    app.close().await;
+    provider.close().await;
+}
+
+#[actix_web::test]
+async fn who_invents_the_name_of_the_next_key_delays_it_by_seconds_only() {
+    let (old, new) = (Signer::rsa("old"), Signer::ec("new"));
+    let provider = Provider::open(Some(key_set(&[&old])));
+    let app = TestApp::with(&[JWT, ("GATEWAY_JWKS", &provider.url)]).await;
+    app.clock.advance(Duration::from_secs(60));
+    // All the time until the keys are exchanged, each second.
+    for _ in 0..12 {
+        let invented = Signer::rsa("new").token(&claims(&app, "bob"));
+        assert_eq!(refused(join(&app, &invented)).await.0, 401);
+        app.clock.advance(Duration::from_secs(1));
+    }
+    let reads = provider.reads();
+    assert!((2..=5).contains(&reads), "{reads}: once in five seconds");
+    provider.show(Some(key_set(&[&old, &new])));
+    app.clock.advance(Duration::from_secs(5));
     let (status, place) = said(join(&app, &new.token(&claims(&app, "ann")))).await;
     assert_eq!(status, 201, "{place}");
     app.close().await;

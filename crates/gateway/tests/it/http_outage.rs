@@ -224,3 +224,38 @@ async fn redis_forgets_everything_while_a_crowd_polls_and_nobody_loses_their_pla
     }
     app.close().await;
 }
+
+#[actix_web::test]
+async fn who_joins_again_with_their_token_after_redis_forgot_everything_has_the_same_place() {
+    let (app, _, line) = sale(4).await;
+    let leave = app.delete(ME).bearer_auth(token(&line[0]));
+    assert_eq!(said(leave).await.0, 204);
+    let mut connection = crate::fixture::plain(&app.redis.url()).await;
+    let flush = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
+    flush.unwrap();
+
+    let newcomer = app.join().await;
+    let join = |place: &Value| {
+        let body = json!({ "userId": place["userId"] });
+        app.post(TOKENS).json(&body)
+    };
+    let cookie = |place: &Value| format!("usher_token_main={}", token(place));
+    let again = [
+        said(join(&line[3]).bearer_auth(token(&line[3]))).await,
+        said(join(&line[1]).header("Cookie", cookie(&line[1]))).await,
+        said(join(&line[2]).bearer_auth(token(&line[2]))).await,
+    ];
+    for ((status, now), place) in again.iter().zip([&line[3], &line[1], &line[2]]) {
+        assert_eq!(*status, 200, "{now}");
+        assert_eq!(now["ticketNumber"], place["ticketNumber"]);
+    }
+    let in_order = [&line[1], &line[2], &line[3], &newcomer];
+    for (place, position) in in_order.into_iter().zip(1..) {
+        let now = until_answered(&app, place).await;
+        assert_eq!(now["position"], position, "with the old token too");
+    }
+    // Who left has nothing that could come back.
+    let (status, new) = said(join(&line[0]).bearer_auth(token(&line[0]))).await;
+    assert_eq!((status.as_u16(), &new["position"]), (201, &json!(5)));
+    app.close().await;
+}

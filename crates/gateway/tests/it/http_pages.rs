@@ -219,6 +219,37 @@ async fn a_visit_that_is_over_is_told_and_begins_again_as_the_same_visitor() {
 }
 
 #[actix_web::test]
+async fn who_leaves_by_the_form_gets_to_the_start_page_of_the_organiser_where_there_is_one() {
+    let app = TestApp::open().await;
+    let leave = "/api/v1/queues/main/tokens/me/leave?to=/api/v1/seats";
+    for (home, to, form) in [
+        (
+            json!("https://shop.example/start?a=b"),
+            "https://shop.example/start?a=b",
+            "'self' https://shop.example;",
+        ),
+        (json!("/start"), "/start", "'self';"),
+        (
+            json!(null),
+            "/usher/left?queue=main&to=/api/v1/seats",
+            "'self';",
+        ),
+    ] {
+        app.rule(json!({ "state": "paused", "homeUrl": home }))
+            .await;
+        let page = browser(&app, Method::GET, GATED).send().await.unwrap();
+        let policy = page.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains(&format!("form-action {form}")), "{policy}");
+        let left = browser(&app, Method::POST, leave).header("Cookie", kept(&page));
+        let left = left.send().await.unwrap();
+        assert_eq!(left.status(), 303);
+        assert_eq!(left.headers()["location"], to);
+        assert!(cookies(&left).iter().any(|it| it.contains("Max-Age=0")));
+    }
+    app.close().await;
+}
+
+#[actix_web::test]
 async fn a_full_line_and_a_closed_one_keep_their_status_and_are_explained() {
     let app = TestApp::open().await;
     app.rule(json!({ "maxActive": 1, "maxWaiting": 1 })).await;

@@ -177,6 +177,12 @@ async fn a_key_is_good_for_its_rights_alone_and_the_services_behind_hear_of_them
     assert_eq!(missing(look(STEERS)).await, "read");
     let audit = app.get("/api/v1/queues/main/audit").bearer_auth(STEERS);
     assert_eq!(missing(audit).await, "read");
+    // However often: who asks again and again pushes nothing out of the record.
+    for _ in 0..30 {
+        assert_eq!(missing(put(READS)).await, "queue");
+        assert_eq!(missing(look(STEERS)).await, "read");
+    }
+    refusals_are_in_the_record(&app).await;
     let rights = async |key: &str| {
         let (_, sent) = said(app.get("/api/v1/admin/outbox").bearer_auth(key)).await;
         let pass = payload(sent["headers"]["x-usher-pass"][0].as_str().unwrap());
@@ -189,6 +195,37 @@ async fn a_key_is_good_for_its_rights_alone_and_the_services_behind_hear_of_them
         (json!("operator:eve"), json!(["read", "desk"]))
     );
     app.close().await;
+}
+
+/// Those of eve's and bob's, before and after bob's one change.
+async fn refusals_are_in_the_record(app: &TestApp) {
+    let audit = app.get("/api/v1/queues/main/audit");
+    let (status, record) = said(audit.bearer_auth(OPERATOR_KEY)).await;
+    assert_eq!(status, 200, "{record}");
+    let entries = record["items"].as_array().unwrap().iter();
+    let told = entries.map(|it| (it["by"].as_str().unwrap(), it["effect"].clone()));
+    let refused = |right: &str, times| json!({ "refused": right, "times": times });
+    let expected = [
+        ("bob", refused("read", 32)),
+        ("eve", refused("queue", 30)),
+        ("bob", Value::Null),
+        ("eve", refused("queue", 2)),
+        ("start", Value::Null),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected, "{record}");
+    let unchanged = record["items"].as_array().unwrap()[0].clone();
+    assert_eq!(unchanged["before"], unchanged["after"]);
+    // Of a queue that there is not nothing is kept.
+    let none = app.delete("/api/v1/queues/none");
+    let none = none.bearer_auth("only-reads-0123456789");
+    assert_eq!(
+        crate::test_app::refused(none).await,
+        (403, "RIGHT_MISSING".to_owned())
+    );
+    let audit = app
+        .get("/api/v1/queues/none/audit")
+        .bearer_auth(OPERATOR_KEY);
+    assert_eq!(crate::test_app::refused(audit).await.0, 404);
 }
 
 /// Waits, ten seconds at most, until a gateway tells that so many others have other settings.

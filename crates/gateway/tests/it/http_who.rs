@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::http_abuse::solve;
-use crate::test_app::{TestApp, payload, refused, said, token};
+use crate::test_app::{TestApp, payload, refused, said, token, until};
 
 const TOKENS: &str = "/api/v1/queues/main/tokens";
 const ME: &str = "/api/v1/queues/main/tokens/me";
@@ -184,6 +184,39 @@ async fn a_token_of_a_visit_that_is_over_is_renewed_when_it_is_used() {
         next["tokenExpiresAt"].as_str().unwrap(),
         "whoever looks at their own things hears until when they can"
     );
+    app.close().await;
+}
+
+#[actix_web::test]
+async fn a_visit_that_idleness_ended_still_opens_what_is_ones_own() {
+    let app = TestApp::open().await;
+    app.rule(json!({ "maxActive": 1, "idleSeconds": 5 })).await;
+    let place = app.join().await;
+    let (status, poll) = app.poll(&place).await;
+    assert_eq!((status.as_u16(), &poll["state"]), (200, &json!("active")));
+    app.clock.advance(Duration::from_secs(10));
+    let next = app.join().await;
+    // Also when somebody else is inside, so that it was swept.
+    for is_swept in [false, true] {
+        if is_swept {
+            until(async || app.poll(&next).await.1["state"] == "active").await;
+        }
+        let own = app
+            .get(OWN)
+            .bearer_auth(token(&place))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(own.status(), 200);
+        assert!(own.headers().contains_key("x-usher-token"), "it is over");
+        let sent: Value = own.json().await.unwrap();
+        let pass = payload(sent["headers"]["x-usher-pass"][0].as_str().unwrap());
+        assert_eq!(
+            (&pass["sub"], &pass["state"]),
+            (&place["userId"], &json!("over"))
+        );
+        assert_eq!(app.poll(&place).await.0, 410, "only the visit is over");
+    }
     app.close().await;
 }
 

@@ -119,15 +119,15 @@ async fn a_run_after_all_leases_ended_fills_all_places() {
 async fn ids_that_join_and_never_come_back_cost_one_claim_each_and_no_more() {
     let fixture = Fixture::new();
     let rules = PolicyChange {
-        max_active: Some(20),
+        max_active: Some(100),
         ..rules()
     };
     let queue = fixture.queue("lease-bots", rules).await;
-    let bots = crowd(&queue, 20).await;
+    let bots = crowd(&queue, 100).await;
     for bot in &bots {
         queue.join(bot.user).await.unwrap();
     }
-    let people = crowd(&queue, 10).await;
+    let people = crowd(&queue, 40).await;
     for _ in 0..16 {
         fixture.pass(seconds(4));
         queue.present(&people).await.unwrap();

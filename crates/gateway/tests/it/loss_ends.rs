@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chassis::time::Clock;
 use gateway::queue::Standing;
+use gateway::queue::policy::PolicyChange;
 
 use crate::fixture::{RECOVERY, crowd, is_active, is_over, places, user};
 use crate::loss::Store;
@@ -30,6 +31,44 @@ async fn an_end_that_one_gateway_saw_holds_at_another_after_a_loss() {
         assert!(is_over(&at_other.rank(&tickets[index]).await), "{index}");
     }
     let place = at_other.rank(&tickets[2]).await.unwrap();
+    assert_eq!(place, Standing::Waiting { ahead: 0 });
+}
+
+#[tokio::test]
+async fn a_visit_that_idleness_ended_and_one_whose_end_a_join_found_stay_over() {
+    let (store, clock) = (Store::start(), Clock::system());
+    let (fixture, other) = (store.fixture(&clock), store.fixture(&clock));
+    let rules = PolicyChange {
+        idle_seconds: Some(Some(5)),
+        lease_seconds: Some(20),
+        ..places(3)
+    };
+    let queue = fixture.queue("main", rules).await;
+    let at_other = other.open("main").await;
+    let tickets = crowd(&queue, 4).await;
+    let [idle, rejoins_idle, rejoins_late, waits] = tickets[..] else {
+        panic!("four");
+    };
+    for ticket in [&idle, &rejoins_idle, &rejoins_late] {
+        assert!(is_active(&queue.touch(ticket).await));
+    }
+    for _ in 0..5 {
+        fixture.pass(Duration::from_secs(4));
+        let _ = queue.touch(&rejoins_late).await;
+    }
+    // Nobody swept them: one idled, the other had the whole lease.
+    for ticket in [&rejoins_idle, &rejoins_late] {
+        assert!(queue.join(ticket.user).await.unwrap().created);
+    }
+    queue.admit().await.unwrap();
+    assert!(is_active(&queue.rank(&waits).await));
+    store.flush().await;
+
+    fixture.queues.refresh().await.unwrap();
+    for ticket in [&idle, &rejoins_idle, &rejoins_late] {
+        assert!(is_over(&at_other.rank(ticket).await), "{ticket:?}");
+    }
+    let place = at_other.rank(&waits).await.unwrap();
     assert_eq!(place, Standing::Waiting { ahead: 0 });
 }
 

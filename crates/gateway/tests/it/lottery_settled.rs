@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use chassis::time::Clock;
 use gateway::merkle::Tree;
 use gateway::queue::policy::{PolicyChange, State};
 use gateway::queue::{RevealError, Revealed, Seed, Standing};
 
-use crate::fixture::{Fixture, crowd, is_active, places, redis, user};
+use crate::fixture::{Fixture, RECOVERY, crowd, is_active, places, redis, user};
+use crate::loss::Store;
 use crate::lottery::{HOUR, assert_line, by_lot, is_hidden, key, lottery, public, settle};
 
 #[tokio::test]
@@ -163,6 +165,72 @@ async fn a_seed_that_the_operator_keeps_draws_nothing_until_it_is_revealed() {
     assert_line(&queue, &line[1..]).await;
     let again = reveal(Some(&seed), Some("r7")).await;
     assert!(matches!(again, Err(RevealError::TooLate)), "{again:?}");
+}
+
+#[tokio::test]
+async fn another_beacon_that_is_named_after_the_doors_opened_changes_nothing_of_this_draw() {
+    let (store, clock) = (Store::start(), Clock::system());
+    let fixture = store.fixture(&clock);
+    let named = |beacon: Option<&str>| PolicyChange {
+        beacon: Some(beacon.map(str::to_owned)),
+        ..PolicyChange::default()
+    };
+    let rules = PolicyChange {
+        beacon: named(Some("drand, round 7")).beacon,
+        ..lottery(&fixture)
+    };
+    let queue = fixture.queue("main", rules).await;
+    let tickets = crowd(&queue, 8).await;
+    fixture.change("main", named(Some("drand, round 8"))).await;
+    assert_eq!(queue.snapshot().beacon(), Some("drand, round 8"), "before");
+    fixture.pass(HOUR);
+    // The change itself finds that the doors are open: also what nobody noticed yet is fixed.
+    fixture.change("main", named(Some("drand, round 9"))).await;
+    settle(&queue).await;
+    for beacon in [None, Some("drand, round 10")] {
+        fixture.change("main", named(beacon)).await;
+        settle(&queue).await;
+        assert!(public(&fixture, &queue).await.drawn.is_none(), "{beacon:?}");
+        assert_eq!(queue.snapshot().beacon(), Some("drand, round 8"));
+        assert_eq!(queue.awaited_beacon().as_deref(), Some("drand, round 8"));
+    }
+    // Nor does a loss.
+    store.flush().await;
+    fixture.queues.refresh().await.unwrap();
+    fixture.pass(RECOVERY);
+    assert_eq!(queue.snapshot().beacon(), Some("drand, round 8"));
+    for ticket in &tickets {
+        assert!(is_hidden(&queue.rank(ticket).await.unwrap()));
+    }
+    settle(&queue).await;
+    let revealed = Revealed::beacon("r8".to_owned()).unwrap();
+    fixture.queues.reveal(queue.id(), revealed).await.unwrap();
+    settle(&queue).await;
+    assert_eq!(public(&fixture, &queue).await.drawn.unwrap().beacon, "r8");
+}
+
+#[tokio::test]
+async fn the_next_lottery_has_the_beacon_that_is_named_for_it() {
+    let fixture = Fixture::new();
+    let rules = |beacon: Option<&str>| PolicyChange {
+        beacon: Some(beacon.map(str::to_owned)),
+        ..lottery(&fixture)
+    };
+    let queue = fixture.queue("lottery-next-beacon", rules(None)).await;
+    fixture.pass(HOUR);
+    settle(&queue).await;
+    assert!(
+        public(&fixture, &queue).await.drawn.is_some(),
+        "none was named"
+    );
+    fixture
+        .change("lottery-next-beacon", rules(Some("round 7")))
+        .await;
+    assert_eq!(queue.snapshot().beacon(), Some("round 7"));
+    fixture.pass(HOUR);
+    settle(&queue).await;
+    assert!(public(&fixture, &queue).await.entry.is_some());
+    assert_eq!(queue.awaited_beacon().as_deref(), Some("round 7"));
 }
 
 #[tokio::test]

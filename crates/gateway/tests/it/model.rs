@@ -188,7 +188,7 @@ impl Model {
         if self.is_inside(who) {
             return Ok(Told::Active);
         }
-        self.end_lease(who);
+        self.end_lease(who, eyes.via);
         if let Some((lane, key)) = self.find(who) {
             self.come_back(who, lane, key);
             return self.joined(who, key, eyes);
@@ -198,7 +198,7 @@ impl Model {
         }
         let parked = self.lanes[PARKED].len() + self.lanes[PARKED_BEFORE].len();
         let in_line = self.lanes[WAITING].len() + self.lanes[RETURNED].len();
-        if in_line >= self.rules.max_waiting || parked >= 4 * self.rules.max_waiting {
+        if in_line >= self.rules.max_waiting || parked + in_line >= 4 * self.rules.max_waiting {
             return Ok(Told::Full);
         }
         let number = issued.expect("the model gives out a ticket and the queue does not");
@@ -216,7 +216,7 @@ impl Model {
         }
         let own = self.inside.get(&who).map(|it| (it.ticket, it.showed_up));
         if own.is_some_and(|(_, showed_up)| !showed_up) && !self.is_inside(who) {
-            self.end_lease(who);
+            self.end_lease(who, eyes.via);
         } else if own == Some((ticket, true)) {
             return Ok(Told::Over);
         }
@@ -235,10 +235,15 @@ impl Model {
             return Ok(Told::Over);
         }
         self.draw();
-        self.end_visit(who);
+        let mut given_up = self.end_visit(who);
         if let Some((lane, key)) = self.find(who) {
             self.lanes[lane].remove(&key);
-            self.forget(self.ticket(key));
+            let other = self.ticket(key);
+            self.forget(other);
+            given_up = Some(other);
+        }
+        if let Some(other) = given_up {
+            self.note_end(eyes.via, who, other);
         }
         let key = self.key(ticket);
         let in_time = self.now < self.recovers_at || ticket > self.last || self.is_undrawn();
@@ -308,10 +313,7 @@ impl Model {
                 let inside = self.inside[&who];
                 ran.ended += 1;
                 ran.no_shows += u64::from(!inside.showed_up);
-                self.end_lease(who);
-                if inside.showed_up {
-                    self.note_end(eyes.via, who, inside.ticket);
-                }
+                self.end_lease(who, eyes.via);
             }
         }
         self.draw();

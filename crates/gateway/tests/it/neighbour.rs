@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use testbed::{Neighbour, NeighbourKind, Scratch};
 use tokio::net::TcpStream;
@@ -172,6 +172,7 @@ async fn guards(kind: NeighbourKind) {
         "{kind:?} {got}"
     );
 
+    who_looks_at_their_own_things_keeps_the_way_to_them(&street, kind).await;
     let connections = street.application.connections();
     for who in [None, Some(&waiting)] {
         let with = |request: RequestBuilder| match who {
@@ -205,6 +206,48 @@ async fn guards(kind: NeighbourKind) {
     );
 
     who_is_inside_may_talk_until_the_gateway_is_gone(street, kind, &inside).await;
+}
+
+/// A token of a visit that is over is renewed, whoever carries the request, and only its client hears it.
+async fn who_looks_at_their_own_things_keeps_the_way_to_them(street: &Street, kind: NeighbourKind) {
+    let left = street.join().await;
+    let own = format!(
+        "{}/usher/api/v1/queues/main/tokens/me",
+        street.neighbour.url()
+    );
+    let mut cookies = vec![cookie(&left)];
+    let waits = street.get("/own/ticket").header("Cookie", &cookies[0]);
+    let waits = waits.send().await.unwrap();
+    let told = |name: &str, answer: &Response| {
+        let value = answer.headers().get(name)?.to_str().unwrap();
+        Some(value.to_owned())
+    };
+    let expires = told("x-usher-token-expires", &waits);
+    assert_eq!(
+        expires.as_deref(),
+        left["tokenExpiresAt"].as_str(),
+        "{kind:?}"
+    );
+    assert_eq!(told("x-usher-token", &waits), None, "{kind:?}: not needed");
+    let leave = street.client.delete(own).header("Cookie", &cookies[0]);
+    assert_eq!(said(leave).await.0, 204);
+    for _ in 0..2 {
+        let shown = cookies.last().unwrap();
+        let asked = street.get("/own/ticket").header("Cookie", shown);
+        let answer = asked.send().await.unwrap();
+        let token = told("x-usher-token", &answer).expect("it is renewed");
+        assert!(told("x-usher-token-expires", &answer).is_some(), "{kind:?}");
+        let set = told("set-cookie", &answer).unwrap();
+        let renewed = format!("usher_token_main={token}");
+        assert!(set.starts_with(&format!("{renewed};")), "{kind:?} {set}");
+        let got = answer.text().await.unwrap();
+        assert!(got.contains("the application heard"), "{kind:?} {got}");
+        let is_for_it = |name| got.contains(name);
+        assert!(!is_for_it("x-usher-token") && !is_for_it("x-usher-cookie"));
+        cookies.push(renewed);
+    }
+    let public = street.get("/open/a").send().await.unwrap();
+    assert_eq!(told("x-usher-token-expires", &public), None, "{kind:?}");
 }
 
 async fn who_is_inside_may_talk_until_the_gateway_is_gone(

@@ -105,14 +105,14 @@ async fn at_most_a_thousand_are_parked_in_one_run() {
 async fn behind_a_full_house_who_never_came_back_is_parked_and_newcomers_find_room() {
     let fixture = Fixture::new();
     let rules = PolicyChange {
-        max_waiting: Some(50),
+        max_waiting: Some(500),
         ..places(1)
     };
     let queue = fixture.queue("presence-full", rules).await;
     let first = queue.join(user()).await.unwrap().ticket;
     assert!(is_active(&queue.touch(&first).await));
     let fill = async || {
-        crowd(&queue, 50).await;
+        crowd_at_once(&queue, 500).await;
         let refused = queue.join(user()).await;
         assert!(matches!(refused, Err(QueueError::Full { .. })));
         for _ in 0..3 {
@@ -122,7 +122,7 @@ async fn behind_a_full_house_who_never_came_back_is_parked_and_newcomers_find_ro
         line(&fixture, &queue).await
     };
     for parked in 1..=4 {
-        assert_eq!(fill().await, (0, parked * 50), "nobody waits");
+        assert_eq!(fill().await, (0, parked * 500), "nobody waits");
     }
     let refused = queue.join(user()).await;
     assert!(matches!(refused, Err(QueueError::Full { .. })), "bounded");
@@ -131,6 +131,42 @@ async fn behind_a_full_house_who_never_came_back_is_parked_and_newcomers_find_ro
         counter.with_label_values(&[reason]).get()
     };
     assert_eq!((refused("line"), refused("parked")), (4, 1));
+}
+
+#[tokio::test]
+async fn never_are_more_parked_than_four_for_each_who_may_wait() {
+    let fixture = Fixture::new();
+    let rules = PolicyChange {
+        max_waiting: Some(50),
+        ..places(1)
+    };
+    let queue = fixture.queue("presence-most", rules).await;
+    let first = queue.join(user()).await.unwrap().ticket;
+    assert!(is_active(&queue.touch(&first).await));
+    let rings = async |count| {
+        for _ in 0..count {
+            fixture.pass(STEP);
+            queue.admit().await.unwrap();
+        }
+        line(&fixture, &queue).await
+    };
+    let mut away = Vec::new();
+    for (size, parked) in [(50, 50), (50, 100), (50, 150), (49, 199)] {
+        away.extend(crowd(&queue, size).await);
+        assert_eq!(rings(3).await, (0, parked));
+    }
+    // All who wait may be parked yet, and there is room for one.
+    crowd(&queue, 1).await;
+    let refused = async || matches!(queue.join(user()).await, Err(QueueError::Full { .. }));
+    assert!(refused().await, "a whole line does not fit");
+    // Who is inside and does not show up is parked too, and nobody counted on it.
+    queue.leave(&first).await.unwrap();
+    crowd(&queue, 1).await;
+    assert!(refused().await);
+    assert_eq!(rings(20).await, (0, 200));
+    assert_eq!(queue.snapshot().no_shows, 1);
+    assert!(is_over(&queue.rank(&away[0]).await), "away for longest");
+    assert!(is_active(&queue.rank(&away[1]).await), "the next is not");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::time::Clock;
-use gateway::queue::policy::PolicyChange;
+use gateway::queue::policy::{AdmitRate, PolicyChange};
 use gateway::queue::{Queue, Standing, Ticket};
 use testbed::{Redis, RedisOptions, Scratch};
 
@@ -148,6 +148,33 @@ async fn who_obeys_the_pause_that_was_told_learns_within_it_that_there_is_room_a
         let lost = (snapshot.no_shows, snapshot.parked, snapshot.waiting);
         assert_eq!(lost, (0, 0, 0), "claims of {claim_s} s");
         assert_eq!(snapshot.active, 416);
+    }
+}
+
+#[tokio::test]
+async fn near_the_head_is_told_by_the_best_rate_that_a_found_one_may_reach() {
+    let (mut scene, inside) = Scene::new(600, 400).await;
+    // One place came back, so that a long time is expected.
+    scene.one_leaves(&inside[0]).await;
+    let rate = |rate: AdmitRate, best: f64| PolicyChange {
+        admit_per_second: Some(rate),
+        auto_min: Some(0.1),
+        auto_max: Some(best),
+        ..PolicyChange::default()
+    };
+    scene.fixture.pass(600 * SECOND);
+    let last = scene.visitors[399].ticket;
+    for (rule, is_short) in [
+        (rate(0.1.into(), 100.0), false),
+        (rate(AdmitRate::AUTO, 100.0), true),
+        (rate(AdmitRate::AUTO, 1.0), false),
+    ] {
+        scene.fixture.change("main", rule).await;
+        let rate = scene.queue.snapshot().admit_per_second;
+        assert_eq!(rate, 0.1, "the rate in force is the same");
+        let (_, forecast) = answered(async || scene.queue.poll(&last).await).await;
+        let told_s = forecast.pause_ms(1.0).div_ceil(1_000);
+        assert_eq!(told_s <= PAUSE_MOST_S, is_short, "{told_s} s");
     }
 }
 

@@ -320,7 +320,8 @@ function auditLine(entry) {
   return line;
 }
 
-function deed({ before, after }) {
+function deed({ before, after, effect }) {
+  if (effect?.refused) return `was refused ${effect.times} times: the key lacks the right ${effect.refused}.`;
   if (!after) return "removed the queue.";
   if (!before) return "created the queue.";
   const changed = Object.keys(after).filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::events::Broker;
+use super::shop::told;
 use super::start::{Service, local};
 use super::stores::Stores;
 use super::{StackOptions, sandbox};
@@ -75,11 +76,25 @@ pub(super) fn start_gateway(
             ("GATEWAY_PASS_KEY", keys.pass.clone()),
             ("GATEWAY_OPERATOR_KEYS", format!("dev:{}", keys.operator)),
             // A caller that gives more variables may say another.
-            ("GATEWAY_IDENTITY", "open".to_owned()),
+            ("GATEWAY_IDENTITY", identity(options).to_owned()),
         ];
+        if needs_identity_key(options) {
+            own.push(("GATEWAY_IDENTITY_SECRET", keys.identity.clone()));
+        }
         own.extend(behind.routes.clone().map(|file| ("GATEWAY_ROUTES", file)));
         own
     })
+}
+
+/// Who is who at the gateways.
+pub(super) fn identity<'a>(options: &'a StackOptions) -> &'a str {
+    told(options, "GATEWAY_IDENTITY").unwrap_or("open")
+}
+
+/// Whether an identity provider is asked for and none is named: then it is whoever has our key.
+pub(super) fn needs_identity_key(options: &StackOptions) -> bool {
+    let named = ["GATEWAY_JWKS", "GATEWAY_IDENTITY_SECRET"];
+    identity(options) == "jwt" && named.iter().all(|name| told(options, name).is_none())
 }
 
 /// Starts as many as are wanted, one after the other.

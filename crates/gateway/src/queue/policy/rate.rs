@@ -62,6 +62,13 @@ impl AdmitRate {
     }
 }
 
+impl Policy {
+    /// The best rate that the rules allow, in visitors per second.
+    pub(in crate::queue) fn best_per_second(&self) -> f64 {
+        self.admit_per_second.set().unwrap_or(self.auto_max)
+    }
+}
+
 impl From<f64> for AdmitRate {
     fn from(per_second: f64) -> Self {
         Self::Set(per_second)

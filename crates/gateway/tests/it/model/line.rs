@@ -372,19 +372,21 @@ impl Model {
             .is_some_and(|it| it.until_us > self.now * MICRO)
     }
 
-    pub(super) fn end_visit(&mut self, who: Who) {
-        if let Some(inside) = self.inside.remove(&who) {
-            self.forget(inside.ticket);
-        }
+    /// Tells the ticket of the visit.
+    pub(super) fn end_visit(&mut self, who: Who) -> Option<u64> {
+        let inside = self.inside.remove(&who)?;
+        self.forget(inside.ticket);
+        Some(inside.ticket)
     }
 
-    /// Who never showed up keeps the ticket.
-    pub(super) fn end_lease(&mut self, who: Who) {
+    /// Who never showed up keeps the ticket; of anybody else it is noted that the visit is over.
+    pub(super) fn end_lease(&mut self, who: Who, via: usize) {
         let Some(inside) = self.inside.remove(&who) else {
             return;
         };
         if inside.showed_up {
             self.forget(inside.ticket);
+            self.note_end(via, who, inside.ticket);
         } else {
             let key = self.key(inside.ticket);
             self.lanes[PARKED].insert(key, who);
