@@ -3,7 +3,6 @@
 //! It knows the benchmarks as a program only: depending on them would make every command wait for their build.
 
 use std::ffi::OsString;
-use std::fs;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
@@ -12,7 +11,7 @@ use testbed::{LIMITS, Limit, Limits, Profile, binary};
 
 use crate::failure::Failure;
 use crate::packages::Purpose;
-use crate::{Consent, packages, say, stop, workspace};
+use crate::{Consent, indexes, packages, say, stop, workspace};
 
 pub const HELP: &str = "\
   poll          a place in a short and in a long line, against one ZRANK
@@ -36,8 +35,6 @@ measured in the same run; a missed goal is told and is no failure.
 
 /// What the benchmarks say to a command line that they do not understand.
 const MISUSED: i32 = 64;
-/// What the page is about.
-const PAGE_ROWS: u32 = 1_000_000;
 const NAMES: [&str; 15] = [
     "poll",
     "join",
@@ -55,7 +52,6 @@ const NAMES: [&str; 15] = [
     "streams",
     "memory",
 ];
-const PAGE: &str = "docs/INDEXES.md";
 
 /// What the command line asks for.
 #[derive(Debug, Args)]
@@ -92,9 +88,9 @@ enum Report {
     /// Every statement of a hot path, explained, with and without its index, among a million rows; some minutes
     Indexes {
         /// Among so many sales
-        #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1_000..=10_000_000))]
+        #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(20_000..=10_000_000))]
         rows: Option<u32>,
-        /// Put the table into docs/INDEXES.md, which is about a million rows
+        /// Put the table into docs/INDEXES.md and its Korean page, which are about a million rows, and the costs of reads into those about caches
         #[arg(long, conflicts_with = "rows")]
         write: bool,
         #[command(flatten)]
@@ -113,7 +109,7 @@ impl Bench {
         }) = self.report
         {
             packages::ensure(Purpose::Stack, consent)?;
-            return indexes(rows.unwrap_or(PAGE_ROWS), write, &stop);
+            return indexes::run(rows.unwrap_or(indexes::PAGE_ROWS), write, &stop);
         }
         packages::ensure(Purpose::Stack, self.consent)?;
         let mut arguments: Vec<OsString> = self.names.iter().map(Into::into).collect();
@@ -151,62 +147,5 @@ fn measure(arguments: &[OsString], limits: Vec<Limit>, stop: &AtomicBool) -> Res
         Some(0) => Ok(()),
         Some(MISUSED) => Err(Failure::Usage("the benchmarks were not started".into())),
         _ => Err(Failure::Failed("not everything could be measured".into())),
-    }
-}
-
-/// The test that guards the indexes writes the table; how long it takes is the server's own time, so that this build
-/// needs no optimisation.
-fn indexes(rows: u32, write: bool, stop: &AtomicBool) -> Result<(), Failure> {
-    let folder = workspace::root().join("target/usher");
-    fs::create_dir_all(&folder)?;
-    let file = folder.join("indexes.txt");
-    let mut test = workspace::cargo(&["test", "-p", "booking", "--test", "it", "--", "indexes::"]);
-    test.env("USHER_INDEX_ROWS", rows.to_string())
-        .env("USHER_INDEX_TABLE", &file);
-    let passed = stop::run(&mut test, stop)?.success();
-    let table = fs::read_to_string(&file).unwrap_or_default();
-    say(&table);
-    if !passed || table.is_empty() {
-        return Err(Failure::Failed(format!(
-            "a statement has no index, or the report could not be made; see {}",
-            file.display()
-        )));
-    }
-    if write {
-        let page = workspace::root().join(PAGE);
-        let text = replaced(&fs::read_to_string(&page)?, &table).ok_or_else(|| {
-            Failure::Failed(format!("{PAGE} holds no table that could be replaced"))
-        })?;
-        fs::write(page, text)?;
-        say(&format!("{PAGE} is written."));
-    }
-    Ok(())
-}
-
-/// The page with its first table exchanged.
-pub fn replaced(page: &str, table: &str) -> Option<String> {
-    let lines: Vec<_> = page.lines().collect();
-    let first = lines.iter().position(|line| line.starts_with('|'))?;
-    let length = lines[first..]
-        .iter()
-        .take_while(|line| line.starts_with('|'))
-        .count();
-    let before = lines[..first].iter().copied();
-    let after = lines[first + length..].iter().copied();
-    let all: Vec<_> = before.chain(table.lines()).chain(after).collect();
-    Some(all.join("\n") + "\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::replaced;
-
-    #[test]
-    fn only_the_table_of_the_page_changes() {
-        let page = "# Head\n\n| a |\n|---|\n| old |\n\nAfter\n";
-        let written = replaced(page, "| a |\n|---|\n| new |\n| newer |");
-        let wanted = "# Head\n\n| a |\n|---|\n| new |\n| newer |\n\nAfter\n";
-        assert_eq!(written.as_deref(), Some(wanted));
-        assert_eq!(replaced("no table\n", "| a |"), None);
     }
 }

@@ -8,6 +8,7 @@ mod configuration;
 mod demo;
 mod failure;
 mod firefox;
+mod indexes;
 mod load;
 mod mutate;
 mod openapi;

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::failure::Failure;
 use crate::packages::Purpose;
 use crate::workspace::root;
-use crate::{Consent, bench, packages, say, stop};
+use crate::{Consent, indexes, packages, say, stop};
 use copy::Copy;
 
 pub const HELP: &str = "\
@@ -210,7 +210,7 @@ fn write(table: &str, all: usize, missed: usize) -> Result<(), Failure> {
         false => line,
     });
     let page = lines.collect::<Vec<_>>().join("\n");
-    let page = bench::replaced(&page, table)
+    let page = indexes::replaced(&page, table)
         .ok_or_else(|| Failure::Failed(format!("{PAGE} holds no table")))?;
     fs::write(path, page)?;
     say(&format!("{PAGE} is written."));

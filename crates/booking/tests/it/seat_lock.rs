@@ -23,7 +23,7 @@ fn lock(url: &str) -> SeatLock {
 }
 
 /// A connection to look behind the curtain, which waits longer than any machine is busy.
-async fn plain(url: &str) -> redis::aio::MultiplexedConnection {
+pub async fn plain(url: &str) -> redis::aio::MultiplexedConnection {
     let patience = Some(Duration::from_secs(60));
     let config = redis::AsyncConnectionConfig::new()
         .set_connection_timeout(patience)

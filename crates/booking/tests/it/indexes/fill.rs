@@ -18,8 +18,21 @@ pub fn free_seat() -> i64 {
 
 /// Under which all of it is sealed; no step comes as far.
 const SEAL: u64 = 1_000_000_000;
+/// A date with free seats for which people wait, and one of them: each fourth stands in the list.
+pub const WAITED_FOR: u32 = 2;
+/// See there.
+pub const WAITER: u32 = 12_000;
+/// An order of which the provider has not said anything.
+pub const PENDING_ORDER: u32 = 1_000;
+/// What the provider signs with.
+pub const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 /// Who is told of events.
 pub const RECEIVER: &str = "platform";
+
+/// From this date on none has seats, and nothing was done to any.
+pub fn without_seats(rows: u32) -> u32 {
+    rows.div_ceil(HALL) + 100
+}
 
 /// Before this are a thousand keys and a thousand delivered events that may be forgotten.
 pub fn long_ago(now: Timestamp) -> Timestamp {
@@ -86,8 +99,9 @@ pub fn fill(server: &MariaDb, fixture: &Fixture, rows: u32) {
             "INSERT INTO payments (id, reservation_id, user_id, amount, state, created_at) SELECT {payment}, {reservation}, {user}, 100, 'captured', '{open}' FROM seq_1_to_{rows}"
         ),
         kept(rows, &user, &reservation, [&old, &open, &now]),
+        waiting(rows, &user, &schedule, [&old, &open, &later]),
         "COMMIT; SET autocommit = 1".to_owned(),
-        "ANALYZE TABLE concerts, schedules, seats, reservations, reservation_seats, buyers, wallets, ledger_entries, payments, idempotency_keys, outbox, forwarded_events, audit_log, subjects".to_owned(),
+        "ANALYZE TABLE concerts, schedules, seats, reservations, reservation_seats, buyers, wallets, ledger_entries, payments, idempotency_keys, outbox, forwarded_events, audit_log, subjects, provider_orders, waitlist_entries, schedule_cancellations, seals".to_owned(),
     ];
     server.execute(&statements.join("; ")).expect("full tables");
 }
@@ -100,6 +114,33 @@ fn people(users: u32, since: &str) -> String {
         "INSERT INTO subjects (person, subject, created_at) SELECT {person}, {user}, '{since}' {all}; \
          INSERT INTO wallets (user_id, balance, created_at) SELECT {user}, 1000000, '{since}' {all}"
     )
+}
+
+/// Orders of money, waiting lists of two dates, dates that were cancelled, and a seal for each five hundred rows.
+fn waiting(rows: u32, user: &str, schedule: &str, [old, open, later]: [&str; 3]) -> String {
+    let pending = "seq % 1000 = 0";
+    let orders = format!(
+        "INSERT INTO provider_orders (id, kind, user_id, amount, state, instruction, next_attempt_at, created_at) SELECT {}, 'charge', {user}, 100, IF({pending}, 'pending', 'succeeded'), IF({pending}, 'open', NULL), '{open}', '{old}' FROM seq_1_to_{rows}",
+        some("order", "seq")
+    );
+    // Everybody waits once, so that the key of those who do is theirs.
+    let waits = format!("seq > {HALL} AND seq <= 3 * {HALL} AND seq % 4 = 0");
+    let lists = format!(
+        "INSERT INTO waitlist_entries (id, schedule_id, user_id, seat_count, state, created_at) SELECT {}, {schedule}, {}, 1, IF({waits}, 'waiting', 'left'), '{old}' FROM seq_1_to_{rows}",
+        some("queued", "seq"),
+        some("waiter", "seq")
+    );
+    let counted = "UPDATE schedules s SET waiting = (SELECT COUNT(*) FROM waitlist_entries w WHERE w.schedule_id = s.id AND w.state = 'waiting')";
+    // Of dates that are long gone. One is open and comes last.
+    let cancelled = format!(
+        "INSERT INTO schedule_cancellations (schedule_id, reason, requested_by, requested_at, finished_at) SELECT {}, 'Rain', 'tests', IF(seq = 1, '{later}', '{old}'), IF(seq = 1, NULL, '{open}') FROM seq_1_to_1000",
+        some("schedule", "seq + 1000000")
+    );
+    let seals = format!(
+        "INSERT INTO seals (number, audit_rows, ledger_rows, rows_so_far, last_seq, hash, sealed_at) SELECT seq, 250, 250, seq * 500, seq * 250, REPEAT('h', 32), '{open}' FROM seq_1_to_{}",
+        rows.div_ceil(500)
+    );
+    format!("{orders}; {lists}; {counted}; {cancelled}; {seals}")
 }
 
 /// Ids as the log can show them.
