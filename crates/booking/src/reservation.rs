@@ -30,7 +30,7 @@ pub(crate) use buyer::lock as lock_buyer;
 pub(crate) use cut::cut;
 pub use expire::expire;
 pub use extend::{ExtendError, extend};
-pub use hold::HoldMetrics;
+pub use hold::{Held, HoldMetrics};
 pub(crate) use register::behind;
 pub use register::{After, Buyer, Filter, buyers_of, of_date};
 pub(crate) use reserve::reserve_offer;

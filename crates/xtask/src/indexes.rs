@@ -148,9 +148,9 @@ fn priced(page: &str, table: &str) -> String {
     let reads = reads(table);
     let line = |line: &str| {
         let mut cells = cells(line);
-        let cost = cells.first().and_then(|query| named(query));
-        let cost = cost.and_then(|named| cost(&reads, named));
-        let (Some((with, without)), true) = (cost, cells.len() > 5) else {
+        let verb = cells.first().and_then(|query| named(query));
+        let found = verb.and_then(|verb| cost(&reads, verb));
+        let (Some((with, without)), true) = (found, cells.len() > 5) else {
             return line.to_owned();
         };
         (cells[3], cells[4]) = (&with, &without);

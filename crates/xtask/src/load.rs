@@ -59,7 +59,7 @@ pub struct Load {
 
 /// What is for this command, wherever it stands between the flags of the scenario.
 #[derive(Debug, Parser)]
-#[command(bin_name = "cargo xtask load")]
+#[command(bin_name = "cargo xtask load", after_help = HELP)]
 struct Own {
     /// How many gateways are started, 1 unless said
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(up::GATEWAYS))]

@@ -42,7 +42,7 @@ fn what_is_not_understood_is_refused_and_named() {
     check_refused("bench --write", "'--write'");
     check_refused("bench indexes poll", "'poll'");
     check_refused("bench indexes --rows 1", "20000..=10000000");
-    check_refused("bench indexes --rows 5000 --write", "'--write'");
+    check_refused("bench indexes --rows 50000 --write", "'--write'");
     check_refused("load", "SCENARIO");
     check_refused("load dance", "\"dance\"");
     check_refused("load story --gateways 0", "1..=50");

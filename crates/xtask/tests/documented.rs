@@ -261,7 +261,12 @@ fn a_command_that_is_not_there_is_found_also_with_something_to_put_in() {
     for right in ["-p booking --test it locks:: -- --nocapture", "-p gateway"] {
         assert_eq!(missing(right), None, "{right}");
     }
-    for wrong in ["-p bookings", "--test its", "--test it nobody::", "--all"] {
+    for wrong in [
+        "-p bookings",
+        "--test its",
+        "--test it no_such_test::",
+        "--all",
+    ] {
         assert!(missing(wrong).is_some(), "{wrong}");
     }
 }

@@ -1,5 +1,7 @@
 //! What operators do: put concerts and dates on sale, and see whether the books agree.
 
+use std::sync::Arc;
+
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use chassis::json::Body;
@@ -18,6 +20,7 @@ use crate::Booking;
 use crate::audit::Actor;
 use crate::concert::{self, Grade, Layout, Price, QueueName, Title, default_layout};
 use crate::db::{DbError, Tx};
+use crate::reconciliation::checks::Outcome;
 use crate::reconciliation::{self, Report};
 
 /// A concert to put on sale.
@@ -261,15 +264,18 @@ pub async fn reconcile(
     let check = move |conn: &mut _| reconciliation::check(conn, now, most);
     let db = app.db.clone();
     let check = async move { db.read_for(reconciliation::WITHIN, check).await };
-    match app.checks.ask(check).await {
-        Some(Ok(report)) => Ok(answer::own(&Reconciliation::from(Report::clone(&report)))),
-        Some(Err(cause)) => Err(match &*cause {
-            DbError::Query(_) | DbError::Unexpected(_) => Problem::internal(cause),
-            _ => DATABASE_BUSY
-                .because("The database does not answer; try again soon.")
-                .cause(cause),
-        }),
-        None => Err(DATABASE_BUSY
-            .because("The books are being compared. That goes on; ask again for what it finds.")),
-    }
+    let report = found(app.checks.ask(check).await)?;
+    Ok(answer::own(&Reconciliation::from(Report::clone(&report))))
+}
+
+/// What a check found, unless it goes on or failed.
+fn found(outcome: Option<Outcome>) -> Result<Arc<Report>, Problem> {
+    let going_on = "The books are being compared. That goes on; ask again for what it finds.";
+    let outcome = outcome.ok_or_else(|| DATABASE_BUSY.because(going_on))?;
+    outcome.map_err(|cause| match &*cause {
+        DbError::Query(_) | DbError::Unexpected(_) => Problem::internal(cause),
+        _ => DATABASE_BUSY
+            .because("The database does not answer; try again soon.")
+            .cause(cause),
+    })
 }

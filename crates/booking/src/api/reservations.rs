@@ -22,7 +22,7 @@ use crate::db::new_id;
 use crate::idempotency::{Answer, OnceError};
 use crate::ledger::CURRENCY;
 use crate::reservation::{
-    self, Best, ReservationState, ReserveError, ReservedSeat, SEATS_AT_MOST, Wanted,
+    self, Best, Held, ReservationState, ReserveError, ReservedSeat, SEATS_AT_MOST, Wanted,
 };
 use crate::seat::SeatNumbers;
 
@@ -208,22 +208,28 @@ pub async fn reserve(
     body: Body<Reserve>,
     http: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let hold = async |by: Taker| {
-        let request = key.clone().request(by.user_id, RESERVE, &*body, held);
-        // What a user may have of this date is decided under the buyer's lock.
-        let wanted = body.wanted(by, SEATS_AT_MOST, app.clock.now())?;
-        Ok::<_, Problem>(app.sale.hold(wanted, request).await)
-    };
     let mut by = taker;
-    let mut outcome = hold(by.clone()).await?;
-    if let Err(OnceError::Refused(ReserveError::NotNew)) = outcome {
+    let mut held = hold(&app, by.clone(), &key, &body).await?;
+    if let Err(OnceError::Refused(ReserveError::NotNew)) = held {
         by = by.known(&http).await?;
-        outcome = hold(by.clone()).await?;
+        held = hold(&app, by.clone(), &key, &body).await?;
     }
-    if by.is_new && outcome.is_ok() {
+    if by.is_new && held.is_ok() {
         app.subjects.joined(by.person, by.user_id);
     }
-    repeat::answer(outcome?)
+    repeat::answer(held?)
+}
+
+async fn hold(
+    app: &Booking,
+    by: Taker,
+    key: &OptionalKey,
+    body: &Reserve,
+) -> Result<Held, Problem> {
+    let request = key.clone().request(by.user_id, RESERVE, body, held);
+    // What a user may have of this date is decided under the buyer's lock.
+    let wanted = body.wanted(by, SEATS_AT_MOST, app.clock.now())?;
+    Ok(app.sale.hold(wanted, request).await)
 }
 
 fn held(made: &reservation::Reservation) -> Answer {

@@ -22,7 +22,8 @@ chassis::catalogue! {
     expired: IntCounter = "booking_expired_total",
 }
 
-type Held = Result<Outcome<Reservation>, OnceError<ReserveError>>;
+/// What came of a wish.
+pub type Held = Result<Outcome<Reservation>, OnceError<ReserveError>>;
 
 impl Sale {
     /// Holds seats for a user: all that are wanted, or none.

@@ -105,6 +105,12 @@ async fn the_desk_sees_every_reservation_payment_and_buyer_of_a_date_once() {
     }
     let held = text(&desk, &of_date(&app, "reservations?format=csv&state=held")).await;
     assert!(held[1].contains(",held,10 11,270000,KRW,"), "{held:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_a_date_that_is_not_there_or_of_an_odd_page_is_refused() {
+    let app = TestApp::open().await;
+    let desk = app.clerk(&["desk"]);
     let unknown = format!("/api/v1/admin/schedules/{}/buyers", Uuid::new_v4());
     assert_eq!(
         desk.get(&unknown).await.refusal(),

@@ -9,6 +9,28 @@ use super::plan::Step;
 use super::{Books, fill, id, page, rows};
 use crate::fixture::{OPERATOR, title};
 
+/// The programme.
+async fn looks(books: &Books) -> Vec<Step> {
+    let (now, concert) = (books.fixture.now, books.fixture.concert_id);
+    let date = id("schedule", fill::WAITED_FOR);
+    [
+        books
+            .verb("programme", move |tx| programme::concerts(tx, page()))
+            .await,
+        books
+            .verb("dates of the programme", move |tx| {
+                programme::dates(tx, concert, now)
+            })
+            .await,
+        books
+            .verb("seats of the programme", move |tx| {
+                programme::seats(tx, date, now)
+            })
+            .await,
+    ]
+    .concat()
+}
+
 /// The programme, and changes of it.
 pub async fn edits(books: &Books) -> Vec<Step> {
     let (now, concert) = (books.fixture.now, books.fixture.concert_id);
@@ -34,19 +56,7 @@ pub async fn edits(books: &Books) -> Vec<Step> {
     let reason = title("A camera stands there");
     let freed = seats.clone();
     [
-        books
-            .verb("programme", move |tx| programme::concerts(tx, page()))
-            .await,
-        books
-            .verb("dates of the programme", move |tx| {
-                programme::dates(tx, concert, now)
-            })
-            .await,
-        books
-            .verb("seats of the programme", move |tx| {
-                programme::seats(tx, date, now)
-            })
-            .await,
+        looks(books).await,
         books
             .verb("edit a concert", move |tx| {
                 programme::edit_concert(tx, concert, &renamed, &Expected::Any, OPERATOR, now)
