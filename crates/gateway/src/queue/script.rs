@@ -294,7 +294,7 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use super::{ADMIT, COMMAND, JOIN, OVER, RANK, REVIVE, VERBS};
+    use super::{ADMIT, COMMAND, JOIN, RANK, REFUSE, REVIVE, VERBS};
 
     #[test]
     fn every_verb_is_timed_under_its_own_name() {
@@ -302,6 +302,6 @@ mod tests {
             assert_eq!(VERBS[verb.timer], name);
         }
         assert_eq!((VERBS[RANK], VERBS[COMMAND]), ("rank", "command"));
-        assert_eq!(VERBS.len(), OVER.timer + 1);
+        assert_eq!(VERBS.len(), REFUSE.timer + 1);
     }
 }
