@@ -15,9 +15,7 @@ async fn one_press_holds_everybody_and_one_more_takes_it_back() {
     visitor.waits_as("line").await;
     let operator = site.operator().await;
     operator.press("#hold").await;
-    operator
-        .sees("document.querySelector('#toast').innerText.includes('Everybody is held')")
-        .await;
+    says(&operator, "Everybody is held").await;
     let words = operator.text("#toast span").await;
     let seconds: f64 = words.split(' ').find_map(|it| it.parse().ok()).unwrap();
     assert!(seconds < 2.0, "{words}");
@@ -115,9 +113,7 @@ async fn rules_are_steered_with_an_undo_and_the_sale_is_seen() {
     operator.write("[name=maxActive]", "7").await;
     operator.write("[name=message]", "Come in.").await;
     operator.press("#save").await;
-    operator
-        .sees("document.querySelector('#toast').innerText.includes('maxActive 7')")
-        .await;
+    says(&operator, "maxActive 7").await;
     operator
         .sees("document.querySelector('#now-active').innerText === '0 / 7'")
         .await;
@@ -141,9 +137,7 @@ async fn of_two_operators_at_once_the_second_is_shown_what_the_first_did() {
     operator.write("[name=maxActive]", "5").await;
     site.rule(json!({ "maxActive": 9 })).await;
     operator.press("#save").await;
-    operator
-        .sees("document.querySelector('#toast').innerText.includes('Somebody else')")
-        .await;
+    says(&operator, "Somebody else").await;
     operator
         .sees("document.querySelector('[name=maxActive]').value === '9'")
         .await;
@@ -233,9 +227,7 @@ async fn a_concert_is_made_and_its_queue_is_opened_by_lot_at_an_instant() {
         .write("#concert [name=sections]", "FLOOR 90000 1 12")
         .await;
     operator.press("#concert .primary").await;
-    operator
-        .sees("document.querySelector('#toast').innerText.includes('Aurora is on sale.')")
-        .await;
+    says(&operator, "Aurora is on sale.").await;
     let dates = "[...document.querySelectorAll('#concerts li')].find((it) => it.innerText.includes('Aurora, North hall') || it.innerText.includes('Aurora North hall'))?.querySelector('button')";
     operator.sees(dates).await;
     operator.run(&format!("{dates}.click()")).await;
@@ -263,9 +255,7 @@ async fn a_dead_letter_is_seen_with_its_reason_and_sent_again() {
     let letters = "document.querySelectorAll('#dead button').length";
     let before = operator.run(&format!("return {letters}")).await;
     operator.press("#dead button").await;
-    operator
-        .sees("document.querySelector('#toast').innerText.includes('On its way again.')")
-        .await;
+    says(&operator, "On its way again.").await;
     operator.sees(&format!("{letters} === {before} - 1")).await;
     operator.close().await;
 }

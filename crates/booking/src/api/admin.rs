@@ -19,7 +19,7 @@ use super::programme::MaxSeats;
 use crate::Booking;
 use crate::audit::Actor;
 use crate::concert::{self, Grade, Layout, Price, QueueName, Title, default_layout};
-use crate::db::{DbError, Tx};
+use crate::db::Tx;
 use crate::reconciliation::checks::Outcome;
 use crate::reconciliation::{self, Report};
 
@@ -272,10 +272,5 @@ pub async fn reconcile(
 fn found(outcome: Option<Outcome>) -> Result<Arc<Report>, Problem> {
     let going_on = "The books are being compared. That goes on; ask again for what it finds.";
     let outcome = outcome.ok_or_else(|| DATABASE_BUSY.because(going_on))?;
-    outcome.map_err(|cause| match &*cause {
-        DbError::Query(_) | DbError::Unexpected(_) => Problem::internal(cause),
-        _ => DATABASE_BUSY
-            .because("The database does not answer; try again soon.")
-            .cause(cause),
-    })
+    outcome.map_err(|cause| Problem::from(&*cause))
 }

@@ -243,10 +243,9 @@ impl DateList {
         let since = self.at;
         let between = |at: Timestamp| (since < at && at <= now) || (now < at && at <= since);
         let opens_in_s = |date: &concert::Schedule, at| whole_seconds(date.sales_open_at - at);
+        // The seconds are 0 from the opening on, so they tell of that too.
         let differs = |date: &concert::Schedule| {
-            between(date.sales_open_at)
-                || between(date.sales_close_at)
-                || opens_in_s(date, since) != opens_in_s(date, now)
+            between(date.sales_close_at) || opens_in_s(date, since) != opens_in_s(date, now)
         };
         if !self.dates.iter().any(differs) {
             return self;

@@ -33,6 +33,12 @@ use crate::wallet::{AmountInvalid, BALANCE_LIMIT as LIMIT, ChargeError, Correcti
 
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&DbError> for Problem {
+    fn from(error: &DbError) -> Self {
         match error {
             DbError::Busy => DATABASE_BUSY
                 .because("Too much at once; try again soon.")

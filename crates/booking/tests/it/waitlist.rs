@@ -1,10 +1,9 @@
 //! The waiting list with two instances that offer at the same moment, and users who join and leave meanwhile.
 
-use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use booking::concert::Grade;
-use booking::db::{DbError, Id, Tx};
+use booking::db::{DbError, Id};
 use booking::payment::{Extent, Payment};
 use booking::reservation::{Best, Reserve, ReserveError, Wanted};
 use booking::seat::SeatNumbers;
@@ -169,24 +168,14 @@ async fn overtaken_by_a_refund(
     payment: &Payment,
     part: Extent,
 ) -> Result<Vec<u16>, ReserveError> {
-    let (locked, has_lock) = mpsc::channel();
-    let (finish, finished) = mpsc::channel::<()>();
-    let (finished, user, date) = (Mutex::new(finished), wish.user_id, wish.schedule_id);
-    let other = fixture.instances[1].clone();
-    let blocker = tokio::spawn(async move {
-        let lock = move |tx: &mut Tx| {
-            sql_query("INSERT INTO buyers VALUES (?, ?, NOW(6))")
-                .bind::<Binary, _>(Id(date))
-                .bind::<Binary, _>(Id(user))
-                .execute(tx)?;
-            locked.send(()).unwrap();
-            finished.lock().unwrap().recv().unwrap();
-            Ok::<_, DbError>(())
-        };
-        other.transaction(lock).await
+    let (user, date) = (wish.user_id, wish.schedule_id);
+    let lock = fixture.begin(1, move |tx| {
+        let insert = sql_query("INSERT INTO buyers VALUES (?, ?, NOW(6))")
+            .bind::<Binary, _>(Id(date))
+            .bind::<Binary, _>(Id(user));
+        Ok::<_, DbError>(insert.execute(tx)?)
     });
-    let waiting = tokio::task::spawn_blocking(move || has_lock.recv());
-    waiting.await.unwrap().unwrap();
+    let lock = lock.await;
     let (reserving, now) = (fixture.clone(), fixture.now);
     let reserving = tokio::spawn(async move { reserving.try_reserve(0, wish, now).await });
     eventually(Duration::from_secs(30), "a wait for the lock", async || {
@@ -195,8 +184,7 @@ async fn overtaken_by_a_refund(
     .await;
     let back = fixture.refund_part(1, payment, part, now).await;
     back.expect("a refund");
-    finish.send(()).unwrap();
-    blocker.await.unwrap().unwrap();
+    lock.commit().await;
     let held = reserving.await.unwrap()?;
     Ok(held.seat_numbers())
 }
