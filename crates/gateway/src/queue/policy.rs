@@ -6,6 +6,7 @@
 //! `Policy::script_fields` with `read_policy` in `prelude.lua`.
 
 mod look;
+pub(super) mod operator;
 mod rate;
 mod written;
 
