@@ -66,15 +66,18 @@ pub struct Claims {
     pub over: bool,
 }
 
-/// What a pass allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a route asks for, and what a pass says was asked, from the mildest to the strictest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// A visitor who has a place, waiting or inside.
+    /// Nothing. No pass says it: who needs nothing gets none.
+    #[serde(skip)]
+    Public,
+    /// A proof of who they are, in whatever state their visit is.
     Token,
-    /// A visitor who is inside.
+    /// An active visit.
     Active,
-    /// An operator.
+    /// An operator's key.
     Operator,
 }
 
@@ -145,7 +148,7 @@ pub struct Holder {
     pub sub: String,
     /// The queue that vouches; empty where none does.
     pub queue: String,
-    /// What they may.
+    /// What was asked of them.
     pub level: Level,
     /// How far their visit is; not of an operator.
     #[serde(skip_serializing_if = "Option::is_none")]

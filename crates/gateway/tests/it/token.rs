@@ -237,3 +237,19 @@ fn a_pass_says_who_comes_from_where_with_which_right_for_thirty_seconds() {
     });
     assert_eq!(read.claims, told);
 }
+
+#[test]
+fn no_pass_says_that_nothing_was_asked() {
+    let pass: PassKey = BASE64.encode(NEW).parse().unwrap();
+    // Signed with the right key, under the very header of passes.
+    let signed = |level: &str| {
+        let header = BASE64.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
+        let claims = json!({ "sub": "somebody", "queue": "main", "level": level, "exp": 1_030 });
+        let message = format!("{header}.{}", part(&claims));
+        let key = EncodingKey::from_secret(&NEW);
+        let signature = crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    };
+    assert!(pass.verify(&signed("token"), at(1_000)).is_some());
+    assert_eq!(pass.verify(&signed("public"), at(1_000)), None);
+}
