@@ -114,6 +114,11 @@ fn what_was_not_minted_here_is_refused() {
         &json!({ "sub": 1 }),
         &OLD,
     );
+    // An extension that must be known.
+    let critical = Header {
+        crit: Some(vec!["x".to_owned()]),
+        ..header(Algorithm::HS256, Some("k1"))
+    };
     // The right signature under a header that promises another algorithm.
     let mislabelled = {
         let message = format!(
@@ -133,6 +138,7 @@ fn what_was_not_minted_here_is_refused() {
         foreign(&header(Algorithm::HS256, None), &claims, &OLD),
         foreign(&header(Algorithm::HS384, Some("k1")), &claims, &OLD),
         foreign(&header(Algorithm::HS512, Some("k1")), &claims, &OLD),
+        foreign(&critical, &claims, &OLD),
         tampered,
         no_claims,
         format!("{genuine}="),
