@@ -80,7 +80,7 @@ pub const ONLY_IN: [(&str, &[&str]); 13] = [
     (
         "\"q:",
         &[
-            "crates/gateway/src/queue/keys.rs",
+            "crates/gateway/src/queue/store/keys.rs",
             "crates/bench/src/line.rs",
         ],
     ),

@@ -30,8 +30,8 @@ use crate::credential::{self, Shown};
 use crate::proxy::{self, upstream::Upstream};
 use crate::queue::policy::State;
 use crate::queue::{Queue, QueueError, QueueId, Standing, Ticket, UserId};
-use crate::route::{Asked, Found, Level, PathInvalid, QueueRule, Readings};
-use crate::token::{self, Holder, VisitState};
+use crate::route::{Asked, Found, PathInvalid, QueueRule, Readings};
+use crate::token::{self, Holder, Level, VisitState};
 use crate::{FreshToken, Gateway, Pass};
 
 pub use operators::Operator;
@@ -364,7 +364,7 @@ async fn visit_inside(
         pass: Some(app.pass(Holder {
             sub: ticket.user.to_string(),
             queue: claims.queue.to_string(),
-            level: token::Level::Active,
+            level: Level::Active,
             state: Some(VisitState::Active),
             rights: None,
             visit: Some(id_of(&ticket)),

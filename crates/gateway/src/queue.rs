@@ -4,37 +4,22 @@
 //! one Redis give the same answers. Redis is the only clock. Order is by ticket number, strictly, or
 //! by lot for those who came before a lottery. A visitor who is away when their turn comes holds
 //! nobody up and keeps their place. Nothing here knows HTTP.
+//!
+//! Each folder is one idea, with its scripts: `store` reaches Redis, `policy` has the rules and who changes them,
+//! `visit` the verbs of visitors, `lottery` the draw, `recovery` what a loss leaves, `measure` what is counted, `eta`
+//! what is told about time.
 
-mod buckets;
-mod deadline;
-mod draw;
-mod entrants;
 mod error;
 pub mod eta;
-mod flow;
-mod gateways;
 mod id;
-mod joins;
-mod keys;
-mod loss;
-mod minutes;
-mod operator;
+mod lottery;
+mod measure;
 pub mod policy;
-mod present;
-mod promises;
 mod queues;
-mod ranks;
-mod rate;
-mod ready;
-mod reply;
-mod script;
-mod secret;
-mod settle;
+mod recovery;
 mod snapshot;
-mod stock;
-mod store_clock;
-mod sums;
-mod together;
+mod store;
+mod visit;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,29 +28,30 @@ use std::time::Duration;
 use chassis::time::Timestamp;
 use tokio::time::Instant;
 
-pub use buckets::Buckets;
-pub use draw::{Drawn, DrawnPage, DrawnPlace, Entry, Lottery, Seed, SeedInvalid};
 pub use error::QueueError;
 use error::refusal;
 pub use eta::Forecast;
 pub use id::{QueueId, QueueIdInvalid, Ticket, UserId};
-pub use loss::LOSSES;
-pub use minutes::{MOST_MINUTES, Minute, last_minutes};
-pub use operator::{AuditEntry, AuditPage, Changed, Defined, IfMatch, Rules};
+use lottery::draw;
+pub use lottery::draw::{Drawn, DrawnPage, DrawnPlace, Entry, Lottery, Seed, SeedInvalid};
+pub use lottery::settle::{RevealError, Revealed};
+pub use measure::buckets::Buckets;
+pub use measure::minutes::{MOST_MINUTES, Minute, last_minutes};
+pub use measure::rate::Step;
+pub use measure::stock::Outlook;
+pub use measure::sums::Sums;
 use policy::State;
+pub use policy::operator::{AuditEntry, AuditPage, Changed, Defined, IfMatch, Rules};
 use queues::QueueEntry;
 pub use queues::Queues;
 pub(crate) use queues::each;
-pub use rate::Step;
-pub use ready::writable;
-use reply::Reply;
-use script::{Priority, Store, Verb};
-pub use script::{StoreError, VERBS};
-pub use secret::{JoinSecret, JoinSecretInvalid};
-pub use settle::{RevealError, Revealed};
+pub use recovery::loss::LOSSES;
 pub use snapshot::Snapshot;
-pub use stock::Outlook;
-pub use sums::Sums;
+pub use store::ready::writable;
+use store::reply::Reply;
+use store::script::{self, Priority, Store, Verb};
+pub use store::script::{StoreError, VERBS};
+pub use visit::secret::{JoinSecret, JoinSecretInvalid};
 
 /// One queue, as this gateway sees it. Cheap to clone.
 #[derive(Clone)]
@@ -74,7 +60,7 @@ pub struct Queue {
     entry: Arc<QueueEntry>,
     /// The snapshot of one request, see [`Queue::pinned`].
     pinned: Option<Arc<Snapshot>>,
-    /// When that request began, see `deadline.rs`.
+    /// When that request began, see `store/deadline.rs`.
     begun: Option<Instant>,
 }
 

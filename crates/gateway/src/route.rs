@@ -10,4 +10,4 @@ mod table;
 
 pub use file::{Access, RoutesInvalid, read};
 pub use path::{PathInvalid, Readings};
-pub use table::{Asked, Found, Level, QueueRule, RouteTable, stripped};
+pub use table::{Asked, Found, QueueRule, RouteTable, stripped};

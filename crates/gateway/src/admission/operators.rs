@@ -13,7 +13,7 @@ use crate::credential;
 use crate::operator::{self, Right};
 use crate::proxy;
 use crate::queue::QueueId;
-use crate::token::{self, Holder};
+use crate::token::{Holder, Level};
 
 /// The operator who asks; a handler that takes it is for operators alone.
 pub struct Operator(operator::Operator);
@@ -88,7 +88,7 @@ pub(super) fn operator_passes(app: &Gateway, request: &HttpRequest) -> Result<Pr
         pass: Some(app.pass(Holder {
             sub: format!("operator:{}", operator.name),
             queue: String::new(),
-            level: token::Level::Operator,
+            level: Level::Operator,
             state: None,
             rights: operator.rights.clone(),
             visit: None,

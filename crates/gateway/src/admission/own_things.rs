@@ -9,7 +9,7 @@ use super::{Proven, TokenLife, no_token, worse};
 use crate::Gateway;
 use crate::credential::{self, Shown};
 use crate::queue::{Queue, QueueError, Standing, Ticket, UserId};
-use crate::token::{self, Holder, VisitId, VisitState};
+use crate::token::{self, Holder, Level, VisitId, VisitState};
 
 /// Level `token`: visitors who prove who they are, in every state of their visit.
 ///
@@ -44,7 +44,7 @@ async fn owner(app: &Gateway, shown: &Shown, begun: Instant) -> Result<Proven, P
         pass: Some(app.pass(Holder {
             sub: ticket.user.to_string(),
             queue: claims.queue.to_string(),
-            level: token::Level::Token,
+            level: Level::Token,
             state: Some(state),
             rights: None,
             visit: visit.is_some().then(|| id_of(&ticket)),
@@ -105,7 +105,7 @@ fn known_elsewhere(app: &Gateway, user: UserId) -> Result<Proven, Problem> {
         pass: Some(app.pass(Holder {
             sub: user.to_string(),
             queue: String::new(),
-            level: token::Level::Token,
+            level: Level::Token,
             state: Some(VisitState::Over),
             rights: None,
             visit: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::policy::PolicyError;
-use super::script::StoreError;
+use super::store::script::StoreError;
 
 /// Why a verb did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ use super::policy::State;
 use super::{Snapshot, Standing};
 use wait::{Wait, freed_per_second, turn, wait};
 
+mod promises;
 mod wait;
 
 /// Shortest pause between two polls.
@@ -190,7 +191,7 @@ mod tests {
     use chassis::time::Timestamp;
 
     use super::Forecast;
-    use crate::queue::flow::Flow;
+    use crate::queue::measure::flow::Flow;
     use crate::queue::policy::{Policy, State};
     use crate::queue::{Snapshot, Standing};
 

@@ -1,11 +1,11 @@
 //! Owns the rules of a queue: their names, defaults and ranges.
 //!
-//! A [`Policy`] that was checked is the only kind that reaches Redis. It is stored as a whole, so a new
-//! rule stands in four places: [`Policy`] with its default, [`PolicyChange`], its line in
-//! [`Policy::changed`] and [`Policy::checked`], and, only where scripts decide by it,
-//! `Policy::script_fields` with `read_policy` in `prelude.lua`.
+//! A [`Policy`] that was checked is the only kind that reaches Redis, and it is stored as a whole. What a rule may
+//! be stands in `plain.rs`, a row each, or in `rate.rs`; `operator.rs` is how rules are changed. `docs/QUEUE.md`
+//! lists the places of a new rule.
 
-mod look;
+pub(super) mod operator;
+mod plain;
 mod rate;
 mod written;
 
@@ -20,49 +20,8 @@ use utoipa::ToSchema;
 pub use rate::{AdmitRate, Auto, SoldOut};
 use written::{named, present};
 
-/// Most visitors inside at once.
-const MAX_ACTIVE: Range = Range::to("maxActive", 1_000_000);
-/// Longest lease: a day.
-const LEASE_SECONDS: Range = Range::to("leaseSeconds", 86_400);
-/// Longest time to show up: an hour.
-const CLAIM_SECONDS: Range = Range::to("claimSeconds", 3_600);
-/// Longest time without a request. Shorter than the shortest would end visits between two clicks.
-const IDLE_SECONDS: Range = Range {
-    field: "idleSeconds",
-    least: 5,
-    most: 86_400,
-};
-/// Longest line; 150 bytes each in Redis.
-const MAX_WAITING: Range = Range::to("maxWaiting", 10_000_000);
-/// Longest message, in characters.
-const MAX_MESSAGE: usize = 500;
-/// Longest name of a beacon, in characters.
-const MAX_BEACON: usize = 200;
 /// `opensAt` lies between the first instants of 2000 and 2200.
 const OPENS_AT: (i64, i64) = (946_684_800, 7_258_118_400);
-
-/// The whole numbers that a rule may be.
-struct Range {
-    field: &'static str,
-    least: u32,
-    most: u32,
-}
-
-impl Range {
-    const fn to(field: &'static str, most: u32) -> Self {
-        let least = 1;
-        Self { field, least, most }
-    }
-
-    fn check(&self, value: u32) -> Result<(), PolicyError> {
-        let Self { field, least, most } = *self;
-        if (least..=most).contains(&value) {
-            return Ok(());
-        }
-        let must = format!("is a whole number from {least} to {most}").into();
-        Err(PolicyError { field, must })
-    }
-}
 
 /// Whether visitors may join and enter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -330,23 +289,10 @@ impl Policy {
         next.change_opening(change);
         next.order = change.order.unwrap_or(next.order);
         next.lottery_has_an_instant(change)?;
-        set(&mut next.max_active, change.max_active);
-        set(&mut next.lease_seconds, change.lease_seconds);
-        set(&mut next.claim_seconds, change.claim_seconds);
-        set(&mut next.max_waiting, change.max_waiting);
-        if let Some(seconds) = change.idle_seconds {
-            next.idle_seconds = seconds.map(within);
-        }
+        plain::change(&mut next, change);
         rate::change(&mut next, change);
-        if let Some(message) = &change.message {
-            next.message = message.clone().filter(|message| !message.is_empty());
-        }
-        look::change(&mut next, change);
         if let Some(commitment) = &change.seed_commitment {
             next.seed_commitment.clone_from(commitment);
-        }
-        if let Some(beacon) = &change.beacon {
-            next.beacon = beacon.clone().filter(|beacon| !beacon.is_empty());
         }
         next.checked()
     }
@@ -354,11 +300,7 @@ impl Policy {
     /// These rules if all hold, with rates cut to three decimals.
     pub fn checked(mut self) -> Result<Self, PolicyError> {
         rate::check(&mut self)?;
-        MAX_ACTIVE.check(self.max_active)?;
-        LEASE_SECONDS.check(self.lease_seconds)?;
-        CLAIM_SECONDS.check(self.claim_seconds)?;
-        IDLE_SECONDS.check(self.idle_seconds.unwrap_or(IDLE_SECONDS.least))?;
-        MAX_WAITING.check(self.max_waiting)?;
+        plain::check_numbers(&self)?;
         ensure(
             self.state != State::Scheduled || self.opens_at.is_some(),
             "opensAt",
@@ -373,13 +315,7 @@ impl Policy {
         )?;
         // Instants are shown with milliseconds, and what is shown can be set again.
         self.opens_at = self.opens_at.map(|at| at.trunc_subsecs(3));
-        let message = self.message.as_deref().unwrap_or_default();
-        ensure(
-            message.chars().count() <= MAX_MESSAGE && !message.chars().any(char::is_control),
-            "message",
-            "has at most 500 characters and no control characters",
-        )?;
-        look::check(&self)?;
+        plain::check_texts(&self)?;
         self.lottery_can_be_checked()?;
         Ok(self)
     }
@@ -391,12 +327,6 @@ impl Policy {
             commitment.is_none_or(|it| it.len() == 64 && it.bytes().all(is_digit)),
             "seedCommitment",
             "is 64 hex digits in lower case",
-        )?;
-        let beacon = self.beacon.as_deref().unwrap_or_default();
-        ensure(
-            beacon.chars().count() <= MAX_BEACON && !beacon.chars().any(char::is_control),
-            "beacon",
-            "has at most 200 characters and no control characters",
         )
     }
 
@@ -407,12 +337,8 @@ impl Policy {
             ("state", self.state.as_str().to_owned()),
             ("order", self.order.as_str().to_owned()),
             ("opens_at_us", opens_at_us.unwrap_or(0).to_string()),
-            ("max_active", self.max_active.to_string()),
-            ("lease_seconds", self.lease_seconds.to_string()),
-            ("claim_seconds", self.claim_seconds.to_string()),
-            ("idle_seconds", self.idle_seconds.unwrap_or(0).to_string()),
-            ("max_waiting", self.max_waiting.to_string()),
         ];
+        fields.extend(plain::script_fields(self));
         fields.extend(rate::script_fields(self));
         fields
     }
@@ -443,17 +369,6 @@ impl Policy {
             None => {}
         }
     }
-}
-
-fn set(kept: &mut u32, wanted: Option<i64>) {
-    if let Some(wanted) = wanted {
-        *kept = within(wanted);
-    }
-}
-
-/// What no rule may be becomes 0 or the largest number, which no rule may be either.
-fn within(wanted: i64) -> u32 {
-    u32::try_from(wanted.max(0)).unwrap_or(u32::MAX)
 }
 
 fn ensure(holds: bool, field: &'static str, must: &'static str) -> Result<(), PolicyError> {

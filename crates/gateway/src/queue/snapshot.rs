@@ -10,10 +10,10 @@ use chassis::time::Timestamp;
 use redis::Value;
 
 use super::StoreError;
-use super::draw::{Draw, Lottery};
-use super::flow::Flows;
+use super::lottery::draw::{Draw, Lottery};
+use super::measure::flow::Flows;
 use super::policy::{Policy, SoldOut, State};
-use super::reply::Reply;
+use super::store::reply::Reply;
 
 /// What is said where nothing is left and the operator says nothing.
 const SOLD_OUT: &str = "Everything is sold.";
@@ -111,7 +111,7 @@ impl Snapshot {
 
     /// A full house in which all places have changed hands, and of which only the flow is known.
     #[cfg(test)]
-    pub(super) fn of_flow(policy: Policy, flow: super::flow::Flow) -> Self {
+    pub(super) fn of_flow(policy: Policy, flow: super::measure::flow::Flow) -> Self {
         Self {
             at: Timestamp::default(),
             version: 1,

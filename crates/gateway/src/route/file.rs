@@ -15,8 +15,9 @@ use toml::Spanned;
 
 use super::path::normalize;
 use super::pattern::Pattern;
-use super::table::{Level, Route, RouteTable};
+use super::table::{Route, RouteTable};
 use crate::proxy::upstream::{CheckPath, Origins, Upstream, UpstreamRules};
+use crate::token::Level;
 
 /// Methods that a route may name. `HEAD` goes with `GET`.
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];

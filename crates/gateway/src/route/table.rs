@@ -9,19 +9,7 @@ use super::path::Readings;
 use super::pattern::Pattern;
 use crate::proxy::upstream::Upstream;
 use crate::queue::QueueId;
-
-/// What a visitor must have to reach a path, from the mildest to the strictest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Nothing.
-    Public,
-    /// A proof of who they are, in whatever state their visit is.
-    Token,
-    /// An active visit.
-    Active,
-    /// An operator's key.
-    Operator,
-}
+use crate::token::Level;
 
 /// Where some paths go, and what they need.
 #[derive(Debug, Clone)]

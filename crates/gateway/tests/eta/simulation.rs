@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::Forecast;
-use crate::queue::flow::{Flow, Flows, PIECE_S};
+use crate::queue::measure::flow::{Flow, Flows, PIECE_S};
 use crate::queue::policy::Policy;
 use crate::queue::{Snapshot, Standing};
 

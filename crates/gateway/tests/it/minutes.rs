@@ -146,7 +146,7 @@ async fn what_was_counted_while_redis_hung_is_added_once_when_it_is_back() {
 
 #[tokio::test]
 async fn a_batch_that_is_sent_again_after_its_answer_was_lost_is_added_once() {
-    let script = Script::new(include_str!("../../src/queue/sums.lua"));
+    let script = Script::new(include_str!("../../src/queue/measure/sums.lua"));
     let mut redis = redis().await;
     let mut send = async |batch: u64, amount: u64| -> bool {
         let mut call = script.prepare_invoke();

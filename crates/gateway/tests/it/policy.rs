@@ -1,8 +1,10 @@
 //! The rules of a queue: what an operator may say.
 
 use chassis::time::Timestamp;
+use gateway::api::GatewayApi;
 use gateway::queue::policy::{Policy, PolicyChange, State};
 use serde_json::{Value, json};
+use utoipa::OpenApi as _;
 
 fn change(rules: Value) -> Result<Policy, String> {
     let change: PolicyChange = serde_json::from_value(rules).map_err(|e| e.to_string())?;
@@ -34,6 +36,12 @@ fn a_rule_outside_its_range_is_refused_by_name() {
             "opensAt",
             vec![json!("1999-12-31T23:59:59Z"), json!("2200-01-01T00:00:00Z")],
         ),
+        ("title", vec![json!("ä".repeat(101)), json!("a\nb")]),
+        ("beacon", vec![json!("ä".repeat(201)), json!("a\nb")]),
+        ("logoUrl", vec![json!("a.example")]),
+        ("homeUrl", vec![json!("//a.example")]),
+        ("accentColor", vec![json!("red")]),
+        ("seedCommitment", vec![json!("6f"), json!("")]),
     ] {
         for value in values {
             let refused = change(json!({ field: value })).expect_err(field);
@@ -53,6 +61,35 @@ fn a_rule_outside_its_range_is_refused_by_name() {
         ..PolicyChange::default()
     };
     assert!(Policy::default().changed(&nan).is_err());
+}
+
+#[test]
+fn the_document_tells_the_very_ranges_of_whole_numbers_that_are_checked() {
+    let document = serde_json::to_value(GatewayApi::openapi()).expect("a document");
+    let told = &document["components"]["schemas"]["PolicyChange"]["properties"];
+    let mut compared = Vec::new();
+    for (field, told) in told.as_object().expect("rules") {
+        let range = told["minimum"].as_i64().zip(told["maximum"].as_i64());
+        let Some((least, most)) = range else { continue };
+        for good in [least, most] {
+            assert!(change(json!({ field: good })).is_ok(), "{field} {good}");
+        }
+        for odd in [least - 1, most + 1] {
+            assert_eq!(change(json!({ field: odd })), Err(field.clone()), "{odd}");
+        }
+        compared.push(field.as_str());
+    }
+    compared.sort_unstable();
+    let whole = [
+        "claimSeconds",
+        "idleSeconds",
+        "leaseSeconds",
+        "maxActive",
+        "maxWaiting",
+        "remaining",
+        "targetLatencyMs",
+    ];
+    assert_eq!(compared, whole);
 }
 
 #[test]

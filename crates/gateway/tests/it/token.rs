@@ -114,6 +114,11 @@ fn what_was_not_minted_here_is_refused() {
         &json!({ "sub": 1 }),
         &OLD,
     );
+    // An extension that must be known.
+    let critical = Header {
+        crit: Some(vec!["x".to_owned()]),
+        ..header(Algorithm::HS256, Some("k1"))
+    };
     // The right signature under a header that promises another algorithm.
     let mislabelled = {
         let message = format!(
@@ -133,6 +138,7 @@ fn what_was_not_minted_here_is_refused() {
         foreign(&header(Algorithm::HS256, None), &claims, &OLD),
         foreign(&header(Algorithm::HS384, Some("k1")), &claims, &OLD),
         foreign(&header(Algorithm::HS512, Some("k1")), &claims, &OLD),
+        foreign(&critical, &claims, &OLD),
         tampered,
         no_claims,
         format!("{genuine}="),
@@ -236,4 +242,20 @@ fn a_pass_says_who_comes_from_where_with_which_right_for_thirty_seconds() {
         "ticket": 7, "epoch": 3, "exp": 1_030,
     });
     assert_eq!(read.claims, told);
+}
+
+#[test]
+fn no_pass_says_that_nothing_was_asked() {
+    let pass: PassKey = BASE64.encode(NEW).parse().unwrap();
+    // Signed with the right key, under the very header of passes.
+    let signed = |level: &str| {
+        let header = BASE64.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
+        let claims = json!({ "sub": "somebody", "queue": "main", "level": level, "exp": 1_030 });
+        let message = format!("{header}.{}", part(&claims));
+        let key = EncodingKey::from_secret(&NEW);
+        let signature = crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    };
+    assert!(pass.verify(&signed("token"), at(1_000)).is_some());
+    assert_eq!(pass.verify(&signed("public"), at(1_000)), None);
 }

@@ -2,7 +2,7 @@
 //! far that can be trusted. Pure arithmetic in seconds; what is told of it is in `eta.rs`.
 
 use crate::queue::Snapshot;
-use crate::queue::flow::Flow;
+use crate::queue::measure::flow::Flow;
 use crate::queue::policy::State;
 
 /// Nine of ten outcomes of a normal distribution lie within so many standard deviations.

@@ -6,12 +6,10 @@ use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::{Policy, PolicyChange, PolicyError, Range, ensure};
+use super::{Policy, PolicyChange, PolicyError, ensure};
 
 /// Slowest and fastest admission. The scripts count in thousandths, exactly, within these.
 const PER_SECOND: (f64, f64) = (0.001, 100_000.0);
-/// Longest target: a visitor who waits so long for the first byte is gone.
-const TARGET_MS: Range = Range::to("targetLatencyMs", 60_000);
 /// More than any sale has.
 const MOST_REMAINING: u64 = 1_000_000_000;
 
@@ -115,7 +113,6 @@ pub(super) fn change(policy: &mut Policy, change: &PolicyChange) {
     policy.admit_per_second = change.admit_per_second.unwrap_or(policy.admit_per_second);
     policy.auto_min = change.auto_min.unwrap_or(policy.auto_min);
     policy.auto_max = change.auto_max.unwrap_or(policy.auto_max);
-    super::set(&mut policy.target_latency_ms, change.target_latency_ms);
     policy.sold_out = change.sold_out.unwrap_or(policy.sold_out);
     if let Some(remaining) = change.remaining {
         policy.remaining = remaining.map(|it| u64::try_from(it).unwrap_or(u64::MAX));
@@ -138,7 +135,6 @@ pub(super) fn check(policy: &mut Policy) -> Result<(), PolicyError> {
     policy.auto_max = cut(policy.auto_max, "autoMax")?;
     let is_range = policy.auto_min <= policy.auto_max;
     ensure(is_range, "autoMin", "is not more than autoMax")?;
-    TARGET_MS.check(policy.target_latency_ms)?;
     let is_count = policy.remaining.is_none_or(|it| it <= MOST_REMAINING);
     ensure(
         is_count,

@@ -6,7 +6,8 @@ use super::{Access, read};
 use crate::config::DEFAULT_ACCESS;
 use crate::proxy::Trust;
 use crate::proxy::upstream::{HostRule, Upstream, UpstreamRules};
-use crate::route::{Asked, Found, Level, QueueRule, Readings, RouteTable};
+use crate::route::{Asked, Found, QueueRule, Readings, RouteTable};
+use crate::token::Level;
 
 fn defaults() -> UpstreamRules {
     UpstreamRules {

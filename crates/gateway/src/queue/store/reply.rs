@@ -5,11 +5,11 @@
 
 use redis::{FromRedisValue, ParsingError, Value, from_redis_value, from_redis_value_ref};
 
-use super::StoreError;
+use crate::queue::StoreError;
 
 /// What a script said.
 #[derive(Debug)]
-pub(super) struct Reply(Vec<(Vec<u8>, Value)>);
+pub(in crate::queue) struct Reply(Vec<(Vec<u8>, Value)>);
 
 impl Reply {
     /// What became of the call: each script says it under this name.

@@ -7,14 +7,14 @@ use chassis::time::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::draw::Seed;
-use super::keys::Keys;
-use super::policy::{Policy, PolicyChange};
-use super::queues::Queues;
-use super::reply::Reply;
-use super::script::{self, Priority};
-use super::snapshot::{self, QueueLookup};
-use super::{Queue, QueueError, QueueId, Snapshot, StoreError};
+use super::{Policy, PolicyChange};
+use crate::queue::lottery::draw::Seed;
+use crate::queue::queues::Queues;
+use crate::queue::snapshot::{self, QueueLookup};
+use crate::queue::store::keys::Keys;
+use crate::queue::store::reply::Reply;
+use crate::queue::store::script::{self, Priority};
+use crate::queue::{Queue, QueueError, QueueId, Snapshot, StoreError};
 
 /// How often a change is made again because a gateway elsewhere was faster: here they are made one after
 /// the other, so each try that is lost is a change that somebody else made.

@@ -9,12 +9,12 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::draw::Draw;
-use super::queues::{QueueEntry, Queues};
-use super::reply::Reply;
-use super::script::{self, Priority};
-use super::snapshot::{self, QueueLookup};
-use super::{Queue, QueueError, QueueId, Snapshot, StoreError, Ticket, UserId};
+use crate::queue::lottery::draw::Draw;
+use crate::queue::queues::{QueueEntry, Queues};
+use crate::queue::snapshot::{self, QueueLookup};
+use crate::queue::store::reply::Reply;
+use crate::queue::store::script::{self, Priority};
+use crate::queue::{Queue, QueueError, QueueId, Snapshot, StoreError, Ticket, UserId};
 
 /// How many times a lost queue is read again after it was put back.
 const REVIVE_TRIES: usize = 3;
@@ -30,7 +30,7 @@ pub const LOSSES: [&str; 4] = ["empty", "older", "another", "alive"];
 
 /// What this gateway knows to be written of one line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(in crate::queue) struct Known {
     /// Which life of the queue; 0 while nothing is known.
     pub epoch: u64,
     /// Its first life.
@@ -41,7 +41,7 @@ pub(super) struct Known {
 
 /// What is remembered of one line in case that Redis loses it.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(in crate::queue) struct Memory {
     known: Mutex<Known>,
     /// The life that knows the ends which this gateway saw before it.
     told: AtomicU64,
@@ -97,7 +97,7 @@ struct End {
 
 /// The visits that this gateway saw end lately, oldest first.
 #[derive(Default)]
-pub(super) struct Ends(Mutex<VecDeque<End>>);
+pub(in crate::queue) struct Ends(Mutex<VecDeque<End>>);
 
 impl Ends {
     /// Remembers an end; the oldest are forgotten.
@@ -128,7 +128,7 @@ impl Queues {
     ///
     /// # Errors
     /// `Unknown`: an operator removed it, and it is forgotten here too.
-    pub(super) async fn revive(
+    pub(in crate::queue) async fn revive(
         &self,
         entry: &Arc<QueueEntry>,
         priority: Priority,
@@ -150,7 +150,7 @@ impl Queues {
     }
 
     /// What Redis says of a queue that this gateway remembers.
-    pub(super) async fn lookup_known(
+    pub(in crate::queue) async fn lookup_known(
         &self,
         entry: &QueueEntry,
         priority: Priority,
@@ -165,7 +165,7 @@ impl Queues {
     ///
     /// # Errors
     /// `StoreUnavailable`: nobody may be brought back now.
-    pub(super) async fn tell_ends(
+    pub(in crate::queue) async fn tell_ends(
         &self,
         entry: &QueueEntry,
         epoch: u64,
@@ -195,7 +195,7 @@ impl Queues {
     }
 
     /// This gateway saw a visit end.
-    pub(super) fn note_end(&self, queue: &QueueId, ticket: &Ticket) {
+    pub(in crate::queue) fn note_end(&self, queue: &QueueId, ticket: &Ticket) {
         let now_ms = self.store().now_ms();
         self.ends().note(queue, ticket.user, ticket.number, now_ms);
     }
@@ -252,7 +252,7 @@ impl Queues {
 
 impl Queue {
     /// What a script ended beside what it was asked for: these visits must not come back after a loss.
-    pub(super) fn note_over(&self, reply: &Reply) -> Result<(), StoreError> {
+    pub(in crate::queue) fn note_over(&self, reply: &Reply) -> Result<(), StoreError> {
         let over: Vec<(Vec<u8>, u64)> = reply.get_or_default("over")?;
         for (member, number) in over {
             if let Some(user) = UserId::from_member(&member) {

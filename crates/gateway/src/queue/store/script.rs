@@ -3,8 +3,6 @@
 //! Each call has an answer or an error within [`ANSWER_WITHIN`], also from a Redis that hangs. Scripts are called
 //! by digest; a Redis that does not know one (after a restart or failover) is given it with the call.
 
-mod library;
-
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
@@ -17,12 +15,13 @@ use redis::{FromRedisValue, ToRedisArgs};
 
 use super::deadline::ANSWER_WITHIN;
 use super::keys::Keys;
-use super::loss::Known;
-use super::queues::QueueEntry;
+use super::library;
 use crate::metrics::StoreMetrics;
+use crate::queue::queues::QueueEntry;
+use crate::queue::recovery::loss::Known;
 
 /// A script, and under which name its calls are timed.
-pub(super) struct Verb {
+pub(in crate::queue) struct Verb {
     script: LazyLock<Script>,
     timer: usize,
 }
@@ -30,7 +29,7 @@ pub(super) struct Verb {
 /// What verbs have in common.
 const LIBRARY: [&str; 3] = [
     include_str!("prelude.lua"),
-    include_str!("draw.lua"),
+    include_str!("../lottery/draw.lua"),
     include_str!("lanes.lua"),
 ];
 
@@ -49,7 +48,7 @@ macro_rules! verbs {
         /// The names under which calls are timed, in the order of their timers.
         pub const VERBS: &[&str] = &["rank", "command", $($label,)+];
 
-        $(pub(super) static $name: Verb = Verb {
+        $(pub(in crate::queue) static $name: Verb = Verb {
             script: LazyLock::new(|| {
                 // Once for each verb and process.
                 Script::new(library::assembled(&LIBRARY, include_str!($file)).leak())
@@ -60,24 +59,24 @@ macro_rules! verbs {
 }
 
 verbs! {
-    JOIN = "join" "join.lua",
-    TOUCH = "touch" "touch.lua",
-    RESTORE = "restore" "restore.lua",
-    LEAVE = "leave" "leave.lua",
-    PRESENT = "present" "present.lua",
-    RANKS = "ranks" "ranks.lua",
-    ADMIT = "admit" "admit.lua",
-    SNAPSHOT = "snapshot" "snapshot.lua",
-    CHANGE = "change" "change.lua",
-    REMOVE = "remove" "remove.lua",
-    ENTRANTS = "entrants" "entrants.lua",
-    SETTLE = "settle" "settle.lua",
-    PLACE = "place" "place.lua",
-    REVIVE = "revive" "revive.lua",
-    ADAPT = "adapt" "adapt.lua",
-    STOCK = "stock" "stock.lua",
-    OVER = "over" "over.lua",
-    REFUSE = "refuse" "refuse.lua",
+    JOIN = "join" "../visit/join.lua",
+    TOUCH = "touch" "../visit/touch.lua",
+    RESTORE = "restore" "../recovery/restore.lua",
+    LEAVE = "leave" "../visit/leave.lua",
+    PRESENT = "present" "../visit/present.lua",
+    RANKS = "ranks" "../visit/ranks.lua",
+    ADMIT = "admit" "../visit/admit.lua",
+    SNAPSHOT = "snapshot" "../snapshot.lua",
+    CHANGE = "change" "../policy/change.lua",
+    REMOVE = "remove" "../policy/remove.lua",
+    ENTRANTS = "entrants" "../lottery/entrants.lua",
+    SETTLE = "settle" "../lottery/settle.lua",
+    PLACE = "place" "../lottery/place.lua",
+    REVIVE = "revive" "../recovery/revive.lua",
+    ADAPT = "adapt" "../measure/adapt.lua",
+    STOCK = "stock" "../measure/stock.lua",
+    OVER = "over" "../recovery/over.lua",
+    REFUSE = "refuse" "../policy/refuse.lua",
 }
 
 /// Why Redis gave no usable answer. For the log; visitors are told to come back.
@@ -105,7 +104,7 @@ impl StoreError {
     pub const REASONS: [&'static str; 4] = ["redis", "pool", "late", "odd"];
 
     /// The same for one of many who asked together.
-    pub(super) fn shared(&self) -> Self {
+    pub(in crate::queue) fn shared(&self) -> Self {
         match self {
             Self::Late => Self::Late,
             Self::Odd(what) => Self::Odd(what),
@@ -125,7 +124,7 @@ impl StoreError {
 
 /// Redis, as the verbs reach it. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Store {
+pub(in crate::queue) struct Store {
     hot: Connection,
     pool: Pool,
     clock: Clock,
@@ -137,7 +136,7 @@ pub(super) struct Store {
 }
 
 /// A call that is being put together.
-pub(super) struct Call<'verb> {
+pub(in crate::queue) struct Call<'verb> {
     script: ScriptCall<'verb>,
     timer: usize,
 }
@@ -152,7 +151,7 @@ impl Call<'_> {
 
 /// Who waits for a call.
 #[derive(Clone, Copy)]
-pub(super) enum Priority {
+pub(in crate::queue) enum Priority {
     /// Visitors do: over the multiplexed connection.
     Hot,
     /// The scheduler and operators do, who must not delay visitors: over the pool.

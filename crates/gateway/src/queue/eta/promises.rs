@@ -1,6 +1,6 @@
 //! Owns how often the time that visitors were told was kept, counted by all gateways together.
 
-use super::{Queue, QueueError};
+use crate::queue::{Queue, QueueError};
 
 /// Longer than any life of a queue in which somebody asks; after that the key ends by itself.
 const KEPT_S: u64 = 604_800;

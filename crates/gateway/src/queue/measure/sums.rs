@@ -16,7 +16,7 @@ use chassis::time::Timestamp;
 
 use super::buckets::{BUCKETS, Buckets};
 use super::minutes::number_of;
-use super::{Queue, QueueError};
+use crate::queue::{Queue, QueueError};
 
 static SUMS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("sums.lua")));
 
@@ -40,7 +40,7 @@ pub struct Sums([u64; PLACES]);
 
 /// What this gateway counted and Redis has not said to have.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(in crate::queue) struct Counted {
     now: [AtomicU64; PLACES],
     /// Oldest first; only the first may have been sent.
     pending: tokio::sync::Mutex<VecDeque<Batch>>,
@@ -147,7 +147,7 @@ pub(super) fn field(minute: i64) -> String {
 
 impl Queue {
     /// A ticket number is the instant of joining in µs, so the time that somebody waited follows from it.
-    pub(super) fn note_admission(&self, at_us: u64, entered: &[(Vec<u8>, u64)]) {
+    pub(in crate::queue) fn note_admission(&self, at_us: u64, entered: &[(Vec<u8>, u64)]) {
         for (_, ticket) in entered {
             let waited_s = at_us.saturating_sub(*ticket) as f64 / 1e6;
             self.entry.admission_wait.observe(waited_s);

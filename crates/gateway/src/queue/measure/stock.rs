@@ -10,9 +10,9 @@ use std::time::Instant;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::reply::Reply;
-use super::script::{self, Priority};
-use super::{Queue, QueueError, Snapshot, Standing, refusal};
+use crate::queue::store::reply::Reply;
+use crate::queue::store::script::{self, Priority};
+use crate::queue::{Queue, QueueError, Snapshot, Standing, refusal};
 
 /// Nine of ten outcomes of a normal distribution lie within so many standard deviations.
 const NINE_IN_TEN: f64 = 1.645;
@@ -21,7 +21,7 @@ const PRIOR: f64 = 2.0;
 
 /// What one gateway heard and has not told yet.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub(in crate::queue) struct Heard {
     left: Mutex<Option<(u64, Instant)>>,
     bought: AtomicU64,
 }
@@ -129,7 +129,7 @@ impl Outlook {
 #[cfg(test)]
 mod tests {
     use super::Outlook;
-    use crate::queue::flow::Flow;
+    use crate::queue::measure::flow::Flow;
     use crate::queue::policy::Policy;
     use crate::queue::{Snapshot, Standing};
 

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use super::keys::GATEWAYS;
-use super::queues::Queues;
-use super::{QueueError, StoreError};
+use crate::queue::queues::Queues;
+use crate::queue::{QueueError, StoreError};
 
 /// A gateway that said nothing for so long, in seconds, is not compared.
 const SILENT_S: u64 = 10;

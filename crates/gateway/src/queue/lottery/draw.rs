@@ -12,9 +12,9 @@ use std::str::FromStr;
 use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
 
-use super::policy::{Order, Policy};
-use super::reply::Reply;
-use super::{Queue, QueueError, StoreError};
+use crate::queue::policy::{Order, Policy};
+use crate::queue::store::reply::Reply;
+use crate::queue::{Queue, QueueError, StoreError};
 
 /// Bits of one half of a ticket number.
 const HALF_BITS: u32 = 26;
@@ -25,7 +25,7 @@ pub(super) const LOTS: i64 = 1 << (2 * HALF_BITS);
 /// Added to the key of a place that will be drawn, it is the ticket number.
 const UNDRAWN: i64 = 2 * LOTS;
 /// Whether the place of this key was drawn.
-pub(super) fn has_lot(key: i64) -> bool {
+pub(in crate::queue) fn has_lot(key: i64) -> bool {
     (-LOTS..0).contains(&key)
 }
 
@@ -96,7 +96,7 @@ pub struct DrawnPage {
 
 /// What a gateway knows of the draw of a queue, with its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Draw {
+pub(in crate::queue) struct Draw {
     pub commitment: String,
     /// None while the operator keeps it.
     pub seed: Option<Seed>,
@@ -157,7 +157,7 @@ impl Seed {
     }
 
     /// Commitment and seed, for `change.lua`.
-    pub(super) fn promised(&self) -> String {
+    pub(in crate::queue) fn promised(&self) -> String {
         format!("{} {}", self.commitment(), self.0)
     }
 

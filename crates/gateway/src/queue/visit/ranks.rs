@@ -1,8 +1,8 @@
 //! Owns the look at many visits at once, for those who watch their place and do not poll.
 
-use super::reply::Reply;
-use super::script::{self, Priority, StoreError};
-use super::{Queue, QueueError, Standing, Ticket};
+use crate::queue::store::reply::Reply;
+use crate::queue::store::script::{self, Priority, StoreError};
+use crate::queue::{Queue, QueueError, Standing, Ticket};
 
 /// Visits that one script looks up: it stands in the way of others for less than a millisecond.
 const BATCH: usize = 200;

@@ -10,7 +10,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Queue, QueueError, Ticket};
+use crate::queue::{Queue, QueueError, Ticket};
 
 /// Fewer bytes could be guessed by asking; more than these are no secret but a document.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;

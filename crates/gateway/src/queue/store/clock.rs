@@ -5,24 +5,24 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::StoreError;
 use super::keys::GATEWAYS;
-use super::queues::Queues;
-use super::snapshot;
+use crate::queue::StoreError;
+use crate::queue::queues::Queues;
+use crate::queue::snapshot;
 
 /// A machine whose clock is so wrong is to be mended.
 const TOO_WRONG_US: i64 = 2_000_000;
 
 /// Whether it was told that the machine's clock is wrong.
 #[derive(Default)]
-pub(super) struct SkewTold(AtomicBool);
+pub(in crate::queue) struct SkewTold(AtomicBool);
 
 impl Queues {
     /// Step: follows the clock of Redis; on a cluster that of one master, the same for all gateways.
     ///
     /// # Errors
     /// When it was not told: the offset stays.
-    pub(super) async fn follow_clock(&self) -> Result<(), StoreError> {
+    pub(in crate::queue) async fn follow_clock(&self) -> Result<(), StoreError> {
         let (store, clock) = (self.store(), self.store().clock());
         // By a script, because on a cluster the key says whose clock it is.
         let mut time = redis::cmd("EVAL");

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::sums::{self, Sums};
-use super::{Queue, QueueError, StoreError};
+use crate::queue::{Queue, QueueError, StoreError};
 
 /// Minutes that are kept: thirty days.
 const KEPT: i64 = 30 * 24 * 60;

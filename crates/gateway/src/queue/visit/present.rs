@@ -6,9 +6,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::reply::Reply;
-use super::script::{self, Call, Priority, Verb};
-use super::{Queue, QueueError, Ticket, eta};
+use crate::queue::store::reply::Reply;
+use crate::queue::store::script::{self, Call, Priority, Verb};
+use crate::queue::{Queue, QueueError, Ticket, eta};
 
 /// Visits that one script records: it stands in the way of others for about a millisecond.
 const BATCH: usize = 200;
@@ -18,7 +18,7 @@ const REMEMBERED: usize = 1 << 15;
 const TOLERANCE_MS: u64 = 250;
 
 /// An instant for each of many visits, of all queues of one gateway: lossy, in bounded memory.
-pub(super) struct PollTimes(Box<[AtomicU64]>);
+pub(in crate::queue) struct PollTimes(Box<[AtomicU64]>);
 
 impl Default for PollTimes {
     fn default() -> Self {
@@ -82,7 +82,11 @@ impl Queue {
     ///
     /// Not needed where what was recorded here reaches beyond the pause that they are told now and its
     /// allowance: so a client that asks too often costs no more than one that does not.
-    pub(super) async fn note(&self, ticket: &Ticket, ahead: u64) -> Result<(), QueueError> {
+    pub(in crate::queue) async fn note(
+        &self,
+        ticket: &Ticket,
+        ahead: u64,
+    ) -> Result<(), QueueError> {
         let snapshot = self.snapshot();
         if ahead >= snapshot.near {
             return Ok(());
@@ -100,7 +104,7 @@ impl Queue {
 
     /// A poll after which the visitor is told to wait `pause_ms` at least: counted if it came before
     /// the time that they were told with the one before.
-    pub(super) fn count_early_poll(&self, ticket: &Ticket, pause_ms: u64) {
+    pub(in crate::queue) fn count_early_poll(&self, ticket: &Ticket, pause_ms: u64) {
         let now_ms = self.store().now_ms();
         let next_ms = now_ms + pause_ms.saturating_sub(TOLERANCE_MS);
         let next_polls = self.queues.next_polls();
@@ -110,7 +114,7 @@ impl Queue {
     }
 
     /// A call of a script that records who is there.
-    pub(super) fn visitors_call(&self, verb: &'static Verb) -> Call<'static> {
+    pub(in crate::queue) fn visitors_call(&self, verb: &'static Verb) -> Call<'static> {
         let mut call = self.store().call_knowing(verb, &self.entry);
         for told in eta::told(&self.snapshot()) {
             call.arg(told);

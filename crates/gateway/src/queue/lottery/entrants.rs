@@ -8,12 +8,12 @@ use std::mem;
 use std::sync::Arc;
 
 use super::draw::Draw;
-use super::reply::Reply;
-use super::script::{self, Priority};
 use super::settle::{PAGE, PAGES};
-use super::snapshot::QueueLookup;
-use super::{Queue, QueueError, StoreError};
 use crate::merkle::Tree;
+use crate::queue::snapshot::QueueLookup;
+use crate::queue::store::reply::Reply;
+use crate::queue::store::script::{self, Priority};
+use crate::queue::{Queue, QueueError, StoreError};
 
 /// Tickets of the list, 8 bytes each, that are written at once, ...
 const PIECE: usize = 1 << 17;
@@ -24,7 +24,7 @@ const KEPT_S: u64 = 7_776_000;
 
 /// How far one gateway has come with one draw.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(in crate::queue) struct Reading {
     commitment: String,
     last_ticket: u64,
     /// Over the tickets that are read.

@@ -1,8 +1,8 @@
 //! Owns what the last minutes brought at the door: who entered, who was passed by, which places were given
 //! back, and whether these came one by one or in bunches.
 
-use super::StoreError;
-use super::reply::Reply;
+use crate::queue::StoreError;
+use crate::queue::store::reply::Reply;
 
 /// So many events of a kind are enough to tell a rate to about a fifth.
 const ENOUGH: u64 = 30;

@@ -4,21 +4,23 @@
 use chassis::trace::{Kind, Span};
 use redis::{FromRedisValue, ParsingError, Value, from_redis_value};
 
-use super::reply::Reply;
-use super::script::{self, Priority, StoreError};
 use super::together::{Flight, Together};
-use super::{JoinSecret, Joined, Queue, QueueError, Standing, Ticket, UserId, active};
+use crate::queue::store::reply::Reply;
+use crate::queue::store::script::{self, Priority, StoreError};
+use crate::queue::{
+    JoinSecret, Joined, Queue, QueueError, Standing, Ticket, UserId, active, refusal,
+};
 
 /// Users in one call: a call stands in the way of others for a few milliseconds at most.
 const MOST: usize = 500;
 
-pub(super) type Outcome = Result<Joined, QueueError>;
+pub(in crate::queue) type Outcome = Result<Joined, QueueError>;
 
 /// Users of one queue who join.
-pub(super) type Joins = Together<Comer, Outcome>;
+pub(in crate::queue) type Joins = Together<Comer, Outcome>;
 
 /// Who joins.
-pub(super) struct Comer {
+pub(in crate::queue) struct Comer {
     user: UserId,
     /// Proves later that a place that is new is theirs.
     secret: Option<JoinSecret>,
@@ -110,7 +112,7 @@ impl Queue {
             reply = self.join_once(comers).await?;
         }
         if reply.verdict() != "joined" {
-            return Err(super::refusal(reply.verdict()));
+            return Err(refusal(reply.verdict()));
         }
         self.entry.memory.confirm(&reply)?;
         self.note_over(&reply)?;

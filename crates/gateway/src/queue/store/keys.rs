@@ -5,10 +5,10 @@
 
 use redis::{RedisWrite, ToRedisArgs};
 
-use super::{QueueId, UserId};
+use crate::queue::{QueueId, UserId};
 
 /// The names of all queues: a set.
-pub(super) const NAMES: &str = "usher:queues";
+pub(in crate::queue) const NAMES: &str = "usher:queues";
 
 /// What each gateway says of its settings: a hash.
 pub(super) const GATEWAYS: &str = "usher:gateways";
@@ -61,7 +61,7 @@ const PARKED_BEFORE: &str = "parked_before";
 
 /// The keys of one queue.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(in crate::queue) struct Keys {
     all: [String; PARTS.len()],
     /// For the commands that are not in a script.
     pub waiting: String,

@@ -10,13 +10,13 @@ use thread_local::ThreadLocal;
 use tokio::sync::oneshot;
 
 /// Calls of one kind of one queue that wait, in each worker.
-pub(super) struct Together<I: Send, O: Send>(ThreadLocal<Flight<I, O>>);
+pub(in crate::queue) struct Together<I: Send, O: Send>(ThreadLocal<Flight<I, O>>);
 
 /// Those of one worker. The task that has it sends them, and tells each what came of it.
-pub(super) struct Flight<I, O>(Arc<Mutex<Batch<I, O>>>);
+pub(in crate::queue) struct Flight<I, O>(Arc<Mutex<Batch<I, O>>>);
 
 /// What goes together, and who waits for what comes of each.
-pub(super) type Batched<I, O> = (Vec<I>, Vec<oneshot::Sender<O>>);
+pub(in crate::queue) type Batched<I, O> = (Vec<I>, Vec<oneshot::Sender<O>>);
 
 struct Batch<I, O> {
     /// Whether a call is in flight; its task takes the next batch.

@@ -7,13 +7,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::reply::Reply;
-use super::script::{self, Priority};
-use super::{Queue, QueueError, refusal};
+use crate::queue::store::reply::Reply;
+use crate::queue::store::script::{self, Priority};
+use crate::queue::{Queue, QueueError, refusal};
 
 /// What one gateway counted of a queue's requests and has not told yet.
 #[derive(Debug, Default)]
-pub(super) struct Measured {
+pub(in crate::queue) struct Measured {
     begun: AtomicU64,
     answered: AtomicU64,
     slow: AtomicU64,

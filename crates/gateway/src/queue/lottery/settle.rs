@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use super::draw::{Draw, LOTS, Seed};
 use super::entrants::Reading;
-use super::keys::Keys;
-use super::policy::Policy;
-use super::reply::Reply;
-use super::script::{self, Priority};
-use super::snapshot::QueueLookup;
-use super::{Queue, QueueError, QueueId, Queues, StoreError};
 use crate::merkle::Tree;
+use crate::queue::policy::Policy;
+use crate::queue::snapshot::QueueLookup;
+use crate::queue::store::keys::Keys;
+use crate::queue::store::reply::Reply;
+use crate::queue::store::script::{self, Priority};
+use crate::queue::{Queue, QueueError, QueueId, Queues, StoreError};
 
 /// Places that one script gives their lots, and tickets that one reads.
 pub(super) const PAGE: usize = 500;
@@ -79,7 +79,7 @@ impl Queue {
     ///
     /// # Errors
     /// `StoreUnavailable`.
-    pub(super) async fn settle(&self) -> Result<bool, QueueError> {
+    pub(in crate::queue) async fn settle(&self) -> Result<bool, QueueError> {
         let keys = &self.entry.keys;
         let seen = match self.queues.lookup(keys, Priority::Background).await? {
             QueueLookup::Present(seen) => *seen,

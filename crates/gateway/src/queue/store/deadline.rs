@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Queue, QueueError, StoreError};
+use crate::queue::{Queue, QueueError, StoreError};
 
 /// The visitor waits for it; together with the way there and back, on a machine that has much else to do, it stays
 /// within a second.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(750);
+pub(in crate::queue) const ANSWER_WITHIN: Duration = Duration::from_millis(750);
 
 /// When the store last answered a visitor.
 #[derive(Debug)]
-pub(super) struct LastAnswer {
+pub(in crate::queue) struct LastAnswer {
     origin: Instant,
     after_us: AtomicU64,
 }
@@ -46,7 +46,7 @@ impl LastAnswer {
 
 impl Queue {
     /// The same queue for a request that began then.
-    pub(super) fn begun(self, at: Instant) -> Self {
+    pub(in crate::queue) fn begun(self, at: Instant) -> Self {
         Self {
             begun: Some(at),
             ..self
@@ -68,7 +68,7 @@ impl Queue {
     }
 
     /// The answer to a visitor, or that it came too late.
-    pub(super) async fn in_time<T>(
+    pub(in crate::queue) async fn in_time<T>(
         &self,
         answer: impl Future<Output = Result<T, QueueError>>,
     ) -> Result<T, QueueError> {
