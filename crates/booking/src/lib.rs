@@ -21,6 +21,7 @@ pub mod pass;
 pub mod patience;
 pub mod pause;
 pub mod payment;
+pub mod precedence;
 pub mod programme;
 pub mod provider;
 pub mod receiver;
