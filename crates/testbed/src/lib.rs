@@ -27,7 +27,7 @@ mod wait;
 
 pub use browser::{BrowserDriver, BrowserKind};
 pub use cut::Network;
-pub use files::{Profile, Scratch, TlsFiles, binary, find_program, is_root};
+pub use files::{Profile, Scratch, TlsFiles, binary, find_program, is_root, report};
 pub use hosts::Hosts;
 pub use kafka::{Kafka, KafkaLogin, KafkaOptions, Operation, Resource};
 pub use kernel::processes;
