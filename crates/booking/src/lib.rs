@@ -10,6 +10,7 @@ pub mod concert;
 pub mod config;
 pub mod crash;
 pub mod db;
+pub mod erasure;
 pub mod forwarder;
 pub mod idempotency;
 pub mod integrity;
