@@ -10,6 +10,8 @@ use serde_json::Value;
 use syn::spanned::Spanned as _;
 use syn::visit::Visit;
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/handlers.rs"]
 mod handlers;
 #[path = "tidy/places.rs"]
