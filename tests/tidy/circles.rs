@@ -121,16 +121,17 @@ fn onward<'a>(imports: &'a Imports, module: &str, left: &BTreeSet<&str>) -> Opti
     others.find(|other| left.contains(*other))
 }
 
+/// One of those that are left which imports none of them, so that it is in no circle.
+fn last<'a>(imports: &Imports, left: &BTreeSet<&'a str>) -> Option<&'a str> {
+    let mut all = left.iter().copied();
+    all.find(|it| onward(imports, it, left).is_none())
+}
+
 /// A way from a module back to itself, if there is one.
 fn circle(imports: &Imports) -> Option<String> {
     let mut left: BTreeSet<&str> = imports.keys().map(String::as_str).collect();
-    // Who imports nobody who is left is in no circle.
-    loop {
-        let mut all = left.iter().copied();
-        let Some(done) = all.find(|it| onward(imports, it, &left).is_none()) else {
-            break;
-        };
-        left.remove(done);
+    while let Some(last) = last(imports, &left) {
+        left.remove(last);
     }
     let mut way = vec![left.first().copied()?];
     loop {
