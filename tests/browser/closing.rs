@@ -1,6 +1,5 @@
 //! Browsers end with the test that started them.
 
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
@@ -11,10 +10,7 @@ use crate::driver::{Browser, Drivers, PATIENCE};
 /// Processes whose command line names this folder, where the profiles of browsers lie.
 fn running(folder: &Path) -> usize {
     let folder = folder.display().to_string();
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    let commands = processes.filter_map(|it| fs::read(it.path().join("cmdline")).ok());
-    let is_of_folder = |command: &Vec<u8>| String::from_utf8_lossy(command).contains(&folder);
-    commands.filter(is_of_folder).count()
+    testbed::processes(&[&folder]).unwrap().len()
 }
 
 #[test]

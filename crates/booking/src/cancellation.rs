@@ -13,7 +13,6 @@ use crate::db::{At, DbError, Id, Tx, fails_with_db, new_id, update};
 use crate::outbox::{self, EventType};
 use crate::payment::{self, RefundError, Terms};
 use crate::reservation::{self, Reservation, ReservationState};
-use crate::sale::Sale;
 use crate::schema::reservations;
 
 /// What cancelling led to.
@@ -45,26 +44,6 @@ pub enum CancelError {
 }
 
 fails_with_db!(CancelError);
-
-impl Sale {
-    /// Gives a user's reservation back. The second time changes nothing and is fine too.
-    pub async fn cancel(&self, user_id: Uuid, id: Uuid) -> Result<Cancelled, CancelError> {
-        let clock = self.clock.clone();
-        let act = move |tx: &mut _| cancel(tx, user_id, id, &clock);
-        let cancelled = self.db.transaction(act).await?;
-        let Cancelled {
-            reservation,
-            changed,
-            refunded,
-        } = &cancelled;
-        self.metrics.holds.cancellations.inc_by((*changed).into());
-        if let Some(amount) = refunded {
-            self.metrics.payments.count_refund(*amount);
-        }
-        self.seats_changed(reservation).await;
-        Ok(cancelled)
-    }
-}
 
 /// What became of a reservation whose date is cancelled.
 #[derive(Debug)]

@@ -41,7 +41,7 @@ pub use endpoint::{Endpoint, list as endpoints, resume};
 pub use receipt::{
     Claimed, Receipt, claim, claim_all, dead, delivered, delivered_all, failed, forget,
 };
-pub use webhook::{ID, Reply, SIGNATURE, Secrets, TIMESTAMP, Webhook};
+pub use webhook::{Reply, Webhook};
 
 /// Events that are passed on side by side.
 const LANES: usize = 32;

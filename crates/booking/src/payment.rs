@@ -16,15 +16,13 @@ use uuid::Uuid;
 use crate::audit::{self, Action, Actor, Change, Entity};
 use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, stored_as_text};
-use crate::idempotency::{OnceError, Outcome, Request};
 use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, Event, EventType};
 use crate::reservation::{self, Reservation, ReservationState, SaleOfHold};
-use crate::sale::Sale;
 use crate::schema::payments;
 use crate::wallet;
 pub use refund::{Extent, Refund, RefundError, Refunded, refund};
-pub(crate) use refund::{Terms, refund_rest};
+pub(crate) use refund::{Terms, refund_for, refund_rest};
 pub use register::{MadeRefund, any, of_date, of_user, refunds_of_user};
 
 chassis::catalogue! {
@@ -143,24 +141,6 @@ pub enum PayError {
 }
 
 fails_with_db!(PayError);
-
-impl Sale {
-    /// Pays a held reservation from the wallet of its user; the seats are then sold.
-    pub async fn pay(
-        &self,
-        wish: Pay,
-        request: Request<Paid>,
-    ) -> Result<Outcome<Paid>, OnceError<PayError>> {
-        let clock = self.clock.clone();
-        let act = move |tx: &mut _| pay(tx, &wish, &clock);
-        let outcome = request.run(&self.db, &self.clock, act).await?;
-        if let Some(paid) = outcome.fresh() {
-            self.metrics.payments.count(paid);
-            self.seats_changed(&paid.reservation).await;
-        }
-        Ok(outcome)
-    }
-}
 
 /// Pays a held reservation from the wallet of its user; the seats are then sold.
 ///

@@ -20,7 +20,6 @@ use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, stored_as_text};
 use crate::payment::{self, Paid, Pay, PayError};
 use crate::reservation::{self, ReservationState};
-use crate::sale::Sale;
 use crate::schema::provider_orders;
 use crate::wallet::{self, BALANCE_LIMIT, Charge, ChargeError};
 pub use client::Provider;
@@ -393,23 +392,3 @@ fn move_on(
 
 /// How long an instruction that was sent belongs to its sender.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
-
-impl Sale {
-    /// Counts what a provider's event led to, and shows the seats that it sold.
-    pub async fn provider_confirmed(&self, confirmed: &Confirmed) {
-        let wallets = &self.metrics.wallets;
-        match confirmed {
-            Confirmed::Charged(order) => {
-                wallets.charges.inc();
-                wallets.charged.inc_by(order.amount.unsigned_abs());
-            }
-            Confirmed::Paid(paid) => {
-                wallets.charges.inc();
-                wallets.charged.inc_by(paid.payment.amount.unsigned_abs());
-                self.metrics.payments.count(paid);
-                self.seats_changed(&paid.reservation).await;
-            }
-            Confirmed::Voided | Confirmed::Failed | Confirmed::Nothing => {}
-        }
-    }
-}

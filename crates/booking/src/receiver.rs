@@ -14,7 +14,7 @@ use chassis::{problem, request_id, routes};
 use serde_json::Value;
 
 use crate::config::Receiving;
-use crate::forwarder::{ID, SIGNATURE, Secrets, TIMESTAMP};
+use crate::signed::{ID, SIGNATURE, Secrets, TIMESTAMP};
 
 struct Receiver {
     secrets: Secrets,

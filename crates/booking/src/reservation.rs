@@ -9,7 +9,6 @@ mod buyer;
 mod cut;
 mod expire;
 mod extend;
-mod hold;
 mod on_sale;
 mod register;
 mod reserve;
@@ -30,13 +29,27 @@ pub(crate) use buyer::lock as lock_buyer;
 pub(crate) use cut::cut;
 pub use expire::expire;
 pub use extend::{ExtendError, extend};
-pub use hold::{Held, HoldMetrics};
 pub(crate) use register::behind;
 pub use register::{After, Buyer, Filter, buyers_of, of_date};
 pub(crate) use reserve::reserve_offer;
 pub use reserve::{Conflict, Limits, Reason, Reserve, ReserveError, SEATS_AT_MOST, reserve};
 pub(crate) use seats::{Sale as SaleOfHold, free, has_all, sell, unsell};
 pub use wanted::{Best, Wanted};
+
+chassis::catalogue! {
+    /// What has happened to holds.
+    HoldMetrics;
+    /// Reservations that were made
+    holds: IntCounter = "booking_holds_total",
+    /// Reservations that were refused because a seat was taken, by who said so: the locks in Redis, or MySQL
+    conflicts: IntCounterVec = "booking_conflicts_total" by "judge" ["lock", "database"],
+    /// Reservations that were given back by their users, held or paid
+    cancellations: IntCounter = "booking_cancellations_total",
+    /// Holds that were made longer
+    extended: IntCounter = "booking_extensions_total",
+    /// Holds that the sweeper of this instance has ended
+    expired: IntCounter = "booking_expired_total",
+}
 
 stored_as_text! {
     /// What has become of a reservation.

@@ -1,8 +1,16 @@
-//! Owns what the verbs of a sale share: where they decide, what rejects early, the time, the limits, the counters.
+//! Owns the flows of a sale, and what they share: where it is decided, what rejects early, the time, the limits, the counters.
 //!
-//! Each verb stands in the module of its thing (`reservation::hold`, `payment`, `cancellation`, `wallet`) as a method of
-//! [`Sale`]: the whole flow from the seat locks through the transaction to what others are told afterwards. Knows no
-//! HTTP.
+//! A flow is a method of [`Sale`], in a file of its own: from the seat locks through the transaction to what others are told
+//! afterwards. What happens inside the transaction is the verb of a module below (`reservation`, `payment`, `cancellation`,
+//! `wallet`, `provider`), none of which knows this one. Knows no HTTP.
+
+mod cancel;
+mod charge;
+mod extend;
+mod hold;
+mod pay;
+mod provider;
+mod refund;
 
 use std::sync::Arc;
 
@@ -15,6 +23,7 @@ use crate::payment::PaymentMetrics;
 use crate::reservation::{HoldMetrics, Limits, Reservation};
 use crate::seat_lock::SeatLock;
 use crate::wallet::WalletMetrics;
+pub use hold::Held;
 
 /// What the verbs of a sale share. Clones share everything but the limits.
 #[derive(Clone)]

@@ -24,8 +24,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::config::Sandbox;
-use crate::forwarder::{ID, SIGNATURE, Secrets, TIMESTAMP};
-use crate::signed::SignedClient;
+use crate::signed::{ID, SIGNATURE, Secrets, SignedClient, TIMESTAMP};
 
 /// Events that wait to be sent.
 const WAITING: usize = 10_000;

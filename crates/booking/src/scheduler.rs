@@ -13,7 +13,7 @@ use prometheus::Registry;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Booking;
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, Tx};
 use crate::forwarder::Endpoint;
 use crate::kafka::TopicError;
 use crate::metrics::Metrics;
@@ -24,7 +24,7 @@ use crate::{forwarder, idempotency, integrity, outbox, reconciliation, reservati
 const BATCHES_AT_MOST: u32 = 20;
 /// How long a repetition gets the first answer.
 const KEYS_LIVE: TimeDelta = TimeDelta::hours(24);
-/// Keys that one transaction forgets.
+/// Rows that one transaction forgets.
 const FORGET_BATCH: u32 = 1_000;
 /// While there is much to publish, what comes within this time is published together, so that many changes cost few
 /// transactions. Where nothing was published for as long, a change does not wait.
@@ -47,7 +47,8 @@ pub async fn start(app: &Arc<Booking>, registry: &Registry) -> Result<RunningSch
         .trigger("sweep", "* * * * * *", move || sweep(Arc::clone(&sweeper)))
         .await?
         .trigger("forget", "30 * * * * *", move || {
-            forget(Arc::clone(&forgetter))
+            let older_than = forgetter.clock.now() - KEYS_LIVE;
+            forget(forgetter.db.clone(), idempotency::forget, older_than)
         })
         .await?
         .trigger("seal", "* * * * * *", move || seal(Arc::clone(&sealer)))
@@ -69,7 +70,8 @@ pub async fn start(app: &Arc<Booking>, registry: &Registry) -> Result<RunningSch
         })
         .await?
         .trigger("forget_events", "45 * * * * *", move || {
-            forget_events(Arc::clone(&remover))
+            let older_than = remover.clock.now() - remover.outbox_keep;
+            forget(remover.db.clone(), outbox::forget, older_than)
         })
         .await?;
     Ok(venue::add(schedule, app).await?.start().await?)
@@ -82,7 +84,7 @@ pub async fn start_forwarder(
     keep: TimeDelta,
     registry: &Registry,
 ) -> Result<RunningSchedule, StartError> {
-    let forget = move || forget_receipts(db.clone(), clock.now() - keep);
+    let forget = move || forget(db.clone(), forwarder::forget, clock.now() - keep);
     let schedule = Schedule::new(registry)
         .await?
         .trigger("forget_receipts", "45 * * * * *", forget)
@@ -112,13 +114,15 @@ pub async fn sweep(app: Arc<Booking>) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Forgets keys that are too old to be repeated, batch by batch.
-async fn forget(app: Arc<Booking>) -> Result<(), DbError> {
+/// Removes rows that are older than they are kept: at most so many, in one transaction, and says how many.
+type Forget = fn(&mut Tx, Timestamp, u32) -> Result<usize, DbError>;
+
+/// Removes rows that are older than this, batch by batch: keys that are not repeated any more, events that were delivered,
+/// receipts of those that were passed on.
+async fn forget(db: Db, step: Forget, older_than: Timestamp) -> Result<(), DbError> {
     for _ in 0..BATCHES_AT_MOST {
-        let older_than = app.clock.now() - KEYS_LIVE;
-        let forgotten = app
-            .db
-            .transaction(move |tx| idempotency::forget(tx, older_than, FORGET_BATCH))
+        let forgotten = db
+            .transaction(move |tx| step(tx, older_than, FORGET_BATCH))
             .await?;
         if forgotten < FORGET_BATCH as usize {
             break;
@@ -226,32 +230,4 @@ async fn ensure_topics(app: Arc<Booking>) -> Result<(), TopicError> {
         }
         outcome => outcome,
     }
-}
-
-/// Removes events that were delivered long ago, batch by batch.
-async fn forget_events(app: Arc<Booking>) -> Result<(), DbError> {
-    for _ in 0..BATCHES_AT_MOST {
-        let older_than = app.clock.now() - app.outbox_keep;
-        let forgotten = app
-            .db
-            .transaction(move |tx| outbox::forget(tx, older_than, FORGET_BATCH))
-            .await?;
-        if forgotten < FORGET_BATCH as usize {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Forgets which events were passed on long ago, batch by batch.
-async fn forget_receipts(db: Db, older_than: Timestamp) -> Result<(), DbError> {
-    for _ in 0..BATCHES_AT_MOST {
-        let forgotten = db
-            .transaction(move |tx| forwarder::forget(tx, older_than, FORGET_BATCH))
-            .await?;
-        if forgotten < FORGET_BATCH as usize {
-            break;
-        }
-    }
-    Ok(())
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::db::{At, Conn, DbError, Id, stored_as_text};
 use crate::schema::seats;
-pub use numbers::{SeatNumbers, SeatNumbersError};
+pub use numbers::{MAX_SEATS, SeatNumbers, SeatNumbersError};
 
 stored_as_text! {
     /// What a seat is at an instant.

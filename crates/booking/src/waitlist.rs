@@ -5,7 +5,6 @@
 //! somebody in the list, nobody else can take them; a request after an entry was made finds it counted with the date.
 //! Joining, leaving and offering lock the date first, so they happen one after another. Locks: date, buyer, seats, entry.
 
-mod free;
 mod offer;
 
 use chassis::time::{Clock, Timestamp};
@@ -16,30 +15,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::concert::{ClosedSales, Grade, QueueName};
-use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db, new_id, stored_as_text};
+use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db, new_id};
 use crate::outbox::{Event, EventType};
-use crate::reservation::{Limits, ReservedSeat};
+pub use crate::precedence::EntryState;
+use crate::precedence::Free;
+use crate::reservation::Limits;
 use crate::schema::{concerts, schedules, seats, waitlist_entries};
-use free::Free;
 pub use offer::{Offered, ended_offers, follow_up, offer, waited_for};
-
-stored_as_text! {
-    /// What has become of an entry.
-    pub enum EntryState {
-        /// Not offered anything yet.
-        Waiting = "waiting",
-        /// Seats are held for the user.
-        Offered = "offered",
-        /// The offer was paid.
-        Taken = "taken",
-        /// The offer ended unpaid.
-        Lapsed = "lapsed",
-        /// The user went away.
-        Left = "left",
-        /// Sales ended, or the user may have no more seats.
-        Expired = "expired",
-    }
-}
 
 /// A wish to be told when seats come back.
 #[derive(Debug, Clone)]
@@ -367,55 +349,4 @@ fn claimed_seats(tx: &mut Tx, schedule_id: Uuid, grade: Option<&str>) -> Result<
     .bind::<Nullable<Text>, _>(grade)
     .get_result(tx)?;
     Ok(sum.seats)
-}
-
-/// Whether somebody else in the list could be served now with seats that this user wants, of these grades or of any. What the
-/// user has `taken` in this transaction counts as free. One statement when nothing is free, else two and one for each grade;
-/// asked only where somebody waits at all.
-pub(crate) fn comes_first(
-    conn: &mut Conn,
-    (schedule_id, user_id): (Uuid, Uuid),
-    grades: &[String],
-    taken: &[ReservedSeat],
-    now: Timestamp,
-) -> Result<bool, DbError> {
-    let mut free = Free::count(conn, schedule_id, now)?;
-    free.put_back(taken);
-    let mut wanted = if grades.is_empty() {
-        free.grades()
-    } else {
-        grades.iter().map(String::as_str).collect()
-    };
-    wanted.sort_unstable();
-    wanted.dedup();
-    for grade in [None].into_iter().chain(wanted.into_iter().map(Some)) {
-        let seats = free.of_grade(grade);
-        if seats > 0 && is_served(conn, (schedule_id, user_id), grade, seats)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Whether so many seats of this grade serve somebody else who waits for it. The first who is found ends the search.
-fn is_served(
-    conn: &mut Conn,
-    (schedule_id, user_id): (Uuid, Uuid),
-    grade: Option<&str>,
-    seats: i64,
-) -> Result<bool, DbError> {
-    let seats = u16::try_from(seats).unwrap_or(u16::MAX);
-    let served = waitlist_entries::table
-        .filter(waitlist_entries::schedule_id.eq(Id(schedule_id)))
-        .filter(waitlist_entries::state.eq(EntryState::Waiting))
-        .filter(waitlist_entries::user_id.ne(Id(user_id)))
-        .filter(waitlist_entries::seat_count.le(seats))
-        .select(waitlist_entries::seq)
-        .into_boxed();
-    let served = match grade {
-        Some(grade) => served.filter(waitlist_entries::grade.eq(grade.to_owned())),
-        None => served.filter(waitlist_entries::grade.is_null()),
-    };
-    let found: Option<i64> = served.first(conn).optional()?;
-    Ok(found.is_some())
 }

@@ -17,10 +17,8 @@ use uuid::Uuid;
 use crate::audit::{self, Action, Actor, Change, Entity};
 use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, kept, update, upsert};
-use crate::idempotency::{OnceError, Outcome, Request};
 use crate::ledger::{self, CURRENCY, Cause, Entry};
 use crate::outbox::{self, Event, EventType};
-use crate::sale::Sale;
 use crate::schema::wallets;
 pub use correction::{Corrected, Correction, CorrectionCause, CorrectionError, correct};
 
@@ -102,25 +100,6 @@ pub enum ChargeError {
 }
 
 fails_with_db!(ChargeError);
-
-impl Sale {
-    /// Puts money into a user's wallet.
-    pub async fn charge(
-        &self,
-        wanted: Charge,
-        request: Request<Charged>,
-    ) -> Result<Outcome<Charged>, OnceError<ChargeError>> {
-        let clock = self.clock.clone();
-        let act = move |tx: &mut _| charge(tx, &wanted, clock.now());
-        let outcome = request.run(&self.db, &self.clock, act).await?;
-        if outcome.fresh().is_some() {
-            let WalletMetrics { charges, charged } = &self.metrics.wallets;
-            charges.inc();
-            charged.inc_by(wanted.amount.minor().unsigned_abs());
-        }
-        Ok(outcome)
-    }
-}
 
 /// Puts money in; the wallet comes into being with the first. Four statements: wallet, ledger, audit, outbox. One more for a
 /// wallet that was there before: its balance.

@@ -1,4 +1,5 @@
-//! Owns what an OpenAPI document says of refusals: each set of codes is described once, with an example of each.
+//! Owns what an OpenAPI document says of refusals: each set of codes is described once, with an example of each. And how it
+//! says by what callers prove who they are.
 //!
 //! A handler's annotation names its access level (`x-access`) and the codes of its own (`x-codes`). What follows from the
 //! form of a request is added here, what follows from its path and its access level by the service. A response that the
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     Components, ContentBuilder, HeaderBuilder, Object, OpenApi, Paths, Ref, RefOr, Response,
     ResponseBuilder, Type,
@@ -51,6 +53,22 @@ pub fn access(operation: &Operation) -> &str {
     let marks = operation.extensions.as_ref();
     let access = marks.and_then(|marks| marks.get("x-access")?.as_str());
     access.unwrap_or_default()
+}
+
+/// `Authorization: Bearer`, in these words.
+pub fn bearer(words: &str) -> SecurityScheme {
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+    SecurityScheme::Http(bearer.description(Some(words)).build())
+}
+
+/// A cookie of this name, in these words.
+pub fn cookie(name: &str, words: &str) -> SecurityScheme {
+    SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(name, words)))
+}
+
+/// A header of this name, in these words.
+pub fn header(name: &str, words: &str) -> SecurityScheme {
+    SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, words)))
 }
 
 impl Refusals {
@@ -252,5 +270,21 @@ mod tests {
         let own = "Also at night.\n\n- `GOODS_GONE`: There are none left.";
         assert_eq!(said("/a")["description"], own);
         assert_eq!(said("/b")["$ref"], "#/components/responses/shop.GOODS_GONE");
+    }
+
+    #[test]
+    fn what_callers_prove_who_they_are_by_says_what_it_is() {
+        let schemes = [
+            bearer("The key."),
+            cookie("shop_key", "The same."),
+            header("X-Stamp", "Of the door."),
+        ];
+        let wanted = json!([
+            { "type": "http", "scheme": "bearer", "description": "The key." },
+            { "type": "apiKey", "in": "cookie", "name": "shop_key", "description": "The same." },
+            { "type": "apiKey", "in": "header", "name": "X-Stamp", "description": "Of the door." },
+        ]);
+        let said = serde_json::to_value(schemes).unwrap_or_default();
+        assert_eq!(said, wanted);
     }
 }

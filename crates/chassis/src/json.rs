@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest, error, web};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, Stream, StreamExt as _};
@@ -86,6 +86,23 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalBody<T> {
 }
 
 type BoxedPayload = Pin<Box<dyn Stream<Item = Result<Bytes, error::PayloadError>>>>;
+
+/// The whole body whatever it is, for a route that reads it by itself: within the size and the time of every other one.
+pub async fn whole(mut payload: Payload) -> Result<BytesMut, Problem> {
+    let read = async {
+        let mut body = BytesMut::new();
+        while let Some(part) = payload.next().await {
+            let part = part.map_err(|_| malformed("The body could not be read.".to_owned()))?;
+            if body.len() + part.len() > MAX_BODY_BYTES {
+                return Err(too_large(MAX_BODY_BYTES));
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok(body)
+    };
+    let body = timeout(SLOWEST_BODY, read).await;
+    body.map_err(|_| too_slow(SLOWEST_BODY))?
+}
 
 /// Deserializes from a map alone.
 struct Object<T>(T);
@@ -194,8 +211,12 @@ fn of_query(cause: &error::QueryPayloadError) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::dev::Payload;
+    use actix_web::error::PayloadError;
     use actix_web::middleware::from_fn;
+    use actix_web::web::Bytes;
     use actix_web::{App, HttpResponse, test, web};
+    use futures_util::stream;
     use serde::Deserialize;
 
     #[derive(Deserialize)]
@@ -236,5 +257,30 @@ mod tests {
         assert_eq!(status_of(json, r#"{"count":1,"cuont":2}"#).await, 422);
         let long = format!(r#"{{"count":1,"pad":"{}"}}"#, "x".repeat(70_000));
         assert_eq!(status_of(json, long).await, 413);
+    }
+
+    /// A body that comes in pieces of these lengths.
+    fn pieces<const COUNT: usize>(lengths: [Result<usize, PayloadError>; COUNT]) -> Payload {
+        let piece = |length| Bytes::from(vec![b'x'; length]);
+        let all = lengths.into_iter().map(move |length| length.map(piece));
+        let all: super::BoxedPayload = Box::pin(stream::iter(all.collect::<Vec<_>>()));
+        Payload::from(all)
+    }
+
+    #[actix_web::test]
+    async fn a_body_is_read_whole_up_to_its_limit_and_a_broken_one_is_refused() {
+        async fn read<const COUNT: usize>(
+            lengths: [Result<usize, PayloadError>; COUNT],
+        ) -> Result<usize, &'static str> {
+            let body = super::whole(pieces(lengths)).await;
+            body.map(|body| body.len())
+                .map_err(|problem| problem.code())
+        }
+        let most = super::MAX_BODY_BYTES;
+        assert_eq!(read([]).await, Ok(0));
+        assert_eq!(read([Ok(most - 1), Ok(1)]).await, Ok(most));
+        assert_eq!(read([Ok(most), Ok(1)]).await, Err("BODY_TOO_LARGE"));
+        let cut = Err(PayloadError::EncodingCorrupted);
+        assert_eq!(read([Ok(1), cut]).await, Err("BODY_MALFORMED"));
     }
 }

@@ -1,6 +1,5 @@
 //! The driver of a browser: a server that starts Chromium or Firefox for each session that is asked of it.
 
-use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::files::find_program;
+use crate::kernel;
 use crate::port;
 use crate::supervised::{Ending, Launch, Supervised};
 
@@ -98,15 +98,11 @@ impl BrowserDriver {
     /// A geckodriver knows no such word: its browser is ended by its number, found by the folder of its profile.
     fn end_browsers(&self) -> io::Result<()> {
         let folder = self.folder.display().to_string();
-        for process in fs::read_dir("/proc")?.flatten() {
-            let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
-            let command = String::from_utf8_lossy(&command);
-            if command.contains("firefox") && command.contains(&folder) {
-                let mut kill = Command::new("kill");
-                kill.arg("-KILL").arg(process.file_name());
-                // It may have ended meanwhile.
-                kill.stderr(Stdio::null()).status()?;
-            }
+        for pid in kernel::processes(&["firefox", &folder])? {
+            let mut kill = Command::new("kill");
+            kill.arg("-KILL").arg(pid.to_string());
+            // It may have ended meanwhile.
+            kill.stderr(Stdio::null()).status()?;
         }
         Ok(())
     }

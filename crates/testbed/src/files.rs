@@ -48,6 +48,21 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+/// Writes what a test has counted into `target/usher/` of the checkout, for those who read it afterwards.
+///
+/// # Errors
+/// When nothing can be written there.
+pub fn report(name: &str, text: &str) -> io::Result<()> {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = crates
+        .ancestors()
+        .nth(2)
+        .unwrap_or(crates)
+        .join("target/usher");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(name), text)
+}
+
 /// A binary of this workspace, in the target folder that the running program comes from.
 ///
 /// # Errors

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::kernel;
+
 const LOWEST: u16 = 10_000;
 /// The usual start of the kernel's range for outgoing connections.
 const USUAL_LIMIT: u16 = 32_768;
@@ -84,9 +86,7 @@ pub(crate) fn answers(port: u16) -> bool {
 }
 
 fn limit() -> u16 {
-    fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
-        .ok()
-        .and_then(|range| range.split_whitespace().next()?.parse().ok())
+    kernel::lowest_outgoing_port()
         .filter(|low| *low > LOWEST + 1_000)
         .unwrap_or(USUAL_LIMIT)
 }

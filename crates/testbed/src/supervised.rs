@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::kernel;
 use crate::limits;
 use crate::wait::wait_for;
 
@@ -238,18 +239,8 @@ impl Supervised {
     /// SIGSTOP, and waits until every thread stands: a signal arrives a little after it was sent.
     pub fn freeze(&self) {
         self.signal("STOP");
-        let threads = format!("/proc/{}/task", self.pid);
-        let stands = |thread: fs::DirEntry| {
-            let status = fs::read_to_string(thread.path().join("stat"));
-            // The state stands behind the name, which may hold anything.
-            status.is_ok_and(|it| it.rsplit(')').next().is_some_and(|it| it.starts_with(" T")))
-        };
         let _ = wait_for("every thread to stand", FROZEN_WITHIN, || {
-            match fs::read_dir(&threads) {
-                Ok(threads) => threads.flatten().all(stands).then_some(()),
-                // The program is over, or the system shows no threads.
-                Err(_) => Some(()),
-            }
+            kernel::is_stopped(self.pid).then_some(())
         });
     }
 

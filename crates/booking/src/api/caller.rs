@@ -1,8 +1,10 @@
 //! Owns who asks: what a handler demands of the pass, by the type of its first argument.
 //!
 //! [`Visitor`] is anybody with a token, in every state of the visit: own things are theirs before, in and after it.
-//! [`Admitted`] is inside at this moment, [`Buyer`] too and takes something, [`Taker`] seats. Who has an operator's key is in `operator`. A
-//! handler without any of them is public. Handlers know people by the subject; the person stays here.
+//! [`Admitted`] is inside at this moment. So is [`Buyer`], whom the books know from this request on, whatever becomes of it;
+//! and [`Taker`], whom they may not know before there are seats: of a thousand who want one, most leave no row. These two
+//! are types of their own, so that a handler of the first need not ask. Who has an operator's key is in `operator`. A handler
+//! without any of them is public. Handlers know people by the subject; the person stays here.
 
 use std::future::{Ready, ready};
 
@@ -37,7 +39,7 @@ pub struct Admitted {
     pub queue: QueueName,
 }
 
-/// Someone whose turn it is, and who takes something.
+/// Someone whose turn it is, and who writes: in the books by now.
 #[derive(Debug, Clone)]
 pub struct Buyer {
     /// Who, as the books know them.
@@ -48,7 +50,7 @@ pub struct Buyer {
     pub queue: QueueName,
 }
 
-/// Someone whose turn it is, and who wants seats. Nothing is written of somebody new before they have some.
+/// Someone whose turn it is, and who wants seats: in the books once there are some, and until then perhaps not.
 #[derive(Debug, Clone)]
 pub struct Taker {
     /// Who, as the books know them, or will.

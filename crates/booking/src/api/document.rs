@@ -3,15 +3,13 @@
 //! What the annotations of the handlers leave out is added here, so that it is written once.
 
 use chassis::code::Code;
-use chassis::document::{Refusals, access, operations};
+use chassis::document::{Refusals, access, bearer, cookie, header, operations};
 use chassis::problem::ProblemBody;
 use serde_json::{Value, json};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::schema::SchemaType;
-use utoipa::openapi::security::{
-    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
-};
+use utoipa::openapi::security::{SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ObjectBuilder, OpenApi, RefOr, Required, Schema, Type};
 use utoipa::{Modify, ToSchema};
 
@@ -35,9 +33,7 @@ impl Modify for Complete {
         }
         REFUSALS.describe(document);
         let components = document.components.get_or_insert_default();
-        for (name, scheme) in schemes() {
-            components.add_security_scheme(name, scheme);
-        }
+        components.add_security_schemes_from_iter(schemes());
     }
 }
 
@@ -213,39 +209,17 @@ fn requirements(access: &str) -> Vec<SecurityRequirement> {
 }
 
 fn schemes() -> [(&'static str, SecurityScheme); 4] {
-    let bearer = |words: &str| {
-        HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some(words))
-            .build()
-    };
-    let cookie = "The same token as the cookie `usher_token_{queue}`, which the gateway sets; here for the queue `main`.";
+    let token = "The token of a place in a queue, through the gateway.";
+    let same = "The same token as the cookie `usher_token_{queue}`, which the gateway sets; here for the queue `main`.";
     let pass = "What the gateway makes of a token or key on the way to this service. \
         Clients never send it: the gateway removes theirs.";
     [
-        (
-            "token",
-            SecurityScheme::Http(bearer(
-                "The token of a place in a queue, through the gateway.",
-            )),
-        ),
-        (
-            "tokenCookie",
-            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
-                "usher_token_main",
-                cookie,
-            ))),
-        ),
+        ("token", bearer(token)),
+        ("tokenCookie", cookie("usher_token_main", same)),
         (
             "operator",
-            SecurityScheme::Http(bearer("The key of an operator, through the gateway.")),
+            bearer("The key of an operator, through the gateway."),
         ),
-        (
-            "pass",
-            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
-                "X-Usher-Pass",
-                pass,
-            ))),
-        ),
+        ("pass", header("X-Usher-Pass", pass)),
     ]
 }

@@ -19,6 +19,7 @@ use super::codes::{
 use crate::cancellation::CancelError;
 use crate::concert::{ClosedSales, LayoutError, ScheduleError};
 use crate::db::DbError;
+use crate::erasure::ForgetError;
 use crate::idempotency::OnceError;
 use crate::outbox::RedeliverError;
 use crate::payment::{PayError, RefundError};
@@ -27,7 +28,6 @@ use crate::provider::{EventError, OrderError};
 use crate::reservation::{Conflict, ExtendError, Reason, ReserveError};
 use crate::seat::SeatNumbersError;
 use crate::seat::SeatState;
-use crate::subject::ForgetError;
 use crate::waitlist::WaitlistError;
 use crate::wallet::{AmountInvalid, BALANCE_LIMIT as LIMIT, ChargeError, CorrectionError};
 

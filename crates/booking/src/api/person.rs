@@ -23,7 +23,7 @@ use crate::ledger::{self, CURRENCY};
 use crate::payment::MadeRefund;
 use crate::provider::Order;
 use crate::waitlist::WaitlistError;
-use crate::{audit, payment, provider, reservation, subject, waitlist, wallet};
+use crate::{audit, erasure, payment, provider, reservation, waitlist, wallet};
 
 /// Everything from the first row on.
 const WHOLE: Page = Page {
@@ -183,7 +183,7 @@ pub async fn forget(
     customer: Customer,
 ) -> Result<HttpResponse, Problem> {
     let (person, now, by) = (customer.named, app.clock.now(), operator.name.clone());
-    let forget = move |tx: &mut Tx| subject::forget(tx, person, &by, now);
+    let forget = move |tx: &mut Tx| erasure::forget(tx, person, &by, now);
     app.db.transaction(forget).await?;
     app.subjects.drop_memory_of(person);
     log::info!("{} had a person forgotten", operator.name);

@@ -15,10 +15,10 @@ use super::codes::{
 };
 use crate::Booking;
 use crate::db::Tx;
-use crate::forwarder::{ID, SIGNATURE, TIMESTAMP};
 use crate::idempotency::Answer;
 use crate::ledger::CURRENCY;
 use crate::provider::{self, Kind, Order, OrderState, Said};
+use crate::signed::{ID, SIGNATURE, TIMESTAMP};
 
 /// What the provider says of an order.
 #[derive(Deserialize, ToSchema)]

@@ -22,8 +22,9 @@ use crate::db::new_id;
 use crate::idempotency::{Answer, OnceError};
 use crate::ledger::CURRENCY;
 use crate::reservation::{
-    self, Best, Held, ReservationState, ReserveError, ReservedSeat, SEATS_AT_MOST, Wanted,
+    self, Best, ReservationState, ReserveError, ReservedSeat, SEATS_AT_MOST, Wanted,
 };
+use crate::sale::Held;
 use crate::seat::SeatNumbers;
 
 const RESERVATIONS: &str = "/api/v1/reservations";

@@ -17,10 +17,10 @@ use super::operator::{Operator, right};
 use super::programme::AdminSchedule;
 use crate::Booking;
 use crate::audit::Actor;
-use crate::concert::{Layout, MAX_SEATS, Title};
+use crate::concert::{Layout, Title};
 use crate::db::Tx;
 use crate::programme::{self, PlacedSeat};
-use crate::seat::SeatNumbers;
+use crate::seat::{MAX_SEATS, SeatNumbers};
 
 /// A seat as operators see it.
 #[derive(Serialize, ToSchema)]

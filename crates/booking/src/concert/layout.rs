@@ -1,9 +1,7 @@
 //! Which seats a schedule has: sections of consecutive numbers, each with a grade and a price.
 
 use super::{Grade, Price};
-
-/// Most seats of a schedule, and the highest seat number.
-pub const MAX_SEATS: u16 = 10_000;
+use crate::seat::MAX_SEATS;
 
 /// Seats of one grade and price: the numbers `from` to `to`, both included.
 #[derive(Debug, Clone, PartialEq, Eq)]

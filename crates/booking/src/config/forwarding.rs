@@ -9,9 +9,8 @@ use chassis::trace::Exporting;
 use chrono::TimeDelta;
 
 use super::{MYSQL_URL, MysqlUrl, START_WAIT_S, kafka, within};
-use crate::forwarder::Secrets;
 use crate::kafka::Cluster;
-use crate::signed::HttpUrl;
+use crate::signed::{HttpUrl, Secrets};
 
 /// Everything that an operator may choose for the forwarder.
 pub struct Forwarding {

@@ -7,8 +7,7 @@ use std::time::Duration;
 use chassis::env::{Configuration, Env};
 
 use super::within;
-use crate::forwarder::Secrets;
-use crate::signed::HttpUrl;
+use crate::signed::{HttpUrl, Secrets};
 
 /// Where the money of charges comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,11 +15,9 @@ use crate::audit::{self, Action, Actor};
 use crate::concert::{self, Share};
 use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, update};
-use crate::idempotency::{OnceError, Outcome, Request};
 use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, EventType};
 use crate::reservation::{self, Reservation, ReservationState};
-use crate::sale::Sale;
 use crate::schema::{payments, refunds, reservations};
 use crate::seat::SeatNumbers;
 use crate::wallet;
@@ -106,48 +104,6 @@ pub(crate) enum Terms {
     Everything,
 }
 
-impl Sale {
-    /// Gives a payment back, or a part of it: the money is in the wallet, and seats that were given back are free.
-    pub async fn refund(
-        &self,
-        wish: Refund,
-        request: Request<Refunded>,
-    ) -> Result<Outcome<Refunded>, OnceError<RefundError>> {
-        let clock = self.clock.clone();
-        let act = move |tx: &mut _| refund(tx, &wish, &clock);
-        let outcome = request.run(&self.db, &self.clock, act).await?;
-        self.after(&outcome).await;
-        Ok(outcome)
-    }
-
-    /// Gives anybody's payment back, or a part of it, for the operator of this name: all of the price, at any time.
-    pub async fn refund_for(
-        &self,
-        wish: Refund,
-        by: String,
-        request: Request<Refunded>,
-    ) -> Result<Outcome<Refunded>, OnceError<RefundError>> {
-        let clock = self.clock.clone();
-        let act = move |tx: &mut _| {
-            let (paid, now) = locked(tx, &wish, &clock)?;
-            let by = (wish.refund_id, Actor::Operator(&by));
-            give_back(tx, paid, &wish.extent, Terms::Everything, by, now)
-        };
-        let outcome = request.run(&self.db, &self.clock, act).await?;
-        self.after(&outcome).await;
-        Ok(outcome)
-    }
-
-    async fn after(&self, outcome: &Outcome<Refunded>) {
-        if let Some(refunded) = outcome.fresh() {
-            self.metrics.payments.count_refund(refunded.amount);
-            if !refunded.seat_numbers.is_empty() {
-                self.seats_changed(&refunded.reservation).await;
-            }
-        }
-    }
-}
-
 /// Gives back what the wish says.
 ///
 /// Fourteen statements: the date, the buyer's lock, payment, reservation, then those of `give_back`.
@@ -155,6 +111,18 @@ pub fn refund(tx: &mut Tx, wish: &Refund, clock: &Clock) -> Result<Refunded, Ref
     let (paid, now) = locked(tx, wish, clock)?;
     let by = (wish.refund_id, Actor::User(wish.user_id));
     give_back(tx, paid, &wish.extent, Terms::OfDate, by, now)
+}
+
+/// The same of anybody's payment, for the operator of this name: all of the price, at any time.
+pub(crate) fn refund_for(
+    tx: &mut Tx,
+    wish: &Refund,
+    by: &str,
+    clock: &Clock,
+) -> Result<Refunded, RefundError> {
+    let (paid, now) = locked(tx, wish, clock)?;
+    let by = (wish.refund_id, Actor::Operator(by));
+    give_back(tx, paid, &wish.extent, Terms::Everything, by, now)
 }
 
 /// What was paid, read once the buyer is locked. Four statements.

@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::edit::record;
 use super::{Expected, ListedDate, ProgrammeError, date, locked_date};
 use crate::audit::{Action, Actor, Entity};
-use crate::concert::{self, Layout, MAX_SEATS, Title};
+use crate::concert::{self, Layout, Title};
 use crate::db::{At, Conn, DbError, Id, Tx};
 use crate::schema::{schedules, seats};
-use crate::seat::{self, SeatNumbers, SeatState};
+use crate::seat::{self, MAX_SEATS, SeatNumbers, SeatState};
 
 /// A seat as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]

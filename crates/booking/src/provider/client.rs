@@ -7,9 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Instruction, Kind, Order};
-use crate::forwarder::Secrets;
 use crate::ledger::CURRENCY;
-use crate::signed::{HttpUrl, SignedClient};
+use crate::signed::{HttpUrl, Secrets, SignedClient};
 
 /// A provider that takes longer is asked again later.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);

@@ -9,7 +9,6 @@ use crate::audit::{self, Action, Actor};
 use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, one_of, update};
 use crate::outbox::{self, EventType};
-use crate::sale::Sale;
 use crate::schema::{reservations, schedules, seats};
 use crate::seat::{self, SeatState};
 
@@ -49,18 +48,6 @@ pub enum ExtendError {
 }
 
 fails_with_db!(ExtendError);
-
-impl Sale {
-    /// Makes a user's hold last longer, once.
-    pub async fn extend(&self, user_id: Uuid, id: Uuid) -> Result<Reservation, ExtendError> {
-        let (limits, clock) = (self.limits, self.clock.clone());
-        let act = move |tx: &mut _| extend(tx, user_id, id, &limits, &clock);
-        let extended = self.db.transaction(act).await?;
-        self.metrics.holds.extended.inc();
-        (self.on_seats_changed)(extended.schedule_id);
-        Ok(extended)
-    }
-}
 
 /// Makes a hold last longer, once.
 ///

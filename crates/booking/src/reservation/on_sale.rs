@@ -9,9 +9,9 @@ use super::reserve::{Asks, Conflict, Limits, Reason, Reserve, ReserveError};
 use super::{ReservedSeat, reserved};
 use crate::concert::ClosedSales;
 use crate::db::{At, Conn, DbError, Id, one_of};
+use crate::precedence;
 use crate::schema::{concerts, schedules, seats};
 use crate::seat::{self, SeatNumbers, SeatState};
-use crate::waitlist;
 
 /// When a date is for sale, and to whom.
 #[derive(Queryable)]
@@ -153,20 +153,20 @@ pub(super) fn on_sale(
 
 /// Refuses who would take seats past the waiting list. Nothing where nobody waits, which the date says; else one
 /// statement. A request after an entry was made finds it, and one before it was first.
-/// `taken` are seats that the same transaction has taken already; they count as free.
+/// `taken` are the grades of seats that the same transaction has taken already; these count as free.
 pub(super) fn yield_to_waiting(
     conn: &mut Conn,
     wanted: &Reserve,
     (date, asks): (&OnSale, Asks),
     grades: &[String],
-    taken: &[ReservedSeat],
+    taken: &[String],
     now: Timestamp,
 ) -> Result<(), ReserveError> {
     if date.waiting == 0 || asks == Asks::WaitingList {
         return Ok(());
     }
     let of = (wanted.schedule_id, wanted.user_id);
-    if waitlist::comes_first(conn, of, grades, taken, now)? {
+    if precedence::comes_first(conn, of, grades, taken, now)? {
         return Err(ReserveError::WaitlistFirst);
     }
     Ok(())

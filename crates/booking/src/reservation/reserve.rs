@@ -232,7 +232,7 @@ fn take(
     // serve somebody in the list. Now its seats are locked, so from here on they can come to nobody else, and counted as
     // free they are at least what the list could have had of them. Whatever comes back after this is not among them.
     let grades = grades_of(&held.seats);
-    yield_to_waiting(tx, wanted, (&date, asks), &grades, &held.seats, now)?;
+    yield_to_waiting(tx, wanted, (&date, asks), &grades, &grades, now)?;
     write(tx, &held, date.seats_per_user(limits))?;
     crash::point("reserve.written");
     audit::record(

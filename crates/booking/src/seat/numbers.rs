@@ -1,6 +1,7 @@
 //! The numbers of the seats that a request names, checked once when it is parsed.
 
-use crate::concert::MAX_SEATS;
+/// Most seats of a schedule, and the highest seat number.
+pub const MAX_SEATS: u16 = 10_000;
 
 /// At least one seat number, none twice, ascending: the order in which seats are locked.
 #[derive(Debug, Clone, PartialEq, Eq)]

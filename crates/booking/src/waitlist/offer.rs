@@ -10,12 +10,12 @@ use diesel::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::free::Free;
 use super::{Entry, EntryState, WaitlistError, count, locked, move_on};
 use crate::concert::{Grade, QueueName};
 use crate::crash;
 use crate::db::{Conn, DbError, Id, Tx, new_id};
 use crate::outbox::{self, EventType};
+use crate::precedence::Free;
 use crate::reservation::{
     self, Best, Limits, Reservation, ReservationState, Reserve, ReserveError, Wanted,
 };
@@ -93,12 +93,12 @@ pub fn offer(
         ..*limits
     };
     for entry in &served {
-        if free.of(entry) < i64::from(entry.seat_count) {
+        if free.of_grade(entry.grade.as_deref()) < i64::from(entry.seat_count) {
             continue;
         }
         match hold(tx, entry, &queue, &limits, clock)? {
             Try::Held(held) => {
-                free.take(&held);
+                free.take(held.seats.iter().map(|seat| seat.grade.as_str()));
                 offered.reservations.push(held);
             }
             Try::Over => offered.expired += 1,

@@ -8,10 +8,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HttpDate, RETRY_AFTER};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
-use booking::forwarder::{
-    Deliverer, Delivery, DeliveryOptions, ID, Outcome, SIGNATURE, Secrets, TIMESTAMP, Webhook,
-};
+use booking::forwarder::{Deliverer, Delivery, DeliveryOptions, Outcome, Webhook};
 use booking::kafka::{Message, Producer};
+use booking::signed::{ID, SIGNATURE, Secrets, TIMESTAMP};
 use chassis::time::Clock;
 use chrono::TimeDelta;
 use serde_json::{Value, json};

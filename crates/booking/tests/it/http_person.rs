@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use booking::db::Tx;
+use booking::erasure;
 use booking::integrity;
-use booking::subject::{self, Subjects};
+use booking::subject::Subjects;
 use chassis::time::Clock;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -240,7 +241,7 @@ async fn another_instance_acts_for_who_was_forgotten_no_longer_than_it_believes_
     let again = here.of_writer(other).await.unwrap();
     assert_eq!(there.of_writer(other).await.unwrap(), again);
     let now = clock.now();
-    let forget = move |tx: &mut Tx| subject::forget(tx, other, "clerk", now);
+    let forget = move |tx: &mut Tx| erasure::forget(tx, other, "clerk", now);
     fixture.db(0).transaction(forget).await.unwrap();
     assert_eq!(there.of_writer(other).await.unwrap(), again, "for a moment");
     clock.advance(Duration::from_secs(5));

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use booking::forwarder::Secrets;
 use booking::sandbox;
+use booking::signed::Secrets;
 use chassis::env::Configuration as _;
 use chassis::time::Clock;
 use reqwest::Method;

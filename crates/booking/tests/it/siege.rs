@@ -241,7 +241,7 @@ async fn whatever_is_killed_nobody_loses_a_seat_or_a_won() {
     let is_in_time = world.answers.report();
     assert!(
         is_in_time || !testbed::judges_time(),
-        "an objective is missed"
+        "an objective is missed, see target/usher/siege.md"
     );
     the_audit_log_makes_sense(&world).await;
     world.fixture.reconciled().await;

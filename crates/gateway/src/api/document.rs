@@ -1,14 +1,12 @@
 //! Owns what the OpenAPI document says about refusals and about who may ask.
 
 use chassis::code::Code;
-use chassis::document::{Refusals, access, operations};
+use chassis::document::{Refusals, access, bearer, cookie, operations};
 use chassis::problem::ProblemBody;
 use serde_json::{Value, json};
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{
-    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
-};
+use utoipa::openapi::security::{SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, ToSchema};
 
 use super::join_checks::ProofOfWork;
@@ -39,9 +37,7 @@ impl Modify for Complete {
         }
         REFUSALS.describe(document);
         let components = document.components.get_or_insert_default();
-        for (name, scheme) in schemes() {
-            components.add_security_scheme(name, scheme);
-        }
+        components.add_security_schemes_from_iter(schemes());
     }
 }
 
@@ -100,20 +96,13 @@ fn members(code: &Code) -> Vec<(&'static str, Value)> {
 
 /// How callers prove who they are.
 fn schemes() -> [(&'static str, SecurityScheme); 4] {
-    let bearer = |description: &str| {
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-        SecurityScheme::Http(bearer.description(Some(description)).build())
-    };
-    let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
-        "usher_token_main",
-        "The token of a queue, as the gateway set it: `usher_token_{queue}`.",
-    ));
+    let token = "The token of a queue, as the gateway set it: `usher_token_{queue}`.";
     let provider = "A token of the identity provider, where the gateway has one.";
     let operator =
         "An operator's key. With many wrong ones a source is `RATE_LIMITED`, for right ones too.";
     [
         ("token", bearer("The token of a place, as issued.")),
-        ("tokenCookie", SecurityScheme::ApiKey(cookie)),
+        ("tokenCookie", cookie("usher_token_main", token)),
         ("identity", bearer(provider)),
         ("operator", bearer(operator)),
     ]

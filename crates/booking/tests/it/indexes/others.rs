@@ -2,11 +2,12 @@
 
 use booking::audit;
 use booking::db::Tx;
+use booking::erasure::{self, ForgetError};
 use booking::forwarder::{self, Receipt};
 use booking::outbox::{self, Ended, Ending};
 use booking::payment;
 use booking::reservation::{self, After, Filter};
-use booking::subject::{self, ForgetError};
+use booking::subject;
 use booking::wallet::{self, Amount, Correction, CorrectionCause};
 use booking::{integrity, venue};
 use chrono::TimeDelta;
@@ -147,7 +148,7 @@ pub async fn people(books: &Books) -> Vec<Step> {
             .await,
         books
             .verb("forget a person", move |tx| {
-                match subject::forget(tx, id("person", number()), "tests", now) {
+                match erasure::forget(tx, id("person", number()), "tests", now) {
                     // They have money; what is asked is the same for whom it is done.
                     Ok(()) | Err(ForgetError::StillOwns(_)) => Ok(()),
                     Err(other) => Err(other),

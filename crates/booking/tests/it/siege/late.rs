@@ -1,6 +1,7 @@
 //! What the answers say of the outages: how many came late, and how many were refused when there was no cause any more.
 //!
-//! Both are counted over the whole history and printed; the objective of both, which `cargo xtask test --long` asks for, is 0.
+//! Both are counted over the whole history and written into `target/usher/siege.md`; the objective of both, which
+//! `cargo xtask test --long` asks for, is 0.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,21 +61,18 @@ impl Answers {
         (read(&self.all), read(&self.refused))
     }
 
-    /// Prints the counts, and says whether both objectives are met.
+    /// Writes the counts down, and says whether both objectives are met.
     pub fn report(&self) -> bool {
         let (all, refused) = self.so_far();
         let late = self.late.load(Ordering::SeqCst);
         let without_cause = self.refused_without_cause.load(Ordering::SeqCst);
-        println!("| objective | limit | counted | of |");
-        println!("|---|---|---|---|");
-        println!(
-            "| answers later than {} s while faults go on | 0 | {late} | {all} |",
-            LATE.as_secs()
+        let (late_s, back_s) = (LATE.as_secs(), BACK_WITHIN.as_secs());
+        let table = format!(
+            "| objective | limit | counted | of |\n|---|---|---|---|\n\
+             | answers later than {late_s} s while faults go on | 0 | {late} | {all} |\n\
+             | refusals later than {back_s} s after a fault was healed | 0 | {without_cause} | {refused} |\n"
         );
-        println!(
-            "| refusals later than {} s after a fault was healed | 0 | {without_cause} | {refused} |",
-            BACK_WITHIN.as_secs()
-        );
+        testbed::report("siege.md", &table).expect("a report");
         late == 0 && without_cause == 0
     }
 }

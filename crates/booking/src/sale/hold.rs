@@ -1,26 +1,13 @@
 //! The flow of a hold: seat locks, transaction, release; and a second, patient try when others take the last seats.
 
-use super::{Best, Conflict, Reason, Reservation, Reserve, ReserveError, Wanted, reserve};
+use super::Sale;
 use crate::crash;
 use crate::idempotency::{OnceError, Outcome, Request};
-use crate::sale::Sale;
+use crate::reservation::{
+    self, Best, Conflict, Reason, Reservation, Reserve, ReserveError, Wanted,
+};
 use crate::seat::SeatNumbers;
 use crate::seat_lock::LockOutcome;
-
-chassis::catalogue! {
-    /// What has happened to holds.
-    HoldMetrics;
-    /// Reservations that were made
-    holds: IntCounter = "booking_holds_total",
-    /// Reservations that were refused because a seat was taken, by who said so: the locks in Redis, or MySQL
-    conflicts: IntCounterVec = "booking_conflicts_total" by "judge" ["lock", "database"],
-    /// Reservations that were given back by their users, held or paid
-    cancellations: IntCounter = "booking_cancellations_total",
-    /// Holds that were made longer
-    extended: IntCounter = "booking_extensions_total",
-    /// Holds that the sweeper of this instance has ended
-    expired: IntCounter = "booking_expired_total",
-}
 
 /// What came of a wish.
 pub type Held = Result<Outcome<Reservation>, OnceError<ReserveError>>;
@@ -81,7 +68,7 @@ impl Sale {
 
     async fn decide(&self, wanted: Reserve, request: Request<Reservation>) -> Held {
         let (limits, clock) = (self.limits, self.clock.clone());
-        let act = move |tx: &mut _| reserve(tx, &wanted, &limits, &clock);
+        let act = move |tx: &mut _| reservation::reserve(tx, &wanted, &limits, &clock);
         let held = request.run(&self.db, &self.clock, act).await;
         let metrics = &self.metrics.holds;
         match &held {
