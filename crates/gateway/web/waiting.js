@@ -28,6 +28,7 @@ let deadline = null;
 let progress = Number(slots.progress?.getAttribute("value") ?? 0);
 let announced = { at: 0, text: "" };
 let isEntering = false;
+let isLeaving = false;
 let turnedAt = null;
 let warnAt = null;
 let widget = null;
@@ -202,7 +203,8 @@ function wishes() {
 
 function leaving() {
   slots.leave?.addEventListener("submit", (submit) => {
-    if (!slots.sure?.showModal || slots.sure.returnValue === "leave") return;
+    isLeaving = !slots.sure?.showModal || slots.sure.returnValue === "leave";
+    if (isLeaving) return;
     submit.preventDefault();
     slots.sure.returnValue = "";
     slots.sure.onclose = () => slots.sure.returnValue === "leave" && slots.leave.requestSubmit();
@@ -222,7 +224,7 @@ function leaving() {
 
 function hear(news) {
   if (isEntering) return;
-  if (news.type === "gone") return paint(news.code === "QUEUE_UNKNOWN" ? "closed" : "expired");
+  if (news.type === "gone") return paint(news.code === "QUEUE_UNKNOWN" ? "closed" : isLeaving ? "left" : "expired");
   if (news.type === "store") {
     if (!news.available) return paint(navigator.onLine ? "away" : "offline");
   }
