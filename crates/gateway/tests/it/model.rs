@@ -182,31 +182,52 @@ impl Model {
         Ok(())
     }
 
-    /// `issued` is the number that the real queue gave out, if it did.
-    pub fn join(&mut self, who: Who, issued: Option<u64>, eyes: Eyes) -> Result<Told, Unsure> {
+    /// Those who came together, in the order in which they came, each with the number that the real queue gave out
+    /// for them, if it did.
+    pub fn join(&mut self, comers: &[(Who, Option<u64>)], eyes: Eyes) -> Result<Vec<Told>, Unsure> {
         self.draw();
-        if self.is_inside(who) {
-            return Ok(Told::Active);
+        // Who comes back by this very call is counted by the next one.
+        let returned = self.lanes[RETURNED].len();
+        let mut told = Vec::new();
+        for (who, issued) in comers {
+            told.push(self.take_place(*who, *issued, returned, eyes.via));
         }
-        self.end_lease(who, eyes.via);
+        let is_in_line = |it: &Told| matches!(it, Told::Line { .. });
+        if told.iter().any(is_in_line) && self.has_room() {
+            // One admission for all of them.
+            self.admit(eyes)?;
+            for (told, (who, _)) in told.iter_mut().zip(comers) {
+                if is_in_line(told) && self.is_inside(*who) {
+                    *told = Told::Active;
+                }
+            }
+        }
+        Ok(told)
+    }
+
+    fn take_place(&mut self, who: Who, issued: Option<u64>, returned: usize, via: usize) -> Told {
+        if self.is_inside(who) {
+            return Told::Active;
+        }
+        self.end_lease(who, via);
         if let Some((lane, key)) = self.find(who) {
             self.come_back(who, lane, key);
-            return self.joined(who, key, eyes);
+            return self.joined(who, key);
         }
         if self.rules.state == State::Closed {
-            return Ok(Told::Closed);
+            return Told::Closed;
         }
-        let parked = self.lanes[PARKED].len() + self.lanes[PARKED_BEFORE].len();
-        let in_line = self.lanes[WAITING].len() + self.lanes[RETURNED].len();
-        if in_line >= self.rules.max_waiting || parked + in_line >= 4 * self.rules.max_waiting {
-            return Ok(Told::Full);
+        let in_line = self.lanes[WAITING].len() + returned;
+        let all: usize = self.lanes.iter().map(BTreeMap::len).sum();
+        if in_line >= self.rules.max_waiting || all >= 4 * self.rules.max_waiting {
+            return Told::Full;
         }
         let number = issued.expect("the model gives out a ticket and the queue does not");
         assert!(number > self.last, "ticket numbers grow");
         self.last = number;
         let key = self.key(number);
         self.lanes[WAITING].insert(key, who);
-        self.joined(who, key, eyes)
+        self.joined(who, key)
     }
 
     /// Poll and touch: also brings back what was lost.

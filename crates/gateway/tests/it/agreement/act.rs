@@ -9,6 +9,8 @@ use crate::model::{FAST_MILLI, Who};
 #[derive(Debug, Clone)]
 pub enum Act {
     Join(Who, usize),
+    /// In this order, at one gateway and at once; somebody may come twice.
+    JoinTogether(Vec<Who>, usize),
     Poll(Who, usize),
     Touch(Who, usize),
     /// With the token of an earlier visit.
@@ -58,7 +60,9 @@ pub fn act() -> impl Strategy<Value = Act> {
         via(),
     );
     prop_oneof![
-        9 => (who(), via()).prop_map(|(who, via)| Act::Join(who, via)),
+        7 => (who(), via()).prop_map(|(who, via)| Act::Join(who, via)),
+        2 => (prop::collection::vec(who(), 2..6), via())
+            .prop_map(|(comers, via)| Act::JoinTogether(comers, via)),
         8 => (who(), via()).prop_map(|(who, via)| Act::Poll(who, via)),
         2 => (who(), via()).prop_map(|(who, via)| Act::Touch(who, via)),
         1 => (who(), via()).prop_map(|(who, via)| Act::PollOld(who, via)),

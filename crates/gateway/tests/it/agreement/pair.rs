@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use chassis::redis::Connection;
 use chassis::time::{Clock, Timestamp};
+use futures_util::future::join_all;
 use gateway::queue::policy::{Order, PolicyChange, State};
-use gateway::queue::{Queue, QueueError, Seed, Standing, Ticket, UserId, eta};
+use gateway::queue::{Joined, Queue, QueueError, Seed, Standing, Ticket, UserId, eta};
 use uuid::Uuid;
 
 use super::act::Act;
@@ -118,7 +119,8 @@ impl<'a> Pair<'a> {
 
     async fn act(&mut self, act: &Act) -> Result<(), Stop> {
         match act {
-            Act::Join(who, via) => self.join(*who, *via).await,
+            Act::Join(who, via) => self.join(&[*who], *via).await,
+            Act::JoinTogether(comers, via) => self.join(comers, *via).await,
             Act::Poll(who, via) => self.look(*who, *via, 0, false).await,
             Act::Touch(who, via) => self.look(*who, *via, 0, true).await,
             Act::PollOld(who, via) => self.look(*who, *via, 1, false).await,
@@ -174,24 +176,41 @@ impl<'a> Pair<'a> {
         }
     }
 
-    async fn join(&mut self, who: Who, via: usize) -> Result<(), Stop> {
+    /// Those who come together travel in one call: nothing else runs on this thread until all of them have asked.
+    async fn join(&mut self, comers: &[Who], via: usize) -> Result<(), Stop> {
         let eyes = self.eyes(via, &Told::Over);
-        let real = answered(self.queues[via].join(self.users[who]).await)?;
-        let issued = real.as_ref().ok().filter(|joined| joined.created);
-        let issued = issued.map(|joined| joined.ticket.number);
-        let told = self.model.join(who, issued, eyes)?;
-        if let Ok(joined) = &real {
-            let visits = &mut self.visits[who];
-            let is_same = |it: &Ticket| it.number == joined.ticket.number;
-            let known = visits.iter().position(is_same);
-            if joined.created != known.is_none() {
-                return differs("join", visits, joined);
-            }
-            // A fresh token of the same visit may be from a newer life.
-            known.map(|at| visits.remove(at));
-            visits.push(joined.ticket);
+        let queue = &self.queues[via];
+        let joins = comers.iter().map(|who| queue.join(self.users[*who]));
+        let mut real = Vec::new();
+        for joined in join_all(joins).await {
+            real.push(answered(joined)?);
         }
-        self.same(told, &real.map(|joined| joined.standing), via)
+        let issued = |joined: &Result<Joined, QueueError>| {
+            let joined = joined.as_ref().ok().filter(|joined| joined.created);
+            joined.map(|joined| joined.ticket.number)
+        };
+        let issued = comers.iter().copied().zip(real.iter().map(issued));
+        let told = self.model.join(&issued.collect::<Vec<_>>(), eyes)?;
+        for ((who, told), joined) in comers.iter().zip(told).zip(real) {
+            if let Ok(joined) = &joined {
+                self.keep(*who, joined)?;
+            }
+            self.same(told, &joined.map(|joined| joined.standing), via)?;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, who: Who, joined: &Joined) -> Result<(), Stop> {
+        let visits = &mut self.visits[who];
+        let is_same = |it: &Ticket| it.number == joined.ticket.number;
+        let known = visits.iter().position(is_same);
+        if joined.created != known.is_none() {
+            return differs("join", visits, joined);
+        }
+        // A fresh token of the same visit may be from a newer life.
+        known.map(|at| visits.remove(at));
+        visits.push(joined.ticket);
+        Ok(())
     }
 
     async fn look(

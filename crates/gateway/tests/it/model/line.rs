@@ -214,9 +214,9 @@ impl Model {
     }
 
     /// What somebody is told who joined, or has the place already.
-    pub(super) fn joined(&mut self, who: Who, key: i64, eyes: Eyes) -> Result<Told, Unsure> {
+    pub(super) fn joined(&mut self, who: Who, key: i64) -> Told {
         if self.is_undrawn() {
-            return Ok(Told::Hidden);
+            return Told::Hidden;
         }
         let mut until_us = (self.now + JOINED) * MICRO;
         if let (State::Scheduled, Some(opens_at)) = (self.rules.state, self.rules.opens_at) {
@@ -225,14 +225,9 @@ impl Model {
         let before = self.present.get(&who).copied().unwrap_or_default();
         let until = (before.0.max(until_us), before.1.max(until_us));
         self.present.insert(who, until);
-        let ahead = self.ahead(key);
-        if self.has_room() {
-            self.admit(eyes)?;
-            if self.is_inside(who) {
-                return Ok(Told::Active);
-            }
+        Told::Line {
+            ahead: self.ahead(key),
         }
-        Ok(Told::Line { ahead })
     }
 
     pub(super) fn come_back(&mut self, who: Who, lane: usize, key: i64) -> usize {
