@@ -126,6 +126,8 @@ pub struct Model {
     recovers_at: u64,
     inside: BTreeMap<Who, Inside>,
     ended: BTreeSet<u64>,
+    /// The ticket that somebody's last secret came with, and which secret it was.
+    secrets: BTreeMap<Who, (u64, usize)>,
     ends: Ends,
     /// Until when somebody is there for certain, and at most.
     present: BTreeMap<Who, (u64, u64)>,
@@ -159,6 +161,7 @@ impl Model {
             recovers_at: 0,
             inside: BTreeMap::new(),
             ended: BTreeSet::new(),
+            secrets: BTreeMap::new(),
             ends: Ends::default(),
             present: BTreeMap::new(),
             ran_at: None,
@@ -228,6 +231,16 @@ impl Model {
         let key = self.key(number);
         self.lanes[WAITING].insert(key, who);
         self.joined(who, key)
+    }
+
+    /// A place that is new was joined with this secret.
+    pub fn keep_secret(&mut self, who: Who, ticket: u64, secret: usize) {
+        self.secrets.insert(who, (ticket, secret));
+    }
+
+    /// Whether a place is given again for this secret.
+    pub fn is_secret(&self, who: Who, ticket: u64, secret: usize) -> bool {
+        self.secrets.get(&who) == Some(&(ticket, secret))
     }
 
     /// Poll and touch: also brings back what was lost.

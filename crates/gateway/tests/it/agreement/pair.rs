@@ -7,10 +7,10 @@ use chassis::redis::Connection;
 use chassis::time::{Clock, Timestamp};
 use futures_util::future::join_all;
 use gateway::queue::policy::{Order, PolicyChange, State};
-use gateway::queue::{Joined, Queue, QueueError, Seed, Standing, Ticket, UserId, eta};
+use gateway::queue::{JoinSecret, Joined, Queue, QueueError, Seed, Standing, Ticket, UserId, eta};
 use uuid::Uuid;
 
-use super::act::Act;
+use super::act::{Act, SECRETS};
 use super::{GATEWAYS, Stage, USERS};
 use crate::fixture::Fixture;
 use crate::model::{CLAIM, Eyes, FAST_MILLI, LEASE, Model, Rules, Told, Unsure, Who};
@@ -120,6 +120,7 @@ impl<'a> Pair<'a> {
     async fn act(&mut self, act: &Act) -> Result<(), Stop> {
         match act {
             Act::Join(who, via) => self.join(&[*who], *via).await,
+            Act::JoinWith(who, secret, via) => self.join_with(*who, *secret, *via).await,
             Act::JoinTogether(comers, via) => self.join(comers, *via).await,
             Act::Poll(who, via) => self.look(*who, *via, 0, false).await,
             Act::Touch(who, via) => self.look(*who, *via, 0, true).await,
@@ -198,6 +199,34 @@ impl<'a> Pair<'a> {
             self.same(told, &joined.map(|joined| joined.standing), via)?;
         }
         Ok(())
+    }
+
+    /// Joins with a secret, and says whether the place is given again for it or for another one.
+    async fn join_with(&mut self, who: Who, secret: usize, via: usize) -> Result<(), Stop> {
+        let eyes = self.eyes(via, &Told::Over);
+        let secrets = SECRETS.map(|it| JoinSecret::try_from(it.to_owned()).unwrap());
+        let queue = self.queues[via].clone();
+        let own = Some(secrets[secret].clone());
+        let real = answered(queue.join_with(self.users[who], own).await)?;
+        let issued = real.as_ref().ok().filter(|joined| joined.created);
+        let issued = issued.map(|joined| joined.ticket.number);
+        let told = self.model.join(&[(who, issued)], eyes)?;
+        if let Some(ticket) = issued {
+            self.model.keep_secret(who, ticket, secret);
+        }
+        if let Ok(joined) = &real {
+            self.keep(who, joined)?;
+            let ticket = &joined.ticket;
+            for (number, secret) in secrets.iter().enumerate() {
+                let real = answered(queue.is_secret(ticket, secret).await)?;
+                let real = real.unwrap_or(false);
+                let is_proven = self.model.is_secret(who, ticket.number, number);
+                if real != is_proven {
+                    return differs("proven", is_proven, real);
+                }
+            }
+        }
+        self.same(told[0], &real.map(|joined| joined.standing), via)
     }
 
     fn keep(&mut self, who: Who, joined: &Joined) -> Result<(), Stop> {
