@@ -16,6 +16,8 @@ use self::ends::Ends;
 
 pub const CLAIM: u64 = 30;
 pub const LEASE: u64 = 50;
+/// What `idleSeconds` is in half of the sequences.
+pub const IDLE: u64 = 21;
 pub const RECOVERY: u64 = 30;
 /// The fastest admission there is.
 pub const FAST_MILLI: u64 = 100_000_000;
@@ -82,6 +84,8 @@ struct Inside {
     ticket: u64,
     until_us: u64,
     showed_up: bool,
+    /// The end of the whole lease of who showed up; idleness may end the visit before.
+    lease_end_us: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -92,6 +96,8 @@ pub struct Rules {
     pub max_active: usize,
     pub rate_milli: u64,
     pub max_waiting: usize,
+    /// 0 where nobody idles.
+    pub idle: u64,
 }
 
 /// How often what is worth proving came to pass.
@@ -105,6 +111,7 @@ pub struct Seen {
     pub draws: u64,
     pub sorted: u64,
     pub lost: u64,
+    pub idled: u64,
 }
 
 #[derive(Debug)]
@@ -125,6 +132,8 @@ pub struct Model {
     last: u64,
     recovers_at: u64,
     inside: BTreeMap<Who, Inside>,
+    /// When the lease of a visit would have ended that idleness ended.
+    idled: BTreeMap<Who, u64>,
     ended: BTreeSet<u64>,
     /// The ticket that somebody's last secret came with, and which secret it was.
     secrets: BTreeMap<Who, (u64, usize)>,
@@ -160,6 +169,7 @@ impl Model {
             last: 0,
             recovers_at: 0,
             inside: BTreeMap::new(),
+            idled: BTreeMap::new(),
             ended: BTreeSet::new(),
             secrets: BTreeMap::new(),
             ends: Ends::default(),
@@ -225,6 +235,9 @@ impl Model {
         if in_line >= self.rules.max_waiting || all >= 4 * self.rules.max_waiting {
             return Told::Full;
         }
+        if self.rules.idle > 0 {
+            self.idled.remove(&who);
+        }
         let number = issued.expect("the model gives out a ticket and the queue does not");
         assert!(number > self.last, "ticket numbers grow");
         self.last = number;
@@ -261,6 +274,10 @@ impl Model {
                 return Ok(Told::Hidden);
             }
             return self.stand(who, lane, key, eyes);
+        }
+        let idled = self.idled.get(&who).filter(|_| self.rules.idle > 0);
+        if self.find(who).is_none() && idled.is_some_and(|end_us| *end_us > self.now * MICRO) {
+            return Ok(Told::Over);
         }
         if self.is_lost(who, ticket, epoch) {
             self.tell_ends(eyes.via)?;

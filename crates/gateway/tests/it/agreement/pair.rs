@@ -58,7 +58,7 @@ fn differs<T>(
 }
 
 impl<'a> Pair<'a> {
-    pub async fn begin(stage: &'a Stage) -> Self {
+    pub async fn begin(stage: &'a Stage, idle: u64) -> Self {
         stage.flush();
         let url = &stage.url();
         let clock = Clock::system();
@@ -70,6 +70,7 @@ impl<'a> Pair<'a> {
             admit_per_second: Some(100_000.0.into()),
             claim_seconds: Some(i64::try_from(CLAIM).unwrap()),
             lease_seconds: Some(i64::try_from(LEASE).unwrap()),
+            idle_seconds: (idle > 0).then(|| Some(i64::try_from(idle).unwrap())),
             ..PolicyChange::default()
         };
         let first = rooms[0].queue("main", rules).await;
@@ -85,6 +86,7 @@ impl<'a> Pair<'a> {
             max_active: 2,
             rate_milli: FAST_MILLI,
             max_waiting: 1_000_000,
+            idle,
         };
         let mut model = Model::new(rules, first.snapshot().epoch);
         model.begin_us = u64::try_from(clock.now().timestamp_micros()).unwrap();
@@ -475,7 +477,7 @@ fn told(real: &Result<Standing, QueueError>) -> Told {
         ) => Told::Line { ahead: *ahead },
         Ok(Standing::Scheduled { ahead: None, .. }) => Told::Hidden,
         Ok(Standing::Active { .. }) => Told::Active,
-        Err(QueueError::Over) => Told::Over,
+        Err(QueueError::Over | QueueError::Idle) => Told::Over,
         Err(QueueError::Closed) => Told::Closed,
         Err(QueueError::Full { .. }) => Told::Full,
         Err(cause) => panic!("{cause}"),

@@ -208,6 +208,7 @@ impl Model {
                 ticket,
                 until_us: (self.now + CLAIM) * MICRO,
                 showed_up: false,
+                lease_end_us: 0,
             };
             self.inside.insert(who, inside);
         }
@@ -322,10 +323,15 @@ impl Model {
     }
 
     pub(super) fn show_up_inside(&mut self, who: Who) -> Told {
-        let until_us = (self.now + LEASE) * MICRO;
+        let (now, idle) = (self.now, self.rules.idle);
         let inside = self.inside.get_mut(&who).expect("somebody inside");
         if !std::mem::replace(&mut inside.showed_up, true) {
-            inside.until_us = until_us;
+            inside.lease_end_us = (now + LEASE) * MICRO;
+            inside.until_us = inside.lease_end_us;
+        }
+        if idle > 0 {
+            // A second more, because a gateway renews once a second at most.
+            inside.until_us = inside.lease_end_us.min((now + idle + 1) * MICRO);
         }
         Told::Active
     }
@@ -382,6 +388,10 @@ impl Model {
         if inside.showed_up {
             self.forget(inside.ticket);
             self.note_end(via, who, inside.ticket);
+            if self.rules.idle > 0 && inside.lease_end_us > self.now * MICRO {
+                self.idled.insert(who, inside.lease_end_us);
+                self.seen.idled += 1;
+            }
         } else {
             let key = self.key(inside.ticket);
             self.lanes[PARKED].insert(key, who);
