@@ -5,7 +5,7 @@ use serde_json::json;
 use testbed::{eventually, within};
 
 use crate::driver::PATIENCE;
-use crate::site::{INSIDE, Site};
+use crate::site::{INSIDE, Site, leaves};
 
 /// How many pings of the gateway, 15 s apart, a tab sleeps through: longer than streams are silent and than any poll.
 const SLEPT_PINGS: usize = 5;
@@ -86,6 +86,24 @@ async fn all_tabs_of_a_visitor_share_one_stream_and_one_place() {
     site.has_waiting(1).await;
     site.leave(&inside).await;
     visitor.sees(INSIDE).await;
+    visitor.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_in_one_tab_is_told_in_the_others_that_they_left() {
+    let site = Site::with(&[("GATEWAY_IDENTITY", "anonymous")]).await;
+    site.rule(json!({ "maxActive": 1 })).await;
+    let _inside = site.join().await;
+    let visitor = site.visitor().await;
+    visitor.waits_as("line").await;
+    let first = visitor.tab().await;
+    visitor.new_tab().await;
+    visitor.go(&site.at(&site.gated)).await;
+    visitor.waits_as("line").await;
+    leaves(&visitor).await;
+    visitor.show_tab(&first).await;
+    visitor.waits_as("left").await;
+    // It may have asked once more, and was told that the visit is over.
     visitor.end().await;
 }
 

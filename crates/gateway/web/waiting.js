@@ -16,6 +16,8 @@ const folder = new URL(".", import.meta.url);
 const { queue, base, to, opens, identity, challenge: script } = page.dataset;
 const slots = Object.fromEntries([...document.querySelectorAll("[data-usher]")].map((it) => [it.dataset.usher, it]));
 const usher = new Usher({ queue, base: new URL(base || "/", location.href) });
+/** Where a tab tells the others that the visitor leaves by it. */
+const tabs = globalThis.BroadcastChannel ? new BroadcastChannel(`${usher.name}:leave`) : null;
 const phrases = await Phrases.load(folder, document.documentElement.lang);
 
 const ICONS = { paused: "paused", away: "paused", offline: "paused", limited: "paused", full: "paused", turn: "turn", closed: "over", soldout: "over", expired: "over", left: "over" };
@@ -204,12 +206,13 @@ function wishes() {
 function leaving() {
   slots.leave?.addEventListener("submit", (submit) => {
     isLeaving = !slots.sure?.showModal || slots.sure.returnValue === "leave";
-    if (isLeaving) return;
+    if (isLeaving) return tabs?.postMessage("leaving");
     submit.preventDefault();
     slots.sure.returnValue = "";
     slots.sure.onclose = () => slots.sure.returnValue === "leave" && slots.leave.requestSubmit();
     slots.sure.showModal();
   });
+  if (tabs) tabs.onmessage = () => (isLeaving = true);
   slots.language?.querySelector("select").addEventListener("change", () => slots.language.requestSubmit());
   const button = slots.language?.querySelector("button");
   if (button) button.hidden = true;
