@@ -122,7 +122,7 @@ async fn fetch_waits_for_ones_turn_and_a_lost_answer_is_asked_for_with_the_same_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_watches_enters_leaves_and_is_told_until_when_one_is_known() {
+async fn one_watches_enters_leaves_and_is_still_known() {
     let (site, elsewhere) = elsewhere("").await;
     site.rule(json!({ "maxActive": 1 })).await;
     let inside = site.join().await;
@@ -139,12 +139,17 @@ async fn one_watches_enters_leaves_and_is_told_until_when_one_is_known() {
         .await;
     site.leave(&inside).await;
     visitor.sees("window.entered === 'active'").await;
-    let leave =
-        "await usher.leave(); return usher.place().catch((it) => [it.name, it.code, usher.last])";
+    let leave = "window.user = usher.last.userId; await usher.leave(); \
+        return usher.place().catch((it) => [it.name, it.code, usher.last])";
     assert_eq!(
         given(&visitor, leave).await,
-        json!(["NotAdmitted", "TOKEN_MISSING", null])
+        json!(["NotAdmitted", "TOKEN_EXPIRED", null])
     );
+    let own = format!("{}/' + user + '/balance'", site.at("/api/v1/users"));
+    let look = format!("return (await usher.fetch('{own})).status");
+    assert_eq!(given(&visitor, &look).await, 200, "still known");
+    let again = "return (await usher.join()).userId === user";
+    assert_eq!(given(&visitor, again).await, true, "the same visitor");
     visitor.end().await;
 }
 

@@ -45,6 +45,8 @@ async fn without_scripts_one_leaves_and_comes_back_by_buttons_and_chooses_a_lang
     );
     visitor.press("[data-usher=leave] button").await;
     visitor.waits_as("left").await;
+    visitor.go(&site.at(&site.gated)).await;
+    visitor.waits_as("left").await;
     visitor.press("[data-usher=again] button").await;
     visitor.waits_as("line").await;
     assert_ne!(

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::access::nothing_is_found;
 use crate::driver::{Browser, ENTER};
 use crate::relay::Relay;
-use crate::site::{HELD, LINE, PAID, SEATS, Site, go_in, holds_best, pays};
+use crate::site::{HELD, LINE, PAID, SEATS, Site, go_in, holds_best, leaves, pays};
 
 /// Chooses the seat of this number in the list, which is there for those who do not see the map.
 async fn choose(visitor: &Browser, number: u32) {
@@ -206,6 +206,33 @@ async fn who_must_wait_sees_the_waiting_page_before_the_seats() {
     site.leave(&inside).await;
     visitor.sees(SEATS).await;
     visitor.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_anonymous_buyer_who_leaves_the_line_keeps_the_ticket() {
+    let site = Site::shop_with_rules(&[("GATEWAY_IDENTITY", "anonymous")], &[]).await;
+    let visitor = holds(&site, 7).await;
+    pays(&visitor).await;
+    site.rule(json!({ "maxActive": 1 })).await;
+    let _inside = site.join().await;
+    site.front(&visitor).await;
+    visitor.press("#go").await;
+    visitor.waits_as("expired").await;
+    visitor.press("[data-usher=again] button").await;
+    visitor.waits_as("line").await;
+    leaves(&visitor).await;
+    let tickets = "document.querySelectorAll('#orders .card').length === 1";
+    visitor.go(&site.at("/shop/mine")).await;
+    visitor.sees(tickets).await;
+    // Who comes back to the seats is told so, and gets a place by the button alone.
+    site.front(&visitor).await;
+    visitor.press("#go").await;
+    visitor.waits_as("left").await;
+    visitor.press("[data-usher=again] button").await;
+    visitor.waits_as("line").await;
+    visitor.go(&site.at("/shop/mine")).await;
+    visitor.sees(tickets).await;
+    visitor.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -335,6 +335,13 @@ pub async fn looks_at_sale(operator: &Browser) {
 
 /// From a place in line out of it, and back into it.
 pub async fn leaves_and_comes_back(visitor: &Browser) {
+    leaves(visitor).await;
+    visitor.press("[data-usher=again] button").await;
+    visitor.waits_as("line").await;
+}
+
+/// From a place in line out of it.
+pub async fn leaves(visitor: &Browser) {
     // The script has come when it has taken the button of the switch away; before, one leaves unasked.
     visitor
         .sees("document.querySelector('[data-usher=language] button').hidden")
@@ -342,6 +349,4 @@ pub async fn leaves_and_comes_back(visitor: &Browser) {
     visitor.press("[data-usher=leave] button").await;
     visitor.press("dialog [value=leave]").await;
     visitor.waits_as("left").await;
-    visitor.press("[data-usher=again] button").await;
-    visitor.waits_as("line").await;
 }

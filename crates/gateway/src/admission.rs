@@ -27,6 +27,7 @@ use crate::api::{navigation, waiting};
 use crate::codes;
 use crate::cors;
 use crate::credential::{self, Shown};
+use crate::identity::Identity;
 use crate::proxy::{self, upstream::Upstream};
 use crate::queue::policy::State;
 use crate::queue::{Queue, QueueError, QueueId, Standing, Ticket, UserId};
@@ -175,6 +176,17 @@ impl TokenLife {
             }
         }
     }
+}
+
+/// Tells somebody who left what proves from now on who they are: a token in place of the one that was
+/// shown. Where an identity provider says who they are nothing else has to.
+pub fn tell_left(app: &Gateway, claims: &token::Claims, headers: &mut HeaderMap) {
+    if matches!(app.identity, Identity::Jwt(_)) {
+        let removal = credential::no_cookie(&claims.queue, app.cookie);
+        headers.append(header::SET_COOKIE, removal);
+        return;
+    }
+    TokenLife::Renewed(app.given_up(claims)).tell(headers);
 }
 
 /// A browser that has no place gets one; with room inside it passes at once, as that visitor.

@@ -136,6 +136,7 @@ impl Gateway {
             iat: 0,
             exp: 0,
             over: false,
+            left: false,
         })
     }
 
@@ -144,6 +145,13 @@ impl Gateway {
         let mut claims = claims.clone();
         claims.over = true;
         self.fresh(claims)
+    }
+
+    /// As [`Gateway::renewed`], of a visit that its visitor gave up just now.
+    fn given_up(&self, claims: &Claims) -> FreshToken {
+        let mut claims = claims.clone();
+        claims.left = true;
+        self.renewed(&claims)
     }
 
     fn fresh(&self, mut claims: Claims) -> FreshToken {

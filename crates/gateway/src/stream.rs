@@ -133,7 +133,8 @@ impl Streams {
     }
 
     /// Watches a visit, of which `standing` is known, until the watch is dropped. Where the visit has as
-    /// many streams as it may have, the oldest ends: the newest is the tab that somebody looks at.
+    /// many streams as it may have, the oldest ends: the newest is the tab that somebody looks at. So it needs
+    /// no room where there is none.
     ///
     /// # Errors
     /// `Full`.
@@ -144,7 +145,10 @@ impl Streams {
         standing: Standing,
     ) -> Result<Watch, WatchError> {
         let mut hubs = self.hubs();
-        if self.open.load(Ordering::Relaxed) >= self.most {
+        let own = hubs.get(queue.id()).and_then(|it| it.visits.get(&ticket));
+        let is_replacing = own.is_some_and(|it| it.streams() >= MOST_OF_ONE_VISIT);
+        // The one that is replaced counts until it has ended; until then it is the only one beyond the limit.
+        if self.open.load(Ordering::Relaxed) >= self.most + usize::from(is_replacing) {
             return Err(WatchError::Full);
         }
         let snapshot = queue.snapshot();
@@ -159,7 +163,7 @@ impl Streams {
             sender: watch::Sender::new(Update::Here(view.clone())),
             streams: VecDeque::new(),
         });
-        watched.streams.retain(|stream| stream.strong_count() > 0);
+        watched.streams.retain(is_open);
         while watched.streams.len() >= MOST_OF_ONE_VISIT {
             let oldest = watched.streams.pop_front();
             if let Some(oldest) = oldest.and_then(|stream| stream.upgrade()) {
@@ -293,6 +297,17 @@ impl Hub {
             .map(|watched| watched.sender.receiver_count())
             .sum()
     }
+}
+
+impl Watched {
+    /// Streams that have not ended.
+    fn streams(&self) -> usize {
+        self.streams.iter().filter(|it| is_open(it)).count()
+    }
+}
+
+fn is_open(stream: &Weak<Notify>) -> bool {
+    stream.strong_count() > 0
 }
 
 fn tell(sender: &watch::Sender<Update>, update: Update) {

@@ -67,6 +67,9 @@ pub struct Claims {
     /// Whether the visit was over when the token was minted: it proves who one is, and no place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub over: bool,
+    /// Whether it was over because the visitor left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
 }
 
 /// What a route asks for, and what a pass says was asked, from the mildest to the strictest.

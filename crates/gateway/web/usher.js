@@ -126,10 +126,11 @@ export class Usher extends EventTarget {
     return this.#patiently(() => this.#ask("GET", "lottery/proof", { signal }), signal);
   }
 
-  /** Gives the place up. */
+  /** Gives the place up. What proves who one is stays, but where an identity provider says it. */
   async leave({ signal } = {}) {
-    await this.#patiently(() => this.#ask("DELETE", "tokens/me", { signal }), signal);
-    this.#keep(null);
+    const answer = await this.#patiently(() => this.#send("DELETE", "tokens/me", { signal }), signal);
+    this.#keep(answer.headers.get("x-usher-token"));
+    this.#proven(answer.headers.get("x-usher-token-expires"));
     this.#last = null;
   }
 
@@ -663,6 +664,7 @@ if (globalThis.customElements && !customElements.get("usher-place")) {
         if (this.hasAttribute("join")) await usher.join({ signal });
         for await (const { type, place } of usher.watch({ signal })) {
           this.dispatchEvent(new CustomEvent(type, { detail: usher.last, bubbles: true }));
+          if (type === "gone") position.textContent = ahead.textContent = wait.textContent = "";
           if (!place) continue;
           const isWaiting = place.state !== "active" && place.position !== null;
           position.textContent = isWaiting ? phrases.number(place.position) : "";

@@ -16,6 +16,8 @@ const folder = new URL(".", import.meta.url);
 const { queue, base, to, opens, identity, challenge: script } = page.dataset;
 const slots = Object.fromEntries([...document.querySelectorAll("[data-usher]")].map((it) => [it.dataset.usher, it]));
 const usher = new Usher({ queue, base: new URL(base || "/", location.href) });
+/** Where a tab tells the others that the visitor leaves by it. */
+const tabs = globalThis.BroadcastChannel ? new BroadcastChannel(`${usher.name}:leave`) : null;
 const phrases = await Phrases.load(folder, document.documentElement.lang);
 
 const ICONS = { paused: "paused", away: "paused", offline: "paused", limited: "paused", full: "paused", turn: "turn", closed: "over", soldout: "over", expired: "over", left: "over" };
@@ -28,6 +30,7 @@ let deadline = null;
 let progress = Number(slots.progress?.getAttribute("value") ?? 0);
 let announced = { at: 0, text: "" };
 let isEntering = false;
+let isLeaving = false;
 let turnedAt = null;
 let warnAt = null;
 let widget = null;
@@ -202,12 +205,14 @@ function wishes() {
 
 function leaving() {
   slots.leave?.addEventListener("submit", (submit) => {
-    if (!slots.sure?.showModal || slots.sure.returnValue === "leave") return;
+    isLeaving = !slots.sure?.showModal || slots.sure.returnValue === "leave";
+    if (isLeaving) return tabs?.postMessage("leaving");
     submit.preventDefault();
     slots.sure.returnValue = "";
     slots.sure.onclose = () => slots.sure.returnValue === "leave" && slots.leave.requestSubmit();
     slots.sure.showModal();
   });
+  if (tabs) tabs.onmessage = () => (isLeaving = true);
   slots.language?.querySelector("select").addEventListener("change", () => slots.language.requestSubmit());
   const button = slots.language?.querySelector("button");
   if (button) button.hidden = true;
@@ -222,7 +227,7 @@ function leaving() {
 
 function hear(news) {
   if (isEntering) return;
-  if (news.type === "gone") return paint(news.code === "QUEUE_UNKNOWN" ? "closed" : "expired");
+  if (news.type === "gone") return paint(news.code === "QUEUE_UNKNOWN" ? "closed" : isLeaving ? "left" : "expired");
   if (news.type === "store") {
     if (!news.available) return paint(navigator.onLine ? "away" : "offline");
   }

@@ -129,7 +129,13 @@ fn long() -> Check {
 fn objectives() -> Check {
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
     tests.args(["--test", "it", "--test", "outage", "--"]);
-    tests.args(["--test-threads", "1", "siege::", "whatever_is_away"]);
+    tests.args([
+        "--test-threads",
+        "1",
+        "siege::",
+        "whatever_is_away",
+        "lost_packets",
+    ]);
     tests.env(testbed::JUDGES_TIME, "yes");
     ("late answers", tests, TESTS)
 }

@@ -150,16 +150,15 @@ pub async fn leave(
     request: HttpRequest,
     wish: Query<GoOn>,
 ) -> Result<HttpResponse, Problem> {
-    let id = queue.clone();
-    let queue = tokens::give_up(&app, &queue, &request).await?;
+    let (queue, claims) = tokens::give_up(&app, &queue, &request).await?;
     let to = queue.snapshot().policy.home_url.clone();
     let to = to.unwrap_or_else(|| {
         let again = encoded(wish.address());
-        format!("{}/usher/left?queue={id}&to={again}", app.base)
+        format!("{}/usher/left?queue={}&to={again}", app.base, queue.id())
     });
-    let mut answer = see_other(&to);
-    answer.append_header((header::SET_COOKIE, credential::no_cookie(&id, app.cookie)));
-    Ok(answer.finish())
+    let mut answer = see_other(&to).finish();
+    admission::tell_left(&app, &claims, answer.headers_mut());
+    Ok(answer)
 }
 
 /// Says that the place was given up.

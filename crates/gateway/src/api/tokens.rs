@@ -104,7 +104,8 @@ pub async fn poll(
     delete, path = "/api/v1/queues/{queue}/tokens/me", tag = "visitor", operation_id = "leave",
     params(QueueName),
     responses(
-        (status = 204, description = "The place is given up."),
+        (status = 204, description = "The place is given up. What proves who one is from now on comes as \
+            `X-Usher-Token` and as the cookie; where an identity provider says it the cookie is taken back."),
         (status = 410, description = "The token is too old to be used."),
     ),
     extensions(("x-access" = json!("token")), ("x-codes" = json!(["ORIGIN_REFUSED"])))
@@ -114,27 +115,25 @@ pub async fn leave(
     queue: Path<QueueId>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    give_up(&app, &queue, &request).await?;
-    Ok(HttpResponse::NoContent()
+    let (_, claims) = give_up(&app, &queue, &request).await?;
+    let mut answer = HttpResponse::NoContent()
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .append_header((
-            header::SET_COOKIE,
-            credential::no_cookie(&queue, app.cookie),
-        ))
-        .finish())
+        .finish();
+    admission::tell_left(&app, &claims, answer.headers_mut());
+    Ok(answer)
 }
 
-/// Ends the visit that the token proves, in this queue.
+/// Ends the visit that the token proves, in this queue; tells the queue and what the token said.
 pub(super) async fn give_up(
     app: &Gateway,
     queue: &QueueId,
     request: &HttpRequest,
-) -> Result<Queue, Problem> {
+) -> Result<(Queue, Claims), Problem> {
     let (queue, claims) = visitor_of(app, queue, request).await?;
     if !claims.over {
         app.visits.leave(&queue, &claims.ticket()).await?;
     }
-    Ok(queue)
+    Ok((queue, claims))
 }
 
 /// The queue of the path and what the token says, in whatever state its visit is.

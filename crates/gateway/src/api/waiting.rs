@@ -21,7 +21,7 @@ use crate::pages::state::{Place, State};
 use crate::pages::view::{Brand, Scene};
 use crate::queue::policy::Policy;
 use crate::queue::{Lottery, QueueId, Seed, UserId};
-use crate::token::TokenError;
+use crate::token::{Claims, TokenError};
 use crate::{Gateway, admission, credential, proxy};
 
 /// The cookie that keeps how far a visitor of this queue has come.
@@ -128,6 +128,10 @@ pub async fn page_at(
     };
     let named = json.and_then(|it| it["queue"].as_str()?.parse().ok());
     let queue = named.unwrap_or_else(|| wanted_queue(app, request, refusal));
+    let state = match state {
+        State::Expired if has_left(app, request, &queue) => State::Left,
+        state => state,
+    };
     let shown = Shown {
         state,
         queue,
@@ -242,7 +246,7 @@ impl Shown {
             refresh,
             login: login.as_deref(),
             identity: app.identity.name(),
-            is_known: is_known(app, request, &self.queue),
+            is_known: self.is_kept() && is_known(app, request, &self.queue),
             brand: &brand,
             base: &app.base,
             assets: app.pages.address(),
@@ -260,6 +264,11 @@ impl Shown {
             answer.append_header((header::SET_COOKIE, cookie.clone()));
         }
         body(&mut answer, request, html)
+    }
+
+    /// Whether the place of who has one is looked for, rather than another one got.
+    fn is_kept(&self) -> bool {
+        !matches!(self.state, State::Work | State::Challenge)
     }
 
     /// How far the visitor has come, and the cookie that keeps it.
@@ -303,10 +312,28 @@ fn origin_of(address: &str) -> Option<String> {
     Some(format!("{scheme}://{host}"))
 }
 
-/// Whether the visitor shows a token of this queue, be its visit over or not.
+/// Whether the visitor shows a token of a place in this queue, which may have ended meanwhile.
 fn is_known(app: &Gateway, request: &HttpRequest, queue: &QueueId) -> bool {
-    let token = credential::for_queue(request, queue);
-    token.is_some_and(|it| app.tokens.verify(&it, app.clock.now()) != Err(TokenError::Invalid))
+    match said(app, request, queue) {
+        None | Some(Err(TokenError::Invalid)) => false,
+        Some(Err(TokenError::Expired)) => true,
+        Some(Ok(claims)) => !claims.over,
+    }
+}
+
+/// Whether the visitor gave up the last place in this queue.
+fn has_left(app: &Gateway, request: &HttpRequest, queue: &QueueId) -> bool {
+    matches!(said(app, request, queue), Some(Ok(claims)) if claims.left)
+}
+
+/// What the token says that is shown to this queue.
+fn said(
+    app: &Gateway,
+    request: &HttpRequest,
+    queue: &QueueId,
+) -> Option<Result<Claims, TokenError>> {
+    let token = credential::for_queue(request, queue)?;
+    Some(app.tokens.verify(&token, app.clock.now()))
 }
 
 /// The whole address, for a sign-in elsewhere that leads back.

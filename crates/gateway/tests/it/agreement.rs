@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use self::act::{Act, act};
 use self::pair::{Pair, Stop};
-use crate::model::{Model, Seen};
+use crate::model::{IDLE, Model, Seen};
 
 const USERS: usize = 7;
 const GATEWAYS: usize = 3;
@@ -74,6 +74,7 @@ impl Tally {
         sum.draws += seen.draws;
         sum.sorted += seen.sorted;
         sum.lost += seen.lost;
+        sum.idled += seen.idled;
     }
 
     fn assert_sure(&self) {
@@ -93,6 +94,7 @@ impl Tally {
             seen.draws,
             seen.sorted,
             seen.lost,
+            seen.idled,
         ];
         let enough = rarest
             .iter()
@@ -155,7 +157,7 @@ fn a_poll_at_a_gateway_that_knows_of_no_schedule_proves_no_more_than_its_pause()
 }
 
 fn assert_agree(stage: &Stage, acts: &[Act]) {
-    let (is_stalled, played, _) = runtime().block_on(play_one(stage, acts));
+    let (is_stalled, played, _) = runtime().block_on(play_one(stage, 0, acts));
     if let Err(Stop::Differs(how)) = played {
         assert!(is_stalled, "{how}");
     }
@@ -166,9 +168,9 @@ fn runtime() -> Runtime {
     builder.enable_all().build().unwrap()
 }
 
-/// Whether it took too long, why it ended early, and the model afterwards.
-async fn play_one(stage: &Stage, acts: &[Act]) -> (bool, Result<(), Stop>, Model) {
-    let mut pair = Pair::begin(stage).await;
+/// Whether it took too long, why it ended early, and the model afterwards; `idle` is what `idleSeconds` is, 0 for none.
+async fn play_one(stage: &Stage, idle: u64, acts: &[Act]) -> (bool, Result<(), Stop>, Model) {
+    let mut pair = Pair::begin(stage, idle).await;
     let played = pair.play(acts).await;
     (pair.begun.elapsed() > STALLED, played, pair.model)
 }
@@ -182,9 +184,11 @@ fn play(stage: &Stage, cases: u32) -> Tally {
         ..Config::default()
     };
     let tally = RefCell::new(Tally::default());
-    let outcome = TestRunner::new(config).run(&prop::collection::vec(act(), 1..40), |acts| {
+    let idles = prop::sample::select(vec![0, IDLE]);
+    let sequences = (idles, prop::collection::vec(act(), 1..40));
+    let outcome = TestRunner::new(config).run(&sequences, |(idle, acts)| {
         runtime.block_on(async {
-            let (is_stalled, played, model) = play_one(stage, &acts).await;
+            let (is_stalled, played, model) = play_one(stage, idle, &acts).await;
             let mut tally = tally.borrow_mut();
             tally.count(acts.len(), &model);
             tally.stalled += u32::from(is_stalled);
@@ -197,7 +201,9 @@ fn play(stage: &Stage, cases: u32) -> Tally {
     });
     match outcome {
         Ok(()) => tally.into_inner(),
-        Err(TestError::Fail(why, acts)) => panic!("{why}\nafter {acts:#?}"),
+        Err(TestError::Fail(why, (idle, acts))) => {
+            panic!("{why}\nwith {idle} s of idleness, after {acts:#?}")
+        }
         Err(TestError::Abort(why)) => panic!("{why}"),
     }
 }

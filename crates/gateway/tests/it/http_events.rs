@@ -213,6 +213,32 @@ async fn the_fifth_stream_of_a_visit_ends_the_oldest_and_the_four_newest_live() 
 }
 
 #[actix_web::test]
+async fn the_fifth_stream_of_a_visit_opens_also_where_no_more_may_be_watched() {
+    let app = TestApp::with(&[("GATEWAY_STREAMS", "4")]).await;
+    let (place, other) = (app.join().await, app.join().await);
+    let stranger = || crate::test_app::refused(app.get(EVENTS).bearer_auth(token(&other)));
+    let full = (503, "STREAMS_FULL".to_owned());
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let mut stream = listen(&app, &place).await;
+        stream.expect("active").await;
+        streams.push(stream);
+    }
+    assert_eq!(stranger().await, full);
+    let mut fifth = listen(&app, &place).await;
+    fifth.expect("active").await;
+    assert_eq!(streams[0].next().await, None, "the oldest made room");
+    let open = async || app.metric("usher_streams_open{queue=\"main\"}").await;
+    until(async || open().await == Some(4.0)).await;
+    assert_eq!(stranger().await, full, "and for nobody else");
+    app.rule(json!({ "message": "Now." })).await;
+    for stream in streams[1..].iter_mut().chain([&mut fifth]) {
+        stream.expect("message").await;
+    }
+    app.close().await;
+}
+
+#[actix_web::test]
 async fn a_client_that_closed_its_half_is_gone_within_two_seconds() {
     let app = TestApp::with(&[("GATEWAY_STREAMS", "1")]).await;
     app.rule(json!({ "maxActive": 1 })).await;

@@ -310,3 +310,23 @@ async fn the_providers_token_alone_opens_own_things_and_nothing_else() {
     assert_eq!(refused(past).await, (401, "TOKEN_INVALID".to_owned()));
     app.close().await;
 }
+
+#[actix_web::test]
+async fn whom_a_provider_knows_is_not_kept_in_the_cookie_after_leaving() {
+    let app = TestApp::with(&[JWT, ("GATEWAY_IDENTITY_SECRET", SHARED_SECRET)]).await;
+    let identity = shared().token(&claims(&app, "ann"));
+    let (status, place) = said(join(&app, &identity)).await;
+    assert_eq!(status, 201, "{place}");
+    let leave = app.delete("/api/v1/queues/main/tokens/me");
+    let left = leave.bearer_auth(token(&place)).send().await.unwrap();
+    assert_eq!(left.status(), 204);
+    let set = left.headers()["set-cookie"].to_str().unwrap();
+    assert!(
+        set.starts_with("usher_token_main=;") && set.contains("Max-Age=0"),
+        "{set}"
+    );
+    assert!(!left.headers().contains_key("x-usher-token"));
+    let own = app.get("/api/v1/users/1/ledger").bearer_auth(&identity);
+    assert_eq!(said(own).await.0, 200, "the provider's token opens it");
+    app.close().await;
+}

@@ -120,6 +120,7 @@ fn forged(place: &Value, secret: &str, change: impl Fn(&mut Claims)) -> String {
         iat: now,
         exp: now + 600,
         over: false,
+        left: false,
     };
     change(&mut claims);
     let keys: KeyRing = secret.parse().unwrap();

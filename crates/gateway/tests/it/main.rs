@@ -18,6 +18,7 @@ mod http_events;
 mod http_expect;
 mod http_fairness;
 mod http_identity;
+mod http_leave;
 mod http_limits;
 mod http_lottery;
 mod http_openapi;

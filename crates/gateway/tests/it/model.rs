@@ -16,6 +16,8 @@ use self::ends::Ends;
 
 pub const CLAIM: u64 = 30;
 pub const LEASE: u64 = 50;
+/// What `idleSeconds` is in half of the sequences.
+pub const IDLE: u64 = 21;
 pub const RECOVERY: u64 = 30;
 /// The fastest admission there is.
 pub const FAST_MILLI: u64 = 100_000_000;
@@ -82,6 +84,8 @@ struct Inside {
     ticket: u64,
     until_us: u64,
     showed_up: bool,
+    /// The end of the whole lease of who showed up; idleness may end the visit before.
+    lease_end_us: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -92,6 +96,8 @@ pub struct Rules {
     pub max_active: usize,
     pub rate_milli: u64,
     pub max_waiting: usize,
+    /// 0 where nobody idles.
+    pub idle: u64,
 }
 
 /// How often what is worth proving came to pass.
@@ -105,6 +111,7 @@ pub struct Seen {
     pub draws: u64,
     pub sorted: u64,
     pub lost: u64,
+    pub idled: u64,
 }
 
 #[derive(Debug)]
@@ -125,7 +132,11 @@ pub struct Model {
     last: u64,
     recovers_at: u64,
     inside: BTreeMap<Who, Inside>,
+    /// When the lease of a visit would have ended that idleness ended.
+    idled: BTreeMap<Who, u64>,
     ended: BTreeSet<u64>,
+    /// The ticket that somebody's last secret came with, and which secret it was.
+    secrets: BTreeMap<Who, (u64, usize)>,
     ends: Ends,
     /// Until when somebody is there for certain, and at most.
     present: BTreeMap<Who, (u64, u64)>,
@@ -158,7 +169,9 @@ impl Model {
             last: 0,
             recovers_at: 0,
             inside: BTreeMap::new(),
+            idled: BTreeMap::new(),
             ended: BTreeSet::new(),
+            secrets: BTreeMap::new(),
             ends: Ends::default(),
             present: BTreeMap::new(),
             ran_at: None,
@@ -182,31 +195,65 @@ impl Model {
         Ok(())
     }
 
-    /// `issued` is the number that the real queue gave out, if it did.
-    pub fn join(&mut self, who: Who, issued: Option<u64>, eyes: Eyes) -> Result<Told, Unsure> {
+    /// Those who came together, in the order in which they came, each with the number that the real queue gave out
+    /// for them, if it did.
+    pub fn join(&mut self, comers: &[(Who, Option<u64>)], eyes: Eyes) -> Result<Vec<Told>, Unsure> {
         self.draw();
-        if self.is_inside(who) {
-            return Ok(Told::Active);
+        // Who comes back by this very call is counted by the next one.
+        let returned = self.lanes[RETURNED].len();
+        let mut told = Vec::new();
+        for (who, issued) in comers {
+            told.push(self.take_place(*who, *issued, returned, eyes.via));
         }
-        self.end_lease(who, eyes.via);
+        let is_in_line = |it: &Told| matches!(it, Told::Line { .. });
+        if told.iter().any(is_in_line) && self.has_room() {
+            // One admission for all of them.
+            self.admit(eyes)?;
+            for (told, (who, _)) in told.iter_mut().zip(comers) {
+                if is_in_line(told) && self.is_inside(*who) {
+                    *told = Told::Active;
+                }
+            }
+        }
+        Ok(told)
+    }
+
+    fn take_place(&mut self, who: Who, issued: Option<u64>, returned: usize, via: usize) -> Told {
+        if self.is_inside(who) {
+            return Told::Active;
+        }
+        self.end_lease(who, via);
         if let Some((lane, key)) = self.find(who) {
             self.come_back(who, lane, key);
-            return self.joined(who, key, eyes);
+            return self.joined(who, key);
         }
         if self.rules.state == State::Closed {
-            return Ok(Told::Closed);
+            return Told::Closed;
         }
-        let parked = self.lanes[PARKED].len() + self.lanes[PARKED_BEFORE].len();
-        let in_line = self.lanes[WAITING].len() + self.lanes[RETURNED].len();
-        if in_line >= self.rules.max_waiting || parked + in_line >= 4 * self.rules.max_waiting {
-            return Ok(Told::Full);
+        let in_line = self.lanes[WAITING].len() + returned;
+        let all: usize = self.lanes.iter().map(BTreeMap::len).sum();
+        if in_line >= self.rules.max_waiting || all >= 4 * self.rules.max_waiting {
+            return Told::Full;
+        }
+        if self.rules.idle > 0 {
+            self.idled.remove(&who);
         }
         let number = issued.expect("the model gives out a ticket and the queue does not");
         assert!(number > self.last, "ticket numbers grow");
         self.last = number;
         let key = self.key(number);
         self.lanes[WAITING].insert(key, who);
-        self.joined(who, key, eyes)
+        self.joined(who, key)
+    }
+
+    /// A place that is new was joined with this secret.
+    pub fn keep_secret(&mut self, who: Who, ticket: u64, secret: usize) {
+        self.secrets.insert(who, (ticket, secret));
+    }
+
+    /// Whether a place is given again for this secret.
+    pub fn is_secret(&self, who: Who, ticket: u64, secret: usize) -> bool {
+        self.secrets.get(&who) == Some(&(ticket, secret))
     }
 
     /// Poll and touch: also brings back what was lost.
@@ -227,6 +274,10 @@ impl Model {
                 return Ok(Told::Hidden);
             }
             return self.stand(who, lane, key, eyes);
+        }
+        let idled = self.idled.get(&who).filter(|_| self.rules.idle > 0);
+        if self.find(who).is_none() && idled.is_some_and(|end_us| *end_us > self.now * MICRO) {
+            return Ok(Told::Over);
         }
         if self.is_lost(who, ticket, epoch) {
             self.tell_ends(eyes.via)?;

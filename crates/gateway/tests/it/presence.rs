@@ -389,6 +389,25 @@ async fn who_watches_is_there_without_asking() {
 }
 
 #[tokio::test]
+async fn a_stream_that_ended_counts_for_ten_seconds_and_no_longer() {
+    let fixture = Fixture::new();
+    let queue = fixture
+        .queue("presence-ended", closed_doors(10, 50.0))
+        .await;
+    queue.admit().await.unwrap();
+    let tickets = crowd(&queue, 3).await;
+    let mut waiting = Vec::new();
+    // All are watched for longer than their joins prove, then the first alone.
+    for watched in [3, 3, 3, 3, 1, 1, 1] {
+        fixture.pass(STEP);
+        queue.admit().await.unwrap();
+        queue.ranks(&tickets[..watched]).await.unwrap();
+        waiting.push(line(&fixture, &queue).await.0);
+    }
+    assert_eq!(waiting, [3, 3, 3, 3, 3, 3, 1]);
+}
+
+#[tokio::test]
 async fn who_returned_and_is_away_again_is_passed_by_again() {
     let (fixture, queue, tickets) = with_one_parked("presence-again").await;
     queue.rank(&tickets[1]).await.unwrap();

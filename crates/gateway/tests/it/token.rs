@@ -30,6 +30,7 @@ fn claims() -> Claims {
         iat: 1_000,
         exp: 2_000,
         over: false,
+        left: false,
     }
 }
 

@@ -19,7 +19,8 @@ assert(WAITING ~= RETURNED and PARKED ~= PARKED_BEFORE, 'lanes are four keys')
 local LANES = { WAITING, RETURNED, PARKED, PARKED_BEFORE }
 -- For how long a join is proof.
 local JOINED = 10000000
--- For how long being watched is; who watches is looked up each second.
+-- For how long being watched is; who watches is looked up each second. Longer than a client whose stream broke
+-- stays away, and than a look may be late.
 local WATCHED = 10000000
 -- A network may lose a poll.
 local ALLOWANCE_LEAST = 5000000

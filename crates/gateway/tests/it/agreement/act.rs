@@ -6,9 +6,16 @@ use proptest::prelude::*;
 use super::{GATEWAYS, USERS};
 use crate::model::{FAST_MILLI, Who};
 
+/// Who names a user knows one of these, or none.
+pub const SECRETS: [&str; 2] = ["correct horse", "battery staple"];
+
 #[derive(Debug, Clone)]
 pub enum Act {
     Join(Who, usize),
+    /// In this order, at one gateway and at once; somebody may come twice.
+    JoinTogether(Vec<Who>, usize),
+    /// With one of the secrets, where the user is only named.
+    JoinWith(Who, usize, usize),
     Poll(Who, usize),
     Touch(Who, usize),
     /// With the token of an earlier visit.
@@ -58,7 +65,11 @@ pub fn act() -> impl Strategy<Value = Act> {
         via(),
     );
     prop_oneof![
-        9 => (who(), via()).prop_map(|(who, via)| Act::Join(who, via)),
+        6 => (who(), via()).prop_map(|(who, via)| Act::Join(who, via)),
+        1 => (who(), 0..SECRETS.len(), via())
+            .prop_map(|(who, secret, via)| Act::JoinWith(who, secret, via)),
+        2 => (prop::collection::vec(who(), 2..6), via())
+            .prop_map(|(comers, via)| Act::JoinTogether(comers, via)),
         8 => (who(), via()).prop_map(|(who, via)| Act::Poll(who, via)),
         2 => (who(), via()).prop_map(|(who, via)| Act::Touch(who, via)),
         1 => (who(), via()).prop_map(|(who, via)| Act::PollOld(who, via)),

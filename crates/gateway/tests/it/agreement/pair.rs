@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use chassis::redis::Connection;
 use chassis::time::{Clock, Timestamp};
+use futures_util::future::join_all;
 use gateway::queue::policy::{Order, PolicyChange, State};
-use gateway::queue::{Queue, QueueError, Seed, Standing, Ticket, UserId, eta};
+use gateway::queue::{JoinSecret, Joined, Queue, QueueError, Seed, Standing, Ticket, UserId, eta};
 use uuid::Uuid;
 
-use super::act::Act;
+use super::act::{Act, SECRETS};
 use super::{GATEWAYS, Stage, USERS};
 use crate::fixture::Fixture;
 use crate::model::{CLAIM, Eyes, FAST_MILLI, LEASE, Model, Rules, Told, Unsure, Who};
@@ -57,7 +58,7 @@ fn differs<T>(
 }
 
 impl<'a> Pair<'a> {
-    pub async fn begin(stage: &'a Stage) -> Self {
+    pub async fn begin(stage: &'a Stage, idle: u64) -> Self {
         stage.flush();
         let url = &stage.url();
         let clock = Clock::system();
@@ -69,6 +70,7 @@ impl<'a> Pair<'a> {
             admit_per_second: Some(100_000.0.into()),
             claim_seconds: Some(i64::try_from(CLAIM).unwrap()),
             lease_seconds: Some(i64::try_from(LEASE).unwrap()),
+            idle_seconds: (idle > 0).then(|| Some(i64::try_from(idle).unwrap())),
             ..PolicyChange::default()
         };
         let first = rooms[0].queue("main", rules).await;
@@ -84,6 +86,7 @@ impl<'a> Pair<'a> {
             max_active: 2,
             rate_milli: FAST_MILLI,
             max_waiting: 1_000_000,
+            idle,
         };
         let mut model = Model::new(rules, first.snapshot().epoch);
         model.begin_us = u64::try_from(clock.now().timestamp_micros()).unwrap();
@@ -118,7 +121,9 @@ impl<'a> Pair<'a> {
 
     async fn act(&mut self, act: &Act) -> Result<(), Stop> {
         match act {
-            Act::Join(who, via) => self.join(*who, *via).await,
+            Act::Join(who, via) => self.join(&[*who], *via).await,
+            Act::JoinWith(who, secret, via) => self.join_with(*who, *secret, *via).await,
+            Act::JoinTogether(comers, via) => self.join(comers, *via).await,
             Act::Poll(who, via) => self.look(*who, *via, 0, false).await,
             Act::Touch(who, via) => self.look(*who, *via, 0, true).await,
             Act::PollOld(who, via) => self.look(*who, *via, 1, false).await,
@@ -174,24 +179,69 @@ impl<'a> Pair<'a> {
         }
     }
 
-    async fn join(&mut self, who: Who, via: usize) -> Result<(), Stop> {
+    /// Those who come together travel in one call: nothing else runs on this thread until all of them have asked.
+    async fn join(&mut self, comers: &[Who], via: usize) -> Result<(), Stop> {
         let eyes = self.eyes(via, &Told::Over);
-        let real = answered(self.queues[via].join(self.users[who]).await)?;
+        let queue = &self.queues[via];
+        let joins = comers.iter().map(|who| queue.join(self.users[*who]));
+        let mut real = Vec::new();
+        for joined in join_all(joins).await {
+            real.push(answered(joined)?);
+        }
+        let issued = |joined: &Result<Joined, QueueError>| {
+            let joined = joined.as_ref().ok().filter(|joined| joined.created);
+            joined.map(|joined| joined.ticket.number)
+        };
+        let issued = comers.iter().copied().zip(real.iter().map(issued));
+        let told = self.model.join(&issued.collect::<Vec<_>>(), eyes)?;
+        for ((who, told), joined) in comers.iter().zip(told).zip(real) {
+            if let Ok(joined) = &joined {
+                self.keep(*who, joined)?;
+            }
+            self.same(told, &joined.map(|joined| joined.standing), via)?;
+        }
+        Ok(())
+    }
+
+    /// Joins with a secret, and says whether the place is given again for it or for another one.
+    async fn join_with(&mut self, who: Who, secret: usize, via: usize) -> Result<(), Stop> {
+        let eyes = self.eyes(via, &Told::Over);
+        let secrets = SECRETS.map(|it| JoinSecret::try_from(it.to_owned()).unwrap());
+        let queue = self.queues[via].clone();
+        let own = Some(secrets[secret].clone());
+        let real = answered(queue.join_with(self.users[who], own).await)?;
         let issued = real.as_ref().ok().filter(|joined| joined.created);
         let issued = issued.map(|joined| joined.ticket.number);
-        let told = self.model.join(who, issued, eyes)?;
-        if let Ok(joined) = &real {
-            let visits = &mut self.visits[who];
-            let is_same = |it: &Ticket| it.number == joined.ticket.number;
-            let known = visits.iter().position(is_same);
-            if joined.created != known.is_none() {
-                return differs("join", visits, joined);
-            }
-            // A fresh token of the same visit may be from a newer life.
-            known.map(|at| visits.remove(at));
-            visits.push(joined.ticket);
+        let told = self.model.join(&[(who, issued)], eyes)?;
+        if let Some(ticket) = issued {
+            self.model.keep_secret(who, ticket, secret);
         }
-        self.same(told, &real.map(|joined| joined.standing), via)
+        if let Ok(joined) = &real {
+            self.keep(who, joined)?;
+            let ticket = &joined.ticket;
+            for (number, secret) in secrets.iter().enumerate() {
+                let real = answered(queue.is_secret(ticket, secret).await)?;
+                let real = real.unwrap_or(false);
+                let is_proven = self.model.is_secret(who, ticket.number, number);
+                if real != is_proven {
+                    return differs("proven", is_proven, real);
+                }
+            }
+        }
+        self.same(told[0], &real.map(|joined| joined.standing), via)
+    }
+
+    fn keep(&mut self, who: Who, joined: &Joined) -> Result<(), Stop> {
+        let visits = &mut self.visits[who];
+        let is_same = |it: &Ticket| it.number == joined.ticket.number;
+        let known = visits.iter().position(is_same);
+        if joined.created != known.is_none() {
+            return differs("join", visits, joined);
+        }
+        // A fresh token of the same visit may be from a newer life.
+        known.map(|at| visits.remove(at));
+        visits.push(joined.ticket);
+        Ok(())
     }
 
     async fn look(
@@ -427,7 +477,7 @@ fn told(real: &Result<Standing, QueueError>) -> Told {
         ) => Told::Line { ahead: *ahead },
         Ok(Standing::Scheduled { ahead: None, .. }) => Told::Hidden,
         Ok(Standing::Active { .. }) => Told::Active,
-        Err(QueueError::Over) => Told::Over,
+        Err(QueueError::Over | QueueError::Idle) => Told::Over,
         Err(QueueError::Closed) => Told::Closed,
         Err(QueueError::Full { .. }) => Told::Full,
         Err(cause) => panic!("{cause}"),

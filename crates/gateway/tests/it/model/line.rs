@@ -208,15 +208,16 @@ impl Model {
                 ticket,
                 until_us: (self.now + CLAIM) * MICRO,
                 showed_up: false,
+                lease_end_us: 0,
             };
             self.inside.insert(who, inside);
         }
     }
 
     /// What somebody is told who joined, or has the place already.
-    pub(super) fn joined(&mut self, who: Who, key: i64, eyes: Eyes) -> Result<Told, Unsure> {
+    pub(super) fn joined(&mut self, who: Who, key: i64) -> Told {
         if self.is_undrawn() {
-            return Ok(Told::Hidden);
+            return Told::Hidden;
         }
         let mut until_us = (self.now + JOINED) * MICRO;
         if let (State::Scheduled, Some(opens_at)) = (self.rules.state, self.rules.opens_at) {
@@ -225,14 +226,9 @@ impl Model {
         let before = self.present.get(&who).copied().unwrap_or_default();
         let until = (before.0.max(until_us), before.1.max(until_us));
         self.present.insert(who, until);
-        let ahead = self.ahead(key);
-        if self.has_room() {
-            self.admit(eyes)?;
-            if self.is_inside(who) {
-                return Ok(Told::Active);
-            }
+        Told::Line {
+            ahead: self.ahead(key),
         }
-        Ok(Told::Line { ahead })
     }
 
     pub(super) fn come_back(&mut self, who: Who, lane: usize, key: i64) -> usize {
@@ -327,10 +323,15 @@ impl Model {
     }
 
     pub(super) fn show_up_inside(&mut self, who: Who) -> Told {
-        let until_us = (self.now + LEASE) * MICRO;
+        let (now, idle) = (self.now, self.rules.idle);
         let inside = self.inside.get_mut(&who).expect("somebody inside");
         if !std::mem::replace(&mut inside.showed_up, true) {
-            inside.until_us = until_us;
+            inside.lease_end_us = (now + LEASE) * MICRO;
+            inside.until_us = inside.lease_end_us;
+        }
+        if idle > 0 {
+            // A second more, because a gateway renews once a second at most.
+            inside.until_us = inside.lease_end_us.min((now + idle + 1) * MICRO);
         }
         Told::Active
     }
@@ -387,6 +388,10 @@ impl Model {
         if inside.showed_up {
             self.forget(inside.ticket);
             self.note_end(via, who, inside.ticket);
+            if self.rules.idle > 0 && inside.lease_end_us > self.now * MICRO {
+                self.idled.insert(who, inside.lease_end_us);
+                self.seen.idled += 1;
+            }
         } else {
             let key = self.key(inside.ticket);
             self.lanes[PARKED].insert(key, who);
