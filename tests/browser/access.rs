@@ -188,7 +188,7 @@ async fn nothing_is_found_in_the_console_light_or_dark() {
         operator
             .sees("document.querySelector('#queue:not([hidden])')")
             .await;
-        for part in ["line", "sale", "report"] {
+        for part in ["line", "sale", "customer", "report"] {
             operator.press(&format!("[data-part={part}]")).await;
             nothing_is_found(&operator, &format!("console-{part}-{who}")).await;
         }

@@ -4,6 +4,7 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use testbed::eventually;
 
+use crate::console::{says, undo};
 use crate::driver::{Browser, PATIENCE};
 use crate::site::{INSIDE, SEATS, Site};
 
@@ -230,22 +231,55 @@ async fn a_store_that_is_lost_while_the_device_is_offline_is_told_as_such() {
     visitor.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_operator_who_pauses_is_seen_by_all_who_wait() {
-    let (site, _before, visitor) = in_line(0).await;
-    let operator = site.operator().await;
+/// A pause that was answered is seen so much later at most.
+const PAUSE_SEEN_MS: i64 = 2_000;
+/// So often a machine that has much else to do may be late.
+const PAUSES: usize = 5;
+/// From now on a page writes down when it went over to a pause.
+const SEES_PAUSES: &str = "const page = document.documentElement; new MutationObserver(() => { \
+    if (page.dataset.state === 'paused') window.pausedAt ??= Date.now(); \
+    }).observe(page, { attributes: true, attributeFilter: ['data-state'] })";
+/// From now on a page writes down when a change of the rules was answered.
+const HEARS_ANSWERS: &str = "const send = fetch; window.fetch = async (...it) => { const answer = await send(...it); \
+    if (it[1]?.method === 'PUT') window.answeredAt ??= Date.now(); return answer; }";
+
+/// An operator pauses and opens again; milliseconds by the clock of the machine from the answer until the page of a visitor
+/// went over to the pause.
+async fn pause_is_seen_after(operator: &Browser, visitor: &Browser) -> i64 {
+    visitor.run("window.pausedAt = null").await;
+    operator.run("window.answeredAt = null").await;
     operator.press("[data-set=paused]").await;
     visitor.waits_as("paused").await;
+    visitor.sees("window.pausedAt").await;
+    operator.sees("window.answeredAt").await;
+    let seen = visitor.run("return window.pausedAt").await;
+    let answered = operator.run("return window.answeredAt").await;
+    undo(operator).await;
+    // The console has read the rules again by then, so that the next change is made to those.
+    says(operator, "Undone").await;
+    visitor.waits_as("line").await;
+    seen.as_i64().unwrap() - answered.as_i64().unwrap()
+}
+
+/// Both pages write their instants down themselves, so what the drivers take does not count. What a busy machine takes until
+/// it runs a page does, and any one pause may be late by that: what is late by itself is so each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_pauses_is_seen_within_two_seconds_by_all_who_wait() {
+    let (site, _before, visitor) = in_line(0).await;
+    let operator = site.operator().await;
+    visitor.run(SEES_PAUSES).await;
+    operator.run(HEARS_ANSWERS).await;
+    let mut after = Vec::new();
+    while after.len() < PAUSES && after.iter().all(|ms| *ms > PAUSE_SEEN_MS) {
+        after.push(pause_is_seen_after(&operator, &visitor).await);
+    }
+    let least = after.iter().min().unwrap();
+    assert!(*least <= PAUSE_SEEN_MS, "milliseconds: {after:?}");
     eventually(PATIENCE, "the audit of it", async || {
         let audit = operator.text("#audit").await;
         audit.contains("paused").then_some(())
     })
     .await;
-    operator
-        .sees("!document.querySelector('#toast button').hidden")
-        .await;
-    operator.press("#toast button").await;
-    visitor.waits_as("line").await;
     operator.close().await;
     visitor.close().await;
 }

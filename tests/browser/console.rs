@@ -32,13 +32,18 @@ async fn one_press_holds_everybody_and_one_more_takes_it_back() {
     visitor.end().await;
 }
 
+/// From now on `kept` has what files are made of, each with its type.
+pub const EARS: &str = "window.kept = []; const make = window.URL.createObjectURL; \
+    window.URL.createObjectURL = (blob) => { blob.text().then((text) => kept.push([blob.type, text])); return make(blob); }";
+
 /// Presses the red button, and waits until everybody is held.
 async fn hold(operator: &Browser) {
     operator.press("#hold").await;
     says(operator, "Everybody is held, after").await;
 }
 
-async fn says(operator: &Browser, words: &str) {
+/// Waits until the console tells this.
+pub async fn says(operator: &Browser, words: &str) {
     let said = format!("document.querySelector('#toast').innerText.includes('{words}')");
     operator.sees(&said).await;
 }
@@ -182,25 +187,27 @@ async fn seats_are_taken_off_sale_and_put_back_and_the_desk_sees_who_has_what() 
 }
 
 /// Takes back what was done, as soon as that is offered.
-async fn undo(operator: &Browser) {
+pub async fn undo(operator: &Browser) {
     operator
         .sees("!document.querySelector('#toast').hidden && !document.querySelector('#toast button').hidden")
         .await;
     operator.press("#toast button").await;
 }
 
+/// Fills a field without keys: how a browser writes an instant by them depends on its language.
+pub async fn set(operator: &Browser, field: &str, value: &str) {
+    let script = format!(
+        "const field = document.querySelector('{field}'); field.value = '{value}'; \
+         field.dispatchEvent(new Event('input', {{ bubbles: true }}))"
+    );
+    operator.run(&script).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_concert_is_made_and_its_queue_is_opened_by_lot_at_an_instant() {
     let site = Site::shop().await;
     let operator = site.operator().await;
-    // How a browser writes an instant by keys depends on its language.
-    let set = async |name: &str, value: &str| {
-        let script = format!(
-            "const field = document.querySelector('{name}'); field.value = '{value}'; \
-             field.dispatchEvent(new Event('input', {{ bubbles: true }}))"
-        );
-        operator.run(&script).await;
-    };
+    let set = async |name: &str, value: &str| set(&operator, name, value).await;
     set("#rules [name=opensAt]", "2099-01-01T10:00:00").await;
     set("#rules [name=order]", "lottery").await;
     operator.press("#save").await;
@@ -268,10 +275,8 @@ async fn the_page_of_a_sale_is_kept_as_a_table_and_as_json_and_printed() {
     operator
         .sees("document.querySelector('#report-figures').innerText.includes('Kept promises')")
         .await;
-    let ears = "window.kept = []; const make = window.URL.createObjectURL; \
-        window.URL.createObjectURL = (blob) => { blob.text().then((text) => kept.push([blob.type, text])); return make(blob); }; \
-        window.print = () => kept.push('printed')";
-    operator.run(ears).await;
+    let ears = format!("{EARS}; window.print = () => kept.push('printed')");
+    operator.run(&ears).await;
     for button in ["#report-csv", "#report-json", "#report-print"] {
         let count = operator.run("return kept.length").await;
         operator.press(button).await;

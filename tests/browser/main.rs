@@ -10,6 +10,8 @@ mod care;
 mod client;
 mod closing;
 mod console;
+mod console_customer;
+mod console_dates;
 mod driver;
 mod elsewhere;
 mod embedded;

@@ -33,6 +33,8 @@ pub struct Site {
     number: usize,
     /// Whether the gateway makes the ids of users.
     is_anonymous: bool,
+    /// The key of an operator who may do everything.
+    key: String,
     drivers: Drivers,
     client: Client,
     _scratch: Scratch,
@@ -100,8 +102,12 @@ impl Site {
         let base = variables.iter().find(|it| it.0 == "GATEWAY_BASE_PATH");
         options.gateway_environment = variables.iter().map(variable).collect();
         options.booking_environment = booking.iter().map(variable).collect();
+        let keys = variables.iter().find(|it| it.0 == "GATEWAY_OPERATOR_KEYS");
+        let first = keys.and_then(|it| it.1.split([':', ',']).nth(1));
+        let stack = Stack::start(options).unwrap();
         let mut site = Self {
-            stack: Stack::start(options).unwrap(),
+            key: first.unwrap_or_else(|| stack.operator_key()).to_owned(),
+            stack,
             gated: String::new(),
             base: base.map_or("", |it| it.1).to_owned(),
             number: 0,
@@ -167,7 +173,7 @@ impl Site {
         operator
             .sees("document.querySelector('[data-queue=main]')")
             .await;
-        operator.write("#key", self.stack.operator_key()).await;
+        operator.write("#key", self.key()).await;
         operator.press("#key-go").await;
         operator.sees("document.querySelector('[name=maxActive]').value && !document.querySelector('[name=maxActive]').disabled").await;
         operator
@@ -182,16 +188,29 @@ impl Site {
     /// The rules of the queue, as they are written.
     pub async fn policy(&self) -> Value {
         let path = self.own("/api/v1/queues/main/policy");
-        let read = self.client.get(path).bearer_auth(self.stack.operator_key());
+        let read = self.client.get(path).bearer_auth(self.key());
         read.send().await.unwrap().json().await.unwrap()
     }
 
-    async fn operate(&self, method: Method, path: &str, body: &Value) -> Value {
+    /// The key of an operator who may do everything: the first of those that the gateway was given, else that of the stack.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// An operator asks for this, and it is done.
+    pub async fn operate(&self, method: Method, path: &str, body: &Value) -> Value {
+        self.send(method, path, self.key(), body).await
+    }
+
+    /// One act, which is done; asked for again while the store is away.
+    async fn send(&self, method: Method, path: &str, bearer: &str, body: &Value) -> Value {
         let what = format!("an answer to {method} {path}");
+        let act = Uuid::new_v4().to_string();
         // On a machine that has much else to do the store may be away for a moment.
         let answer = eventually(PATIENCE, &what, async || {
             let request = self.client.request(method.clone(), self.at(path));
-            let request = request.bearer_auth(self.stack.operator_key()).json(body);
+            let request = request.header("idempotency-key", act.as_str());
+            let request = request.bearer_auth(bearer).json(body);
             let answer = request.send().await.unwrap();
             (answer.status() != 503).then_some(answer)
         })
@@ -276,6 +295,21 @@ impl Site {
         let request = request.header("idempotency-key", Uuid::new_v4().to_string());
         let held = request.bearer_auth(token).json(&wanted).send().await;
         assert_eq!(held.unwrap().status(), 201);
+    }
+
+    /// Somebody joins and buys these seats of the first date; their payment.
+    pub async fn buys(&self, seats: &[u32]) -> Value {
+        let token = self.join().await;
+        let wanted = json!({ "scheduleId": self.date(&token).await, "seatNumbers": seats });
+        let reservations = "/api/v1/reservations";
+        let held = self.send(Method::POST, reservations, &token, &wanted).await;
+        let user = held["userId"].as_str().unwrap();
+        let charges = format!("/api/v1/users/{user}/balance/charges");
+        let money = json!({ "amount": held["amount"] });
+        self.send(Method::POST, &charges, &token, &money).await;
+        let payment = json!({ "reservationId": held["id"] });
+        self.send(Method::POST, "/api/v1/payments", &token, &payment)
+            .await
     }
 
     /// They leave.

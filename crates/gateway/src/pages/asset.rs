@@ -10,7 +10,7 @@ use chassis::asset::{Asset, digest};
 use super::language::Languages;
 
 /// What is built in.
-const FILES: [(&str, &str); 16] = [
+const FILES: [(&str, &str); 25] = [
     ("tokens.css", include_str!("../../web/tokens.css")),
     ("waiting.css", include_str!("../../web/waiting.css")),
     ("waiting.js", include_str!("../../web/waiting.js")),
@@ -21,10 +21,19 @@ const FILES: [(&str, &str); 16] = [
     ("icon-over.svg", include_str!("../../web/icon-over.svg")),
     ("console.css", include_str!("../../web/console/console.css")),
     ("console.js", include_str!("../../web/console/console.js")),
-    ("dates.js", include_str!("../../web/console/dates.js")),
-    ("hold.js", include_str!("../../web/console/hold.js")),
-    ("report.js", include_str!("../../web/console/report.js")),
+    ("api.js", include_str!("../../web/console/api.js")),
+    ("cancel.js", include_str!("../../web/console/cancel.js")),
     ("chart.js", include_str!("../../web/console/chart.js")),
+    ("customer.js", include_str!("../../web/console/customer.js")),
+    ("dates.js", include_str!("../../web/console/dates.js")),
+    ("dom.js", include_str!("../../web/console/dom.js")),
+    ("edit.js", include_str!("../../web/console/edit.js")),
+    ("hold.js", include_str!("../../web/console/hold.js")),
+    ("lists.js", include_str!("../../web/console/lists.js")),
+    ("refund.js", include_str!("../../web/console/refund.js")),
+    ("report.js", include_str!("../../web/console/report.js")),
+    ("sale.js", include_str!("../../web/console/sale.js")),
+    ("sure.js", include_str!("../../web/console/sure.js")),
     ("usher.js", include_str!("../../web/usher.js")),
     ("usher.d.ts", include_str!("../../web/usher.d.ts")),
 ];

@@ -1,9 +1,15 @@
 // The operator's console: what is, what may be changed, and who changed it.
 
+import { asking } from "./api.js";
 import { follow } from "./chart.js";
-import { desk } from "./dates.js";
+import { serving } from "./customer.js";
+import { dating } from "./dates.js";
+import { element, find, local, moments, numbers, pause, save, showList } from "./dom.js";
 import { holding } from "./hold.js";
+import { desk } from "./lists.js";
 import { Spread, reporting, shareOf } from "./report.js";
+import { selling } from "./sale.js";
+import { asksTwice } from "./sure.js";
 
 const base = new URL(`${document.body.dataset.base}/`, location.href);
 const LOOK_MS = 1_000;
@@ -12,9 +18,6 @@ const SERVICE_MS = 2_000;
 /** Minutes without an answer after which nothing is told of the service. */
 const SILENT = 2;
 const KEY = "usher:operator-key";
-const find = (id) => document.getElementById(id);
-const numbers = new Intl.NumberFormat("en");
-const moments = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
 
 let key = sessionStorage.getItem(KEY) ?? "";
 let chosen = decodeURIComponent(location.hash.slice(1));
@@ -25,45 +28,9 @@ let tag = null;
 let undo = null;
 const charts = { waiting: follow(find("chart-waiting")), active: follow(find("chart-active")), admitted: follow(find("chart-admitted")), latency: follow(find("chart-latency")), failed: follow(find("chart-failed")) };
 
-// ---- asking
-
-class Refused extends Error {
-  constructor(status, problem) {
-    super(problem?.detail ?? `status ${status}`);
-    Object.assign(this, { status, code: problem?.code, problem });
-  }
-}
-
-async function ask(method, path, { body, headers = {}, asText = false } = {}) {
-  const all = { accept: "application/json", ...headers };
-  if (key) all.authorization = `Bearer ${key}`;
-  if (body !== undefined) all["content-type"] = "application/json";
-  // Queues are the gateway's own; the rest is of the service behind, which stands where it always did.
-  const root = path.startsWith("queues") ? base : new URL("/", location.href);
-  const answer = await fetch(new URL(`api/v1/${path}`, root), { method, headers: all, body: body && JSON.stringify(body), cache: "no-store", credentials: "omit" });
-  const isText = asText && answer.ok;
-  const value = answer.status === 204 ? null : isText ? await answer.text() : await answer.json().catch(() => null);
-  if (!answer.ok) throw new Refused(answer.status, value);
-  return { value, tag: answer.headers.get("etag") };
-}
-
-async function maybe(method, path) {
-  try {
-    return (await ask(method, path)).value;
-  } catch (refusal) {
-    if (refusal instanceof Refused) return null;
-    throw refusal;
-  }
-}
+const { ask, maybe } = asking({ base, key: () => key });
 
 // ---- saying
-
-function element(name, text, attributes = {}) {
-  const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
-  for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
-  return made;
-}
 
 let toastTimer;
 function tell(text, { isBad = false, undoing = null } = {}) {
@@ -208,14 +175,6 @@ function showFigures(status) {
   showList("figures", figures);
 }
 
-function showList(place, figures) {
-  find(place).replaceChildren(...figures.map(([name, value, isOdd]) => {
-    const figure = element("div", undefined, isOdd ? { class: "odd" } : {});
-    figure.append(element("span", name, { class: "soft" }), element("b", typeof value === "number" ? numbers.format(value) : value));
-    return figure;
-  }));
-}
-
 /** Reads the rules; what somebody is typing at the moment stays. */
 async function read() {
   if (!chosen) return lock();
@@ -255,10 +214,6 @@ function shown(field, value) {
   if (value === null || value === undefined) return "";
   if (field.type === "datetime-local") return local(new Date(value));
   return String(field.dataset.unit ? value / Number(field.dataset.unit) : value);
-}
-
-function local(date) {
-  return new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
 function written(field) {
@@ -366,125 +321,53 @@ async function unlock() {
   find("key-form").classList.toggle("unlocked", Boolean(key));
   find("key-go").textContent = key ? "Lock" : "Unlock";
   await Promise.all([read(), audit(), service()]);
-  if (key && !find("sale").hidden) await sale();
+  if (key && !find("sale").hidden) await sale.show();
 }
 
 function forget(words) {
   key = "";
   sessionStorage.removeItem(KEY);
+  for (const part of [customers, lists, dates]) part.leave();
   if (words) tell(words, { isBad: true });
   return unlock();
 }
 
-// ---- the sale behind
+// ---- the sale behind, and who bought
 
-for (const button of document.querySelectorAll("[data-part]")) {
-  button.onclick = async () => {
-    for (const other of document.querySelectorAll("[data-part]")) other.toggleAttribute("aria-current", other === button);
-    for (const part of ["line", "sale", "report"]) find(part).hidden = button.dataset.part !== part;
-    if (button.dataset.part === "sale") await sale();
-    if (button.dataset.part === "report") await showReport();
-  };
-}
-
-async function sale() {
-  await Promise.all([books(), outbox(), concerts()]);
-}
-
-function list(place, pairs) {
-  find(place).replaceChildren(...pairs.map(([name, value]) => {
-    const line = element("div", undefined, { class: "row" });
-    line.append(element("span", name, { class: "soft" }), element("b", String(value), { class: "number" }));
-    return line;
-  }));
-}
-
-const inWords = (name) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
-const plain = (value) => Object.entries(value ?? {}).filter(([, it]) => typeof it !== "object").map(([name, it]) => [inWords(name), typeof it === "number" ? numbers.format(it) : it]);
-
-async function books() {
-  let said = null;
-  try {
-    said = (await ask("GET", "admin/reconciliation")).value;
-  } catch (refusal) {
-    if (!(refusal instanceof Refused)) throw refusal;
-    // Among many sales it takes longer than an answer may, and goes on meanwhile.
-    if (refusal.problem?.retryable) {
-      list("books", [["", refusal.message]]);
-      return setTimeout(books, AUDIT_MS);
-    }
+/** Shows one part of the console in place of another. */
+async function showPart(name) {
+  for (const button of document.querySelectorAll("[data-part]")) {
+    const isShown = button.dataset.part === name;
+    button.toggleAttribute("aria-current", isShown);
+    find(button.dataset.part).hidden = !isShown;
   }
-  list("books", said ? [["agree", said.clean ? "yes" : "NO"], ...plain(said).filter(([name]) => name !== "clean"), ...plain(said.sums ?? said.totals)] : [["", "Shown with an operator's key."]]);
+  if (name === "sale") await sale.show();
+  if (name === "report") await showReport();
 }
 
-async function outbox() {
-  const said = await maybe("GET", "admin/outbox");
-  list("outbox", said ? plain(said).filter(([name]) => name !== "next cursor") : [["", "Shown with an operator's key."]]);
-  const dead = said?.items ?? said?.deadLetters?.items ?? [];
-  find("dead").replaceChildren(...dead.map((event) => {
-    const [line, again] = [element("li"), element("button", "Send again")];
-    line.append(element("b", event.type ?? event.eventType ?? event.id), ` ${event.lastError ?? event.reason ?? ""} `, again);
-    again.onclick = async () => {
-      try {
-        await ask("POST", `admin/outbox/${event.id ?? event.eventId}/redeliveries`);
-        tell("On its way again.");
-        await outbox();
-      } catch (refusal) {
-        tell(refusal.message, { isBad: true });
-      }
-    };
-    return line;
-  }));
+for (const button of document.querySelectorAll("[data-part]")) button.onclick = () => showPart(button.dataset.part);
+
+async function openCustomer(id) {
+  await showPart("customer");
+  find("customer-form").elements.userId.focus();
+  await customers.open(id);
 }
 
-async function concerts() {
-  const said = await maybe("GET", "concerts?limit=50");
-  find("concerts").replaceChildren(...(said?.items ?? []).map((concert) => {
-    const line = element("li");
-    line.append(element("b", concert.title), ` ${concert.venue ?? ""} · queue ${concert.queue} `);
-    if (!key) return line;
-    const dates = element("button", "Dates", { "data-concert": concert.id });
-    dates.onclick = () => openDates(concert).catch((refusal) => tell(refusal.message, { isBad: true }));
-    line.append(dates);
-    return line;
-  }));
-}
+const hasKey = () => Boolean(key);
+const sure = asksTwice();
+const customers = serving({ ask, tell, sure });
+const lists = desk({ ask, tell, openCustomer });
+const dates = dating({ ask, tell, sure, books: () => sale.books(), lookAt: lists.choose });
+const sale = selling({ ask, maybe, tell, hasKey, openDates: dates.open });
 
-find("reconcile").onclick = books;
-find("outbox-go").onclick = outbox;
-find("concert").onsubmit = async (submit) => {
-  submit.preventDefault();
-  const fields = Object.fromEntries(new FormData(submit.target));
-  const sections = fields.sections.split("\n").map((line) => line.trim().split(/\s+/)).filter((it) => it.length === 4)
-    .map(([grade, price, from, to]) => ({ grade, price: Number(price), from: Number(from), to: Number(to) }));
-  try {
-    const concert = (await ask("POST", "admin/concerts", { body: { title: fields.title, ...(fields.venue && { venue: fields.venue }), queue: fields.queue } })).value;
-    const date = { startsAt: new Date(fields.startsAt).toISOString(), ...(sections.length && { sections }) };
-    await ask("POST", `admin/concerts/${concert.id}/schedules`, { body: date });
-    tell(`${fields.title} is on sale.`);
-    submit.target.reset();
-    await concerts();
-  } catch (refusal) {
-    tell(refusal.message, { isBad: true });
-  }
-};
-
-function save(name, type, text) {
-  const link = element("a", undefined, { href: URL.createObjectURL(new Blob([text], { type })), download: name });
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
-
-const openDates = desk({ ask, element, find, save, tell, numbers, moments });
-
-const showReport = reporting({ ask, maybe, element, find, save, tell, showList, auditLine, local, follow, known: () => known, chosen: () => chosen, hasKey: () => Boolean(key) });
+const showReport = reporting({ ask, maybe, element, find, save, tell, showList, auditLine, local, follow, known: () => known, chosen: () => chosen, hasKey });
 
 // ---- for as long as it is open
 
 async function forEver(act, pauseMs) {
   for (;;) {
     await act();
-    await new Promise((done) => setTimeout(done, pauseMs));
+    await pause(pauseMs);
   }
 }
 

@@ -1,20 +1,8 @@
-// The dates of a concert, for the desk: how each sells, which seats are off sale and why, who has what.
+// The dates of a concert: how each sells, and what an operator does about it.
 
-const LISTS = {
-  seats: { columns: ["number", "grade", "price", "state", "blockedReason", "reservationId"] },
-  buyers: { columns: ["userId", "seatsBought", "seatsHeld", "amount"], hasTable: true },
-  reservations: { columns: ["id", "userId", "state", "amount", "createdAt"], hasTable: true },
-  payments: { columns: ["id", "userId", "state", "amount", "refundedAmount", "createdAt"], hasTable: true },
-};
-/** Lines of one page of a list. */
-const LINES = 50;
-
-/** `7, 8, 20-25` as numbers; null where it is something else. */
-export function numbersOf(text) {
-  const parts = text.split(/[\s,]+/).filter(Boolean).map((part) => /^(\d+)(?:-(\d+))?$/.exec(part));
-  if (!parts.length || parts.includes(null)) return null;
-  return parts.flatMap(([, from, to]) => Array.from({ length: Math.max(0, (to ?? from) - from + 1) }, (_, at) => Number(from) + at));
-}
+import { cancelling } from "./cancel.js";
+import { element, find, local, moments, numbers, redraw } from "./dom.js";
+import { changing, dateForm } from "./edit.js";
 
 /** Payments of a day for all that is sold through a queue; at most so many of each date. */
 const MOST_PAYMENTS = 10_000;
@@ -36,102 +24,91 @@ export async function salesOf(maybe, queue, from) {
   return found.filter((it) => new Date(it.createdAt) >= from && new Date(it.createdAt) < until);
 }
 
-/** What is shown of a concert, with the functions of the console. */
-export function desk({ ask, element, find, save, tell, numbers, moments }) {
-  let date = null;
-  let list = "seats";
+function stateOf({ cancelledAt, salesOpenAt, salesCloseAt }) {
+  if (cancelledAt) return "cancelled";
+  if (new Date(salesCloseAt) <= Date.now()) return "closed";
+  return new Date(salesOpenAt) > Date.now() ? "not open yet" : "on sale";
+}
 
-  async function open(concert) {
-    const { value } = await ask("GET", `admin/concerts/${concert.id}/schedules`);
+/** Gives what shows the dates of a concert. `lookAt` shows the desk of one, `sure` asks twice, `books` compares. */
+export function dating({ ask, tell, sure, books, lookAt }) {
+  let concert = null;
+  const change = changing({ ask, tell }, again);
+  const form = dateForm({ ask, tell }, { change, after: again });
+  const cancellation = cancelling({ ask, tell, sure, books });
+
+  async function open(other) {
+    if (other !== concert) find("date").hidden = true;
+    concert = other;
+    const { value } = await ask("GET", `admin/concerts/${other.id}/schedules`);
+    if (other !== concert) return;
     find("dates-of").textContent = concert.title;
     find("dates").hidden = false;
-    find("dates-list").replaceChildren(...value.items.map((it) => line(concert, it)));
-    if (!value.items.length) find("dates-list").append(element("li", "No dates yet.", { class: "soft" }));
+    const lines = value.items.map(line);
+    redraw(find("dates-list"), lines.length ? lines : [element("li", "No dates yet.", { class: "soft" })]);
   }
 
-  function line(concert, it) {
-    const made = element("li");
-    const [opens, closes] = [new Date(it.salesOpenAt), new Date(it.salesCloseAt)];
-    const state = it.cancelledAt ? "cancelled" : closes <= Date.now() ? "closed" : opens > Date.now() ? "not open yet" : "on sale";
-    const seats = ["sold", "held", "blocked"].filter((kind) => it.seats[kind] !== undefined).map((kind) => `${numbers.format(it.seats[kind])} ${kind}`);
-    made.append(element("b", moments.format(new Date(it.startsAt))), ` ${seats.join(", ")} of ${numbers.format(it.seatsTotal)} · ${state}${it.hidden ? ", hidden" : ""} `);
-    const look = element("button", "Look", { "data-date": it.id });
-    look.onclick = () => choose(it);
-    made.append(look);
-    if (state === "on sale") {
-      const close = element("button", "Close sales");
-      close.onclick = () => act(`admin/schedules/${it.id}/closing`, {}, "Sales are closed; what is held can be paid.").then(() => open(concert));
-      made.append(close);
-    }
-    return made;
+  /** As they are now. */
+  async function again() {
+    if (concert) await told(() => open(concert));
   }
 
-  async function choose(it) {
-    date = it;
-    find("desk").hidden = false;
-    find("desk-of").textContent = moments.format(new Date(it.startsAt));
-    await show();
-  }
-
-  /** One page of what is chosen, with a way to the next. */
-  async function show(cursor = null, before = []) {
-    const { columns, hasTable } = LISTS[list];
-    for (const button of document.querySelectorAll("[data-list]")) button.toggleAttribute("aria-current", button.dataset.list === list);
-    find("desk-csv").hidden = !hasTable;
-    find("blocking").hidden = list !== "seats";
-    const page = hasTable ? `?limit=${LINES}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}` : "";
-    const { value } = await ask("GET", `admin/schedules/${date.id}/${list}${page}`);
-    const items = [...before, ...value.items];
-    const head = element("tr");
-    head.append(...columns.map((name) => element("th", name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`), { scope: "col" })));
-    const rows = items.map((item) => {
-      const row = element("tr");
-      row.append(...columns.map((name) => element("td", shown(item[name]))));
-      return row;
-    });
-    find("desk-table").replaceChildren(head, ...rows);
-    find("desk-more").hidden = !value.nextCursor;
-    find("desk-more").onclick = () => show(value.nextCursor, items);
-    find("desk-sum").textContent = list === "seats" ? sums(items) : `${numbers.format(items.length)} shown`;
-  }
-
-  const shown = (value) => (value === null || value === undefined ? "" : typeof value === "number" ? numbers.format(value) : String(value));
-
-  function sums(items) {
-    const count = (state) => items.filter((it) => it.state === state).length;
-    return ["available", "held", "sold", "blocked"].map((state) => `${numbers.format(count(state))} ${state}`).join(" · ");
-  }
-
-  async function act(path, body, words, undoing = null) {
+  async function told(act) {
     try {
-      await ask("POST", path, { body });
-      tell(words, { undoing });
+      await act();
     } catch (refusal) {
       tell(refusal.message, { isBad: true });
     }
-    if (date && !find("desk").hidden) await show();
   }
 
-  const release = (seatNumbers) => act(`admin/schedules/${date.id}/seats/releases`, { seatNumbers }, `On sale again: ${seatNumbers.join(", ")}`);
-
-  for (const button of document.querySelectorAll("[data-list]")) {
-    button.onclick = () => {
-      list = button.dataset.list;
-      show().catch((refusal) => tell(refusal.message, { isBad: true }));
+  function line(it) {
+    const made = element("li");
+    const [when, state] = [moments.format(new Date(it.startsAt)), stateOf(it)];
+    const seats = ["sold", "held", "blocked"].filter((kind) => it.seats[kind] !== undefined).map((kind) => `${numbers.format(it.seats[kind])} ${kind}`);
+    made.append(element("b", when), ` ${seats.join(", ")} of ${numbers.format(it.seatsTotal)} · ${state}${it.hidden ? ", hidden" : ""} `);
+    const offer = (name, words, act, attributes = {}) => {
+      const button = element("button", words, { "aria-label": `${words}, ${when}`, "data-act": `${name}:${it.id}`, ...attributes });
+      button.onclick = () => told(act);
+      made.append(button, " ");
     };
+    offer("look", "Look", () => lookAt(it), { "data-date": it.id });
+    if (it.cancelledAt) {
+      offer("cancel", "Cancellation", () => cancellation.follow(it, when));
+      return made;
+    }
+    offer("edit", "Edit", () => form.openEdit(it, when));
+    offer("hide", it.hidden ? "Show to visitors" : "Hide", () => hide(it));
+    if (state !== "closed") offer("close", "Close sales", () => close(it));
+    offer("cancel", "Cancel date", () => cancel(it, when), { class: "danger" });
+    return made;
   }
-  find("blocking").onsubmit = (submit) => {
-    submit.preventDefault();
-    const fields = new FormData(submit.target);
-    const seatNumbers = numbersOf(fields.get("seats"));
-    if (!seatNumbers) return tell("Seats are numbers, as in 7, 8, 20-25.", { isBad: true });
-    if (submit.submitter?.value === "free") return release(seatNumbers);
-    const reason = fields.get("reason").trim() || "Blocked at the console.";
-    return act(`admin/schedules/${date.id}/seats/blocks`, { seatNumbers, reason }, `Off sale: ${seatNumbers.join(", ")}`, () => release(seatNumbers));
-  };
-  find("desk-csv").onclick = async () => {
-    const { value } = await ask("GET", `admin/schedules/${date.id}/${list}?format=csv`, { asText: true });
-    save(`${list}-${date.id}.csv`, "text/csv", value);
-  };
-  return open;
+
+  function hide({ id, hidden, version }) {
+    const words = hidden ? "Visitors see the date again." : "The date is hidden; what is held can be paid.";
+    return change(id, `"${version}"`, { hidden: !hidden }, { words, back: { hidden } });
+  }
+
+  async function close({ id, salesOpenAt, salesCloseAt }) {
+    const { tag } = await ask("POST", `admin/schedules/${id}/closing`, { body: {} });
+    const undo = () => change(id, tag, { salesOpenAt, salesCloseAt }, { words: "Undone: sales are closed" });
+    tell("Sales are closed; what is held can be paid.", { undoing: undo });
+    await again();
+  }
+
+  async function cancel(it, when) {
+    // As it is typed on every keyboard.
+    const word = local(new Date(it.startsAt)).slice(0, 16).replace("T", " ");
+    if (await cancellation.cancel(it, `${concert.title}, ${when}`, word)) await again();
+  }
+
+  find("dates-new").onclick = () => form.openNew(concert);
+
+  /** Nothing is shown any more. */
+  function leave() {
+    concert = null;
+    for (const place of ["dates", "date"]) find(place).hidden = true;
+    cancellation.leave();
+  }
+
+  return { open, leave };
 }
