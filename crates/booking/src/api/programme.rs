@@ -390,12 +390,9 @@ pub async fn edit_date(
     IfMatch(expected): IfMatch,
     body: Body<ScheduleChanges>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, now, name) = (*id, app.clock.now(), operator.name);
+    let (id, now, by) = (*id, app.clock.now(), operator.name);
     let edit = EditDate::from(body.0);
-    let change = move |tx: &mut Tx| {
-        programme::edit_date(tx, id, &edit, &expected, Actor::Operator(&name), now)
-    };
-    let edited = app.db.transaction(change).await?;
+    let edited = programme::change_date(&app.db, id, edit, expected, by, now).await?;
     app.lists.edited_date(edited.concert_id, id);
     Ok(answer::versioned(
         edited.version,
