@@ -319,7 +319,8 @@ pub struct ScheduleChanges {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u16>, minimum = 1, maximum = 50, required = false)]
     max_seats_per_user: Option<Option<MaxSeats>>,
-    /// How much of a payment comes back from now on, also of what is paid already.
+    /// How much of a payment comes back. What is paid already comes back by these, or by the rules at the time of the payment
+    /// where they give more.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = RefundRules, required = false)]
     refund_rules: Option<RefundRules>,

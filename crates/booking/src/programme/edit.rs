@@ -39,7 +39,7 @@ pub struct EditDate {
     pub hidden: Option<bool>,
     /// Most seats of one user; `Some(None)` is the service's default.
     pub max_seats_per_user: Option<Option<u16>>,
-    /// How much of a payment comes back from now on.
+    /// How much of a payment comes back; of one that is made already by the rules of then, where they give more.
     pub refund_rules: Option<RefundRules>,
     /// What seats of these grades cost from now on.
     pub prices: Vec<(Grade, Price)>,
