@@ -144,7 +144,7 @@ fn since(conn: &mut Conn, after: i64) -> Result<Vec<(i64, Option<Touched>)>, DbE
         .load(conn)?;
     let rows = rows.into_iter();
     let read = rows.map(|(seq, entity, action, Id(id), detail)| {
-        (seq, touched((&entity, &action), id, &detail))
+        (seq, touched((entity.as_str(), action.as_str()), id, &detail))
     });
     Ok(read.collect())
 }

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use booking::concert::{NewSchedule, Title};
 use booking::db::Tx;
 use booking::payment::Extent;
+use booking::programme;
 use booking::provider::{self, Said};
 use booking::reconciliation;
 use booking::reservation::{self, Limits};
 use booking::seat::SeatNumbers;
+use booking::waitlist::{self, WaitlistError};
 use booking::wallet::{self, Amount, Charge, Correction, CorrectionCause};
-use booking::{programme, waitlist};
 use chassis::time::Clock;
 use chrono::TimeDelta;
 use uuid::Uuid;
@@ -50,7 +51,7 @@ async fn books() -> Fixture {
         let act = move |tx: &mut Tx| {
             let place = waitlist::join(tx, &join, &limits, &waiting)?;
             match stays {
-                true => Ok(()),
+                true => Ok::<_, WaitlistError>(()),
                 false => waitlist::leave(tx, join.user_id, place.entry.id, &waiting),
             }
         };
