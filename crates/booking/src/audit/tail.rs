@@ -144,7 +144,8 @@ fn since(conn: &mut Conn, after: i64) -> Result<Vec<(i64, Option<Touched>)>, DbE
         .load(conn)?;
     let rows = rows.into_iter();
     let read = rows.map(|(seq, entity, action, Id(id), detail)| {
-        (seq, touched((entity.as_str(), action.as_str()), id, &detail))
+        let about = touched((entity.as_str(), action.as_str()), id, &detail);
+        (seq, about)
     });
     Ok(read.collect())
 }
