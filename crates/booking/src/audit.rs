@@ -22,7 +22,7 @@ stored_as_text! {
     pub enum Entity {
         /// A concert.
         Concert = "concert",
-        /// A date of a concert.
+        /// A date of a concert, and its waiting list.
         Schedule = "schedule",
         /// A reservation and the seats of it.
         Reservation = "reservation",
@@ -90,6 +90,10 @@ stored_as_text! {
         Resumed = "resumed",
         /// Nobody knows any more who it is.
         Forgotten = "forgotten",
+        /// A user went into the waiting list.
+        WaitlistJoined = "waitlist_joined",
+        /// A user went out of it.
+        WaitlistLeft = "waitlist_left",
     }
 }
 
@@ -239,6 +243,18 @@ pub fn list(conn: &mut Conn, filter: &Filter, at_most: u32) -> Result<Vec<Row>, 
         .filter(audit_log::seq.lt(filter.before.unwrap_or(i64::MAX)))
         .order(audit_log::seq.desc())
         .limit(at_most.into())
+        .select(Row::as_select())
+        .load(conn)?;
+    Ok(found)
+}
+
+/// What a user did with these things, newest first. One statement, by an index.
+pub fn by(conn: &mut Conn, user_id: Uuid, things: &[Uuid]) -> Result<Vec<Row>, DbError> {
+    let things: Vec<Id> = things.iter().copied().map(Id).collect();
+    let found = audit_log::table
+        .filter(audit_log::entity_id.eq_any(things))
+        .filter(audit_log::actor_id.eq(Id(user_id)))
+        .order(audit_log::seq.desc())
         .select(Row::as_select())
         .load(conn)?;
     Ok(found)

@@ -24,8 +24,8 @@ use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db, new_id};
 use crate::schema::{concerts, schedules, seats};
 use crate::seat;
 pub use layout::{Layout, LayoutError, Section, default_layout};
+pub(crate) use refunds::{Promise, percent_of};
 pub use refunds::{RefundRules, RulesInvalid, Share};
-pub(crate) use refunds::{percent_of, refund_rules};
 pub use wording::{Grade, Price, QueueName, Title, WordingError};
 
 /// Seats that one INSERT makes.

@@ -14,11 +14,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::audit::{self, Action, Actor, Change, Entity};
+use crate::concert::Promise;
 use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, stored_as_text};
 use crate::ledger::{self, Cause, Entry};
 use crate::outbox::{self, Event, EventType};
-use crate::reservation::{self, Reservation, ReservationState, SaleOfHold};
+use crate::reservation::{self, OfDate, Reservation, ReservationState, SaleOfHold};
 use crate::schema::payments;
 use crate::wallet;
 pub use refund::{Extent, Refund, RefundError, Refunded, refund};
@@ -147,7 +148,7 @@ fails_with_db!(PayError);
 /// Seven statements: reading the reservation, the buyer's lock, the reservation with its seats and the wallet, ledger,
 /// payment, audit, outbox.
 pub fn pay(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Paid, PayError> {
-    let (reservation, queue) = find_held(tx, wish)?;
+    let (reservation, OfDate { queue, promise }) = find_held(tx, wish)?;
     let now = reservation::lock_buyer(tx, reservation.schedule_id, wish.user_id, clock)?;
     crash::point("pay.lined-up");
     // The stored end may be later than the start of the show, if that was moved while the hold was made.
@@ -170,7 +171,7 @@ pub fn pay(tx: &mut Tx, wish: &Pay, clock: &Clock) -> Result<Paid, PayError> {
         created_at: now,
     };
     crash::point("pay.booked");
-    write(tx, &payment)?;
+    write(tx, &payment, promise)?;
     crash::point("pay.written");
     let actor = Actor::User(payment.user_id);
     let changes = [
@@ -232,8 +233,8 @@ impl Payment {
 }
 
 /// The reservation as it is before anything is locked; what pays it does not change later.
-fn find_held(conn: &mut Conn, wish: &Pay) -> Result<(Reservation, String), PayError> {
-    reservation::stored_behind(conn, wish.user_id, wish.reservation_id)?
+fn find_held(conn: &mut Conn, wish: &Pay) -> Result<(Reservation, OfDate), PayError> {
+    reservation::stored_with_date(conn, wish.user_id, wish.reservation_id)?
         .ok_or(PayError::ReservationNotFound)
 }
 
@@ -283,7 +284,8 @@ fn why_not(tx: &mut Tx, reservation: &Reservation, now: Timestamp) -> Result<Pay
     })
 }
 
-fn write(tx: &mut Tx, payment: &Payment) -> Result<(), DbError> {
+/// The promise stays with the payment: what the rules are later may only be better.
+fn write(tx: &mut Tx, payment: &Payment, promise: Promise) -> Result<(), DbError> {
     diesel::insert_into(payments::table)
         .values((
             payments::id.eq(Id(payment.id)),
@@ -292,6 +294,9 @@ fn write(tx: &mut Tx, payment: &Payment) -> Result<(), DbError> {
             payments::amount.eq(payment.amount),
             payments::state.eq(payment.state),
             payments::created_at.eq(At(payment.created_at)),
+            payments::refund_full_until.eq(At(promise.full_until)),
+            payments::refund_share_until.eq(At(promise.share_until)),
+            payments::refund_share_percent.eq(Some(promise.share_percent)),
         ))
         .execute(tx)?;
     Ok(())

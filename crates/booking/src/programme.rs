@@ -21,7 +21,7 @@ use crate::seat::{self, SeatState};
 pub use cancellation::{
     DateCancellation, Left, Step, advance, cancel_date, cancellation, is_cancelling, left,
 };
-pub use edit::{EditConcert, EditDate, close, edit_concert, edit_date};
+pub use edit::{EditConcert, EditDate, change_date, close, edit_concert, edit_date, end_at_start};
 pub use removal::{remove_concert, remove_date};
 pub use seating::{PlacedSeat, add_seats, block, release, seats};
 

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::audit::{Action, Actor, Change, Entity};
+use crate::concert::{Promise, RefundRules};
 use crate::db::{At, Conn, DbError, Id, Page, stored_as_text};
 use crate::ledger::CURRENCY;
 use crate::outbox::{Event, EventType};
@@ -232,17 +233,26 @@ pub(crate) fn stored(
     user_id: Uuid,
     id: Uuid,
 ) -> Result<Option<Reservation>, DbError> {
-    let found = stored_behind(conn, user_id, id)?;
+    let found = stored_with_date(conn, user_id, id)?;
     Ok(found.map(|(reservation, _)| reservation))
 }
 
-/// The same, and the queue before its concert. One statement.
-pub(crate) fn stored_behind(
+/// What is read of the date together with a reservation.
+pub(crate) struct OfDate {
+    /// The queue before its concert.
+    pub(crate) queue: String,
+    /// What its rules say about refunds.
+    pub(crate) promise: Promise,
+}
+
+/// The same, with what its date says. One statement.
+pub(crate) fn stored_with_date(
     conn: &mut Conn,
     user_id: Uuid,
     id: Uuid,
-) -> Result<Option<(Reservation, String)>, DbError> {
-    type Found = (ReservationRow, Option<Id>, SeatColumns, (At, String));
+) -> Result<Option<(Reservation, OfDate)>, DbError> {
+    type Date = (At, (u32, u32, u16), String);
+    type Found = (ReservationRow, Option<Id>, SeatColumns, Date);
     let rows: Vec<Found> = reservations::table
         .inner_join(reservation_seats::table)
         .inner_join(schedules::table.on(schedules::id.eq(reservations::schedule_id)))
@@ -260,20 +270,29 @@ pub(crate) fn stored_behind(
                 reservation_seats::grade,
                 reservation_seats::price,
             ),
-            (schedules::starts_at, concerts::queue),
+            (
+                schedules::starts_at,
+                (
+                    schedules::refund_full_until_s,
+                    schedules::refund_share_until_s,
+                    schedules::refund_share_percent,
+                ),
+                concerts::queue,
+            ),
         ))
         .load(conn)?;
     let seats = rows.iter().map(|(_, _, seat, _)| reserved(seat.clone()));
     let seats = seats.collect();
     let head = rows.into_iter().next();
-    Ok(head.map(|(row, payment_id, _, (starts_at, queue))| {
+    Ok(head.map(|(row, payment_id, _, (starts_at, rules, queue))| {
         let found = row.with(seats, payment_id.map(Uuid::from));
         let hold_expires_at = found.hold_expires_at.min(starts_at.0);
         let found = Reservation {
             hold_expires_at,
             ..found
         };
-        (found, queue)
+        let promise = RefundRules::from(rules).promise(starts_at.0);
+        (found, OfDate { queue, promise })
     }))
 }
 

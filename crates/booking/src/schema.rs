@@ -163,6 +163,9 @@ diesel::table! {
         #[max_length = 24]
         state -> Varchar,
         created_at -> Datetime,
+        refund_full_until -> Nullable<Datetime>,
+        refund_share_until -> Nullable<Datetime>,
+        refund_share_percent -> Nullable<Unsigned<Smallint>>,
     }
 }
 

@@ -14,6 +14,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::audit::{self, Action, Actor, Change, Entity};
 use crate::concert::{ClosedSales, Grade, QueueName};
 use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db, new_id};
 use crate::outbox::{Event, EventType};
@@ -108,6 +109,18 @@ pub enum WaitlistError {
 fails_with_db!(WaitlistError);
 
 impl Entry {
+    /// What its user did. The row is one of the date, whose list it is, so that instances that know no other word for it go
+    /// on reading the log.
+    fn change(&self, action: Action) -> Change<'static> {
+        Change {
+            entity: Entity::Schedule,
+            entity_id: self.schedule_id,
+            action,
+            actor: Actor::User(self.user_id),
+            detail: json!({ "entryId": self.id, "count": self.seat_count, "grade": self.grade }),
+        }
+    }
+
     pub(crate) fn event(&self, event_type: EventType, more: Value) -> Event {
         let mut payload = json!({
             "entryId": self.id, "scheduleId": self.schedule_id, "userId": self.user_id,
@@ -171,7 +184,7 @@ impl Date {
     }
 }
 
-/// Takes a user into the list; who is in it already stays where they are. Six statements.
+/// Takes a user into the list; who is in it already stays where they are. Ten statements, one more where a grade is named.
 pub fn join(
     tx: &mut Tx,
     wish: &Join,
@@ -229,6 +242,7 @@ pub fn join(
     count(tx, wish.schedule_id, 1)?;
     let entry = live(tx, wish.schedule_id, wish.user_id)?;
     let entry = entry.ok_or(DbError::Unexpected("an entry that was made is not there"))?;
+    audit::record(tx, &[entry.change(Action::WaitlistJoined)], now)?;
     Ok(Waiting {
         is_new: true,
         ..with_position(tx, entry)?
@@ -236,8 +250,8 @@ pub fn join(
 }
 
 /// Takes a user out of the list; what was offered stays a hold that can be given back. The second time is fine too.
-/// Four statements.
-pub fn leave(tx: &mut Tx, user_id: Uuid, id: Uuid) -> Result<(), WaitlistError> {
+/// Five statements, three for who does not wait any more.
+pub fn leave(tx: &mut Tx, user_id: Uuid, id: Uuid, clock: &Clock) -> Result<(), WaitlistError> {
     let found: Option<Entry> = waitlist_entries::table
         .filter(waitlist_entries::id.eq(Id(id)))
         .filter(waitlist_entries::user_id.eq(Id(user_id)))
@@ -254,6 +268,7 @@ pub fn leave(tx: &mut Tx, user_id: Uuid, id: Uuid) -> Result<(), WaitlistError> 
     let left = move_on(tx, &entry, EntryState::Waiting, EntryState::Left, None)?;
     if left {
         count(tx, entry.schedule_id, -1)?;
+        audit::record(tx, &[entry.change(Action::WaitlistLeft)], clock.now())?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! All that booking has of a person, for operators who answer a person's question about it.
 
+use std::cmp::Reverse;
+
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use chassis::problem::Problem;
@@ -147,6 +149,10 @@ fn everything_of(conn: &mut Conn, user_id: Uuid, now: Timestamp) -> Result<Perso
     things.extend(reservations.iter().map(|row| row.id));
     things.extend(payments.iter().map(|row| row.id));
     things.extend(orders.iter().map(|(row, _)| row.id));
+    let dates: Vec<Uuid> = waiting.iter().map(|it| it.entry.schedule_id).collect();
+    let mut changes = audit::of(conn, &things)?;
+    changes.extend(audit::by(conn, user_id, &dates)?);
+    changes.sort_unstable_by_key(|row| Reverse(row.seq));
     Ok(Person {
         user_id,
         subject: user_id,
@@ -164,9 +170,7 @@ fn everything_of(conn: &mut Conn, user_id: Uuid, now: Timestamp) -> Result<Perso
         refunds: (payment::refunds_of_user(conn, user_id)?.into_iter())
             .map(PersonRefund::from)
             .collect(),
-        audit: (audit::of(conn, &things)?.into_iter())
-            .map(AuditEntry::from)
-            .collect(),
+        audit: changes.into_iter().map(AuditEntry::from).collect(),
     })
 }
 

@@ -319,7 +319,8 @@ pub struct ScheduleChanges {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u16>, minimum = 1, maximum = 50, required = false)]
     max_seats_per_user: Option<Option<MaxSeats>>,
-    /// How much of a payment comes back from now on, also of what is paid already.
+    /// How much of a payment comes back. What is paid already comes back by these, or by the rules at the time of the payment
+    /// where they give more.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = RefundRules, required = false)]
     refund_rules: Option<RefundRules>,
@@ -390,12 +391,9 @@ pub async fn edit_date(
     IfMatch(expected): IfMatch,
     body: Body<ScheduleChanges>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, now, name) = (*id, app.clock.now(), operator.name);
+    let (id, now, by) = (*id, app.clock.now(), operator.name);
     let edit = EditDate::from(body.0);
-    let change = move |tx: &mut Tx| {
-        programme::edit_date(tx, id, &edit, &expected, Actor::Operator(&name), now)
-    };
-    let edited = app.db.transaction(change).await?;
+    let edited = programme::change_date(&app.db, id, edit, expected, by, now).await?;
     app.lists.edited_date(edited.concert_id, id);
     Ok(answer::versioned(
         edited.version,

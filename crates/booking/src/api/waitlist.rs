@@ -152,7 +152,8 @@ pub async fn leave(
 ) -> Result<HttpResponse, Problem> {
     let (user_id, entry_id) = path.into_inner();
     let user_id = visitor.must_be(user_id)?;
-    let leave = move |tx: &mut Tx| waitlist::leave(tx, user_id, entry_id);
+    let clock = app.clock.clone();
+    let leave = move |tx: &mut Tx| waitlist::leave(tx, user_id, entry_id, &clock);
     app.db.transaction(leave).await?;
     Ok(answer::gone())
 }

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::Entity;
+use super::{Action, Entity};
 use crate::db::{Conn, Db, DbError, Id};
 use crate::patience;
 use crate::schema::audit_log;
@@ -130,27 +130,41 @@ fn last(conn: &mut Conn) -> Result<i64, DbError> {
 
 /// The rows after this one, in their order.
 fn since(conn: &mut Conn, after: i64) -> Result<Vec<(i64, Option<Touched>)>, DbError> {
-    let rows: Vec<(i64, Entity, Id, String)> = audit_log::table
+    let rows: Vec<(i64, String, String, Id, String)> = audit_log::table
         .filter(audit_log::seq.gt(after))
         .order(audit_log::seq)
         .limit(ROWS_MOST)
         .select((
             audit_log::seq,
             audit_log::entity,
+            audit_log::action,
             audit_log::entity_id,
             audit_log::detail,
         ))
         .load(conn)?;
-    let row = |(seq, entity, Id(id), detail): (i64, Entity, Id, String)| {
-        let touched = match entity {
-            Entity::Schedule => Some(Touched::Date(id)),
-            Entity::Concert => Some(Touched::Concert(id)),
-            Entity::Reservation => date_of(&detail).map(Touched::Seats),
-            _ => None,
-        };
-        (seq, touched)
-    };
-    Ok(rows.into_iter().map(row).collect())
+    let rows = rows.into_iter();
+    let read = rows.map(|(seq, entity, action, Id(id), detail)| {
+        let about = touched((entity.as_str(), action.as_str()), id, &detail);
+        (seq, about)
+    });
+    Ok(read.collect())
+}
+
+/// What a row says about lists. Its words are compared and not parsed: another instance may be newer and write words that
+/// this one does not know, and they are about none of these lists.
+fn touched((entity, action): (&str, &str), id: Uuid, detail: &str) -> Option<Touched> {
+    let is = |known: Entity| entity == known.as_str();
+    // No list shows who waits.
+    let of_waitlist = [Action::WaitlistJoined, Action::WaitlistLeft];
+    if is(Entity::Reservation) {
+        date_of(detail).map(Touched::Seats)
+    } else if is(Entity::Concert) {
+        Some(Touched::Concert(id))
+    } else if is(Entity::Schedule) && of_waitlist.iter().all(|it| it.as_str() != action) {
+        Some(Touched::Date(id))
+    } else {
+        None
+    }
 }
 
 fn date_of(detail: &str) -> Option<Uuid> {
@@ -163,7 +177,9 @@ mod tests {
     use chassis::time::{Clock, Timestamp};
     use chrono::TimeDelta;
 
-    use super::Read;
+    use uuid::Uuid;
+
+    use super::{Read, Touched, touched};
 
     fn read(rows: &[(i64, TimeDelta)], now: Timestamp) -> Read {
         let mut read = Read::default();
@@ -173,6 +189,25 @@ mod tests {
         }
         read.settle(now);
         read
+    }
+
+    #[test]
+    fn a_row_names_the_list_that_it_is_about_and_words_of_newer_instances_name_none() {
+        let (id, date) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let detail = format!("{{\"scheduleId\":\"{date}\"}}");
+        let said = |entity, action| touched((entity, action), id, &detail);
+        assert_eq!(said("reservation", "held"), Some(Touched::Seats(date)));
+        assert_eq!(said("schedule", "edited"), Some(Touched::Date(id)));
+        assert_eq!(said("schedule", "a new word"), Some(Touched::Date(id)));
+        assert_eq!(said("concert", "edited"), Some(Touched::Concert(id)));
+        for (entity, action) in [
+            ("schedule", "waitlist_joined"),
+            ("schedule", "waitlist_left"),
+            ("wallet", "charged"),
+            ("a new word", "created"),
+        ] {
+            assert_eq!(said(entity, action), None, "{entity} {action}");
+        }
     }
 
     #[test]

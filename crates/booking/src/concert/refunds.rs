@@ -2,10 +2,7 @@
 
 use chassis::time::Timestamp;
 use chrono::TimeDelta;
-use diesel::prelude::*;
-use uuid::Uuid;
 
-use crate::db::{At, Conn, DbError, Id};
 use crate::schema::schedules;
 
 /// The rules of a date: all until one instant, a share until another, then nothing. The default is all until the start.
@@ -44,15 +41,46 @@ impl RefundRules {
 
     /// What comes back at `now` for a show that starts at `starts_at`.
     pub fn share_at(self, starts_at: Timestamp, now: Timestamp) -> Share {
-        let left = starts_at - now;
-        if left <= TimeDelta::zero() {
-            Share::Started
-        } else if left > TimeDelta::seconds(self.full_until_s.into()) {
-            Share::Percent(100)
-        } else if left > TimeDelta::seconds(self.share_until_s.into()) && self.share_percent > 0 {
-            Share::Percent(self.share_percent)
+        if starts_at <= now {
+            return Share::Started;
+        }
+        match self.promise(starts_at).percent_at(now) {
+            0 => Share::Nothing,
+            percent => Share::Percent(percent),
+        }
+    }
+
+    /// What they say for a show that starts at `starts_at`.
+    pub(crate) fn promise(self, starts_at: Timestamp) -> Promise {
+        let before = |seconds: u32| starts_at - TimeDelta::seconds(seconds.into());
+        Promise {
+            full_until: before(self.full_until_s),
+            share_until: before(self.share_until_s),
+            share_percent: self.share_percent,
+        }
+    }
+}
+
+/// The rules as instants: what is kept of them with a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Promise {
+    /// Until then all comes back.
+    pub(crate) full_until: Timestamp,
+    /// From then until this instant a share comes back.
+    pub(crate) share_until: Timestamp,
+    /// How much that is, in percent.
+    pub(crate) share_percent: u16,
+}
+
+impl Promise {
+    /// So many percent of the price come back at `now`.
+    pub(crate) fn percent_at(self, now: Timestamp) -> u16 {
+        if now < self.full_until {
+            100
+        } else if now < self.share_until {
+            self.share_percent
         } else {
-            Share::Nothing
+            0
         }
     }
 }
@@ -87,18 +115,6 @@ impl From<(u32, u32, u16)> for RefundRules {
             share_percent,
         }
     }
-}
-
-/// When the show of a date starts, and the rules of its refunds. One statement.
-pub(crate) fn refund_rules(
-    conn: &mut Conn,
-    schedule_id: Uuid,
-) -> Result<(Timestamp, RefundRules), DbError> {
-    let (starts_at, rules): (At, (u32, u32, u16)) = schedules::table
-        .find(Id(schedule_id))
-        .select((schedules::starts_at, columns()))
-        .first(conn)?;
-    Ok((starts_at.0, rules.into()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! booked once. All parts of a payment come one after another: the buyer's lock is taken before anything is read.
 
 mod plan;
+mod terms;
 
 use chassis::time::{Clock, Timestamp};
 use diesel::prelude::*;
@@ -12,7 +13,6 @@ use uuid::Uuid;
 
 use super::{Payment, PaymentState, find};
 use crate::audit::{self, Action, Actor};
-use crate::concert::{self, Share};
 use crate::crash;
 use crate::db::{At, Conn, DbError, Id, Tx, fails_with_db, update};
 use crate::ledger::{self, Cause, Entry};
@@ -22,6 +22,7 @@ use crate::schema::{payments, refunds, reservations};
 use crate::seat::SeatNumbers;
 use crate::wallet;
 use plan::{Plan, before, planned};
+use terms::percent_at;
 
 /// How much of a payment is to be given back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +83,7 @@ pub enum RefundError {
         /// How much can be, in minor units.
         refundable: i64,
     },
-    /// By the rules of the date it is too late.
+    /// By the rules of the date it is too late, and was when it was paid.
     #[error("it is too late for a refund")]
     TooLate,
     /// The show has started, so seats are no longer given back.
@@ -98,7 +99,7 @@ fails_with_db!(RefundError);
 /// By which rules money goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Terms {
-    /// Those of the date.
+    /// Those of the date, or those that it had when it was paid.
     OfDate,
     /// All of the price, at any time: the seller gives it back.
     Everything,
@@ -183,7 +184,7 @@ fn give_back(
     }
     let percent = match terms {
         Terms::Everything => 100,
-        Terms::OfDate => percent_at(tx, reservation.schedule_id, now)?,
+        Terms::OfDate => percent_at(tx, payment.id, reservation.schedule_id, now)?,
     };
     let before = before(tx, &payment, &reservation)?;
     let plan = planned(&payment, &reservation, before, extent, (terms, percent))?;
@@ -203,15 +204,6 @@ fn give_back(
     tell(tx, &refunded, plan.is_last, actor, now)?;
     crash::point("refund.recorded");
     Ok(refunded)
-}
-
-fn percent_at(conn: &mut Conn, schedule_id: Uuid, now: Timestamp) -> Result<u16, RefundError> {
-    let (starts_at, rules) = concert::refund_rules(conn, schedule_id)?;
-    match rules.share_at(starts_at, now) {
-        Share::Percent(percent) => Ok(percent),
-        Share::Nothing => Err(RefundError::TooLate),
-        Share::Started => Err(RefundError::ShowStarted),
-    }
 }
 
 /// Moves the reservation on: what only one of two refunds of the same seats can do.

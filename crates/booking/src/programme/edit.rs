@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Expected, ListedConcert, ListedDate, ProgrammeError, locked_concert, locked_date};
 use crate::audit::{self, Action, Actor, Change, Entity};
 use crate::concert::{Grade, Price, QueueName, RefundRules, SalesWindow, Title};
-use crate::db::{At, DbError, Id, Tx};
+use crate::db::{At, Db, DbError, Id, Tx};
 use crate::reservation;
 use crate::schema::{concerts, schedules, seats};
 
@@ -39,7 +39,7 @@ pub struct EditDate {
     pub hidden: Option<bool>,
     /// Most seats of one user; `Some(None)` is the service's default.
     pub max_seats_per_user: Option<Option<u16>>,
-    /// How much of a payment comes back from now on.
+    /// How much of a payment comes back; of one that is made already by the rules of then, where they give more.
     pub refund_rules: Option<RefundRules>,
     /// What seats of these grades cost from now on.
     pub prices: Vec<(Grade, Price)>,
@@ -88,6 +88,46 @@ pub fn edit_concert(
         .execute(tx)?;
     record(tx, (Entity::Concert, id), Action::Edited, changed, by, now)?;
     Ok(edited)
+}
+
+/// Changes a date, and ends the holds that would outlast its start, also those that were made meanwhile.
+pub async fn change_date(
+    db: &Db,
+    id: Uuid,
+    edit: EditDate,
+    expected: Expected,
+    by: String,
+    now: Timestamp,
+) -> Result<ListedDate, ProgrammeError> {
+    let (is_moved, name) = (edit.starts_at.is_some(), by.clone());
+    let change =
+        move |tx: &mut Tx| edit_date(tx, id, &edit, &expected, Actor::Operator(&name), now);
+    let edited = db.transaction(change).await?;
+    if is_moved {
+        let end = move |tx: &mut Tx| end_at_start(tx, id, Actor::Operator(&by), now);
+        // The date is changed, whatever comes of this: those holds are not paid after the start, even if they say so.
+        if let Err(cause) = db.transaction(end).await {
+            log::warn!("holds that were made while {id} was moved may say a later end: {cause}");
+        }
+    }
+    Ok(edited)
+}
+
+/// Ends the holds of a date that would last longer than to its start, and says how many: somebody who is new to the date may
+/// have made one between the look of [`edit_date`] and its commit. Three statements, three more where there are any.
+pub fn end_at_start(
+    tx: &mut Tx,
+    id: Uuid,
+    by: Actor<'_>,
+    now: Timestamp,
+) -> Result<usize, ProgrammeError> {
+    let date = locked_date(tx, id)?;
+    let holds = reservation::cut(tx, id, date.starts_at)?;
+    if holds > 0 {
+        let changed = Map::from_iter([("holdsShortened".to_owned(), json!(holds))]);
+        record(tx, (Entity::Schedule, id), Action::Edited, changed, by, now)?;
+    }
+    Ok(holds)
 }
 
 /// Changes a date. Three statements and one for each grade whose price changes; two to four where the show starts earlier,

@@ -224,6 +224,17 @@ pub(super) const COMPARISONS: &[(&str, &str)] = &[
          GROUP BY s.id, s.waiting HAVING COUNT(e.seq) <> s.waiting",
     ),
     (
+        // Joining and leaving were not written down at first: the first row that does tells from when on.
+        "places in waiting lists of the last day, and their rows in the audit log",
+        "SELECT e.id, 1 + (e.state = 'left') AS expected, CAST(COUNT(DISTINCT a.action) AS SIGNED) AS found \
+         FROM (SELECT COALESCE(MIN(at), @now) AS since FROM audit_log WHERE entity = 'schedule' AND action = 'waitlist_joined') c \
+         JOIN waitlist_entries e ON e.created_at > @now - INTERVAL 1 DAY AND e.created_at >= c.since \
+         LEFT JOIN (SELECT action, UNHEX(REPLACE(JSON_UNQUOTE(JSON_EXTRACT(detail, '$.entryId')), '-', '')) AS entry_id \
+             FROM audit_log WHERE entity = 'schedule' AND action IN ('waitlist_joined', 'waitlist_left') \
+                 AND at > @now - INTERVAL 1 DAY) a ON a.entry_id = e.id \
+         GROUP BY e.id, e.state HAVING expected <> found",
+    ),
+    (
         "money that a provider has collected, and what the ledger charged for it",
         "SELECT o.id, IF(o.state = 'succeeded', o.amount, 0) AS expected, COALESCE(e.amount, 0) AS found \
          FROM provider_orders o LEFT JOIN ledger_entries e ON e.cause = 'charged' AND e.reference_id = o.id \

@@ -16,8 +16,9 @@ const END: &str = "GREATEST(?, r.created_at + INTERVAL 1 MICROSECOND)";
 /// Ends the holds of a date at `end` that would last longer, and says how many. The caller has locked the date.
 ///
 /// The buyers are locked first, in the order of the table: whoever is about to hold, extend or pay is waited for, and then
-/// seen. Somebody who is new to the date and read its start before this may still hold for longer; that hold cannot be paid
-/// after the start either, because a reservation is read with the start of its date. Four statements.
+/// seen. A hold of somebody who is new to the date and comes before the caller has committed is not: it is there once that is
+/// done, so a caller who moves a start calls this again afterwards. Until then it cannot be paid after the start either,
+/// because a reservation is read with the start of its date. Four statements.
 pub(crate) fn cut(tx: &mut Tx, schedule_id: Uuid, end: Timestamp) -> Result<usize, DbError> {
     let _: Vec<Id> = buyers::table
         .filter(buyers::schedule_id.eq(Id(schedule_id)))

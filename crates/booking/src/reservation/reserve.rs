@@ -13,7 +13,7 @@ use crate::concert::{ClosedSales, QueueName};
 use crate::crash;
 use crate::db::{At, DbError, Id, Tx, fails_with_db, insert_rows, one_of, update};
 use crate::outbox::{self, EventType};
-use crate::schema::{reservation_seats, reservations, seats};
+use crate::schema::{reservation_seats, reservations, schedules, seats};
 use crate::seat::{self, SeatState};
 use crate::subject;
 
@@ -214,19 +214,20 @@ fn take(
         }
     };
     crash::point("reserve.offered");
-    let held = Reservation {
+    // Nothing can be paid when the show has started.
+    let end = |date: &OnSale| (now + limits.hold).min(date.starts_at);
+    let mut held = Reservation {
         id: wanted.id,
         schedule_id: wanted.schedule_id,
         user_id: wanted.user_id,
         state: ReservationState::Held,
         amount: seats.iter().map(|seat| seat.price).sum(),
         seats,
-        // Nothing can be paid when the show has started.
-        hold_expires_at: (now + limits.hold).min(date.starts_at),
+        hold_expires_at: end(&date),
         created_at: now,
         payment_id: None,
     };
-    hold_seats(tx, &held, now)?;
+    hold_until_start(tx, wanted, &mut held, end)?;
     crash::point("reserve.held");
     // What was asked before decided nothing: while this request waited for its buyer's lock, seats may have come back that
     // serve somebody in the list. Now its seats are locked, so from here on they can come to nobody else, and counted as
@@ -292,13 +293,42 @@ fn within_limits(
     Ok(now)
 }
 
-/// Takes the seats that are free, or whose hold is over, by number. The row count decides: fewer rows than
-/// wanted seats means that another buyer was faster, and the transaction is undone.
-fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<(), ReserveError> {
+/// Takes the seats for as long as the hold may last. The date was read before the buyer was locked, and its show may have
+/// been moved to earlier since: then the hold ends earlier. From the lock on it stays as it is read here, because who moves
+/// a show waits for its buyers. One statement; one more where it takes no seats, and another where the show was moved.
+fn hold_until_start(
+    tx: &mut Tx,
+    wanted: &Reserve,
+    held: &mut Reservation,
+    end: impl Fn(&OnSale) -> Timestamp,
+) -> Result<(), ReserveError> {
+    let now = held.created_at;
+    if hold_seats(tx, held, now)? {
+        return Ok(());
+    }
+    let end = end(&on_sale(tx, wanted, now)?);
+    if end < held.hold_expires_at {
+        held.hold_expires_at = end;
+        if hold_seats(tx, held, now)? {
+            return Ok(());
+        }
+    }
+    Err(taken_by_others(tx, held, now)?)
+}
+
+/// Takes the seats that are free, or whose hold is over, by number, if the show does not start before the hold ends. The
+/// row count decides: fewer rows than wanted seats means that another buyer was faster, or that the show was moved.
+fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<bool, DbError> {
     let numbers = held.seat_numbers();
+    // Read without a lock, which every sale of the date would share.
+    let starts_at = schedules::table
+        .filter(schedules::id.eq(Id(held.schedule_id)))
+        .select(schedules::starts_at)
+        .single_value();
     let free = seats::table
         .filter(seats::schedule_id.eq(Id(held.schedule_id)))
         .filter(one_of(seats::number, numbers.as_slice()))
+        .filter(starts_at.ge(At(held.hold_expires_at)))
         .filter(seat::is_free(now));
     let changes = (
         seats::state.eq(SeatState::Held),
@@ -307,12 +337,18 @@ fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<(), Res
         seats::hold_expires_at.eq(At(held.hold_expires_at)),
     );
     let taken = update(free, changes).execute(tx)?;
-    if taken == numbers.len() {
-        return Ok(());
-    }
+    Ok(taken == numbers.len())
+}
+
+/// Which of the seats others have. The transaction is undone.
+fn taken_by_others(
+    tx: &mut Tx,
+    held: &Reservation,
+    now: Timestamp,
+) -> Result<ReserveError, DbError> {
     let others: Vec<SeatRow> = seats::table
         .filter(seats::schedule_id.eq(Id(held.schedule_id)))
-        .filter(one_of(seats::number, numbers))
+        .filter(one_of(seats::number, held.seat_numbers()))
         .filter(
             seats::reservation_id
                 .is_null()
@@ -337,7 +373,7 @@ fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<(), Res
             reservation_id: None,
         })
     });
-    Err(ReserveError::SeatTaken(lost.collect()))
+    Ok(ReserveError::SeatTaken(lost.collect()))
 }
 
 fn write(tx: &mut Tx, held: &Reservation, max_seats: u16) -> Result<(), DbError> {

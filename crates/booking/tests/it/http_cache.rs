@@ -126,6 +126,22 @@ async fn what_others_sell_shows_when_the_list_is_old_and_never_decides_a_sale() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn words_of_a_newer_instance_in_the_audit_log_keep_nobody_from_the_lists() {
+    let app = TestApp::with(&[KEPT]).await;
+    let reader = app.visitor();
+    assert_eq!(available(&reader).await, 50);
+    let newer = "INSERT INTO audit_log (entity, entity_id, action, actor, at, detail) \
+        SELECT 'novelty', id, 'renewed', 'sweeper', NOW(6), '{}' FROM schedules";
+    assert_eq!(app.fixture.raw(newer).await.expect("a row"), 1);
+    app.fixture.reserve(Uuid::new_v4(), &[1]).await;
+    app.clock.advance(Duration::from_secs(10));
+    assert_eq!(
+        (available(&reader).await, states(&reader).await[0].as_str()),
+        (49, "held")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dates_have_a_version_too_and_other_queues_do_not_see_them() {
     let app = TestApp::open().await;
     let visitor = app.visitor();

@@ -1,9 +1,16 @@
 //! Operators who change what buyers are taking at that very moment.
 
+use std::time::Duration;
+
 use booking::concert::Title;
-use booking::programme::{self, Expected, ProgrammeError};
+use booking::db::{DbError, Id};
+use booking::programme::{self, EditDate, Expected, ProgrammeError};
 use booking::reservation::ReserveError;
 use booking::seat::SeatNumbers;
+use chrono::TimeDelta;
+use diesel::sql_types::Binary;
+use diesel::{RunQueryDsl, sql_query};
+use testbed::eventually;
 use uuid::Uuid;
 
 use crate::fixture::{Fixture, OPERATOR, all_at_once};
@@ -108,4 +115,63 @@ async fn of_ten_who_edit_one_version_exactly_one_does() {
         assert!(matches!(outcome, ProgrammeError::VersionMismatch(2)));
     }
     assert_eq!(fixture.number("SELECT version FROM schedules").await, 2);
+}
+
+/// Holds, with their seats, that are stored to end when their show starts.
+const UNTIL_START: &str = "SELECT COUNT(*) FROM reservations r JOIN schedules d ON d.id = r.schedule_id \
+    JOIN seats t ON t.reservation_id = r.id WHERE r.state = 'held' AND t.state = 'held' \
+    AND r.hold_expires_at = d.starts_at AND t.hold_expires_at = d.starts_at";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_of_a_buyer_who_read_the_old_start_of_the_show_ends_at_the_new_one() {
+    let fixture = Fixture::open().await;
+    let (user, date, now) = (Uuid::new_v4(), fixture.schedule_id, fixture.now);
+    let lock = fixture.begin(1, move |tx| {
+        let insert = sql_query("INSERT INTO buyers VALUES (?, ?, NOW(6))")
+            .bind::<Binary, _>(Id(date))
+            .bind::<Binary, _>(Id(user));
+        Ok::<_, DbError>(insert.execute(tx)?)
+    });
+    let lock = lock.await;
+    let (reserving, wish) = (fixture.clone(), fixture.wish(user, &[1, 2]));
+    let reserving = tokio::spawn(async move { reserving.try_reserve(0, wish, now).await });
+    eventually(Duration::from_secs(30), "a wait for the lock", async || {
+        fixture.is_at("INSERT INTO buyers (").await.then_some(())
+    })
+    .await;
+    let moved = "UPDATE schedules SET starts_at = starts_at - INTERVAL 30 DAY + INTERVAL 1 MINUTE, \
+        sales_close_at = starts_at";
+    assert_eq!(fixture.raw(moved).await.expect("it runs"), 1);
+    lock.commit().await;
+    let held = reserving.await.expect("no panic").expect("free seats");
+    assert_eq!(held.hold_expires_at, now + TimeDelta::minutes(1));
+    assert_eq!(fixture.number(UNTIL_START).await, 2);
+    fixture.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_of_a_new_buyer_who_comes_while_the_show_is_moved_waits_for_nothing_and_ends_at_its_start()
+ {
+    let fixture = Fixture::open().await;
+    let (id, now) = (fixture.schedule_id, fixture.now);
+    let start = now + TimeDelta::minutes(1);
+    let edit = EditDate {
+        starts_at: Some(start),
+        sales_close_at: Some(start),
+        ..EditDate::default()
+    };
+    let moving = fixture.begin(1, move |tx| {
+        programme::edit_date(tx, id, &edit, &Expected::Any, OPERATOR, now)
+    });
+    let moving = moving.await;
+    let held = fixture.reserve(Uuid::new_v4(), &[1]).await;
+    assert_eq!(held.hold_expires_at, fixture.hold_end());
+    moving.commit().await;
+    let end = move |tx: &mut _| programme::end_at_start(tx, id, OPERATOR, now);
+    let ended = fixture.db(0).transaction(end).await;
+    assert_eq!(ended.expect("it ends"), 1);
+    let again = fixture.db(1).transaction(end).await;
+    assert_eq!(again.expect("it ends"), 0);
+    assert_eq!(fixture.number(UNTIL_START).await, 1);
+    fixture.reconciled().await;
 }

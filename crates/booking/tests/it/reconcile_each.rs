@@ -4,13 +4,15 @@
 use std::collections::BTreeSet;
 
 use booking::concert::{NewSchedule, Title};
+use booking::db::Tx;
 use booking::payment::Extent;
+use booking::programme;
 use booking::provider::{self, Said};
 use booking::reconciliation;
 use booking::reservation::{self, Limits};
 use booking::seat::SeatNumbers;
+use booking::waitlist::{self, WaitlistError};
 use booking::wallet::{self, Amount, Charge, Correction, CorrectionCause};
-use booking::{programme, waitlist};
 use chassis::time::Clock;
 use chrono::TimeDelta;
 use uuid::Uuid;
@@ -18,7 +20,7 @@ use uuid::Uuid;
 use crate::fixture::{Fixture, OPERATOR, queue};
 
 /// One of everything: a live hold, holds that moved on, three purchases, of which one seat and a part of the money came back, a whole refund, a
-/// place in a waiting list, a charge that a provider has yet to confirm and one that it has, a date whose cancellation is done. What was
+/// place in a waiting list and one that was left, a charge that a provider has yet to confirm and one that it has, a date whose cancellation is done. What was
 /// given back as a whole was paid two days ago.
 async fn books() -> Fixture {
     let fixture = Fixture::open().await;
@@ -36,18 +38,25 @@ async fn books() -> Fixture {
     holds_that_moved_on(&fixture).await;
     let small = small_date(&fixture).await;
     small.paid(&[1]).await;
-    let join = waitlist::Join {
-        user_id: Uuid::new_v4(),
-        schedule_id: small.schedule_id,
-        count: 1,
-        grade: None,
-        queue: queue("main"),
-    };
-    let waiting = clock.clone();
     let db = &fixture.instances[0];
-    db.transaction(move |tx| waitlist::join(tx, &join, &limits, &waiting))
-        .await
-        .expect("a place");
+    for stays in [true, false] {
+        let join = waitlist::Join {
+            user_id: Uuid::new_v4(),
+            schedule_id: small.schedule_id,
+            count: 1,
+            grade: None,
+            queue: queue("main"),
+        };
+        let waiting = clock.clone();
+        let act = move |tx: &mut Tx| {
+            let place = waitlist::join(tx, &join, &limits, &waiting)?;
+            match stays {
+                true => Ok::<_, WaitlistError>(()),
+                false => waitlist::leave(tx, join.user_id, place.entry.id, &waiting),
+            }
+        };
+        db.transaction(act).await.expect("a place");
+    }
     order(&fixture).await;
     let collected = order(&fixture).await;
     let has_it = move |tx: &mut _| {
@@ -178,6 +187,8 @@ const LONGER: &str =
 const CANCELLED: &str =
     "a date that was cancelled in the last day, and its row in the audit log with its event";
 const WAITING: &str = "those who wait for seats of a date, and how many the date counts";
+const WAITING_AUDITED: &str =
+    "places in waiting lists of the last day, and their rows in the audit log";
 const COLLECTED: &str = "money that a provider has collected, and what the ledger charged for it";
 const ORDER_AUDITED: &str = "changes of an order of the last day, and their rows in the audit log";
 const CALLED_OFF: &str = "live reservations of a date whose cancellation is done";
@@ -389,6 +400,16 @@ const DAMAGE: &[(&str, &str, &[&str])] = &[
     (
         WAITING,
         "UPDATE schedules SET waiting = waiting + 1 WHERE waiting > 0",
+        &[],
+    ),
+    (
+        WAITING_AUDITED,
+        "DELETE FROM audit_log WHERE action = 'waitlist_joined' ORDER BY seq DESC LIMIT 1",
+        &[],
+    ),
+    (
+        WAITING_AUDITED,
+        "DELETE FROM audit_log WHERE action = 'waitlist_left'",
         &[],
     ),
     (

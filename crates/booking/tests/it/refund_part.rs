@@ -3,6 +3,7 @@
 use booking::cancellation::CancelError;
 use booking::concert::{RefundRules, default_layout};
 use booking::payment::{Extent, PaymentState, RefundError};
+use booking::programme::{self, EditDate, Expected};
 use booking::reservation::ReservationState;
 use booking::seat::{SeatNumbers, SeatState};
 use chrono::TimeDelta;
@@ -198,4 +199,94 @@ async fn of_forty_refunds_of_parts_at_once_each_seat_comes_back_once() {
     assert_eq!(fixture.balance(held.user_id).await, left);
     assert!(given <= payment.amount);
     fixture.reconciled().await;
+}
+
+/// An operator changes the date.
+async fn edit(fixture: &Fixture, edit: EditDate) {
+    let (id, now) = (fixture.schedule_id, fixture.now);
+    let act = move |tx: &mut _| programme::edit_date(tx, id, &edit, &Expected::Any, OPERATOR, now);
+    let edited = fixture.instances[0].transaction(act).await;
+    edited.expect("a date");
+}
+
+#[tokio::test]
+async fn rules_that_get_worse_after_a_payment_take_nothing_from_it_and_better_ones_are_for_all() {
+    let fixture = with_rules().await;
+    let (_, early) = fixture.paid(&[1]).await;
+    let (_, half) = fixture.paid(&[2]).await;
+    let strict = RefundRules {
+        full_until_s: 9 * 86_400,
+        share_until_s: 8 * 86_400,
+        share_percent: 10,
+    };
+    let rules = |rules| EditDate {
+        refund_rules: Some(rules),
+        ..EditDate::default()
+    };
+    edit(&fixture, rules(strict)).await;
+    let (_, later) = fixture.paid(&[3]).await;
+    let after = |days| fixture.now + TimeDelta::days(days);
+    let refused = fixture.refund(0, &later, after(5)).await;
+    assert!(
+        matches!(refused, Err(RefundError::TooLate)),
+        "the strict rules were there when it was paid"
+    );
+    let all = fixture.refund(0, &early, after(5)).await.unwrap();
+    assert_eq!(all.amount, PRICE, "as was said when it was paid");
+    let share = fixture.refund(1, &half, after(8)).await.unwrap();
+    assert_eq!(share.amount, 49_500, "33 % from the eighth day on");
+
+    edit(&fixture, rules(RefundRules::default())).await;
+    let last = after(10) - TimeDelta::microseconds(1);
+    let all = fixture.refund(0, &later, last).await.unwrap();
+    assert_eq!(all.amount, PRICE);
+    fixture.reconciled().await;
+}
+
+#[tokio::test]
+async fn a_show_that_is_moved_to_earlier_leaves_the_days_of_a_refund_until_it_starts() {
+    let fixture = with_rules().await;
+    let (_, first) = fixture.paid(&[1]).await;
+    let (second, _) = fixture.paid(&[2]).await;
+    let start = fixture.now + TimeDelta::days(1);
+    let moved = EditDate {
+        starts_at: Some(start),
+        sales_close_at: Some(start),
+        ..EditDate::default()
+    };
+    edit(&fixture, moved).await;
+    let last = start - TimeDelta::microseconds(1);
+    let all = fixture.refund(0, &first, last).await.unwrap();
+    assert_eq!(all.amount, PRICE, "eight days were promised");
+    let late = fixture.cancel(0, &second, start).await;
+    assert!(matches!(late, Err(CancelError::ShowStarted)), "{late:?}");
+    fixture.cancel(1, &second, last).await.expect("the same");
+    fixture.reconciled().await;
+}
+
+#[tokio::test]
+async fn a_payment_that_an_older_instance_took_comes_back_by_the_rules_of_the_date() {
+    let fixture = with_rules().await;
+    let (_, payment) = fixture.paid(&[1]).await;
+    let older = "UPDATE payments SET refund_full_until = NULL, refund_share_until = NULL, refund_share_percent = NULL";
+    assert_eq!(fixture.raw(older).await.unwrap(), 1);
+    let none = RefundRules {
+        full_until_s: 11 * 86_400,
+        share_until_s: 11 * 86_400,
+        share_percent: 0,
+    };
+    let strict = EditDate {
+        refund_rules: Some(none),
+        ..EditDate::default()
+    };
+    edit(&fixture, strict).await;
+    let refused = fixture.refund(0, &payment, fixture.now).await;
+    assert!(matches!(refused, Err(RefundError::TooLate)), "{refused:?}");
+    let generous = EditDate {
+        refund_rules: Some(RefundRules::default()),
+        ..EditDate::default()
+    };
+    edit(&fixture, generous).await;
+    let all = fixture.refund(0, &payment, fixture.now).await.unwrap();
+    assert_eq!(all.amount, PRICE);
 }

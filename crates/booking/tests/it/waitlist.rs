@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use booking::audit;
 use booking::concert::Grade;
 use booking::db::{DbError, Id};
+use booking::integrity;
 use booking::payment::{Extent, Payment};
 use booking::reservation::{Best, Reserve, ReserveError, Wanted};
 use booking::seat::SeatNumbers;
@@ -12,6 +14,7 @@ use chassis::time::Clock;
 use chrono::TimeDelta;
 use diesel::sql_types::Binary;
 use diesel::{RunQueryDsl, sql_query};
+use serde_json::{Value, json};
 use testbed::eventually;
 use uuid::Uuid;
 
@@ -42,6 +45,14 @@ async fn join_for(
         .db(turn)
         .transaction(move |tx| waitlist::join(tx, &wish, &limits, &clock));
     joined.await.map(|waiting| waiting.entry.id)
+}
+
+async fn leave(fixture: &Fixture, turn: usize, user: Uuid, id: Uuid) -> Result<(), WaitlistError> {
+    let clock = Clock::stopped_at(fixture.now);
+    fixture
+        .db(turn)
+        .transaction(move |tx| waitlist::leave(tx, user, id, &clock))
+        .await
 }
 
 /// One step; whom it offered seats.
@@ -118,16 +129,67 @@ async fn of_twenty_equal_wishes_of_a_user_one_place_comes_and_leaving_twice_is_o
     assert_eq!(fixture.number("SELECT waiting FROM schedules").await, 1);
     let leaves = (0..10).map(|turn| {
         let (fixture, id) = (fixture.clone(), places[0]);
-        async move {
-            let leave = move |tx: &mut _| waitlist::leave(tx, user, id);
-            fixture.db(turn).transaction(leave).await
-        }
+        async move { leave(&fixture, turn, user, id).await }
     });
     for left in all_at_once(leaves).await {
         left.expect("leaving is always fine");
     }
     assert_eq!(fixture.number("SELECT waiting FROM schedules").await, 0);
+    assert_eq!(
+        acts(&fixture, user).await,
+        ["waitlist_left", "waitlist_joined"]
+    );
     fixture.reconciled().await;
+}
+
+/// What the audit log says that this user did, the latest first.
+async fn acts(fixture: &Fixture, user: Uuid) -> Vec<String> {
+    let id = fixture.schedule_id;
+    let rows = fixture.instances[0].read(move |conn| audit::by(conn, user, &[id]));
+    let rows = rows.await.expect("rows").into_iter();
+    rows.map(|row| row.action).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_and_who_leaves_is_in_the_audit_log_and_under_its_seals() {
+    let fixture = Fixture::open().await;
+    sold_out(&fixture).await;
+    let (user, other) = (Uuid::new_v4(), Uuid::new_v4());
+    let place = join_for(&fixture, 0, user, (2, Some("VIP"))).await;
+    let place = place.expect("a place");
+    join(&fixture, 1, other).await.expect("a place");
+    let strange = leave(&fixture, 0, other, place).await;
+    assert!(matches!(strange, Err(WaitlistError::EntryNotFound)));
+    leave(&fixture, 1, user, place).await.expect("out");
+    assert_eq!(acts(&fixture, other).await, ["waitlist_joined"]);
+
+    let (id, filter) = (
+        fixture.schedule_id,
+        audit::Filter {
+            user_id: Some(user),
+            ..audit::Filter::default()
+        },
+    );
+    let rows = fixture.instances[0].read(move |conn| audit::list(conn, &filter, 10));
+    let rows = rows.await.expect("rows");
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    let wish = json!({ "entryId": place, "count": 2, "grade": "VIP" });
+    for (row, action) in rows.iter().zip(["waitlist_left", "waitlist_joined"]) {
+        let detail: Value = serde_json::from_str(&row.detail).expect("JSON");
+        assert_eq!((row.action.as_str(), &detail), (action, &wish));
+        let entity = (row.entity.as_str(), row.entity_id, row.actor.as_str());
+        assert_eq!((entity, row.at), (("schedule", id, "user"), fixture.now));
+    }
+
+    let now = fixture.now;
+    let seal = fixture.instances[0].transaction(move |tx| integrity::seal(tx, now));
+    seal.await.expect("a seal");
+    fixture.reconciled().await;
+    let forged =
+        "UPDATE audit_log SET detail = REPLACE(detail, 'VIP', 'R') WHERE action = 'waitlist_left'";
+    assert_eq!(fixture.raw(forged).await.expect("it runs"), 1);
+    let breaks = fixture.instances[0].read(integrity::verify_all).await;
+    assert_eq!(breaks.expect("an answer").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

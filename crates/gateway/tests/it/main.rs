@@ -9,6 +9,7 @@ mod churn;
 mod clock_back;
 mod costs;
 mod cut_off;
+mod drain;
 mod fixture;
 mod http_abuse;
 mod http_any_answer;

@@ -54,7 +54,7 @@ pub async fn provider(books: &Books) -> Vec<Step> {
 /// Waiting lists, and who may not buy past one.
 pub async fn lists(books: &Books) -> Vec<Step> {
     let clock = Clock::stopped_at(books.fixture.now);
-    let [joining, buying, offering] = [(); 3].map(|()| clock.clone());
+    let [joining, leaving, buying, offering] = [(); 4].map(|()| clock.clone());
     let date = id("schedule", fill::WAITED_FOR);
     let waiter = |number| (id("waiter", number), id("queued", number));
     let (reader, leaver) = (waiter(fill::WAITER), waiter(fill::WAITER + 4));
@@ -85,7 +85,7 @@ pub async fn lists(books: &Books) -> Vec<Step> {
             .await,
         books
             .verb("leave a waiting list", move |tx| {
-                waitlist::leave(tx, leaver.0, leaver.1)
+                waitlist::leave(tx, leaver.0, leaver.1, &leaving)
             })
             .await,
         books
