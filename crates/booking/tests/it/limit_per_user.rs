@@ -15,7 +15,7 @@ use diesel::{RunQueryDsl, sql_query};
 use testbed::eventually;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, OPERATOR, all_at_once, fresh, plain, schedule};
+use crate::fixture::{Fixture, OPERATOR, all_at_once, fresh, plain};
 
 const FOUR: [i64; 4] = [1, 2, 3, 4];
 const FOUR_OTHERS: [i64; 4] = [11, 12, 13, 14];
@@ -150,18 +150,13 @@ async fn holding_again_and_again_without_paying_comes_to_an_end() {
 
 #[tokio::test]
 async fn a_hold_ends_when_the_show_starts() {
-    let mut fixture = Fixture::open().await;
-    let mut new = schedule(fixture.now, booking::concert::default_layout());
-    new.starts_at = fixture.now + TimeDelta::minutes(2);
-    let (concert_id, now) = (fixture.concert_id, fixture.now);
-    let added = fixture.instances[0]
-        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, OPERATOR, now));
-    let added = added.await.unwrap();
-    fixture.schedule_id = added.id;
+    let fixture = Fixture::open().await;
+    let start = fixture.now + TimeDelta::minutes(2);
+    let fixture = fixture.schedule_with(|new| new.starts_at = start).await;
     let user = fixture.rich().await;
     let held = fixture.reserve(user, &[1]).await;
-    assert_eq!(held.hold_expires_at, added.starts_at);
-    let late = fixture.try_pay(0, &held, added.starts_at).await;
+    assert_eq!(held.hold_expires_at, start);
+    let late = fixture.try_pay(0, &held, start).await;
     assert!(matches!(late, Err(PayError::HoldExpired)), "{late:?}");
 }
 
