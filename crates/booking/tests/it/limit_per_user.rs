@@ -165,17 +165,12 @@ async fn a_limit_that_is_lowered_under_what_people_have_is_no_difference() {
     let fixture = Fixture::open().await;
     fixture.paid(&FOUR).await;
     fixture.reserve(Uuid::new_v4(), &FOUR_OTHERS).await;
-    let (id, now) = (fixture.schedule_id, fixture.now);
+    let now = fixture.now;
     let lower = EditDate {
         max_seats_per_user: Some(Some(1)),
         ..EditDate::default()
     };
-    let edit =
-        move |tx: &mut _| programme::edit_date(tx, id, &lower, &Expected::Any, OPERATOR, now);
-    fixture.instances[0]
-        .transaction(edit)
-        .await
-        .expect("a limit");
+    edit_date(&fixture, lower).await;
     let wish = fixture.wish(Uuid::new_v4(), &[21, 22]);
     let refused = fixture.try_reserve(0, wish, now).await;
     assert!(
@@ -191,19 +186,21 @@ async fn a_limit_that_is_lowered_under_what_people_have_is_no_difference() {
 
 /// Moves the start of the show, and its sales with it.
 async fn move_start(fixture: &Fixture, to: Timestamp) {
-    let (id, now) = (fixture.schedule_id, fixture.now);
     let earlier = EditDate {
         starts_at: Some(to),
         sales_open_at: Some(to - TimeDelta::hours(1)),
         sales_close_at: Some(to),
         ..EditDate::default()
     };
-    let edit =
-        move |tx: &mut _| programme::edit_date(tx, id, &earlier, &Expected::Any, OPERATOR, now);
-    fixture.instances[0]
-        .transaction(edit)
-        .await
-        .expect("a start");
+    edit_date(fixture, earlier).await;
+}
+
+/// Changes the date as an operator does.
+async fn edit_date(fixture: &Fixture, edit: EditDate) {
+    let (id, now) = (fixture.schedule_id, fixture.now);
+    let edit = move |tx: &mut _| programme::edit_date(tx, id, &edit, &Expected::Any, OPERATOR, now);
+    let edited = fixture.instances[0].transaction(edit);
+    edited.await.expect("a change of the date");
 }
 
 #[tokio::test]
