@@ -8,23 +8,16 @@ use gateway::queue::{Queue, Standing, Ticket};
 use rand::seq::SliceRandom as _;
 use testbed::eventually;
 
-use crate::fixture::{Fixture, RECOVERY, crowd, is_active, is_over, places, user};
+use crate::fixture::{Fixture, RECOVERY, crowd, is_active, is_over, places, state, user};
 use crate::loss::Store;
 use crate::store::until_answered;
 use crate::test_app::PATIENCE;
 
-/// Nobody enters, but for who asks for it by [`open`].
+/// Nobody enters until a test opens it.
 pub fn paused() -> PolicyChange {
     PolicyChange {
         state: Some(State::Paused),
         ..places(1_000)
-    }
-}
-
-fn open() -> PolicyChange {
-    PolicyChange {
-        state: Some(State::Open),
-        ..PolicyChange::default()
     }
 }
 
@@ -55,7 +48,7 @@ async fn assert_order(queue: &Queue, tickets: &[Ticket]) {
 /// Who enters when everybody may, in that order.
 async fn enter_all(fixture: &Fixture, queue: &Queue) -> Vec<u64> {
     fixture.pass(RECOVERY);
-    fixture.change("main", open()).await;
+    fixture.change("main", state(State::Open)).await;
     let admitted = queue.admit().await.unwrap();
     admitted.users.iter().map(|(_, number)| *number).collect()
 }

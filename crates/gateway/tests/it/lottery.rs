@@ -9,7 +9,7 @@ use gateway::queue::{DrawnPage, Lottery, Queue, QueueError, Seed, Standing, Tick
 use sha2::{Digest as _, Sha256};
 use testbed::{Redis, RedisOptions, Scratch};
 
-use crate::fixture::{Fixture, RECOVERY, crowd, is_active, is_over, places, redis, user};
+use crate::fixture::{Fixture, RECOVERY, crowd, is_active, is_over, places, redis, state, user};
 
 pub const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -25,13 +25,6 @@ pub fn lottery(fixture: &Fixture) -> PolicyChange {
 fn order(order: Order) -> PolicyChange {
     PolicyChange {
         order: Some(order),
-        ..PolicyChange::default()
-    }
-}
-
-fn state(state: State) -> PolicyChange {
-    PolicyChange {
-        state: Some(state),
         ..PolicyChange::default()
     }
 }

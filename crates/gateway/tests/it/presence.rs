@@ -8,7 +8,9 @@ use gateway::queue::{Queue, QueueError, Standing, Ticket};
 use redis::aio::MultiplexedConnection;
 use testbed::{Redis, RedisOptions, Scratch};
 
-use crate::fixture::{Fixture, crowd, crowd_at_once, is_active, is_over, places, redis, user};
+use crate::fixture::{
+    Fixture, crowd, crowd_at_once, is_active, is_over, places, redis, state, user,
+};
 
 /// Between two admissions; what is longer than 5 s is a time in which nobody could ask.
 const STEP: Duration = Duration::from_secs(4);
@@ -18,13 +20,6 @@ fn closed_doors(max_active: i64, per_second: f64) -> PolicyChange {
         state: Some(State::Paused),
         admit_per_second: Some(per_second.into()),
         ..places(max_active)
-    }
-}
-
-fn open() -> PolicyChange {
-    PolicyChange {
-        state: Some(State::Open),
-        ..PolicyChange::default()
     }
 }
 
@@ -96,7 +91,7 @@ async fn with_ninety_percent_ghosts_at_the_head_admission_keeps_its_full_rate() 
     let there: Vec<_> = tickets.iter().copied().skip(9).step_by(10).collect();
     two_minutes(&fixture, &queue, &there).await;
     assert_eq!(line(&fixture, &queue).await, (150, 1_350));
-    fixture.change("presence-rate", open()).await;
+    fixture.change("presence-rate", state(State::Open)).await;
     let mut entered = Vec::new();
     for _ in 0..3 {
         let admitted = queue.admit().await.unwrap();
@@ -341,7 +336,7 @@ async fn nobody_is_absent_after_a_time_in_which_nobody_could_ask() {
     queue.admit().await.unwrap();
     let tickets = crowd(&queue, 3).await;
     fixture.pass(Duration::from_secs(60));
-    fixture.change("presence-gap", open()).await;
+    fixture.change("presence-gap", state(State::Open)).await;
     let admitted = queue.admit().await.unwrap();
     assert_eq!((admitted.users.len(), admitted.parked), (3, 0));
     assert!(is_active(&queue.rank(&tickets[0]).await));
@@ -378,7 +373,7 @@ async fn who_watches_is_there_without_asking() {
         assert_eq!(queue.present(&tickets[2..3]).await.unwrap(), 1);
         queue.admit().await.unwrap();
     }
-    fixture.change("presence-watch", open()).await;
+    fixture.change("presence-watch", state(State::Open)).await;
     let admitted = queue.admit().await.unwrap();
     assert_eq!((admitted.users.len(), admitted.parked), (3, 0));
     assert_eq!(line(&fixture, &queue).await, (0, 1));
