@@ -89,6 +89,14 @@ pub fn places(max_active: i64) -> PolicyChange {
     }
 }
 
+/// They stand in this order, and nobody else stands before the last of them.
+pub async fn assert_line(queue: &Queue, line: &[Ticket]) {
+    for (ahead, ticket) in (0..).zip(line) {
+        let place = queue.rank(ticket).await.unwrap();
+        assert_eq!(place, Standing::Waiting { ahead }, "{ticket:?}");
+    }
+}
+
 /// Another state, and all other rules as they were.
 pub fn state(state: State) -> PolicyChange {
     PolicyChange {

@@ -10,7 +10,7 @@ use testbed::{Redis, RedisOptions, Scratch};
 use tokio::task::JoinSet;
 
 use crate::fixture::{
-    Fixture, RECOVERY, crowd, id, is_active, is_over, places, redis, state, user,
+    Fixture, RECOVERY, assert_line, crowd, id, is_active, is_over, places, redis, state, user,
 };
 
 /// A Redis of its own, because all that it holds will be thrown away.
@@ -197,10 +197,7 @@ async fn a_crowd_that_comes_back_at_once_over_two_gateways_stands_as_before() {
         tasks.spawn(async move { queue.rank(&ticket).await.unwrap() });
     }
     tasks.join_all().await;
-    for (ahead, ticket) in (0..).zip(&tickets) {
-        let place = queue.rank(ticket).await.unwrap();
-        assert_eq!(place, Standing::Waiting { ahead });
-    }
+    assert_line(&queue, &tickets).await;
     for fixture in [&fixture, &other] {
         fixture.queues.refresh().await.unwrap();
     }

@@ -9,7 +9,9 @@ use gateway::queue::{DrawnPage, Lottery, Queue, QueueError, Seed, Standing, Tick
 use sha2::{Digest as _, Sha256};
 use testbed::{Redis, RedisOptions, Scratch};
 
-use crate::fixture::{Fixture, RECOVERY, crowd, is_active, is_over, places, redis, state, user};
+use crate::fixture::{
+    Fixture, RECOVERY, assert_line, crowd, is_active, is_over, places, redis, state, user,
+};
 
 pub const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -54,13 +56,6 @@ pub fn by_lot(key: &Seed, tickets: &[Ticket]) -> Vec<Ticket> {
 
 pub fn is_hidden(standing: &Standing) -> bool {
     matches!(standing, Standing::Scheduled { ahead: None, .. })
-}
-
-pub async fn assert_line(queue: &Queue, line: &[Ticket]) {
-    for (ahead, ticket) in (0..).zip(line) {
-        let place = queue.rank(ticket).await.unwrap();
-        assert_eq!(place, Standing::Waiting { ahead }, "{ticket:?}");
-    }
 }
 
 /// Who came first by lot is inside, and all others wait in the order of their lots.

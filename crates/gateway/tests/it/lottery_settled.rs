@@ -7,11 +7,9 @@ use gateway::merkle::Tree;
 use gateway::queue::policy::{PolicyChange, State};
 use gateway::queue::{RevealError, Revealed, Seed, Standing};
 
-use crate::fixture::{Fixture, RECOVERY, crowd, is_active, places, redis, user};
+use crate::fixture::{Fixture, RECOVERY, assert_line, crowd, is_active, places, redis, user};
 use crate::loss::Store;
-use crate::lottery::{
-    HOUR, assert_drawn, assert_line, by_lot, is_hidden, key, lottery, public, settle,
-};
+use crate::lottery::{HOUR, assert_drawn, by_lot, is_hidden, key, lottery, public, settle};
 
 #[tokio::test]
 async fn nobody_who_reads_the_store_before_the_doors_open_can_know_a_lot() {
