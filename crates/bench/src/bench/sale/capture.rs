@@ -76,8 +76,8 @@ pub fn capture(fixture: &mut Fixture, verb: Verb) -> Result<(Recipe, String)> {
     Ok((Recipe::of(transaction.sent, &subject), note))
 }
 
-/// A user for whom everything is done that must come before the verb. The wallet exists before it is charged, as in the
-/// measurement.
+/// Somebody for whom everything has been that must be before the verb. A wallet exists before it is charged, as it does
+/// where it is measured.
 fn prepare(fixture: &Fixture, verb: Verb) -> Result<Subject> {
     let mut subject = Subject {
         date: fixture.date(50)?,
