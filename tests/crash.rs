@@ -3,35 +3,12 @@
 //! The points are those in the sources: `crash::point("…")`. A debug build ends at the one that `BOOKING_CRASH_AT` names.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use e2e::{Sale, Visitor, ask};
 use reqwest::{Method, RequestBuilder};
-use testbed::{Profile, Program, ProgramOptions, Scratch, binary, wait_for};
-
-/// Every point in the sources whose name begins like this.
-fn points(start: &str) -> Vec<String> {
-    fn collect(folder: &Path, start: &str, found: &mut Vec<String>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(&path, start, found);
-            } else if path.extension().is_some_and(|it| it == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let names = text.split("crash::point(\"").skip(1);
-                let names = names.map(|rest| rest.split('"').next().unwrap().to_owned());
-                found.extend(names.filter(|name| name.starts_with(start)));
-            }
-        }
-    }
-    let mut found = Vec::new();
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/booking/src");
-    collect(&sources, start, &mut found);
-    found.sort();
-    found
-}
+use testbed::{Profile, Program, ProgramOptions, Scratch, binary, crash_points, wait_for};
 
 /// Somebody whose booking ends at a point.
 struct Story {
@@ -97,6 +74,7 @@ impl Fixture {
 
 /// One story for each point, ready to run into it.
 async fn stories(sale: &Sale) -> Vec<Story> {
+    let points = |verb| crash_points(verb).unwrap();
     let reserving = [points("reserve."), points("once.")].concat();
     let paying = [points("pay."), points("once.")].concat();
     assert!(

@@ -11,7 +11,7 @@ use std::process::Command;
 use e2e::Sale;
 use serde_json::Value as Json;
 use serde_yaml_ng::Value as Yaml;
-use testbed::{Brokers, Profile};
+use testbed::{Brokers, Profile, checkout as root, files_below};
 
 const PAGE: &str = "docs/METRICS.md";
 /// What Prometheus itself says of whatever it reads.
@@ -27,32 +27,18 @@ struct Metric {
 
 type Metrics = BTreeMap<String, Metric>;
 
-fn root() -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().unwrap().to_owned()
-}
-
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|cause| panic!("{path}: {cause}"))
 }
 
 /// The files below a folder that have one of these endings.
 fn files(folder: &str, endings: &[&str]) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(root().join(&folder)).unwrap() {
-            let entry = entry.unwrap();
-            let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
-            if entry.path().is_dir() {
-                folders.push(path);
-            } else if endings.iter().any(|ending| path.ends_with(ending)) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
+    let name = |path: PathBuf| path.strip_prefix(root()).unwrap().display().to_string();
+    let all = files_below(&root().join(folder)).unwrap();
+    let names = all.into_iter().map(name);
+    names
+        .filter(|path| endings.iter().any(|ending| path.ends_with(ending)))
+        .collect()
 }
 
 fn yaml(path: &str) -> Yaml {

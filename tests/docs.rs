@@ -4,28 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
-}
+use testbed::{checkout as root, files_below};
 
 fn pages() -> Vec<PathBuf> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|it| it == "md") {
-                found.push(path);
-            }
-        }
-    }
-    let mut found = vec![root().join("README.md")];
-    walk(&root().join("docs"), &mut found);
-    walk(&root().join("docker"), &mut found);
-    found.sort();
+    let folders = ["docker", "docs"].map(|it| files_below(&root().join(it)).unwrap());
+    let mut found = folders.concat();
+    found.retain(|path| path.extension().is_some_and(|it| it == "md"));
+    found.push(root().join("README.md"));
     found
 }
 

@@ -196,18 +196,24 @@ async fn join_and_hold(visitor: &mut Visitor) {
     assert_eq!(held.unwrap().status(), 201);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_trace_leads_from_a_visitors_post_to_the_webhook() {
-    let receiver = Receiver::open();
-    let mut sale = Sale::on(10, |options| {
+/// A sale at which a seat is held inside the browser's trace, and what the webhook is told of the trace. The gateway
+/// exports as these variables say.
+async fn traced(receiver: &Receiver, gateway: &[(&str, &str)]) -> (Sale, String) {
+    let sale = Sale::on(10, |options| {
         options.brokers = Brokers::StandIn;
-        options.gateway_environment = receiver.export(&[ONLY_AT_THE_END]);
+        options.gateway_environment = receiver.export(gateway);
         options.booking_environment = receiver.export(&[ONLY_AT_THE_END]);
         options.booking_environment.push(receiver.hook());
     })
     .await;
     join_and_hold(&mut sale.visitor(0)).await;
-    let event = receiver.until_event(TRACE).await;
+    (sale, receiver.until_event(TRACE).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_a_visitors_post_to_the_webhook() {
+    let receiver = Receiver::open();
+    let (mut sale, event) = traced(&receiver, &[ONLY_AT_THE_END]).await;
     sale.stack.stop().unwrap();
 
     let trace = Trace::of(receiver.spans(), TRACE);
@@ -250,15 +256,7 @@ async fn one_trace_leads_from_a_visitors_post_to_the_webhook() {
 async fn with_sampling_off_none_is_sent_and_everybody_behind_is_told_so() {
     let receiver = Receiver::open();
     let off = [ONLY_AT_THE_END, ("OTEL_TRACES_SAMPLER", "always_off")];
-    let mut sale = Sale::on(10, |options| {
-        options.brokers = Brokers::StandIn;
-        options.gateway_environment = receiver.export(&off);
-        options.booking_environment = receiver.export(&[ONLY_AT_THE_END]);
-        options.booking_environment.push(receiver.hook());
-    })
-    .await;
-    join_and_hold(&mut sale.visitor(0)).await;
-    let event = receiver.until_event(TRACE).await;
+    let (mut sale, event) = traced(&receiver, &off).await;
     assert!(event.ends_with("-00"), "{event}");
     sale.stack.stop().unwrap();
     let of_visitor = Trace::of(receiver.spans(), TRACE);

@@ -1,7 +1,7 @@
 //! Owns the processes that are measured, and asking them for one thing at a time.
 //!
-//! One stack of the real binaries, the limit server, and a second gateway in front of it: there the service behind
-//! costs nothing, so what is seen is the gateway.
+//! One stack of the real binaries, the limit server, and a second gateway in front of that: the service behind it costs
+//! nothing, so the figures are the gateway's own.
 
 use std::path::Path;
 use std::process::Command;
@@ -49,7 +49,7 @@ const PROFILE: Profile = if cfg!(debug_assertions) {
 
 /// All that runs.
 pub struct Fixture {
-    /// The real thing.
+    /// The real binaries with their servers.
     pub stack: Stack,
     /// Redis, for filling and looking.
     pub line: Line,
@@ -108,12 +108,12 @@ pub fn full() -> Value {
 }
 
 impl Fixture {
-    /// Starts everything but the way of events.
+    /// Starts everything but brokers and forwarders.
     pub fn open(plan: Plan) -> Result<Self> {
         Self::with(plan, Brokers::None)
     }
 
-    /// Starts everything, also the way of events where there are brokers.
+    /// Starts everything, with forwarders where there are brokers.
     pub fn with(plan: Plan, brokers: Brokers) -> Result<Self> {
         let scratch = Scratch::new()?;
         let options = || StackOptions {

@@ -1,7 +1,7 @@
-//! Owns the limit: the smallest server of the same kind that does the one thing that cannot be left out.
+//! Owns the limit: the smallest server of the same kind, which does only what cannot be left out.
 //!
 //! It runs as a process of its own with as many workers as a gateway, one multiplexed connection to Redis for each.
-//! It checks nothing, writes no log and knows no error but failing.
+//! It checks nothing, writes no log and tells no errors apart.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

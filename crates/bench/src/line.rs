@@ -8,9 +8,9 @@ use redis::{Commands, Connection, InfoDict};
 use uuid::Uuid;
 
 const CHUNK: usize = 1_000;
-/// What a visitor is recorded as present for, longer than a run.
+/// For how long a visitor is recorded as present: longer than a run.
 const AN_HOUR_US: i64 = 3_600_000_000;
-/// Added to the score of who takes part in a draw that was not held, it is the ticket number.
+/// Before a draw the score of those who take part is their ticket number less this.
 const UNDRAWN: i64 = 1 << 53;
 
 /// The name of a key of a queue.
@@ -38,14 +38,14 @@ impl Line {
         self.keep(queue, members.into_iter().map(|(_, member)| member))
     }
 
-    /// These are there for longer than a run: who is not is parked within seconds, also where nobody can enter.
+    /// Records these as present for longer than a run: others are parked within seconds, also where nobody can enter.
     pub fn keep(&mut self, queue: &str, users: impl Iterator<Item = [u8; 16]>) -> Result<()> {
         let until_us = self.now_us()? + AN_HOUR_US;
         let members: Vec<_> = users.map(|user| (until_us, user)).collect();
         self.add(&key(queue, "present"), &members)
     }
 
-    /// Puts so many into the line, one after another; the first `present` are there when their turn comes.
+    /// Puts so many into the line, one after another; the first `present` count as present when their turn comes.
     pub fn append(&mut self, queue: &str, count: usize, present: usize) -> Result<()> {
         let now = self.now_us()?;
         let mut members = members(count, |index| now + index as i64);
@@ -79,12 +79,12 @@ impl Line {
         Ok(self.redis.hexists(key(queue, part), field)?)
     }
 
-    /// Asks for nothing.
+    /// One round trip that does nothing.
     pub fn ping(&mut self) -> Result<()> {
         Ok(redis::cmd("PING").exec(&mut self.redis)?)
     }
 
-    /// Whether somebody has been near the head for so long that who did not show up is absent.
+    /// Whether the visitors near the head have had their time to show up, so that the others count as absent.
     pub fn is_called(&mut self, queue: &str) -> Result<bool> {
         self.has_field(queue, "meta", "called")
     }

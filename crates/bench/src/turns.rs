@@ -65,7 +65,7 @@ pub fn side_by_side<I: Send, T: Send>(
     })
 }
 
-/// Does `act`, and on another thread what is beside it until its flag says that it is over.
+/// Does `act`, and meanwhile `beside` on another thread, which ends when its flag is set.
 pub fn beside<T, B: Send>(
     beside: impl FnOnce(&AtomicBool) -> Result<B> + Send,
     act: impl FnOnce() -> Result<T>,

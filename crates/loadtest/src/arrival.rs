@@ -27,7 +27,7 @@ impl Segment {
             return 0.0;
         }
         let slope = (self.to - self.from) / self.seconds;
-        // This form of the root divides by no slope that may be 0.
+        // This form of the root does not divide by the slope, which may be 0.
         let root = (self.from * self.from + 2.0 * slope * count)
             .max(0.0)
             .sqrt();
@@ -95,17 +95,16 @@ impl Profile {
 
     /// Evenly spaced by the rate.
     pub fn even(self) -> Arrivals {
-        // A sum of parts may be a hair above the whole, so the whole is counted.
+        // The sum of the segments may be slightly above the total, so the total decides how many there are.
         let all = 0..self.total();
         Box::new(all.map_while(move |number| self.when(number as f64)))
     }
 
-    /// As people come who do not know of each other: a Poisson process of this rate. The same seed gives the same
-    /// instants.
+    /// As people come who do not know of each other: a Poisson process of this rate. The same seed gives the same instants.
     pub fn random(self, seed: u64) -> Arrivals {
         let (mut chance, mut count) = (StdRng::seed_from_u64(seed), 0.0);
         Box::new(std::iter::from_fn(move || {
-            // 1 - [0, 1) is never 0, whose logarithm has no end.
+            // A number in [0, 1) taken from 1 is never 0, which has no logarithm.
             count -= (1.0 - chance.random::<f64>()).ln();
             self.when(count)
         }))

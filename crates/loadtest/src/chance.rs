@@ -7,11 +7,11 @@ use rand::{Rng as _, SeedableRng as _};
 
 /// Width of the log-normal pause: one in six takes more than twice the median, one in a hundred five times.
 const SIGMA: f64 = 0.7;
-/// Nobody thinks for longer than so many medians; they would have gone.
+/// The longest pause, in medians: who thinks for longer is gone.
 const MOST_MEDIANS: f64 = 10.0;
 /// How many seats a visitor wants, of ten: mostly two.
 const WISHES: [usize; 10] = [1, 1, 1, 2, 2, 2, 2, 3, 3, 4];
-/// Seats further back are chosen less often: the front third is tried by half of all.
+/// Seats further back are chosen less often: half of all choose in the front third.
 const FRONT_PART: usize = 3;
 
 /// The chance of one visitor: the same seed and number give the same behaviour.
@@ -21,14 +21,14 @@ pub struct Chance(StdRng);
 impl Chance {
     /// Of this visitor.
     pub fn of(seed: u64, visitor: usize) -> Self {
-        // Two small numbers must not meet in one: an odd constant spreads them over all 64 bits.
+        // Two pairs of small numbers must not give one seed: an odd constant spreads them over all 64 bits.
         let mixed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (visitor as u64);
         Self(StdRng::seed_from_u64(mixed))
     }
 
     /// A log-normal pause with this median.
     pub fn think(&mut self, median: Duration) -> Duration {
-        // Box and Muller: two even chances make one normal one.
+        // Box and Muller: two uniform numbers make a normal one.
         let (a, b) = (1.0 - self.0.random::<f64>(), self.0.random::<f64>());
         let normal = (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos();
         median.mul_f64((SIGMA * normal).exp().min(MOST_MEDIANS))

@@ -19,8 +19,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// After a fault, so that a server that is away is not asked in a hot loop.
 const AFTER_FAULT: Duration = Duration::from_millis(10);
 
-/// Runs so many connections for so long, after a warm-up that is not counted; blocks this thread until it is over. One
-/// thread drives them, and asks for more than a server on the cores that are left answers.
+/// Runs so many connections for so long, after a warm-up that is not counted; blocks this thread until it is over. This
+/// one thread asks for more than a server on the other cores can answer.
 ///
 /// `make` is called once for each connection with its number; what it returns gives one request after the other.
 ///

@@ -9,7 +9,7 @@ use procfs::sys::kernel::Version;
 use procfs::{CpuInfo, Current as _, Meminfo};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Names and values of machine, system and commit; what cannot be found out is left away.
+/// Names and values of machine, system and commit; what cannot be found out is left out.
 pub fn facts() -> Vec<(&'static str, String)> {
     let cores = available_parallelism().ok().map(|it| it.to_string());
     let processor = CpuInfo::current().ok();
@@ -86,7 +86,7 @@ impl Process {
 pub fn raise_open_files() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where it stays as it is, that is what is told.
+    // Where the limit cannot be raised, the old one is returned.
     let _ = setrlimit(Resource::Nofile, limit);
     let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(most).unwrap_or(usize::MAX)

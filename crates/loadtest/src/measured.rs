@@ -137,7 +137,7 @@ impl Measured {
         self.latency_us.max() as f64 / 1e3
     }
 
-    /// How late the generator itself was, in milliseconds, with 99 of a hundred requests. When this is near the
+    /// How late the generator itself sent 99 of a hundred requests at most, in milliseconds. When this is near the
     /// latency, the generator was measured and not the server.
     fn late_p99_ms(&self) -> f64 {
         self.late_us.value_at_percentile(99.0) as f64 / 1e3

@@ -1,6 +1,6 @@
 //! Owns what an answer counts as.
 
-/// Whether an answer is what was hoped for, a no that is right, or wrong.
+/// Whether an answer is a success, a refusal that is right, or an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// 2xx and 304.

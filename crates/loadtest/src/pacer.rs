@@ -1,7 +1,7 @@
 //! Owns when each of many pollers asks again: at a rate for all, or each as it was told.
 //!
-//! A thread of its own keeps the time. A poller that was told a pause is put into a heap by its next instant; nothing
-//! depends on how fast the answers before came.
+//! A thread of its own keeps the time. A poller that was told a pause is put into a heap by its next instant, so a call
+//! does not become later because answers before it were slow.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

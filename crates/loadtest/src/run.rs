@@ -30,8 +30,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What the scenario itself looked at, then what every one must keep to: errors, and how fast `what` was, which is
-    /// one step or all calls. Where a step was due by the clock, how far the generator kept to it is noted.
+    /// The checks of the scenario itself, then those of every scenario: errors, and how fast `what` was, which is one step
+    /// or all calls. Where a step was due by the clock, a note says how late the generator sent it.
     pub(crate) fn judged(
         settings: &Settings,
         record: Record,
@@ -84,7 +84,7 @@ pub fn run(
     let operator = Operator::new(gateways, key);
     let (own, began) = (Process::of(std::process::id()), Instant::now());
     let mut outcome = LocalSet::new().block_on(&runtime, act(settings, operator, progress))?;
-    // It has one thread, so at 100 it was the limit.
+    // It has one thread, so at 100 % the tool was the limit and not the server.
     let share = own.cpu_s().unwrap_or_default() * 100.0 / began.elapsed().as_secs_f64();
     (outcome.notes).push(format!("the tool itself used {share:.0} % of one core"));
     Ok(outcome)
@@ -102,7 +102,7 @@ async fn act(
     let shop = Shop::open(operator.clone(), &rules).await?;
     let queue = shop.queue.clone();
     let outcome = play(settings, shop, progress).await;
-    // Also when something went wrong: a target that stays keeps no queue of ours.
+    // Also when something went wrong: a server that runs on keeps no queue of a run that is over.
     if let Err(trouble) = operator.remove(&queue).await {
         progress.say(&format!("the queue {queue} stays behind: {trouble}"));
     }

@@ -1,4 +1,4 @@
-//! Owns what stands for a run: a queue of its own, a concert with dates, and the look at the books at the end.
+//! Owns what a run has at the servers: a queue of its own, a concert with dates, and the books, read at the end.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -96,8 +96,8 @@ impl Shop {
         format!("/api/v1/queues/{}/tokens", self.queue)
     }
 
-    /// Visitors who wait, are parked or are inside, as the public answers say, which are up to a second old. Who joined and is
-    /// not heard of again is parked within seconds.
+    /// Visitors who wait, are parked or are inside, by public counts that are up to a second old. Parked ones count too: who
+    /// joins and never asks is parked within seconds.
     pub async fn visitors(&self) -> Result<u64, Trouble> {
         let path = format!("/api/v1/queues/{}", self.queue);
         let status = self.operator.ask(Request::get(&path)).await?;

@@ -1,7 +1,7 @@
 //! Owns one visitor: what they ask, what they make of the answer, and how a careful client behaves.
 //!
 //! A visitor has a connection of their own, asks as they are told, sends a key with everything that must happen once,
-//! and chooses again when somebody was faster.
+//! and chooses again when another one was faster.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ impl Stage {
         stage
     }
 
-    /// The same stage with figures that are nobody's.
+    /// The same stage with new figures, which nothing has counted yet.
     pub fn aside(&self) -> Rc<Self> {
         Rc::new(Self::new(&self.settings, self.shop.clone(), self.progress))
     }
@@ -67,7 +67,7 @@ pub struct Caller {
     connection: Connection,
 }
 
-/// What was said: the class decides what comes next, the body what with.
+/// An answer: its class decides what a visitor does next, its body holds what they need for it.
 #[derive(Debug, Clone)]
 pub struct Said {
     /// What it counts as; no answer is an error.
@@ -84,7 +84,7 @@ impl Said {
 }
 
 impl Caller {
-    /// Of this number; they are spread over the gateways.
+    /// The caller of this number; numbers are spread over the gateways.
     pub fn new(stage: &Rc<Stage>, number: usize) -> Self {
         let gateways = &stage.shop.operator.gateways;
         let gateway = gateways[number % gateways.len()];
@@ -206,7 +206,7 @@ impl Visitor {
         Some(place)
     }
 
-    /// Joins, and asks as told until inside. False when that did not come to be before `until`.
+    /// Joins, and asks as told until inside. False when they are not inside by `until`.
     pub async fn enter(&mut self, due: Instant, until: Instant) -> bool {
         let (mut place, mut due) = (self.join(due).await, due);
         loop {

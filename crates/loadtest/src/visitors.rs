@@ -80,12 +80,12 @@ where
         endings.count(ended.unwrap_or(Ending::Failed));
         stage.recorder.visitors.set(visitors.len() as u64);
     }
-    // Those who are still there have lost patience.
+    // Those who are still there did not end in time.
     endings.failed += visitors.len() as u64;
     endings
 }
 
-/// What each of the connections that a crowd shares gave in the end, in any order; `act` takes its number.
+/// Runs `act` for each of the connections that a crowd shares, by its number; returns what each gave, in any order.
 pub async fn connections<A>(settings: &Settings, act: impl Fn(usize) -> A) -> Vec<A::Output>
 where
     A: Future<Output: 'static> + 'static,

@@ -24,6 +24,10 @@ use gateway_path::GatewayPath;
 const POLICY: &str = "default-src 'self'; base-uri 'none'; object-src 'none'; \
     form-action 'self'; frame-ancestors 'none'";
 
+/// What every page has around its own content.
+const FRAME: &str = include_str!("../web/frame.html");
+
+/// The content of each page, whose script has the same name.
 const PAGES: [(&str, &str); 4] = [
     ("home.html", include_str!("../web/home.html")),
     ("concert.html", include_str!("../web/concert.html")),
@@ -66,8 +70,13 @@ impl Shop {
         let parts = files.values().map(|it| it.plain.as_ref());
         let digest = digest(parts);
         let address = format!("/shop/files/{digest}");
+        let page = |(name, content): (&'static str, &str)| {
+            let text = FRAME.replace("{{script}}", &name.replace(".html", ".js"));
+            let text = text.replace("{{content}}", content);
+            asset((name, text.as_str()), &address)
+        };
         Self {
-            pages: BTreeMap::from(PAGES.map(|page| asset(page, &address))),
+            pages: BTreeMap::from(PAGES.map(page)),
             files,
             digest,
         }

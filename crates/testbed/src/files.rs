@@ -134,6 +134,18 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// A shell that does this when its stdin ends. That is when this process ends, however it ends, or drops the other end.
+pub(crate) fn at_the_end(act: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("read -r _; {act}")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
+    shell
+}
+
 /// A new folder, in RAM where there is room, that is removed when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Scratch {
@@ -151,16 +163,10 @@ impl Scratch {
             fs::remove_dir_all(&path)?;
         }
         DirBuilder::new().mode(0o700).create(&path)?;
-        // Its stdin ends when this process does. A server that is just dying may still write: try for 5 s.
-        let remover = Command::new("sh")
-            .arg("-c")
-            .arg(r#"read -r _; n=0; until rm -rf -- "$0" || [ "$n" -ge 50 ]; do n=$((n + 1)); sleep 0.1; done"#)
-            .arg(&path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()?;
+        // A server that is just dying may still write: try for 5 s.
+        let remove =
+            r#"n=0; until rm -rf -- "$0" || [ "$n" -ge 50 ]; do n=$((n + 1)); sleep 0.1; done"#;
+        let remover = at_the_end(remove).arg(&path).spawn()?;
         Ok(Scratch { path, remover })
     }
 

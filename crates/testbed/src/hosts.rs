@@ -7,12 +7,11 @@
 use std::fmt::Write as _;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, Command, Stdio};
+use std::process::{self, Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::files::{find_program, is_root};
+use crate::files::{at_the_end, find_program, is_root};
 
 /// 198.18.0.0/15 is for tests of networks. Each network has sixteen addresses of its first half.
 const FIRST: u32 = u32::from_be_bytes([198, 18, 0, 0]);
@@ -64,14 +63,7 @@ impl Hosts {
         let all: Vec<_> = hosts.chain([hub]).collect();
         // First who tidies up, whatever comes.
         let tidies = all.iter().map(|it| format!("ip netns del {it};"));
-        let tidies = format!("read -r _; {}", tidies.collect::<String>());
-        let remover = Command::new("sh")
-            .args(["-c", &tidies])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()?;
+        let remover = at_the_end(&tidies.collect::<String>()).spawn()?;
         let network = Self {
             ip: find_program("ip")?,
             number,

@@ -3,10 +3,11 @@
 //! Owns how a redis-server (alone, as a cluster, behind sentinels), a mariadbd, a broker, a proxy of others, PHP, a `gateway` and a `booking` are started, found ready and ended.
 //! Promises: whatever it starts ends when the starting process ends, also when that is killed with -9;
 //! it listens on 127.0.0.1 only, or on a host that is made for it alone; it writes in its own folder only, and never uses
-//! a server of the system.
+//! a server of the system. It also finds the files of the checkout, for tests that read them.
 //! It knows no other crate of this workspace: programs are binaries with environment variables.
 
 mod browser;
+mod checkout;
 mod cut;
 mod files;
 mod hosts;
@@ -26,6 +27,7 @@ mod supervised;
 mod wait;
 
 pub use browser::{BrowserDriver, BrowserKind};
+pub use checkout::{checkout, crash_points, files_below, texts_below};
 pub use cut::Network;
 pub use files::{Profile, Scratch, TlsFiles, binary, find_program, is_root, report};
 pub use hosts::Hosts;

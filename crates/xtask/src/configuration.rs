@@ -4,13 +4,12 @@
 //! variables reads the same list. This page is made of it and of nothing else. The unit is the end of the name.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::process::Command;
 
 use testbed::{Profile, binary};
 
 use crate::failure::Failure;
-use crate::{say, workspace};
+use crate::printed;
 
 /// Where the page is.
 const PAGE: &str = "docs/CONFIGURATION.md";
@@ -61,22 +60,7 @@ struct Variable {
 
 /// Writes the page, or only compares it. The programs must be built.
 pub fn run(check: bool) -> Result<(), Failure> {
-    let page = page()?;
-    let path = workspace::root().join(PAGE);
-    let is_current = fs::read_to_string(&path).is_ok_and(|committed| committed == page);
-    if check && !is_current {
-        return Err(Failure::Failed(format!(
-            "{PAGE} is not what the programs say; `cargo xtask configuration` writes it anew"
-        )));
-    }
-    if !is_current {
-        fs::write(&path, page)?;
-    }
-    say(&format!(
-        "{PAGE}: {}",
-        if is_current { "up to date" } else { "written" }
-    ));
-    Ok(())
+    printed::renew(PAGE, &page()?, check, "configuration")
 }
 
 fn page() -> Result<String, Failure> {

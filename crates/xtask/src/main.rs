@@ -14,6 +14,7 @@ mod mutate;
 mod openapi;
 mod packages;
 mod pictures;
+mod printed;
 mod room;
 mod sheet;
 mod stop;

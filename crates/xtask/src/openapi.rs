@@ -1,6 +1,5 @@
 //! `cargo xtask openapi`: the committed documents are what the services say of themselves.
 
-use std::fs;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
@@ -8,7 +7,7 @@ use testbed::{Profile, binary};
 
 use crate::failure::Failure;
 use crate::workspace::Services;
-use crate::{say, workspace};
+use crate::{printed, workspace};
 
 /// Writes both documents, or only compares them.
 pub fn run(check: bool) -> Result<(), Failure> {
@@ -17,25 +16,9 @@ pub fn run(check: bool) -> Result<(), Failure> {
         stand_in: false,
     };
     workspace::build_services(false, services, &AtomicBool::new(false))?;
-    let folder = workspace::root().join("docs/openapi");
-    fs::create_dir_all(&folder)?;
     for name in ["gateway", "booking"] {
-        let document = document(name)?;
-        let path = folder.join(format!("{name}.json"));
-        let is_current = fs::read_to_string(&path).is_ok_and(|committed| committed == document);
-        let shown = format!("docs/openapi/{name}.json");
-        if check && !is_current {
-            return Err(Failure::Failed(format!(
-                "{shown} is not what {name} says; `cargo xtask openapi` writes it anew"
-            )));
-        }
-        if !is_current {
-            fs::write(&path, document)?;
-        }
-        say(&format!(
-            "{shown}: {}",
-            if is_current { "up to date" } else { "written" }
-        ));
+        let file = format!("docs/openapi/{name}.json");
+        printed::renew(&file, &document(name)?, check, "openapi")?;
     }
     Ok(())
 }

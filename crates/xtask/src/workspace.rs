@@ -1,18 +1,12 @@
 //! Cargo as this workspace uses it.
 
 use std::env;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 use crate::failure::Failure;
 use crate::stop;
-
-/// The folder of the checkout.
-pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
-}
+pub use testbed::checkout as root;
 
 /// The cargo that runs this program, in the checkout, without what `cargo run` put into the environment.
 pub fn cargo(arguments: &[&str]) -> Command {

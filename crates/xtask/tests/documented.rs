@@ -7,36 +7,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use testbed::{Profile, binary};
+use testbed::{Profile, binary, checkout as root, texts_below};
 
 const PROGRAMS: [&str; 3] = ["booking", "gateway", "storefront"];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn files(folder: &Path, end: &str, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files(&path, end, found);
-        } else if path.extension().is_some_and(|it| it == end) {
-            found.push(path);
-        }
-    }
-}
 
 /// Every page, by its name.
 fn pages() -> BTreeMap<String, String> {
     let root = root();
-    let mut found = vec![root.join("README.md")];
-    files(&root.join("docs"), "md", &mut found);
-    files(&root.join("docker"), "md", &mut found);
-    let page = |path: PathBuf| {
+    let folders = ["docker", "docs"].map(|it| texts_below(&root.join(it), "md").unwrap());
+    let name = |(path, text): (PathBuf, String)| {
         let name = path.strip_prefix(&root).unwrap().display().to_string();
-        (name, fs::read_to_string(path).unwrap())
+        (name, text)
     };
-    found.into_iter().map(page).collect()
+    let mut pages: BTreeMap<_, _> = folders.concat().into_iter().map(name).collect();
+    let top = fs::read_to_string(root.join("README.md")).unwrap();
+    pages.insert("README.md".to_owned(), top);
+    pages
 }
 
 /// A command up to the end of the code, a comment, or a sign of the shell.
@@ -150,8 +136,8 @@ fn every_command_in_the_pages_exists() {
     assert!(unknown.is_empty(), "{}", unknown.join("\n"));
 }
 
-/// The sources of all targets of tests with this name, in the package if one is named.
-fn sources(package: Option<&str>, name: &str) -> Vec<PathBuf> {
+/// The sources of all targets of tests with this name, in the package if one is named, each with its text.
+fn sources(package: Option<&str>, name: &str) -> Vec<(PathBuf, String)> {
     let crates = fs::read_dir(root().join("crates")).unwrap();
     let crates = crates.map(|entry| entry.unwrap().path());
     let tests = crates
@@ -162,9 +148,9 @@ fn sources(package: Option<&str>, name: &str) -> Vec<PathBuf> {
     for tests in tests {
         let (file, folder) = (tests.join(format!("{name}.rs")), tests.join(name));
         if folder.join("main.rs").is_file() {
-            files(&folder, "rs", &mut found);
-        } else if file.is_file() {
-            found.push(file);
+            found.extend(texts_below(&folder, "rs").unwrap());
+        } else if let Ok(text) = fs::read_to_string(&file) {
+            found.push((file, text));
         }
     }
     found
@@ -193,11 +179,8 @@ fn missing(command: &str) -> Option<String> {
         return Some(format!("no tests are called {tests}"));
     }
     let named = filter?.trim_end_matches(':').rsplit("::").next()?;
-    let is_there = sources.iter().any(|path| {
-        path.file_stem().is_some_and(|stem| stem == named)
-            || fs::read_to_string(path)
-                .unwrap()
-                .contains(&format!("fn {named}"))
+    let is_there = sources.iter().any(|(path, text)| {
+        path.file_stem().is_some_and(|stem| stem == named) || text.contains(&format!("fn {named}"))
     });
     (!is_there).then(|| format!("{tests} has no test {named}"))
 }

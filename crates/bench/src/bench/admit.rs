@@ -1,4 +1,4 @@
-//! `admit`: what letting in costs Redis, from a short and from a long line.
+//! `admit`: what it costs Redis to let visitors in, from a short and from a long line.
 //!
 //! The visitors of these lines are recorded as present, so that all of them are let in and nobody is parked.
 
@@ -21,9 +21,9 @@ const ROOM: usize = 1_000_000;
 const MOST: usize = 100_000;
 /// How often a crowd enters in a round.
 const OPENINGS: usize = 3;
-/// What enters at once when a queue opens, and what follows, is at most this share of a line in a second.
+/// At most one in so many of a line enters in a second, also in the one in which the queue opens.
 const SHARE: usize = 10;
-/// Scheduler and bucket work by the second.
+/// Scheduler and token bucket work by the second; after this their work is steady.
 const STEADY: Duration = Duration::from_millis(1_500);
 
 /// Measures the server process, then the scripts.
@@ -71,14 +71,14 @@ fn share(fixture: &mut Fixture, fast: usize, time: Duration) -> Result<Vec<Row>>
     Ok(vec![cost, speed.goal("nobody parked", parked == 0)])
 }
 
-/// Waits until the scheduler has let in somebody, so that what is counted begins and ends with a step.
+/// Waits until the scheduler has let somebody in, so that the count begins and ends with a step of it.
 fn next_admission(fixture: &mut Fixture, queue: &str) -> Result<u64> {
     let before = fixture.line.count(queue, "active")?;
     let now = |count| count != before;
     fixture.wait_for("somebody to enter", (queue, "active"), now)
 }
 
-/// Time inside scripts for each who enters, when a crowd enters at once: in one script, as far as a batch reaches.
+/// Time inside scripts for each visitor who enters, when a crowd enters at once: one script lets in a whole batch.
 fn each(fixture: &mut Fixture) -> Result<Row> {
     let crowd = fixture.plan.few;
     let (mut few, mut many) = (Vec::new(), Vec::new());

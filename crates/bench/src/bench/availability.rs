@@ -10,7 +10,7 @@ use crate::turns;
 
 const CONNECTIONS: usize = 64;
 
-/// Nothing is sold meanwhile: the cache is looked up again when its age is over, as always.
+/// Nothing is sold meanwhile. The cache is renewed when its age is over, as always.
 pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let plan = fixture.plan.clone();
     fixture.rule(QUEUE, &roomy())?;

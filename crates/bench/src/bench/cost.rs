@@ -1,7 +1,7 @@
 //! `cost`: what one sale costs MySQL, by the server's own counters: charge, hold and payment, the way of their events to
 //! the data platform included.
 //!
-//! A stack of its own has the whole way of events. Visitors buy at a steady rate; when the last event has arrived, the
+//! A stack of its own has a broker and a forwarder. Visitors buy at a steady rate; when the last event has arrived, the
 //! counters are read again. What the services do by themselves in that time is in the figures.
 
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ const ROUND_TRIPS_MOST: f64 = 30.0;
 pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let own = Fixture::with(fixture.plan.clone(), Brokers::StandIn)?;
     let many_per_s = own.plan.sales_per_s;
-    // What is prepared once is prepared before it is counted.
+    // Statements that are prepared once for all are prepared here, before the counting begins.
     sales(&own, many_per_s)?;
     let crowd = measure(&own, many_per_s, true)?;
     let quiet = measure(&own, FEW_PER_S, false)?;
@@ -44,7 +44,7 @@ fn measure(own: &Fixture, per_s: u32, is_crowd: bool) -> Result<[Row; 2]> {
     let sales = sales(own, per_s)?;
     let after = counters(own)?;
     let each = |name: &str| (after[name] - before[name]) / f64::from(sales);
-    // A statement is one round trip; what prepares one is another, and is not among them.
+    // Each statement is one round trip, and each that is prepared one more, which `Questions` does not count.
     let (statements, prepared) = (each("Questions"), each("Com_stmt_prepare"));
     let row = |what: &str, figure: f64, most: f64| {
         let what = format!("{what} of one sale at {per_s} a second");
@@ -105,7 +105,7 @@ fn buy(buyer: &mut Caller, minter: &Minter, date: Uuid, seat: u32) -> Result<()>
 /// Events that the data platform has.
 fn arrived(own: &Fixture) -> Result<f64> {
     let forwarder = own.stack.events.as_ref().map(|it| &it.forwarders[0]);
-    let forwarder = forwarder.context("no way of events")?;
+    let forwarder = forwarder.context("no forwarder")?;
     let mut caller = Caller::of(Target::local(forwarder.port()))?;
     let answer = caller.send(Request::get("/metrics"))?;
     let metrics = String::from_utf8_lossy(&answer.body);

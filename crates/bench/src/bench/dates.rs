@@ -1,7 +1,7 @@
 //! `dates`: the list of dates of a long run beside the list of seats of one date, while seats are sold.
 //!
-//! One reader asks for both in turns, so that neither waits for the other and the same disturbs both; first compressed, as
-//! browsers ask, then plain, where what counts is that a long list is long.
+//! One reader asks for both in turns, so that what disturbs the machine disturbs both alike; first compressed, as browsers
+//! ask, then plain, where the length of the list itself is what costs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

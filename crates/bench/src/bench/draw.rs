@@ -1,8 +1,8 @@
-//! `draw`: how long a lottery takes from the opening of the doors, and for how long it stands in the way of others.
+//! `draw`: how long a lottery takes from the opening of the doors, and for how long it keeps others waiting at Redis.
 //!
 //! When the doors open the gateways read who takes part, fix the root over all tickets, and give everybody the place of
-//! their lot. Those who take part are written directly; the draw is the gateways' own. Beside it a
-//! client asks Redis for nothing, each millisecond: what it waits for is what others wait for.
+//! their lot. Those who take part are written to Redis directly; the gateways draw as always. Meanwhile a client
+//! pings Redis each millisecond: as long as it waits, every other client waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -75,7 +75,7 @@ fn lottery() -> Value {
     rules
 }
 
-/// Asks Redis for nothing until it is over.
+/// Pings Redis until it is over.
 fn ping(mut line: Line, is_over: &AtomicBool) -> Result<Measured> {
     let mut measured = Measured::default();
     while !is_over.load(Ordering::Relaxed) {

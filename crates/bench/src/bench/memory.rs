@@ -1,6 +1,6 @@
 //! `memory`: what a visitor costs in Redis, wherever they stand.
 //!
-//! The waiting are written directly; who is inside or parked was moved there by the gateway.
+//! Those who wait are written directly; those inside or parked were moved there by the gateway.
 
 use anyhow::Result;
 use serde_json::json;

@@ -1,5 +1,5 @@
 //! `one-seat`: a crowd that wants the same seat at the same moment, through the gateway. It is the scenario of that name
-//! of the load tool, whose crowd is inside and connected before the moment comes.
+//! of the load tool, in which all are inside and connected before.
 
 use anyhow::{Error, Result};
 use loadtest::settings::Settings;

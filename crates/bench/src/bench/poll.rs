@@ -11,7 +11,7 @@ const CONNECTIONS: usize = 64;
 const FEW: &str = "poll-few";
 const MANY: &str = "poll-many";
 
-/// Both lines stand still: one visitor is inside and stays.
+/// Neither line moves: one visitor is inside and stays.
 pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let plan = fixture.plan.clone();
     let few = line_up(fixture, FEW)?;
@@ -54,7 +54,7 @@ pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     ])
 }
 
-/// A line of true visitors behind one who stays inside.
+/// A line of visitors with tokens, behind one who stays inside.
 fn line_up(fixture: &mut Fixture, queue: &str) -> Result<Vec<Visitor>> {
     fixture.rule(queue, &full())?;
     let inside = fixture.join(queue, 1)?;

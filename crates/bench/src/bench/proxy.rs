@@ -13,12 +13,12 @@ use crate::report::{Row, Spread, percentiles_ms};
 use crate::turns::{self, Side};
 
 const CONNECTIONS: usize = 64;
-/// So few that nobody waits for a core.
+/// So few that no request waits for a core.
 const CALM: usize = 2;
-/// A list that is empty, for this user.
+/// The user's own list, which is empty.
 const OWN: &str = "/api/v1/reservations";
 
-/// Behind the gateway is once a server that costs next to nothing, and once booking.
+/// The service behind the gateway is first a server that costs next to nothing, then booking.
 pub fn run(fixture: &mut Fixture) -> Result<Vec<Row>> {
     let plan = fixture.plan.clone();
     fixture.rule(QUEUE, &roomy())?;

@@ -1,7 +1,7 @@
 //! `charge`, `reserve`, `pay`: direct to booking, against the same SQL from a bare client.
 //!
-//! Limit and subject have connections of the same number, the same isolation and the same server. Each acts on dates
-//! and wallets of its own that are alike.
+//! Limit and subject use the same number of connections, the same isolation and the same server. Each acts on dates
+//! and wallets of its own, which are alike.
 
 mod capture;
 mod log;
@@ -69,7 +69,7 @@ fn measure(fixture: &mut Fixture, verb: Verb, make: Make) -> Result<Vec<Row>> {
                 let measured = closed((booking, CONNECTIONS), plan.span(), |_| {
                     let (subjects, minter) = (Arc::clone(&subjects), fixture.minter.clone());
                     move || {
-                        // When all are gone this is refused, and told as an error.
+                        // When all subjects are used up, booking refuses this one, which counts as an error.
                         let subject = next(&subjects).unwrap_or_else(|| subject(Uuid::nil()));
                         verb.request(&minter, &subject)
                     }

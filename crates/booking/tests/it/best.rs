@@ -2,24 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use booking::concert::{Grade, Layout, Price, Section};
+use booking::concert::Grade;
 use booking::reservation::{Best, Reservation, Reserve, ReserveError, Wanted};
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, all_at_once};
-
-fn section(grade: &str, price: i64, from: u16, to: u16) -> Section {
-    Section {
-        grade: Grade::try_from(grade.to_owned()).unwrap(),
-        price: Price::try_from(price).unwrap(),
-        from,
-        to,
-    }
-}
-
-async fn venue(sections: Vec<Section>) -> Fixture {
-    Fixture::with(Layout::try_from(sections).unwrap()).await
-}
+use crate::fixture::{Fixture, all_at_once, layout};
 
 fn best(count: usize, grade: Option<&str>) -> Best {
     let grade = grade.map(|grade| Grade::try_from(grade.to_owned()).unwrap());
@@ -56,7 +43,7 @@ async fn numbers(fixture: &Fixture, count: usize, grade: Option<&str>) -> Vec<u1
 
 #[tokio::test]
 async fn the_dearest_are_chosen_first_and_of_one_price_the_lowest_numbers() {
-    let fixture = venue(vec![section("CHEAP", 10, 1, 3), section("DEAR", 20, 4, 7)]).await;
+    let fixture = Fixture::with(layout([("CHEAP", 10, 1..=3), ("DEAR", 20, 4..=7)])).await;
     assert_eq!(numbers(&fixture, 1, None).await, [4]);
     assert_eq!(numbers(&fixture, 2, None).await, [5, 6]);
     assert_eq!(
@@ -71,7 +58,7 @@ async fn the_dearest_are_chosen_first_and_of_one_price_the_lowest_numbers() {
 
 #[tokio::test]
 async fn seats_of_two_grades_are_not_side_by_side() {
-    let fixture = venue(vec![section("A", 10, 1, 3), section("B", 10, 4, 6)]).await;
+    let fixture = Fixture::with(layout([("A", 10, 1..=3), ("B", 10, 4..=6)])).await;
     assert_eq!(numbers(&fixture, 2, None).await, [1, 2]);
     assert_eq!(numbers(&fixture, 2, None).await, [4, 5], "not 3 and 4");
 }
@@ -100,7 +87,7 @@ async fn a_seat_whose_hold_is_over_is_chosen_again() {
 
 #[tokio::test]
 async fn a_run_beyond_the_first_look_is_found() {
-    let fixture = venue(vec![section("ALL", 10, 1, 1_300)]).await;
+    let fixture = Fixture::with(layout([("ALL", 10, 1..=1_300)])).await;
     fixture
         .raw("UPDATE seats SET state = 'sold', reservation_id = schedule_id, holder_id = schedule_id WHERE number % 2 = 1 AND number < 1290")
         .await
@@ -110,7 +97,7 @@ async fn a_run_beyond_the_first_look_is_found() {
 
 #[tokio::test]
 async fn what_cannot_be_had_is_told_apart() {
-    let fixture = venue(vec![section("A", 10, 1, 3), section("B", 10, 4, 4)]).await;
+    let fixture = Fixture::with(layout([("A", 10, 1..=3), ("B", 10, 4..=4)])).await;
     let user = Uuid::new_v4();
     let unknown = reserve_best(&fixture, 0, user, best(1, Some("C"))).await;
     assert!(matches!(unknown, Err(ReserveError::GradeUnknown(grade)) if grade == "C"));
@@ -132,10 +119,10 @@ async fn what_cannot_be_had_is_told_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn none_of_160_bookers_at_once_is_refused_and_all_sit_side_by_side() {
-    let fixture = venue(vec![
-        section("DEAR", 20, 1, 4_000),
-        section("CHEAP", 10, 4_001, 8_000),
-    ])
+    let fixture = Fixture::with(layout([
+        ("DEAR", 20, 1..=4_000),
+        ("CHEAP", 10, 4_001..=8_000),
+    ]))
     .await;
     let booked = all_at_once((0..160_usize).map(|booker| {
         let fixture = fixture.clone();
@@ -165,7 +152,7 @@ async fn none_of_160_bookers_at_once_is_refused_and_all_sit_side_by_side() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn buyers_who_come_at_once_buy_the_last_seat_and_none_is_refused_before() {
-    let fixture = venue(vec![section("ALL", 10, 1, 400)]).await;
+    let fixture = Fixture::with(layout([("ALL", 10, 1..=400)])).await;
     let booked = all_at_once((0..160_usize).map(|booker| {
         let fixture = fixture.clone();
         async move {

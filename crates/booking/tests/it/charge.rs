@@ -177,27 +177,12 @@ async fn the_ledger_tells_every_movement_newest_first_and_page_by_page() {
     assert_eq!(other.unwrap(), []);
 }
 
-/// Every `.rs` file of the service.
-fn sources(folder: &std::path::Path, found: &mut Vec<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|kind| kind == "rs") {
-            found.push(std::fs::read_to_string(path).unwrap());
-        }
-    }
-}
-
 #[test]
 fn no_code_changes_or_removes_a_line_of_the_ledger_or_of_the_audit_log() {
-    let mut texts = Vec::new();
-    sources(
-        std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")),
-        &mut texts,
-    );
+    let sources = testbed::checkout().join("crates/booking/src");
+    let texts = testbed::texts_below(&sources, "rs").unwrap();
     assert!(texts.len() > 20, "the sources were found");
-    for text in texts {
+    for (_, text) in texts {
         let flat: String = text
             .split_whitespace()
             .collect::<Vec<_>>()

@@ -1,15 +1,13 @@
 //! The process ends, as with kill -9, at each named point of a charge, a refund, a cancellation, a hold that is extended, a date
 //! that is cancelled, and of publishing; another one goes on, and nothing is lost or done twice.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use chassis::time::Clock;
 use jsonwebtoken::Algorithm;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use testbed::{Program, Scratch};
+use testbed::{Program, Scratch, crash_points};
 use uuid::Uuid;
 
 use crate::fixture::Fixture;
@@ -18,29 +16,6 @@ use crate::publish_post::{Post, TOPIC};
 use crate::test_app::{PASS_SECRET, signed};
 
 const SOON: Duration = Duration::from_secs(60);
-
-/// Every point in the sources whose name begins like this.
-fn points(start: &str) -> Vec<String> {
-    fn collect(folder: &Path, start: &str, found: &mut Vec<String>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(&path, start, found);
-                continue;
-            }
-            let text = fs::read_to_string(path).unwrap();
-            let names = text.split("crash::point(\"").skip(1);
-            let names = names.map(|rest| rest.split('"').next().unwrap().to_owned());
-            found.extend(names.filter(|name| name.starts_with(start)));
-        }
-    }
-    let mut found = Vec::new();
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    collect(&sources, start, &mut found);
-    found.sort();
-    found.dedup();
-    found
-}
 
 struct Process {
     program: Program,
@@ -168,7 +143,8 @@ fn act_at(
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_cut_off_at_a_point_is_done_once_when_it_is_asked_for_again() {
     let scratch = Scratch::new().unwrap();
-    let all = ["charge.", "refund.", "extend.", "cancel.", "cancellation."].map(points);
+    let all = ["charge.", "refund.", "extend.", "cancel.", "cancellation."];
+    let all = all.map(|verb| crash_points(verb).unwrap());
     assert!(all.iter().all(|of_verb| !of_verb.is_empty()), "{all:?}");
     for point in all.concat() {
         let fixture = Fixture::open().await;
@@ -210,7 +186,7 @@ async fn whatever_is_cut_off_at_a_point_is_done_once_when_it_is_asked_for_again(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_whose_publisher_ends_at_a_point_arrives_and_is_written_once() {
     let scratch = Scratch::new().unwrap();
-    let all = points("publish.");
+    let all = crash_points("publish.").unwrap();
     assert!(all.len() >= 3, "{all:?}");
     for point in all {
         let post = Post::open().await;

@@ -23,17 +23,21 @@ async fn answers(db: &Db) -> Result<(), DbError> {
         .await
 }
 
+/// Opens several connections of the pool.
+async fn warm_up(db: &Db) {
+    let answered = all_at_once((0..8).map(|_| {
+        let db = db.clone();
+        async move { answers(&db).await }
+    }));
+    assert!(answered.await.iter().all(Result::is_ok));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_restart_of_the_server_the_next_request_is_answered() {
     let scratch = Scratch::new().expect("a folder");
     let mut server = MariaDb::start(scratch.path(), MariaDbOptions::default()).expect("a server");
     let db = Db::connect(&server.create_database(), options()).unwrap();
-    let warm = all_at_once((0..8).map(|_| {
-        let db = db.clone();
-        async move { answers(&db).await }
-    }))
-    .await;
-    assert!(warm.iter().all(Result::is_ok));
+    warm_up(&db).await;
 
     server.kill();
     assert!(matches!(answers(&db).await, Err(DbError::Unreachable(_))));
@@ -43,12 +47,7 @@ async fn after_a_restart_of_the_server_the_next_request_is_answered() {
         .await
         .expect("a transaction on a new connection");
 
-    let warm = all_at_once((0..8).map(|_| {
-        let db = db.clone();
-        async move { answers(&db).await }
-    }))
-    .await;
-    assert!(warm.iter().all(Result::is_ok));
+    warm_up(&db).await;
     server.kill();
     server.restart().expect("a restart");
     // Every idle connection is dead now, and no caller notices.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use booking::concert::{Layout, Section, Title};
+use booking::concert::Title;
 use booking::programme;
 use testbed::{Program, Scratch};
 
-use crate::fixture::{Fixture, PLENTY};
+use crate::fixture::{Fixture, PLENTY, layout};
 use crate::process::Booking;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -29,13 +29,7 @@ const BATCH: i64 = 50;
 const PRICE: i64 = 100;
 
 async fn venue() -> Fixture {
-    let section = Section {
-        grade: "ALL".to_owned().try_into().unwrap(),
-        price: PRICE.try_into().unwrap(),
-        from: 1,
-        to: BUYERS + 1,
-    };
-    Fixture::with(Layout::try_from(vec![section]).unwrap()).await
+    Fixture::with(layout([("ALL", PRICE, 1..=BUYERS + 1)])).await
 }
 
 /// What the row of progress says: holds that were ended, payments, and what they came to.

@@ -1,13 +1,14 @@
 //! A fixture of its own for each test: a fresh database, two instances of the service on it, one concert.
 
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use booking::audit::Actor;
 use booking::cancellation::{CancelError, Cancelled};
 use booking::concert::{
-    self, Layout, NewConcert, NewSchedule, QueueName, RefundRules, Title, default_layout,
+    self, Layout, NewConcert, NewSchedule, QueueName, RefundRules, Section, Title, default_layout,
 };
 use booking::db::{Db, DbError, DbOptions, Failure, Tx, new_id};
 use booking::idempotency::{Answer, Claim, OnceError, Outcome, Request};
@@ -119,14 +120,16 @@ impl Fixture {
     }
 
     pub async fn another_schedule(&self) -> Self {
-        let (concert_id, now, new) = (
-            self.concert_id,
-            self.now,
-            schedule(self.now, default_layout()),
-        );
-        let added = self.instances[0]
-            .transaction(move |tx| concert::add_schedule(tx, concert_id, &new, OPERATOR, now))
-            .await;
+        self.schedule_with(|_| ()).await
+    }
+
+    /// The same concert with another date; `change` makes what is not as usual.
+    pub async fn schedule_with(&self, change: impl FnOnce(&mut NewSchedule)) -> Self {
+        let (concert_id, now) = (self.concert_id, self.now);
+        let mut new = schedule(now, default_layout());
+        change(&mut new);
+        let add = move |tx: &mut Tx| concert::add_schedule(tx, concert_id, &new, OPERATOR, now);
+        let added = self.instances[0].transaction(add).await;
         Self {
             schedule_id: added.expect("a schedule").id,
             ..self.clone()
@@ -451,6 +454,17 @@ pub fn title(text: &str) -> Title {
 
 pub fn queue(name: &str) -> QueueName {
     QueueName::try_from(name.to_owned()).expect("a queue name")
+}
+
+/// Seats by section: what they are called, what each costs, and their numbers.
+pub fn layout<const N: usize>(sections: [(&str, i64, RangeInclusive<u16>); N]) -> Layout {
+    let sections = sections.map(|(grade, price, numbers)| Section {
+        grade: grade.to_owned().try_into().expect("a grade"),
+        price: price.try_into().expect("a price"),
+        from: *numbers.start(),
+        to: *numbers.end(),
+    });
+    Layout::try_from(sections.to_vec()).expect("a layout")
 }
 
 pub fn schedule(now: Timestamp, layout: Layout) -> NewSchedule {

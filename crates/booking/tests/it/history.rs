@@ -14,13 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use booking::concert::{Grade, Layout, Price, Section};
 use booking::reservation::Limits;
 use booking::seat_lock::SeatLock;
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
 
-use crate::fixture::{Fixture, all_at_once};
+use crate::fixture::{Fixture, all_at_once, layout};
 use client::Client;
 
 const CLIENTS: usize = 64;
@@ -64,18 +63,12 @@ fn operations() -> usize {
 }
 
 async fn world() -> World {
-    let section = |grade: &str, price, from, to| Section {
-        grade: Grade::try_from(grade.to_owned()).unwrap(),
-        price: Price::try_from(price).unwrap(),
-        from,
-        to,
-    };
-    let sections = vec![
-        section("DEAR", 900, 1, 40),
-        section("CHEAP", 300, 41, SEATS - 2),
-        section("FREE", 0, SEATS - 1, SEATS),
-    ];
-    let mut fixture = Fixture::with(Layout::try_from(sections).unwrap()).await;
+    let layout = layout([
+        ("DEAR", 900, 1..=40),
+        ("CHEAP", 300, 41..=SEATS - 2),
+        ("FREE", 0, SEATS - 1..=SEATS),
+    ]);
+    let mut fixture = Fixture::with(layout).await;
     fixture.limits = Limits {
         hold: HOLD,
         unpaid_holds: u16::MAX,

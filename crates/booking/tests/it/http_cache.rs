@@ -3,7 +3,6 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use booking::concert::{Grade, Layout, Price, Section};
 use chrono::TimeDelta;
 use flate2::read::GzDecoder;
 use futures_util::future::join_all;
@@ -11,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::fixture::OPERATOR;
+use crate::fixture::layout;
 use crate::test_app::{Caller, TestApp, answer};
 
 /// An age that no test reaches by itself: only a clock that is moved makes lists old.
@@ -229,17 +228,8 @@ async fn no_list_is_older_than_its_age_whichever_instance_sold_and_whatever_was_
 /// The same date with 1,350 seats, the largest venue that people sit in.
 async fn large_venue() -> TestApp {
     let mut app = TestApp::open().await;
-    let section = Section {
-        grade: Grade::try_from("ALL".to_owned()).unwrap(),
-        price: Price::try_from(100_000).unwrap(),
-        from: 1,
-        to: 1_350,
-    };
-    let new = crate::fixture::schedule(app.fixture.now, Layout::try_from(vec![section]).unwrap());
-    let (concert_id, now) = (app.fixture.concert_id, app.fixture.now);
-    let added = app.fixture.instances[0]
-        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, OPERATOR, now));
-    app.fixture.schedule_id = added.await.unwrap().id;
+    let large = layout([("ALL", 100_000, 1..=1_350)]);
+    app.fixture = app.fixture.schedule_with(|new| new.layout = large).await;
     app
 }
 

@@ -202,12 +202,8 @@ async fn a_reservation_that_was_given_back_cannot_be_paid() {
         (409, "RESERVATION_CANCELLED")
     );
     let payment = visitor.buy(&[2]).await;
-    let reservation = visitor
-        .get(&format!("/api/v1/payments/{payment}"))
-        .await
-        .body["reservationId"]
-        .clone();
-    let again = visitor.pay(reservation.as_str().unwrap(), "another").await;
+    let reservation = visitor.reservation_of(&payment).await;
+    let again = visitor.pay(&reservation, "another").await;
     assert_eq!(again.refusal(), (409, "ALREADY_PAID"));
     app.fixture.reconciled().await;
 }

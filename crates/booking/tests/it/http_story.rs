@@ -222,12 +222,8 @@ async fn a_reservation_that_is_paid_is_refunded_when_it_is_given_back() {
     let app = TestApp::open().await;
     let visitor = app.visitor();
     let payment = visitor.buy(&[5]).await;
-    let reservation = visitor
-        .get(&format!("/api/v1/payments/{payment}"))
-        .await
-        .body["reservationId"]
-        .clone();
-    let path = format!("/api/v1/reservations/{}", reservation.as_str().unwrap());
+    let reservation = visitor.reservation_of(&payment).await;
+    let path = format!("/api/v1/reservations/{reservation}");
     assert_eq!(visitor.delete(&path).await.status, 204);
     assert_eq!(visitor.delete(&path).await.status, 204);
     assert_eq!(visitor.balance().await, 1_000_000);

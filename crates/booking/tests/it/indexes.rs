@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 use booking::cancellation;
-use booking::concert::{self, Layout, Section};
+use booking::concert;
 use booking::db::{DbError, Failure, Page, Tx};
 use booking::idempotency::{self, Claim, Fingerprint, Undone};
 use booking::payment::{self, Extent, Pay, Refund};
@@ -29,7 +29,7 @@ use serde_json::json;
 use testbed::{MariaDb, MariaDbOptions, Scratch};
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, answered, queue};
+use crate::fixture::{Fixture, answered, layout, queue};
 use plan::Step;
 
 /// An id that the server's log shows as text.
@@ -68,13 +68,8 @@ impl Books {
     async fn open() -> Self {
         let scratch = Scratch::new().unwrap();
         let server = MariaDb::start(scratch.path(), MariaDbOptions::default()).unwrap();
-        let small = Layout::try_from(vec![Section {
-            grade: concert::Grade::try_from("ALL".to_owned()).unwrap(),
-            price: concert::Price::try_from(100).unwrap(),
-            from: 1,
-            to: 1,
-        }]);
-        let mut fixture = Fixture::at(server.create_database(), small.unwrap()).await;
+        let small = layout([("ALL", 100, 1..=1)]);
+        let mut fixture = Fixture::at(server.create_database(), small).await;
         (fixture.concert_id, fixture.schedule_id) = (id("concert", 1), id("schedule", SCHEDULE));
         fill::fill(&server, &fixture, rows());
         Self {

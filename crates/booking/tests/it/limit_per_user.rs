@@ -15,7 +15,7 @@ use diesel::{RunQueryDsl, sql_query};
 use testbed::eventually;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, OPERATOR, all_at_once, fresh, plain, schedule};
+use crate::fixture::{Fixture, OPERATOR, all_at_once, fresh, plain};
 
 const FOUR: [i64; 4] = [1, 2, 3, 4];
 const FOUR_OTHERS: [i64; 4] = [11, 12, 13, 14];
@@ -150,18 +150,13 @@ async fn holding_again_and_again_without_paying_comes_to_an_end() {
 
 #[tokio::test]
 async fn a_hold_ends_when_the_show_starts() {
-    let mut fixture = Fixture::open().await;
-    let mut new = schedule(fixture.now, booking::concert::default_layout());
-    new.starts_at = fixture.now + TimeDelta::minutes(2);
-    let (concert_id, now) = (fixture.concert_id, fixture.now);
-    let added = fixture.instances[0]
-        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, OPERATOR, now));
-    let added = added.await.unwrap();
-    fixture.schedule_id = added.id;
+    let fixture = Fixture::open().await;
+    let start = fixture.now + TimeDelta::minutes(2);
+    let fixture = fixture.schedule_with(|new| new.starts_at = start).await;
     let user = fixture.rich().await;
     let held = fixture.reserve(user, &[1]).await;
-    assert_eq!(held.hold_expires_at, added.starts_at);
-    let late = fixture.try_pay(0, &held, added.starts_at).await;
+    assert_eq!(held.hold_expires_at, start);
+    let late = fixture.try_pay(0, &held, start).await;
     assert!(matches!(late, Err(PayError::HoldExpired)), "{late:?}");
 }
 
@@ -170,17 +165,12 @@ async fn a_limit_that_is_lowered_under_what_people_have_is_no_difference() {
     let fixture = Fixture::open().await;
     fixture.paid(&FOUR).await;
     fixture.reserve(Uuid::new_v4(), &FOUR_OTHERS).await;
-    let (id, now) = (fixture.schedule_id, fixture.now);
+    let now = fixture.now;
     let lower = EditDate {
         max_seats_per_user: Some(Some(1)),
         ..EditDate::default()
     };
-    let edit =
-        move |tx: &mut _| programme::edit_date(tx, id, &lower, &Expected::Any, OPERATOR, now);
-    fixture.instances[0]
-        .transaction(edit)
-        .await
-        .expect("a limit");
+    edit_date(&fixture, lower).await;
     let wish = fixture.wish(Uuid::new_v4(), &[21, 22]);
     let refused = fixture.try_reserve(0, wish, now).await;
     assert!(
@@ -196,19 +186,21 @@ async fn a_limit_that_is_lowered_under_what_people_have_is_no_difference() {
 
 /// Moves the start of the show, and its sales with it.
 async fn move_start(fixture: &Fixture, to: Timestamp) {
-    let (id, now) = (fixture.schedule_id, fixture.now);
     let earlier = EditDate {
         starts_at: Some(to),
         sales_open_at: Some(to - TimeDelta::hours(1)),
         sales_close_at: Some(to),
         ..EditDate::default()
     };
-    let edit =
-        move |tx: &mut _| programme::edit_date(tx, id, &earlier, &Expected::Any, OPERATOR, now);
-    fixture.instances[0]
-        .transaction(edit)
-        .await
-        .expect("a start");
+    edit_date(fixture, earlier).await;
+}
+
+/// Changes the date as an operator does.
+async fn edit_date(fixture: &Fixture, edit: EditDate) {
+    let (id, now) = (fixture.schedule_id, fixture.now);
+    let edit = move |tx: &mut _| programme::edit_date(tx, id, &edit, &Expected::Any, OPERATOR, now);
+    let edited = fixture.instances[0].transaction(edit);
+    edited.await.expect("a change of the date");
 }
 
 #[tokio::test]

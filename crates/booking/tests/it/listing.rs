@@ -1,13 +1,11 @@
-use booking::concert::{
-    self, Grade, Layout, NewConcert, Price, ScheduleError, Section, default_layout,
-};
+use booking::concert::{self, NewConcert, ScheduleError, default_layout};
 use booking::db::Page;
 use booking::reservation::{self, ReservationState};
 use booking::seat;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, OPERATOR, queue, schedule, title};
+use crate::fixture::{Fixture, OPERATOR, layout, queue, schedule, title};
 
 const ALL: Page = Page {
     limit: 50,
@@ -89,13 +87,7 @@ async fn concerts_are_listed_newest_first_and_page_by_page() {
 
 #[tokio::test]
 async fn a_date_counts_its_free_seats_and_is_available_while_one_can_be_reserved() {
-    let pair = Section {
-        grade: Grade::try_from("A".to_owned()).unwrap(),
-        price: Price::try_from(1).unwrap(),
-        from: 1,
-        to: 2,
-    };
-    let fixture = Fixture::with(Layout::try_from(vec![pair]).unwrap()).await;
+    let fixture = Fixture::with(layout([("A", 1, 1..=2)])).await;
     let id = fixture.concert_id;
     let dates = |available, now| {
         fixture.instances[1].read(move |conn| concert::schedules(conn, id, available, now))
@@ -164,15 +156,8 @@ async fn dates_that_make_no_sense_are_refused() {
 
 #[tokio::test]
 async fn a_hall_may_have_ten_thousand_seats_with_gaps_between_their_numbers() {
-    let section = |from, to| Section {
-        grade: Grade::try_from("A".to_owned()).unwrap(),
-        price: Price::try_from(7).unwrap(),
-        from,
-        to,
-    };
-    let fixture =
-        Fixture::with(Layout::try_from(vec![section(5_001, 10_000), section(1, 4_999)]).unwrap())
-            .await;
+    let with_a_gap = layout([("A", 7, 5_001..=10_000), ("A", 7, 1..=4_999)]);
+    let fixture = Fixture::with(with_a_gap).await;
     assert_eq!(fixture.seat_states(fixture.now).await.len(), 9_999);
     fixture.reserve(Uuid::new_v4(), &[1, 10_000]).await;
     let gap = fixture

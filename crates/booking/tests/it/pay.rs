@@ -1,10 +1,9 @@
-use booking::concert::{Grade, Layout, Price, Section};
 use booking::payment::{self, PayError, PaymentState};
 use booking::reservation::ReservationState;
 use booking::seat::SeatState;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, PLENTY, all_at_once};
+use crate::fixture::{Fixture, PLENTY, all_at_once, layout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_hundred_payments_for_one_reservation_one_is_captured() {
@@ -166,13 +165,7 @@ async fn only_the_holder_pays_and_only_what_is_held() {
 
 #[tokio::test]
 async fn a_free_seat_is_paid_without_a_wallet() {
-    let free = Section {
-        grade: Grade::try_from("FREE".to_owned()).unwrap(),
-        price: Price::try_from(0).unwrap(),
-        from: 1,
-        to: 2,
-    };
-    let fixture = Fixture::with(Layout::try_from(vec![free]).unwrap()).await;
+    let fixture = Fixture::with(layout([("FREE", 0, 1..=2)])).await;
     let held = fixture.reserve(Uuid::new_v4(), &[1]).await;
     let payment = fixture.try_pay(0, &held, fixture.now).await.unwrap();
     assert_eq!(payment.amount, 0);

@@ -131,16 +131,10 @@ async fn holds_that_moved_on(fixture: &Fixture) {
 
 /// A date with one seat, of which a user may have one.
 async fn small_date(fixture: &Fixture) -> Fixture {
-    let one = booking::concert::Section {
-        grade: "A".to_owned().try_into().unwrap(),
-        price: 100.try_into().unwrap(),
-        from: 1,
-        to: 1,
-    };
-    let layout = booking::concert::Layout::try_from(vec![one]).unwrap();
+    let one = crate::fixture::layout([("A", 100, 1..=1)]);
     let new = NewSchedule {
         max_seats_per_user: Some(1),
-        ..crate::fixture::schedule(fixture.now, layout)
+        ..crate::fixture::schedule(fixture.now, one)
     };
     let (concert_id, now) = (fixture.concert_id, fixture.now);
     let added = fixture.instances[0]

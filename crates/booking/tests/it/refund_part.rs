@@ -1,14 +1,14 @@
 //! A payment that is given back in parts: never more than was captured, each seat once, and the books agree all the time.
 
 use booking::cancellation::CancelError;
-use booking::concert::{RefundRules, default_layout};
+use booking::concert::{NewSchedule, RefundRules};
 use booking::payment::{Extent, PaymentState, RefundError};
 use booking::programme::{self, EditDate, Expected};
 use booking::reservation::ReservationState;
 use booking::seat::{SeatNumbers, SeatState};
 use chrono::TimeDelta;
 
-use crate::fixture::{Fixture, OPERATOR, PLENTY, all_at_once, schedule};
+use crate::fixture::{Fixture, PLENTY, all_at_once};
 
 const PRICE: i64 = 150_000;
 
@@ -18,20 +18,15 @@ fn seats(numbers: &[i64]) -> Extent {
 
 /// A date in ten days: all comes back for eight of them, a third in the ninth, nothing in the tenth.
 async fn with_rules() -> Fixture {
-    let mut fixture = Fixture::open().await;
-    let mut new = schedule(fixture.now, default_layout());
-    new.starts_at = fixture.now + TimeDelta::days(10);
-    new.refund_rules = RefundRules {
+    let fixture = Fixture::open().await;
+    let starts_at = fixture.now + TimeDelta::days(10);
+    let rules = RefundRules {
         full_until_s: 2 * 86_400,
         share_until_s: 86_400,
         share_percent: 33,
     };
-    let (concert_id, now) = (fixture.concert_id, fixture.now);
-    let added = fixture.instances[0]
-        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, OPERATOR, now))
-        .await;
-    fixture.schedule_id = added.unwrap().id;
-    fixture
+    let change = |new: &mut NewSchedule| (new.starts_at, new.refund_rules) = (starts_at, rules);
+    fixture.schedule_with(change).await
 }
 
 #[tokio::test]

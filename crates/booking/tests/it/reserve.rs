@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use booking::concert::NewSchedule;
 use booking::reservation::{self, Conflict, Limits, Reason, ReservationState, ReserveError};
 use booking::seat::SeatState;
 use chassis::time::Clock;
@@ -7,7 +8,7 @@ use chrono::TimeDelta;
 use testbed::eventually;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, OPERATOR, all_at_once, queue, schedule};
+use crate::fixture::{Fixture, all_at_once, queue};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_who_want_one_seat_exactly_one_gets_it() {
@@ -275,18 +276,12 @@ async fn each_reason_for_a_refusal_is_told_and_leaves_no_trace() {
 
 #[tokio::test]
 async fn seats_are_sold_from_the_opening_of_sales_until_their_close() {
-    let mut fixture = Fixture::open().await;
-    let (open, close) = (
-        fixture.now + TimeDelta::hours(1),
-        fixture.now + TimeDelta::hours(2),
-    );
-    let mut new = schedule(fixture.now, booking::concert::default_layout());
-    (new.sales_open_at, new.sales_close_at) = (Some(open), Some(close));
-    let (concert_id, now) = (fixture.concert_id, fixture.now);
-    let added = fixture.instances[0]
-        .transaction(move |tx| booking::concert::add_schedule(tx, concert_id, &new, OPERATOR, now))
-        .await;
-    fixture.schedule_id = added.unwrap().id;
+    let fixture = Fixture::open().await;
+    let [open, close] = [1, 2].map(|hours| fixture.now + TimeDelta::hours(hours));
+    let sales = |new: &mut NewSchedule| {
+        (new.sales_open_at, new.sales_close_at) = (Some(open), Some(close));
+    };
+    let fixture = fixture.schedule_with(sales).await;
 
     let instant = TimeDelta::microseconds(1);
     for closed in [open - instant, close] {

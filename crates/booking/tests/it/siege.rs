@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use booking::concert::{Layout, Section};
 use chassis::time::Clock;
 use chrono::TimeDelta;
 use jsonwebtoken::Algorithm;
@@ -26,7 +25,7 @@ use testbed::{MariaDb, MariaDbOptions, Network, Program, Redis, RedisOptions, Sc
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, all_at_once};
+use crate::fixture::{Fixture, all_at_once, layout};
 use crate::process::Booking;
 use crate::seat_owners::{Owners, changes};
 use crate::test_app::{PASS_SECRET, signed};
@@ -134,19 +133,13 @@ async fn world() -> World {
     let mariadb = mariadb.expect("a database");
     let redis = Redis::start(&scratch.path().join("redis"), RedisOptions::default());
     let redis = redis.expect("a store");
-    let section = |grade: &str, price: i64, from, to| Section {
-        grade: grade.to_owned().try_into().unwrap(),
-        price: price.try_into().unwrap(),
-        from,
-        to,
-    };
-    let sections = vec![
-        section("DEAR", 900, 1, 50),
-        section("CHEAP", 300, 51, SEATS - 2),
-        section("FREE", 0, SEATS - 1, SEATS),
-    ];
+    let layout = layout([
+        ("DEAR", 900, 1..=50),
+        ("CHEAP", 300, 51..=SEATS - 2),
+        ("FREE", 0, SEATS - 1..=SEATS),
+    ]);
     let url = mariadb.create_database();
-    let fixture = Fixture::at(url.clone(), Layout::try_from(sections).unwrap()).await;
+    let fixture = Fixture::at(url.clone(), layout).await;
     let ports = [(); 2].map(|()| testbed::free_port());
     let [to_mariadb, to_redis] =
         [mariadb.port(), redis.port()].map(|port| Network::to(port).expect("a network"));

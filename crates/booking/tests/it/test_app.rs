@@ -244,6 +244,13 @@ impl Caller<'_> {
         assert_eq!(paid.status, 201, "{paid:?}");
         paid.id()
     }
+
+    /// The reservation that a payment paid.
+    pub async fn reservation_of(&self, payment: &str) -> String {
+        let payment = self.get(&format!("/api/v1/payments/{payment}")).await;
+        let id = payment.body["reservationId"].as_str();
+        id.expect("a reservation").to_owned()
+    }
 }
 
 impl Answer {

@@ -8,7 +8,7 @@ use gateway::queue::policy::{PolicyChange, State};
 use gateway::queue::{Queue, Standing};
 use tokio::task::JoinSet;
 
-use crate::fixture::{Fixture, crowd, places, redis, user};
+use crate::fixture::{Fixture, crowd, places, redis, state, user};
 use crate::store::until_answered;
 
 async fn three_gateways(name: &str, change: PolicyChange) -> (Fixture, [Queue; 3]) {
@@ -76,11 +76,7 @@ async fn admissions(name: &str, per_second: f64, step: Duration, steps: u32) -> 
     };
     let (fixture, gateways) = three_gateways(name, rules).await;
     let line = crowd(&gateways[0], 600).await;
-    let open = PolicyChange {
-        state: Some(State::Open),
-        ..PolicyChange::default()
-    };
-    fixture.change(name, open).await;
+    fixture.change(name, state(State::Open)).await;
     let mut admissions = Vec::new();
     for _ in 0..steps {
         fixture.pass(step);

@@ -9,7 +9,7 @@ use gateway::queue::{Queue, Seed, Standing, Ticket};
 use redis::aio::MultiplexedConnection;
 use testbed::{Redis, RedisOptions, Scratch};
 
-use crate::fixture::{Fixture, is_active, places, user};
+use crate::fixture::{Fixture, is_active, places, state, user};
 
 /// What Redis may spend on one visitor, all in all.
 const MOST_BYTES: f64 = 150.0;
@@ -119,13 +119,6 @@ impl Scene {
 
     async fn bytes_each(&mut self, visitors: u64) -> f64 {
         (self.used().await - self.empty) as f64 / visitors as f64
-    }
-}
-
-fn state(state: State) -> PolicyChange {
-    PolicyChange {
-        state: Some(state),
-        ..PolicyChange::default()
     }
 }
 

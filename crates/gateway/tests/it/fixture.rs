@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chassis::redis::RedisUrl;
 use chassis::time::Clock;
-use gateway::queue::policy::PolicyChange;
+use gateway::queue::policy::{PolicyChange, State};
 use gateway::queue::{Queue, QueueError, QueueId, Queues, Standing, Ticket, UserId};
 use uuid::Uuid;
 
@@ -85,6 +85,22 @@ pub fn places(max_active: i64) -> PolicyChange {
     PolicyChange {
         max_active: Some(max_active),
         admit_per_second: Some(100_000.0.into()),
+        ..PolicyChange::default()
+    }
+}
+
+/// They stand in this order, and nobody else stands before the last of them.
+pub async fn assert_line(queue: &Queue, line: &[Ticket]) {
+    for (ahead, ticket) in (0..).zip(line) {
+        let place = queue.rank(ticket).await.unwrap();
+        assert_eq!(place, Standing::Waiting { ahead }, "{ticket:?}");
+    }
+}
+
+/// Another state, and all other rules as they were.
+pub fn state(state: State) -> PolicyChange {
+    PolicyChange {
+        state: Some(state),
         ..PolicyChange::default()
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::http_wire::{OK, before};
-use crate::raw::{Player, Wire};
+use crate::raw::{Player, Wire, answer_to};
 use crate::test_app::{TestApp, token};
 
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -31,19 +31,15 @@ async fn who_is_not_let_in_hears_it_before_anything_is_sent() {
         (bearer(&outside), "403", "NOT_ADMITTED"),
         (String::new(), "401", "TOKEN_MISSING"),
     ] {
-        let mut client = Wire::to(&address).await;
-        client.send(waiting("/api/v1/seats", &who, 60_000)).await;
-        let got = client.rest().await;
+        let got = answer_to(&address, waiting("/api/v1/seats", &who, 60_000)).await;
         assert!(got.starts_with(&format!("HTTP/1.1 {status} ")), "{got}");
         assert!(
             got.contains(code) && got.contains("connection: close"),
             "{got}"
         );
     }
-    let mut client = Wire::to(&address).await;
-    let who = bearer(&inside);
-    client.send(waiting("/api/v1/seats", &who, 70_000)).await;
-    let got = client.rest().await;
+    let long = waiting("/api/v1/seats", &bearer(&inside), 70_000);
+    let got = answer_to(&address, long).await;
     assert!(
         got.starts_with("HTTP/1.1 413 "),
         "longer than it may be: {got}"

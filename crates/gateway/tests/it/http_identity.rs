@@ -181,6 +181,13 @@ async fn a_token_that_is_not_of_the_provider_for_us_and_now_gives_no_place() {
     provider.close().await;
 }
 
+/// A token with this name of a key, signed by a key that the provider does not have, gives no place.
+async fn refuses_invented(app: &TestApp, name: &str) {
+    let invented = Signer::rsa(name).token(&claims(app, "bob"));
+    let refusal = refused(join(app, &invented)).await;
+    assert_eq!(refusal, (401, "IDENTITY_INVALID".to_owned()), "{name}");
+}
+
 #[actix_web::test]
 async fn a_new_key_is_learnt_at_once_and_an_invented_name_asks_seldom() {
     let (old, new) = (Signer::rsa("old"), Signer::ec("new"));
@@ -193,9 +200,7 @@ async fn a_new_key_is_learnt_at_once_and_an_invented_name_asks_seldom() {
     assert_eq!(status, 201);
     assert_eq!(provider.reads(), 2);
     for _ in 0..20 {
-        let invented = Signer::rsa("invented").token(&claims(&app, "bob"));
-        let refusal = refused(join(&app, &invented)).await;
-        assert_eq!(refusal, (401, "IDENTITY_INVALID".to_owned()));
+        refuses_invented(&app, "invented").await;
     }
     let reads = provider.reads();
     assert!(
@@ -214,15 +219,13 @@ async fn an_invented_name_does_not_delay_the_name_of_a_new_key() {
     app.clock.advance(Duration::from_secs(60));
     for names in [["a", "b"], ["c", "d"], ["e", "f"]] {
         for name in names {
-            let invented = Signer::rsa(name).token(&claims(&app, "bob"));
-            assert_eq!(refused(join(&app, &invented)).await.0, 401);
+            refuses_invented(&app, name).await;
         }
         app.clock.advance(Duration::from_secs(1));
     }
     // The keys are exchanged within the minute in which all these were asked for.
     provider.show(Some(key_set(&[&new])));
-    let invented = Signer::rsa("a").token(&claims(&app, "bob"));
-    assert_eq!(refused(join(&app, &invented)).await.0, 401);
+    refuses_invented(&app, "a").await;
     let (status, place) = said(join(&app, &new.token(&claims(&app, "ann")))).await;
     assert_eq!(status, 201, "{place}");
     app.close().await;
@@ -237,8 +240,7 @@ async fn who_invents_the_name_of_the_next_key_delays_it_by_seconds_only() {
     app.clock.advance(Duration::from_secs(60));
     // All the time until the keys are exchanged, each second.
     for _ in 0..12 {
-        let invented = Signer::rsa("new").token(&claims(&app, "bob"));
-        assert_eq!(refused(join(&app, &invented)).await.0, 401);
+        refuses_invented(&app, "new").await;
         app.clock.advance(Duration::from_secs(1));
     }
     let reads = provider.reads();

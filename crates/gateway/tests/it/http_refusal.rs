@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::http_wire::{answering, before};
-use crate::raw::Wire;
+use crate::raw::{Wire, answer_to};
 use crate::test_app::TestApp;
 
 /// An answer of the parser, which a body may pretend to be.
@@ -49,9 +49,7 @@ async fn what_is_no_request_is_told_so() {
         // A head that does not go on.
         ("GET /x HTTP/1.1\r\nhost: shop\r\n", 408, "HEAD_TOO_SLOW"),
     ] {
-        let mut client = Wire::to(&address).await;
-        client.send(sent).await;
-        is_problem(&client.rest().await, status, code);
+        is_problem(&answer_to(&address, sent).await, status, code);
     }
     app.close().await;
 }

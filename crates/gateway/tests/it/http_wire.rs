@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::interval;
 
-use crate::raw::{Player, Wire};
+use crate::raw::{Player, Wire, answer_to};
 use crate::test_app::TestApp;
 
 /// What a client gets for a request, when the service answers with these bytes and closes or not.
@@ -193,9 +193,7 @@ async fn what_a_service_sends_is_what_a_client_gets_or_the_connection_breaks() {
         })
         .await;
         let (app, address) = before(&player, &[]).await;
-        let mut client = Wire::to(&address).await;
-        client.send(case.request).await;
-        let got = client.rest().await;
+        let got = answer_to(&address, case.request).await;
         assert!((case.wanted)(&got), "{}: {got}", case.name);
         app.close().await;
     }
@@ -207,9 +205,7 @@ async fn an_answer_may_have_256_header_lines() {
     let answer = format!("HTTP/1.1 200 OK\r\n{lines}content-length: 2\r\n\r\nok");
     let (player, _heard) = answering(answer).await;
     let (app, address) = before(&player, &[]).await;
-    let mut client = Wire::to(&address).await;
-    client.send(GET).await;
-    let got = client.rest().await;
+    let got = answer_to(&address, GET).await;
     assert!(
         got.starts_with("HTTP/1.1 200") && got.contains("x-249: 249\r\n"),
         "{got}"
@@ -229,13 +225,9 @@ async fn a_request_arrives_as_it_was_sent_and_via_is_added() {
         "/a\\b",
         "/a;b=c/d",
     ] {
-        let mut client = Wire::to(&address).await;
-        client
-            .send(format!(
-                "GET {path} HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n"
-            ))
-            .await;
-        assert!(client.rest().await.ends_with("ok"), "{path}");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n");
+        assert!(answer_to(&address, request).await.ends_with("ok"), "{path}");
         let head = heard.recv().await.unwrap();
         assert!(
             head.starts_with(&format!("GET {path} HTTP/1.1\r\n")),
@@ -248,10 +240,9 @@ async fn a_request_arrives_as_it_was_sent_and_via_is_added() {
         }
     }
     for dots in ["/a/../b", "/a/%2e%2e/b", "/a/..;/b", "/a%2f..%2fb"] {
-        let mut client = Wire::to(&address).await;
         let request = format!("GET {dots} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n");
-        client.send(request).await;
-        assert!(client.rest().await.starts_with("HTTP/1.1 400"), "{dots}");
+        let got = answer_to(&address, request).await;
+        assert!(got.starts_with("HTTP/1.1 400"), "{dots}");
     }
     app.close().await;
 }
@@ -279,14 +270,9 @@ async fn a_request_that_comes_round_is_refused() {
 async fn headers_of_the_gateway_spelled_with_underscores_do_not_pass() {
     let (player, mut heard) = answering(OK.to_owned()).await;
     let (app, address) = before(&player, &[]).await;
-    let mut client = Wire::to(&address).await;
-    client
-        .send(
-            "GET /x HTTP/1.1\r\nhost: shop\r\nX_Usher_Pass: forged\r\nX_Forwarded_For: 6.6.6.6\r\n\
-             X_Mine: kept\r\nCookie: a=caf\u{e9}; usher_token_main=t; b=c\r\nconnection: close\r\n\r\n",
-        )
-        .await;
-    client.rest().await;
+    let forged = "GET /x HTTP/1.1\r\nhost: shop\r\nX_Usher_Pass: forged\r\nX_Forwarded_For: 6.6.6.6\r\n\
+         X_Mine: kept\r\nCookie: a=caf\u{e9}; usher_token_main=t; b=c\r\nconnection: close\r\n\r\n";
+    answer_to(&address, forged).await;
     let head = heard.recv().await.unwrap();
     assert!(
         !head.contains("forged") && !head.contains("6.6.6.6"),
@@ -331,11 +317,8 @@ async fn a_client_that_stalls_within_its_body_is_told_so() {
     .await;
     let limits = [("GATEWAY_UPLOAD_PAUSE_MS", "100")];
     let (app, address) = before(&player, &limits).await;
-    let mut client = Wire::to(&address).await;
-    client
-        .send("POST /x HTTP/1.1\r\nhost: shop\r\ncontent-length: 10\r\n\r\nhello")
-        .await;
-    let got = client.rest().await;
+    let cut = "POST /x HTTP/1.1\r\nhost: shop\r\ncontent-length: 10\r\n\r\nhello";
+    let got = answer_to(&address, cut).await;
     assert!(
         got.starts_with("HTTP/1.1 408") && got.contains("BODY_TOO_SLOW"),
         "{got}"

@@ -8,7 +8,7 @@ use gateway::queue::{JoinSecret, QueueError, Standing, UserId};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, crowd, is_active, places, redis, user};
+use crate::fixture::{Fixture, assert_line, crowd, is_active, places, redis, user};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ticket_numbers_follow_arrival_over_two_gateways_without_a_tie() {
@@ -60,12 +60,7 @@ async fn the_position_shown_is_the_place_in_the_order_of_ticket_numbers() {
     let fixture = Fixture::new();
     let queue = fixture.queue("join-rank", places(1)).await;
     let tickets = crowd(&queue, 20).await;
-    for (ahead, ticket) in (0..).zip(&tickets[1..]) {
-        assert_eq!(
-            queue.rank(ticket).await.unwrap(),
-            Standing::Waiting { ahead }
-        );
-    }
+    assert_line(&queue, &tickets[1..]).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,9 @@ use rand::seq::SliceRandom as _;
 use testbed::{Redis, RedisOptions, Scratch};
 use tokio::task::JoinSet;
 
-use crate::fixture::{Fixture, RECOVERY, crowd, id, is_active, is_over, places, redis, user};
+use crate::fixture::{
+    Fixture, RECOVERY, assert_line, crowd, id, is_active, is_over, places, redis, state, user,
+};
 
 /// A Redis of its own, because all that it holds will be thrown away.
 pub struct Store {
@@ -176,11 +178,7 @@ async fn an_operator_changes_a_lost_queue_from_what_is_remembered() {
     let fixture = store.fixture(&clock);
     let queue = fixture.queue("main", places(7)).await;
     store.flush().await;
-    let change = gateway::queue::policy::PolicyChange {
-        state: Some(State::Paused),
-        ..Default::default()
-    };
-    fixture.change("main", change).await;
+    fixture.change("main", state(State::Paused)).await;
     let policy = &queue.snapshot().policy;
     assert_eq!((policy.max_active, policy.state), (7, State::Paused));
 }
@@ -199,10 +197,7 @@ async fn a_crowd_that_comes_back_at_once_over_two_gateways_stands_as_before() {
         tasks.spawn(async move { queue.rank(&ticket).await.unwrap() });
     }
     tasks.join_all().await;
-    for (ahead, ticket) in (0..).zip(&tickets) {
-        let place = queue.rank(ticket).await.unwrap();
-        assert_eq!(place, Standing::Waiting { ahead });
-    }
+    assert_line(&queue, &tickets).await;
     for fixture in [&fixture, &other] {
         fixture.queues.refresh().await.unwrap();
     }

@@ -8,23 +8,18 @@ use gateway::queue::{Queue, Standing, Ticket};
 use rand::seq::SliceRandom as _;
 use testbed::eventually;
 
-use crate::fixture::{Fixture, RECOVERY, crowd, is_active, is_over, places, user};
+use crate::fixture::{
+    Fixture, RECOVERY, assert_line, crowd, is_active, is_over, places, state, user,
+};
 use crate::loss::Store;
 use crate::store::until_answered;
 use crate::test_app::PATIENCE;
 
-/// Nobody enters, but for who asks for it by [`open`].
+/// Nobody enters until a test opens it.
 pub fn paused() -> PolicyChange {
     PolicyChange {
         state: Some(State::Paused),
         ..places(1_000)
-    }
-}
-
-fn open() -> PolicyChange {
-    PolicyChange {
-        state: Some(State::Open),
-        ..PolicyChange::default()
     }
 }
 
@@ -44,18 +39,10 @@ async fn all_poll(gateways: &[Queue], tickets: &[Ticket]) {
     }
 }
 
-/// They stand in this order, and nobody else stands before the last of them.
-async fn assert_order(queue: &Queue, tickets: &[Ticket]) {
-    for (ahead, ticket) in (0..).zip(tickets) {
-        let place = queue.rank(ticket).await.unwrap();
-        assert_eq!(place, Standing::Waiting { ahead });
-    }
-}
-
 /// Who enters when everybody may, in that order.
 async fn enter_all(fixture: &Fixture, queue: &Queue) -> Vec<u64> {
     fixture.pass(RECOVERY);
-    fixture.change("main", open()).await;
+    fixture.change("main", state(State::Open)).await;
     let admitted = queue.admit().await.unwrap();
     admitted.users.iter().map(|(_, number)| *number).collect()
 }
@@ -83,7 +70,7 @@ async fn from_an_old_dump_everybody_comes_back_in_the_old_order_and_newcomers_st
     all_poll(&gateways, &tickets[60..]).await;
     all_poll(&gateways, &tickets).await;
     tickets.push(newcomer);
-    assert_order(&gateways[1], &tickets).await;
+    assert_line(&gateways[1], &tickets).await;
     assert!(queue.snapshot().recovering);
     other.queues.refresh().await.unwrap();
     assert_eq!(gateways[1].snapshot().epoch, newcomer.epoch, "one new life");
@@ -213,10 +200,7 @@ async fn the_line_of_another_installation_is_noticed_and_ours_comes_back() {
 
     copy(&foreign, &store).await;
     all_poll(std::slice::from_ref(&queue), &tickets).await;
-    for (ahead, ticket) in (0..).zip(&tickets) {
-        let place = queue.rank(ticket).await.unwrap();
-        assert_eq!(place, Standing::Waiting { ahead });
-    }
+    assert_line(&queue, &tickets).await;
     let losses = &fixture.queues.metrics().losses;
     assert_eq!(losses.with_label_values(&["another"]).get(), 1);
     assert!(queue.snapshot().epoch > stranger.epoch);

@@ -5,7 +5,7 @@ use chassis::time::Clock;
 use gateway::queue::{Standing, Ticket};
 use testbed::{PartedCluster, Redis, RedisSentinels, Scratch, eventually};
 
-use crate::fixture::{Fixture, crowd, crowd_at_once, user};
+use crate::fixture::{Fixture, assert_line, crowd, crowd_at_once, user};
 use crate::loss_older::paused;
 use crate::store::until_answered;
 use crate::test_app::PATIENCE;
@@ -56,10 +56,7 @@ impl Line<'_> {
             assert!(matches!(place, Standing::Waiting { .. }), "{place:?}");
         }
         all.sort_by_key(|ticket: &Ticket| ticket.number);
-        for (ahead, ticket) in (0..).zip(&all) {
-            let place = queue.rank(ticket).await.unwrap();
-            assert_eq!(place, Standing::Waiting { ahead });
-        }
+        assert_line(&queue, &all).await;
         let newcomer = at_left.join(user()).await.unwrap();
         let ahead = u64::try_from(all.len()).unwrap();
         assert_eq!(newcomer.standing, Standing::Waiting { ahead });

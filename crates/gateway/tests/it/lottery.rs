@@ -9,7 +9,9 @@ use gateway::queue::{DrawnPage, Lottery, Queue, QueueError, Seed, Standing, Tick
 use sha2::{Digest as _, Sha256};
 use testbed::{Redis, RedisOptions, Scratch};
 
-use crate::fixture::{Fixture, RECOVERY, crowd, is_active, is_over, places, redis, user};
+use crate::fixture::{
+    Fixture, RECOVERY, assert_line, crowd, is_active, is_over, places, redis, state, user,
+};
 
 pub const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -25,13 +27,6 @@ pub fn lottery(fixture: &Fixture) -> PolicyChange {
 fn order(order: Order) -> PolicyChange {
     PolicyChange {
         order: Some(order),
-        ..PolicyChange::default()
-    }
-}
-
-fn state(state: State) -> PolicyChange {
-    PolicyChange {
-        state: Some(state),
         ..PolicyChange::default()
     }
 }
@@ -63,11 +58,11 @@ pub fn is_hidden(standing: &Standing) -> bool {
     matches!(standing, Standing::Scheduled { ahead: None, .. })
 }
 
-pub async fn assert_line(queue: &Queue, line: &[Ticket]) {
-    for (ahead, ticket) in (0..).zip(line) {
-        let place = queue.rank(ticket).await.unwrap();
-        assert_eq!(place, Standing::Waiting { ahead }, "{ticket:?}");
-    }
+/// Who came first by lot is inside, and all others wait in the order of their lots.
+pub async fn assert_drawn(fixture: &Fixture, queue: &Queue, tickets: &[Ticket]) {
+    let line = by_lot(&key(fixture, queue).await, tickets);
+    assert!(is_active(&queue.touch(&line[0]).await));
+    assert_line(queue, &line[1..]).await;
 }
 
 #[tokio::test]
@@ -268,7 +263,7 @@ async fn without_the_lottery_early_ones_stand_in_the_order_of_arrival() {
         is_hidden(&queue.touch(&tickets[0]).await.unwrap()),
         "still being sorted"
     );
-    while queue.admit().await.unwrap().more {}
+    settle(&queue).await;
     fixture.queues.refresh().await.unwrap();
     let place = queue.rank(&tickets[299]).await.unwrap();
     assert!(matches!(
@@ -301,10 +296,8 @@ async fn who_was_in_line_before_the_lottery_was_said_is_drawn_too() {
     fixture.pass(HOUR);
     let first = queue.admit().await.unwrap();
     assert!(first.more && first.users.is_empty());
-    while queue.admit().await.unwrap().more {}
-    let line = by_lot(&key(&fixture, &queue).await, &tickets);
-    assert!(is_active(&queue.touch(&line[0]).await));
-    assert_line(&queue, &line[1..]).await;
+    settle(&queue).await;
+    assert_drawn(&fixture, &queue, &tickets).await;
 }
 
 #[tokio::test]
@@ -334,9 +327,8 @@ async fn the_instant_may_move_and_the_order_may_turn_twice_and_the_seed_stays() 
     fixture.change("lottery-moved", sooner).await;
     fixture.pass(HOUR / 4);
     settle(&queue).await;
-    let line = by_lot(&key(&fixture, &queue).await, &tickets);
     assert_eq!(public(&fixture, &queue).await.commitment, commitment);
-    assert_line(&queue, &line[1..]).await;
+    assert_drawn(&fixture, &queue, &tickets).await;
 }
 
 #[tokio::test]
@@ -351,10 +343,8 @@ async fn an_operator_who_opens_early_draws_early_and_a_pause_draws_nothing() {
     assert_eq!(public(&fixture, &queue).await.drawn, None);
     fixture.change("lottery-early", state(State::Open)).await;
     settle(&queue).await;
-    let line = by_lot(&key(&fixture, &queue).await, &tickets);
-    assert_line(&queue, &line[1..]).await;
+    assert_drawn(&fixture, &queue, &tickets).await;
     let late = queue.join(user()).await.unwrap().ticket;
-    assert!(is_active(&queue.touch(&line[0]).await));
     assert_eq!(
         queue.rank(&late).await.unwrap(),
         Standing::Waiting { ahead: 19 }
@@ -384,13 +374,12 @@ async fn a_draw_is_final_and_the_next_one_begins_when_nobody_of_it_is_in_line() 
     fixture.change("lottery-next", lottery(&fixture)).await;
     let second = public(&fixture, &queue).await;
     assert!(second.commitment != first.commitment && second.drawn.is_none());
-    while queue.admit().await.unwrap().more {}
+    settle(&queue).await;
     let mut tickets = crowd(&queue, 5).await;
     tickets.push(behind.ticket);
     fixture.pass(HOUR);
     settle(&queue).await;
-    let line = by_lot(&key(&fixture, &queue).await, &tickets);
-    assert_line(&queue, &line[1..]).await;
+    assert_drawn(&fixture, &queue, &tickets).await;
 }
 
 #[tokio::test]
@@ -443,10 +432,8 @@ async fn a_store_that_is_lost_before_the_draw_draws_what_it_would_have_drawn() {
     }
     assert_eq!(public(&fixture, &queue).await.commitment, commitment);
     fixture.pass(HOUR);
-    while queue.admit().await.unwrap().more {}
-    let line = by_lot(&key(&fixture, &queue).await, &tickets);
-    assert!(is_active(&queue.touch(&line[0]).await));
-    assert_line(&queue, &line[1..]).await;
+    settle(&queue).await;
+    assert_drawn(&fixture, &queue, &tickets).await;
 }
 
 #[tokio::test]
@@ -469,7 +456,7 @@ async fn a_store_that_is_lost_after_the_draw_gives_everybody_the_place_that_they
         queue.rank(ticket).await.unwrap();
     }
     fixture.pass(RECOVERY);
-    while queue.admit().await.unwrap().more {}
+    settle(&queue).await;
     // One comes back when the pause is over: they enter at their turn, and no number grows.
     let absent = line.iter().position(|ticket| *ticket == early[0]).unwrap();
     let last = queue.rank(&late[2]).await.unwrap();

@@ -7,9 +7,9 @@ use gateway::merkle::Tree;
 use gateway::queue::policy::{PolicyChange, State};
 use gateway::queue::{RevealError, Revealed, Seed, Standing};
 
-use crate::fixture::{Fixture, RECOVERY, crowd, is_active, places, redis, user};
+use crate::fixture::{Fixture, RECOVERY, assert_line, crowd, is_active, places, redis, user};
 use crate::loss::Store;
-use crate::lottery::{HOUR, assert_line, by_lot, is_hidden, key, lottery, public, settle};
+use crate::lottery::{HOUR, assert_drawn, by_lot, is_hidden, key, lottery, public, settle};
 
 #[tokio::test]
 async fn nobody_who_reads_the_store_before_the_doors_open_can_know_a_lot() {
@@ -67,9 +67,7 @@ async fn between_the_opening_of_the_doors_and_the_draw_nobody_learns_a_place() {
     assert!(together.iter().flatten().all(is_hidden), "{together:?}");
     assert_eq!(queue.present(&tickets).await.unwrap(), 0);
     settle(&queue).await;
-    let line = by_lot(&key(&fixture, &queue).await, &tickets);
-    assert!(is_active(&queue.touch(&line[0]).await));
-    assert_line(&queue, &line[1..]).await;
+    assert_drawn(&fixture, &queue, &tickets).await;
 }
 
 #[tokio::test]
@@ -160,9 +158,7 @@ async fn a_seed_that_the_operator_keeps_draws_nothing_until_it_is_revealed() {
         (drawn.beacon.as_str(), &drawn.key),
         ("r7", &seed.key(&root, "r7").published())
     );
-    let line = by_lot(&key(&fixture, &queue).await, &tickets);
-    assert!(is_active(&queue.touch(&line[0]).await));
-    assert_line(&queue, &line[1..]).await;
+    assert_drawn(&fixture, &queue, &tickets).await;
     let again = reveal(Some(&seed), Some("r7")).await;
     assert!(matches!(again, Err(RevealError::TooLate)), "{again:?}");
 }

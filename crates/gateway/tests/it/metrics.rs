@@ -9,7 +9,7 @@ use serde_json::json;
 use testbed::{Redis, RedisOptions, Scratch};
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, crowd, is_active, places, redis, user};
+use crate::fixture::{Fixture, crowd, is_active, places, redis, state, user};
 use crate::test_app::{TestApp, until};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -56,11 +56,7 @@ async fn who_comes_back_after_a_loss_has_overtaken_nobody() {
     let mut plain = crate::fixture::plain(&redis.url()).await;
     redis::cmd("FLUSHALL").exec_async(&mut plain).await.unwrap();
     fixture.queues.refresh().await.unwrap();
-    let bypass = PolicyChange {
-        state: Some(State::Bypass),
-        ..PolicyChange::default()
-    };
-    fixture.change("main", bypass).await;
+    fixture.change("main", state(State::Bypass)).await;
     queue.join(user()).await.unwrap();
     queue.rank(&tickets[1]).await.unwrap();
     queue.admit().await.unwrap();
@@ -79,11 +75,7 @@ async fn how_long_those_who_are_let_in_had_waited_follows_from_their_tickets() {
     crowd(&queue, 3).await;
     fixture.pass(HOUR);
     assert!(queue.admission_lag() >= HOUR, "nobody rang");
-    let open = PolicyChange {
-        state: Some(State::Open),
-        ..PolicyChange::default()
-    };
-    fixture.change("metrics-wait", open).await;
+    fixture.change("metrics-wait", state(State::Open)).await;
     queue.admit().await.unwrap();
     assert!(queue.admission_lag() < HOUR);
     let wait = fixture.queues.metrics().admission_wait(queue.id());

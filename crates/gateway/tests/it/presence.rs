@@ -8,7 +8,9 @@ use gateway::queue::{Queue, QueueError, Standing, Ticket};
 use redis::aio::MultiplexedConnection;
 use testbed::{Redis, RedisOptions, Scratch};
 
-use crate::fixture::{Fixture, crowd, crowd_at_once, is_active, is_over, places, redis, user};
+use crate::fixture::{
+    Fixture, crowd, crowd_at_once, is_active, is_over, places, redis, state, user,
+};
 
 /// Between two admissions; what is longer than 5 s is a time in which nobody could ask.
 const STEP: Duration = Duration::from_secs(4);
@@ -21,13 +23,6 @@ fn closed_doors(max_active: i64, per_second: f64) -> PolicyChange {
     }
 }
 
-fn open() -> PolicyChange {
-    PolicyChange {
-        state: Some(State::Open),
-        ..PolicyChange::default()
-    }
-}
-
 /// Lets two minutes pass in which admission runs and only `there` ask.
 async fn two_minutes(fixture: &Fixture, queue: &Queue, there: &[Ticket]) {
     for _ in 0..30 {
@@ -37,11 +32,37 @@ async fn two_minutes(fixture: &Fixture, queue: &Queue, there: &[Ticket]) {
     }
 }
 
+/// Lets admission run so often while nobody asks; how many are then in line, and how many are parked.
+async fn nobody_asks(fixture: &Fixture, queue: &Queue, runs: usize) -> (u64, u64) {
+    for _ in 0..runs {
+        fixture.pass(STEP);
+        queue.admit().await.unwrap();
+    }
+    line(fixture, queue).await
+}
+
 /// How many are in line and how many are parked.
 async fn line(fixture: &Fixture, queue: &Queue) -> (u64, u64) {
     fixture.queues.refresh().await.unwrap();
     let snapshot = queue.snapshot();
     (snapshot.waiting, snapshot.parked)
+}
+
+/// A queue whose one place is taken by the ticket, and in whose line so many may wait.
+async fn with_the_place_taken(name: &str, max_waiting: i64) -> (Fixture, Queue, Ticket) {
+    let fixture = Fixture::new();
+    let rules = PolicyChange {
+        max_waiting: Some(max_waiting),
+        ..places(1)
+    };
+    let queue = fixture.queue(name, rules).await;
+    let first = queue.join(user()).await.unwrap().ticket;
+    assert!(is_active(&queue.touch(&first).await));
+    (fixture, queue, first)
+}
+
+async fn is_refused(queue: &Queue) -> bool {
+    matches!(queue.join(user()).await, Err(QueueError::Full { .. }))
 }
 
 /// A queue with one place, whose second visitor was parked.
@@ -70,7 +91,7 @@ async fn with_ninety_percent_ghosts_at_the_head_admission_keeps_its_full_rate() 
     let there: Vec<_> = tickets.iter().copied().skip(9).step_by(10).collect();
     two_minutes(&fixture, &queue, &there).await;
     assert_eq!(line(&fixture, &queue).await, (150, 1_350));
-    fixture.change("presence-rate", open()).await;
+    fixture.change("presence-rate", state(State::Open)).await;
     let mut entered = Vec::new();
     for _ in 0..3 {
         let admitted = queue.admit().await.unwrap();
@@ -103,29 +124,14 @@ async fn at_most_a_thousand_are_parked_in_one_run() {
 
 #[tokio::test]
 async fn behind_a_full_house_who_never_came_back_is_parked_and_newcomers_find_room() {
-    let fixture = Fixture::new();
-    let rules = PolicyChange {
-        max_waiting: Some(500),
-        ..places(1)
-    };
-    let queue = fixture.queue("presence-full", rules).await;
-    let first = queue.join(user()).await.unwrap().ticket;
-    assert!(is_active(&queue.touch(&first).await));
-    let fill = async || {
-        crowd_at_once(&queue, 500).await;
-        let refused = queue.join(user()).await;
-        assert!(matches!(refused, Err(QueueError::Full { .. })));
-        for _ in 0..3 {
-            fixture.pass(STEP);
-            queue.admit().await.unwrap();
-        }
-        line(&fixture, &queue).await
-    };
+    let (fixture, queue, _) = with_the_place_taken("presence-full", 500).await;
     for parked in 1..=4 {
-        assert_eq!(fill().await, (0, parked * 500), "nobody waits");
+        crowd_at_once(&queue, 500).await;
+        assert!(is_refused(&queue).await, "the line is full");
+        let after = nobody_asks(&fixture, &queue, 3).await;
+        assert_eq!(after, (0, parked * 500), "nobody waits");
     }
-    let refused = queue.join(user()).await;
-    assert!(matches!(refused, Err(QueueError::Full { .. })), "bounded");
+    assert!(is_refused(&queue).await, "bounded");
     let refused = |reason| {
         let counter = &fixture.queues.metrics().refused;
         counter.with_label_values(&[reason]).get()
@@ -135,35 +141,20 @@ async fn behind_a_full_house_who_never_came_back_is_parked_and_newcomers_find_ro
 
 #[tokio::test]
 async fn never_are_more_parked_than_four_for_each_who_may_wait() {
-    let fixture = Fixture::new();
-    let rules = PolicyChange {
-        max_waiting: Some(50),
-        ..places(1)
-    };
-    let queue = fixture.queue("presence-most", rules).await;
-    let first = queue.join(user()).await.unwrap().ticket;
-    assert!(is_active(&queue.touch(&first).await));
-    let rings = async |count| {
-        for _ in 0..count {
-            fixture.pass(STEP);
-            queue.admit().await.unwrap();
-        }
-        line(&fixture, &queue).await
-    };
+    let (fixture, queue, first) = with_the_place_taken("presence-most", 50).await;
     let mut away = Vec::new();
     for (size, parked) in [(50, 50), (50, 100), (50, 150), (49, 199)] {
         away.extend(crowd(&queue, size).await);
-        assert_eq!(rings(3).await, (0, parked));
+        assert_eq!(nobody_asks(&fixture, &queue, 3).await, (0, parked));
     }
     // All who wait may be parked yet, and there is room for one.
     crowd(&queue, 1).await;
-    let refused = async || matches!(queue.join(user()).await, Err(QueueError::Full { .. }));
-    assert!(refused().await, "a whole line does not fit");
+    assert!(is_refused(&queue).await, "a whole line does not fit");
     // Who is inside and does not show up is parked too, and nobody counted on it.
     queue.leave(&first).await.unwrap();
     crowd(&queue, 1).await;
-    assert!(refused().await);
-    assert_eq!(rings(20).await, (0, 200));
+    assert!(is_refused(&queue).await);
+    assert_eq!(nobody_asks(&fixture, &queue, 20).await, (0, 200));
     assert_eq!(queue.snapshot().no_shows, 1);
     assert!(is_over(&queue.rank(&away[0]).await), "away for longest");
     assert!(is_active(&queue.rank(&away[1]).await), "the next is not");
@@ -345,7 +336,7 @@ async fn nobody_is_absent_after_a_time_in_which_nobody_could_ask() {
     queue.admit().await.unwrap();
     let tickets = crowd(&queue, 3).await;
     fixture.pass(Duration::from_secs(60));
-    fixture.change("presence-gap", open()).await;
+    fixture.change("presence-gap", state(State::Open)).await;
     let admitted = queue.admit().await.unwrap();
     assert_eq!((admitted.users.len(), admitted.parked), (3, 0));
     assert!(is_active(&queue.rank(&tickets[0]).await));
@@ -382,7 +373,7 @@ async fn who_watches_is_there_without_asking() {
         assert_eq!(queue.present(&tickets[2..3]).await.unwrap(), 1);
         queue.admit().await.unwrap();
     }
-    fixture.change("presence-watch", open()).await;
+    fixture.change("presence-watch", state(State::Open)).await;
     let admitted = queue.admit().await.unwrap();
     assert_eq!((admitted.users.len(), admitted.parked), (3, 0));
     assert_eq!(line(&fixture, &queue).await, (0, 1));

@@ -78,6 +78,13 @@ impl Wire {
     }
 }
 
+/// All that comes back for these bytes on a new connection, until it ends.
+pub async fn answer_to(address: &str, sent: impl AsRef<[u8]>) -> String {
+    let mut client = Wire::to(address).await;
+    client.send(sent).await;
+    client.rest().await
+}
+
 /// A service that plays.
 pub struct Player {
     pub url: String,

@@ -6,14 +6,7 @@ use chrono::SubsecRound as _;
 use gateway::queue::policy::{PolicyChange, State};
 use gateway::queue::{QueueError, Standing};
 
-use crate::fixture::{Fixture, crowd, id, is_active, places, user};
-
-fn state(state: State) -> PolicyChange {
-    PolicyChange {
-        state: Some(state),
-        ..PolicyChange::default()
-    }
-}
+use crate::fixture::{Fixture, crowd, id, is_active, places, state, user};
 
 #[tokio::test]
 async fn a_paused_queue_takes_newcomers_and_lets_nobody_in() {

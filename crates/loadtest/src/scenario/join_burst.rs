@@ -1,5 +1,5 @@
-//! The instant at which a sale is announced: many join within seconds, most of them at the start. Nobody is let in, so
-//! that the line can be counted.
+//! A sale is announced: many join within seconds, most of them at the start. Nobody is let in, so that the line can be
+//! counted.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::run::Outcome;
 use crate::visitor::{Caller, LIMIT, Stage};
 use crate::visitors::connections;
 
-/// The public status is up to a second old; after this the line is no other any more.
+/// The public counts are up to a second old, so they are read again until all are counted, for this long at most.
 const COUNTED: Patience = (Duration::from_secs(10), Duration::from_millis(200));
 
 /// A join that was answered.
@@ -70,7 +70,7 @@ async fn join_what_is_due(stage: Rc<Stage>, number: usize, due: Rc<Due>) -> Vec<
     joined
 }
 
-/// How many have a smaller number than somebody who had the answer before they asked.
+/// How many have a smaller number than somebody whose answer had come before they asked.
 fn inversions(mut joined: Vec<Joined>) -> u64 {
     let mut answered: Vec<_> = joined.iter().map(|it| (it.answered, it.ticket)).collect();
     answered.sort_unstable();

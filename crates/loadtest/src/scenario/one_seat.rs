@@ -27,7 +27,7 @@ pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
 
     let date = Rc::new(stage.shop.dates[0].clone());
     let mut wishes = JoinSet::new();
-    // One instant for all: who is sent last has waited for those before.
+    // All wishes are due at one instant, so the last has waited while those before it were sent.
     let due = Instant::now();
     for mut visitor in visitors {
         let date = Rc::clone(&date);

@@ -1,7 +1,7 @@
-//! Those who wait: a line of any length, whose visitors ask for their place as they are told or at a fixed rate.
+//! A line of any length, whose visitors ask for their place as they are told or at a fixed rate.
 //!
-//! Nobody is let in. A poller is a token and the position that it heard last; connections are shared, since a thousand
-//! idle ones of each would measure the kernel.
+//! Nobody is let in. A poller is a token and the position that it heard last. Pollers share connections: with one each,
+//! most would be idle, and the kernel would be measured.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -24,9 +24,9 @@ use crate::visitors::connections;
 
 /// Tokens that are kept, 400 bytes each; of a longer line every n-th visitor polls.
 const MOST_POLLERS: u64 = 100_000;
-/// As many join at once as can, so one may be refused; somebody else comes a moment later.
+/// Every connection joins as fast as it can, so a join may be refused; a moment later another visitor tries.
 const JOINED: Patience = (Duration::from_secs(10), Duration::from_secs(1));
-/// A long filling says how far it is.
+/// After each so many joins the filling says how far it is.
 const TOLD_EACH: u64 = 100_000;
 
 /// Somebody who waits and asks.
@@ -52,7 +52,7 @@ impl Poller {
 struct Shared {
     pollers: RefCell<Vec<Poller>>,
     due: Due,
-    /// Where the next call of a poller is told; none at a fixed rate.
+    /// Takes the next call of a poller; none at a fixed rate.
     next: Option<Sender<Call>>,
     went_up: Cell<u64>,
 }
@@ -86,7 +86,7 @@ pub(crate) async fn run(stage: Stage) -> Result<Outcome, Trouble> {
     Ok(Outcome::judged(settings, record, vec![order], what, notes))
 }
 
-/// Lets all join, as fast as the connections can, and gives those who poll. These calls are in nobody's figures.
+/// Lets all join, as fast as the connections can, and returns those who poll. These calls are in no figures.
 async fn fill(stage: &Stage) -> Result<Vec<Poller>, Trouble> {
     let aside = stage.aside();
     let pollers = connections(&stage.settings, |number| {

@@ -1,7 +1,7 @@
 //! The whole way of a visitor: join, wait as told, look at dates and seats, think, hold, charge, pay.
 //!
-//! `story` and `soak` let them come at a rate, `spike` ten times as many for a while. In `sell-out` a crowd that is much
-//! larger than the house buys every seat, and then finds that nothing is left.
+//! `story` and `soak` let them come at a rate, `spike` at ten times the rate for a while. In `sell-out` many more
+//! visitors come than there are seats: every seat is bought, and the others find that nothing is left.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use crate::{Class, Profile, Scenario};
 
 /// After the last has come, all others have this long to end their visits.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often somebody chooses again when others were faster.
+/// How often a visitor chooses again when others were faster.
 const TRIES: usize = 20;
 const SPIKE: f64 = 10.0;
 
@@ -61,7 +61,7 @@ fn profile(settings: &Settings) -> Profile {
         .then(rate, rate, rest - peak - before)
 }
 
-/// Lets visitors come who buy if they can, until all have ended their visits or lost their patience.
+/// Lets visitors come who buy if they can, until all visits have ended or the time for them is over.
 pub(crate) async fn sale(stage: &Rc<Stage>, profile: Profile, stop: &Cell<bool>) -> Endings {
     let until = Instant::now() + profile.length() + PATIENCE;
     let arrivals = match stage.settings.scenario {

@@ -59,7 +59,7 @@ pub(crate) async fn run(stage: Rc<Stage>) -> Result<Outcome, Trouble> {
     Ok(Outcome {
         settings: settings.clone(),
         record,
-        // Beyond the last good step a visitor may not hear of their own payment; the books must agree all the same.
+        // Beyond the last good step the answer to a payment may be lost, so seats are not counted; the books must agree.
         checks: vec![check::agree(&books), last_good],
         notes,
     })

@@ -2,15 +2,15 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::checkout::checkout;
 use crate::files::find_program;
 
 /// The folder of the jars, which are fetched if they are not those that the POM names.
 pub(super) fn fetch() -> io::Result<PathBuf> {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = crates.ancestors().nth(2).unwrap_or(crates);
+    let root = checkout();
     let pom = fs::read_to_string(root.join("docker/kafka/pom.xml"))?;
     let folder = root.join("target/usher/kafka");
     fs::create_dir_all(&folder)?;

@@ -1,4 +1,4 @@
-//! Owns how one transaction of booking is caught: the verb runs once while the server writes down what it is asked.
+//! Owns how one transaction of booking is recorded: the verb runs once while the server logs its statements.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use super::replay::{Recipe, Subject};
 use super::{subject, venue};
 use crate::fixture::{Caller, Fixture, Minter};
 
-/// Stands for nothing else in any statement.
+/// A number that no statement has for anything else.
 const SEAT: u16 = 47;
 /// For a seat.
 const ENOUGH: u32 = 1_000;
@@ -52,7 +52,7 @@ impl Verb {
     }
 }
 
-/// Runs a verb once: what it was, and what there is to say of it.
+/// Runs a verb once: its transaction, and a note on it.
 pub fn capture(fixture: &mut Fixture, verb: Verb) -> Result<(Recipe, String)> {
     let subject = prepare(fixture, verb)?;
     // With new connections every statement is prepared while the log is on: only then are its values written down.

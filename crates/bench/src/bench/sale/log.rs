@@ -1,4 +1,4 @@
-//! Owns reading what the database server wrote down of one connection: the longest transaction, with its values.
+//! Owns reading the general log of the database server: the longest transaction of a connection, with its values.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ struct Entry<'a> {
     argument: &'a [u8],
 }
 
-/// The last word of how a connection is set up whose first statement begins a transaction.
+/// The end of the statement that sets up a connection; behind it the first transaction begins.
 const FIRST_BEGINS: &[u8] = b"autocommit = 0";
 
 /// The transactions of a thread, each to its COMMIT: from the one before, or from where the connection was set up.
@@ -103,7 +103,7 @@ fn entry(line: &[u8]) -> Option<Entry<'_>> {
 
 fn statement(entry: Entry<'_>, prepared: &[&[u8]]) -> Result<Statement<Literal>, String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    // Some are prepared when the connection is made, which may be before anything is written down.
+    // Some are prepared when the connection is made, which may be before the log is on.
     let is_bare = entry.command == b"Query" || entry.argument == b"COMMIT";
     let bare = is_bare.then(|| (entry.argument, Vec::new()));
     let found = bare.or_else(|| {

@@ -1,9 +1,9 @@
 //! Owns the limit of the sale: what booking sends to the database for a verb, sent again by a client that does nothing else.
 //!
-//! The server writes down one transaction of booking while the verb runs once; [`log`](super::log) reads it. What stood
-//! for the user, the date, the seat, the reservation and the key is then filled in anew for each transaction, an id that
-//! booking made is made anew, and everything else is sent as it was. One connection, one thread; every statement is
-//! prepared once and then sent with its values in one round trip, by the same library as booking's.
+//! The server logs one transaction of booking while the verb runs once; [`log`](super::log) reads it. For each transaction
+//! the user, the date, the seat, the reservation and the key are then filled in anew, ids that booking made are made anew,
+//! and everything else is sent as it was. Each connection has a thread; every statement is prepared once and then sent
+//! with its values in one round trip, by the same library as booking's.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Owns for whom it is measured: free seats, held seats with wallets that can pay, empty wallets.
+//! Owns whom a verb is measured with: free seats, held seats with wallets that can pay, empty wallets.
 //!
 //! Seats and wallets are written with statements of many rows: through the API it would take longer than what is
 //! measured.
@@ -15,9 +15,9 @@ use super::{Subject, subject};
 use crate::fixture::Fixture;
 use crate::turns;
 
-/// More a second than anybody does here, before anything is known.
+/// Transactions a second before any were measured: more than there will be.
 const FIRST_GUESS: f64 = 6_000.0;
-/// How much more than at the last turn may be done.
+/// How many times as many as in the last turn are provided for.
 const RESERVE: f64 = 1.6;
 
 /// Counts what was written, so that ids never meet.

@@ -31,6 +31,8 @@ pub(in crate::queue) struct Reading {
     tree: Tree,
     /// All are read.
     is_whole: bool,
+    /// The root of the tree, once all are read.
+    root: Option<String>,
     /// Pieces of the list that are written.
     written: usize,
 }
@@ -63,7 +65,8 @@ impl Queue {
         if !self.read_some(reading).await? {
             return Ok(None);
         }
-        let root = reading.tree.root();
+        let root = reading.root.get_or_insert_with(|| reading.tree.root());
+        let root = root.clone();
         if !self.keep_some(&root, reading).await? {
             return Ok(None);
         }
