@@ -224,12 +224,15 @@ pub(super) const COMPARISONS: &[(&str, &str)] = &[
          GROUP BY s.id, s.waiting HAVING COUNT(e.seq) <> s.waiting",
     ),
     (
-        // Joining and leaving were not written down at first: the first row that does tells from when on.
+        // Joining and leaving were not written down at first, and not by older instances during an upgrade: an hour after the
+        // first row that does none of them is left. DISTINCT makes a table of the rows, with a key, that each place looks into.
         "places in waiting lists of the last day, and their rows in the audit log",
         "SELECT e.id, 1 + (e.state = 'left') AS expected, CAST(COUNT(DISTINCT a.action) AS SIGNED) AS found \
-         FROM (SELECT COALESCE(MIN(at), @now) AS since FROM audit_log WHERE entity = 'schedule' AND action = 'waitlist_joined') c \
+         FROM (SELECT COALESCE(MIN(at) + INTERVAL 1 HOUR, @now) AS since FROM audit_log \
+             WHERE entity = 'schedule' AND action = 'waitlist_joined') c \
          JOIN waitlist_entries e ON e.created_at > @now - INTERVAL 1 DAY AND e.created_at >= c.since \
-         LEFT JOIN (SELECT action, UNHEX(REPLACE(JSON_UNQUOTE(JSON_EXTRACT(detail, '$.entryId')), '-', '')) AS entry_id \
+         LEFT JOIN (SELECT DISTINCT action, \
+                 CAST(UNHEX(REPLACE(JSON_UNQUOTE(JSON_EXTRACT(detail, '$.entryId')), '-', '')) AS BINARY(16)) AS entry_id \
              FROM audit_log WHERE entity = 'schedule' AND action IN ('waitlist_joined', 'waitlist_left') \
                  AND at > @now - INTERVAL 1 DAY) a ON a.entry_id = e.id \
          GROUP BY e.id, e.state HAVING expected <> found",

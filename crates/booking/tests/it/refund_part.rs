@@ -8,7 +8,7 @@ use booking::reservation::ReservationState;
 use booking::seat::{SeatNumbers, SeatState};
 use chrono::TimeDelta;
 
-use crate::fixture::{Fixture, PLENTY, all_at_once};
+use crate::fixture::{Fixture, OPERATOR, PLENTY, all_at_once};
 
 const PRICE: i64 = 150_000;
 
