@@ -164,7 +164,6 @@ async fn for_twenty_seconds_of_lost_packets_all_are_refused_within_one_and_the_l
     .await;
     sale.network.heal();
     sale.assert_back().await;
-    println!("{late} of {all} answers came later than {ANSWERED:?}");
     assert!(late * ONE_LATE_OF <= all, "{late} late answers of {all}");
     if testbed::judges_time() {
         assert_eq!(late, 0, "late answers of {all}");

@@ -182,7 +182,7 @@ async fn a_token_that_is_not_of_the_provider_for_us_and_now_gives_no_place() {
 }
 
 /// A token with this name of a key, signed by a key that the provider does not have, gives no place.
-async fn refuses_invented(app: &TestApp, name: &str) {
+async fn refuses_invented(app: &TestApp, name: &'static str) {
     let invented = Signer::rsa(name).token(&claims(app, "bob"));
     let refusal = refused(join(app, &invented)).await;
     assert_eq!(refusal, (401, "IDENTITY_INVALID".to_owned()), "{name}");

@@ -4,7 +4,7 @@ import { asking } from "./api.js";
 import { follow } from "./chart.js";
 import { serving } from "./customer.js";
 import { dating } from "./dates.js";
-import { element, find, local, moments, numbers, pause, save, showList } from "./dom.js";
+import { element, find, local, markCurrent, moments, numbers, pause, save, showList } from "./dom.js";
 import { holding } from "./hold.js";
 import { desk } from "./lists.js";
 import { Spread, reporting, shareOf } from "./report.js";
@@ -338,7 +338,7 @@ function forget(words) {
 async function showPart(name) {
   for (const button of document.querySelectorAll("[data-part]")) {
     const isShown = button.dataset.part === name;
-    button.toggleAttribute("aria-current", isShown);
+    markCurrent(button, isShown);
     find(button.dataset.part).hidden = !isShown;
   }
   if (name === "sale") await sale.show();

@@ -12,6 +12,12 @@ export function element(name, text, attributes = {}) {
   return made;
 }
 
+/** Which button of a row is the one that is shown. The attribute without a value says no to those who hear the page. */
+export function markCurrent(button, isCurrent) {
+  if (isCurrent) button.setAttribute("aria-current", "true");
+  else button.removeAttribute("aria-current");
+}
+
 /** `salesCloseAt` in words. */
 export const inWords = (name) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 

@@ -1,6 +1,6 @@
 // The desk of one date: which seats are off sale and why, who has what, by page or as a file.
 
-import { element, fillTable, find, moments, numbers, offerMore, save } from "./dom.js";
+import { element, fillTable, find, markCurrent, moments, numbers, offerMore, save } from "./dom.js";
 
 const LISTS = {
   seats: { columns: ["number", "grade", "price", "state", "blockedReason", "reservationId"] },
@@ -46,7 +46,7 @@ export function desk({ ask, tell, openCustomer }) {
   /** One page of what is chosen, with a way to the next. */
   async function show(cursor = null, before = []) {
     const [{ columns, isPaged }, asked] = [LISTS[list], asking()];
-    for (const button of document.querySelectorAll("[data-list]")) button.toggleAttribute("aria-current", button.dataset.list === list);
+    for (const button of document.querySelectorAll("[data-list]")) markCurrent(button, button.dataset.list === list);
     find("desk-csv").hidden = !isPaged;
     filter.hidden = !isPaged;
     find("blocking").hidden = list !== "seats";
