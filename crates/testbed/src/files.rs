@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::checkout::checkout;
+
 const RAM_DISK: &str = "/dev/shm";
 /// The data of one test run stays below this; containers often give a RAM disk of 64 MB.
 const RAM_DISK_FREE_KIB: u64 = 1024 * 1024;
@@ -53,12 +55,7 @@ pub struct TlsFiles {
 /// # Errors
 /// When nothing can be written there.
 pub fn report(name: &str, text: &str) -> io::Result<()> {
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = crates
-        .ancestors()
-        .nth(2)
-        .unwrap_or(crates)
-        .join("target/usher");
+    let folder = checkout().join("target/usher");
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(name), text)
 }
