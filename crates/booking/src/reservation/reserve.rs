@@ -3,6 +3,7 @@
 use chassis::time::{Clock, Timestamp};
 use chrono::TimeDelta;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Datetime, SmallInt, Unsigned};
 use uuid::Uuid;
 
 use super::buyer::Holdings;
@@ -11,7 +12,7 @@ use super::{Reservation, ReservationState, ReservedSeat, Wanted, best, buyer};
 use crate::audit::{self, Action, Actor};
 use crate::concert::{ClosedSales, QueueName};
 use crate::crash;
-use crate::db::{At, DbError, Id, Tx, fails_with_db, insert_rows, one_of, update};
+use crate::db::{At, DbError, Id, Tx, fails_with_db, insert_rows, kept, one_of, times, update};
 use crate::outbox::{self, EventType};
 use crate::schema::{reservation_seats, reservations, seats};
 use crate::seat::{self, SeatState};
@@ -161,8 +162,10 @@ fails_with_db!(ReserveError);
 /// Holds all the wanted seats for the user, or none.
 ///
 /// Seven statements: what is on offer, the buyer's lock, the seats, the reservation, its seats, audit, outbox. One more for
-/// a buyer who is not new to the date: what they have of it; one more for a newcomer, who is joined to a subject. A seat that is plainly taken costs only the first, and no lock.
-/// The best seats take two more: looking for them, and locking them; one more for each time that another buyer is faster.
+/// a newcomer, who is joined to a subject. A seat that is plainly taken costs only the first, and no lock.
+/// What a buyer has who is not new to the date is asked with the seats; where that refuses, two more say why.
+/// The best seats take two more: looking for them, and locking them; one more for each time that another buyer is faster, and
+/// one more for what a buyer has who is not new.
 /// Where somebody waits for seats to come back, the list is asked before the buyer is locked and after the seats are.
 pub fn reserve(
     tx: &mut Tx,
@@ -197,20 +200,24 @@ fn take(
     asks: Asks,
     clock: &Clock,
 ) -> Result<Reservation, ReserveError> {
-    let (seats, date, now) = match &wanted.seats {
+    let (seats, date, now, is_allowed) = match &wanted.seats {
         Wanted::Numbers(numbers) => {
             let (seats, date) = offered(tx, wanted, numbers, clock.now())?;
             let grades = grades_of(&seats);
             yield_to_waiting(tx, wanted, (&date, asks), &grades, &[], clock.now())?;
-            let now = within_limits(tx, wanted, &date, seats.len(), limits, clock)?;
-            (seats, date, now)
+            let (now, is_new) = line_up(tx, wanted, &date, seats.len(), limits, clock)?;
+            (seats, date, now, is_new)
         }
         Wanted::Best(best) => {
             let date = on_sale(tx, wanted, clock.now())?;
             let grades: Vec<String> = best.grade().map(str::to_owned).into_iter().collect();
             yield_to_waiting(tx, wanted, (&date, asks), &grades, &[], clock.now())?;
-            let now = within_limits(tx, wanted, &date, best.count(), limits, clock)?;
-            (best::choose(tx, wanted.schedule_id, best, now)?, date, now)
+            let (now, is_new) = line_up(tx, wanted, &date, best.count(), limits, clock)?;
+            if !is_new {
+                must_be_allowed(tx, wanted, &date, best.count(), limits, now)?;
+            }
+            let seats = best::choose(tx, wanted.schedule_id, best, now)?;
+            (seats, date, now, true)
         }
     };
     crash::point("reserve.offered");
@@ -226,7 +233,11 @@ fn take(
         created_at: now,
         payment_id: None,
     };
-    hold_seats(tx, &held, now)?;
+    if is_allowed {
+        hold_seats(tx, &held, now)?;
+    } else {
+        hold_what_is_allowed(tx, wanted, &held, &date, limits)?;
+    }
     crash::point("reserve.held");
     // What was asked before decided nothing: while this request waited for its buyer's lock, seats may have come back that
     // serve somebody in the list. Now its seats are locked, so from here on they can come to nobody else, and counted as
@@ -250,26 +261,22 @@ fn grades_of(seats: &[ReservedSeat]) -> Vec<String> {
     seats.iter().map(|seat| seat.grade.clone()).collect()
 }
 
-/// Locks the buyer, and sees under the lock that sales are open and that the user may have `count` seats more. One
-/// statement for a buyer who is new to the date; for others two, and those that end their own holds that are over.
-fn within_limits(
+/// Locks the buyer, and sees under the lock that sales are open. One statement. The second says whether the buyer is new to
+/// the date: then they have nothing of it, and may have `count` seats.
+fn line_up(
     tx: &mut Tx,
     wanted: &Reserve,
     date: &OnSale,
     count: usize,
     limits: &Limits,
     clock: &Clock,
-) -> Result<Timestamp, ReserveError> {
+) -> Result<(Timestamp, bool), ReserveError> {
     let (schedule_id, user_id) = (wanted.schedule_id, wanted.user_id);
     let max = date.seats_per_user(limits);
-    let too_many = |has: Holdings| {
-        let has = u16::try_from(has.seats).unwrap_or(u16::MAX);
-        ReserveError::TooManySeats { max, has }
-    };
     if count > usize::from(max) {
         // Too many whatever they have, so nobody is locked for it.
         let has = buyer::count(tx, schedule_id, user_id, clock.now())?;
-        return Err(too_many(has));
+        return Err(too_many(max, has));
     }
     if let Some(person) = wanted.newcomer {
         // Before any other row of theirs. Whoever is refused leaves none.
@@ -278,18 +285,93 @@ fn within_limits(
             joined => joined?,
         }
     }
-    let (now, has) = buyer::lock_and_count(tx, schedule_id, user_id, clock)?;
+    let (now, is_new) = buyer::line_up(tx, schedule_id, user_id, clock)?;
     crash::point("reserve.lined-up");
     date.must_be_open_to(wanted, now)?;
+    if is_new {
+        must_be_within(limits, max, Holdings::default(), count)?;
+    }
+    Ok((now, is_new))
+}
+
+/// Sees under the buyer's lock that the user may have `count` seats more. One statement, and those that end their own holds
+/// that are over.
+fn must_be_allowed(
+    tx: &mut Tx,
+    wanted: &Reserve,
+    date: &OnSale,
+    count: usize,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<(), ReserveError> {
+    let has = buyer::tidied(tx, wanted.schedule_id, wanted.user_id, now)?;
+    must_be_within(limits, date.seats_per_user(limits), has, count)
+}
+
+fn must_be_within(
+    limits: &Limits,
+    max: u16,
+    has: Holdings,
+    count: usize,
+) -> Result<(), ReserveError> {
     if has.seats + count > usize::from(max) {
-        return Err(too_many(has));
+        return Err(too_many(max, has));
     }
     if has.unpaid_in_a_row >= usize::from(limits.unpaid_holds) {
         return Err(ReserveError::TooManyHolds {
             held: has.unpaid_in_a_row,
         });
     }
-    Ok(now)
+    Ok(())
+}
+
+fn too_many(max: u16, has: Holdings) -> ReserveError {
+    let has = u16::try_from(has.seats).unwrap_or(u16::MAX);
+    ReserveError::TooManySeats { max, has }
+}
+
+/// Takes the seats as [`hold_seats`] does, for a buyer who is locked and not new, if they have no hold that is over, have room for
+/// these seats, and fewer unpaid holds, of whatever age, than may follow each other. One statement. Where nothing was taken,
+/// a seat is taken or the buyer may be at a limit; then [`must_be_allowed`] says it exactly.
+///
+/// What a buyer has grows under the buyer's lock alone. The lock was granted before this statement began, and at READ
+/// COMMITTED it sees all that was committed by then, as a statement between the two would.
+fn hold_what_is_allowed(
+    tx: &mut Tx,
+    wanted: &Reserve,
+    held: &Reservation,
+    date: &OnSale,
+    limits: &Limits,
+) -> Result<(), ReserveError> {
+    let (numbers, now) = (held.seat_numbers(), held.created_at);
+    let count = numbers.len();
+    // No less than none: more seats than the limit were refused before.
+    let room = usize::from(date.seats_per_user(limits)).saturating_sub(count);
+    let marks = times(count, "?");
+    let taken = kept(format!(
+        "UPDATE `seats` SET state = 'held', reservation_id = ?, holder_id = ?, hold_expires_at = ? \
+         WHERE schedule_id = ? AND number IN ({marks}) \
+         AND (state = 'available' OR (state = 'held' AND hold_expires_at <= ?)) \
+         AND (SELECT COALESCE(SUM(IF(r.state IN ('held', 'confirmed'), r.seat_count, 0)), 0) <= ? \
+             AND COALESCE(SUM(IF(r.state = 'held' AND r.hold_expires_at <= ?, 1, 0)), 0) = 0 \
+             AND COALESCE(SUM(IF(r.state IN ('confirmed', 'refunded'), 0, 1)), 0) < ? \
+             FROM reservations r WHERE r.schedule_id = ? AND r.user_id = ?)"
+    ))
+    .bind_all::<Binary, _>(&[Id(held.id), Id(held.user_id)])
+    .bind::<Datetime, _>(At(held.hold_expires_at))
+    .bind::<Binary, _>(Id(held.schedule_id))
+    .bind_all::<Unsigned<SmallInt>, _>(&numbers)
+    .bind::<Datetime, _>(At(now))
+    .bind::<BigInt, _>(i64::try_from(room).unwrap_or(0))
+    .bind::<Datetime, _>(At(now))
+    .bind::<BigInt, _>(i64::from(limits.unpaid_holds))
+    .bind_all::<Binary, _>(&[Id(held.schedule_id), Id(held.user_id)])
+    .execute(tx)?;
+    if taken > 0 {
+        return all_taken(tx, held, taken, now);
+    }
+    must_be_allowed(tx, wanted, date, count, limits, now)?;
+    hold_seats(tx, held, now)
 }
 
 /// Takes the seats that are free, or whose hold is over, by number. The row count decides: fewer rows than
@@ -307,6 +389,17 @@ fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<(), Res
         seats::hold_expires_at.eq(At(held.hold_expires_at)),
     );
     let taken = update(free, changes).execute(tx)?;
+    all_taken(tx, held, taken, now)
+}
+
+/// Whether so many rows are all the seats; else tells which of them others have. One statement for that.
+fn all_taken(
+    tx: &mut Tx,
+    held: &Reservation,
+    taken: usize,
+    now: Timestamp,
+) -> Result<(), ReserveError> {
+    let numbers = held.seat_numbers();
     if taken == numbers.len() {
         return Ok(());
     }
