@@ -4,6 +4,8 @@
 //! entry the other way round. A cause can be booked once for a part of what it refers to, which the database enforces.
 //! The entries of a wallet are a chain: each carries a hash of itself and of the one before it.
 
+use std::fmt::Write as _;
+
 use chassis::time::Timestamp;
 use diesel::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -161,8 +163,7 @@ impl Entry {
 
     /// [`Entry::digest`] in hexadecimal, so that logs of the server stay text.
     pub(crate) fn digest_hex(&self) -> String {
-        let bytes = self.digest();
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.digest())
     }
 
     /// What it did to the wallet, in minor units: below zero when money went out.
@@ -173,6 +174,16 @@ impl Entry {
             -self.amount
         }
     }
+}
+
+/// These bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a text never fails.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// What [`Entry::digest`] is of a row `e`, in lower-case hexadecimal.

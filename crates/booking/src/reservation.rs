@@ -13,6 +13,7 @@ mod on_sale;
 mod register;
 mod reserve;
 mod seats;
+mod taking;
 mod wanted;
 
 use chassis::time::Timestamp;

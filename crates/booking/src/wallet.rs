@@ -207,22 +207,20 @@ extern "SQL" {
     fn unhex(text: Text) -> Binary;
 }
 
-/// The hash of the chain with this entry at its end.
+/// The hash of the chain with an entry of this digest, in hexadecimal, at its end.
 macro_rules! chained {
-    ($entry:expr) => {
-        unhex(sha2_hex(
-            concat(wallets::head, unhex($entry.digest_hex())),
-            256,
-        ))
+    ($digest_hex:expr) => {
+        unhex(sha2_hex(concat(wallets::head, unhex($digest_hex)), 256))
     };
 }
 
 /// Adds what the entry says to the balance, creating the wallet if needed, and moves the end of its chain. One statement,
 /// which locks the wallet; the entry is recorded after it. Says whether the wallet is new: then the entry is all that it has.
 pub(crate) fn put_in(tx: &mut Tx, entry: &Entry) -> Result<bool, DbError> {
+    let digest = entry.digest();
     let first: [u8; 32] = Sha256::new()
         .chain_update(NO_HASH)
-        .chain_update(entry.digest())
+        .chain_update(digest)
         .finalize()
         .into();
     let wallet = diesel::insert_into(wallets::table).values((
@@ -235,7 +233,7 @@ pub(crate) fn put_in(tx: &mut Tx, entry: &Entry) -> Result<bool, DbError> {
     let changes = (
         wallets::balance.eq(wallets::balance + entry.amount),
         wallets::entries.eq(wallets::entries + 1),
-        wallets::head.eq(chained!(entry)),
+        wallets::head.eq(chained!(ledger::hex(&digest))),
     );
     // One row is counted for an insert and two for an update, which always changes the number of entries.
     Ok(upsert(wallet, changes).execute(tx)? == 1)
@@ -250,7 +248,7 @@ pub(crate) fn take_out(tx: &mut Tx, entry: &Entry) -> Result<bool, DbError> {
     let changes = (
         wallets::balance.eq(wallets::balance - entry.amount),
         wallets::entries.eq(wallets::entries + 1),
-        wallets::head.eq(chained!(entry)),
+        wallets::head.eq(chained!(entry.digest_hex())),
     );
     // The row count decides: the statement changes what its condition tests.
     let taken = update(enough, changes).execute(tx)?;

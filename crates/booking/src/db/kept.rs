@@ -62,19 +62,33 @@ impl Kept {
     }
 }
 
-/// Sends words without values, in one round trip where the server prepares them. MariaDB prepares what begins and ends a
-/// transaction, MySQL does not; there they go as text, which takes three.
-pub(crate) fn send(conn: &mut MysqlConnection, words: &'static str) -> QueryResult<()> {
-    static REFUSED: AtomicBool = AtomicBool::new(false);
-    if !REFUSED.load(Ordering::Relaxed) {
-        match kept(words).execute(conn) {
-            Err(Error::DatabaseError(_, told)) if told.message().contains(NOT_PREPARED) => {
-                REFUSED.store(true, Ordering::Relaxed);
-            }
-            done => return done.map(|_| ()),
+/// Words without values, which begin or end a transaction.
+pub(crate) struct Words {
+    text: &'static str,
+    /// The server has said that it does not prepare them. That says nothing of others: MySQL prepares COMMIT, but not BEGIN.
+    is_refused: AtomicBool,
+}
+
+impl Words {
+    pub(crate) const fn new(text: &'static str) -> Self {
+        Self {
+            text,
+            is_refused: AtomicBool::new(false),
         }
     }
-    conn.batch_execute(words)
+
+    /// Sends them, in one round trip where the server prepares them. Else they go as text, which takes three.
+    pub(crate) fn send(&self, conn: &mut MysqlConnection) -> QueryResult<()> {
+        if !self.is_refused.load(Ordering::Relaxed) {
+            match kept(self.text).execute(conn) {
+                Err(Error::DatabaseError(_, told)) if told.message().contains(NOT_PREPARED) => {
+                    self.is_refused.store(true, Ordering::Relaxed);
+                }
+                done => return done.map(|_| ()),
+            }
+        }
+        conn.batch_execute(self.text)
+    }
 }
 
 /// The same values, of a length of which there are few. In an `IN` a value that stands there twice is one value.

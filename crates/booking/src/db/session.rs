@@ -13,7 +13,7 @@ use diesel::result::Error::NotFound;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryResult, QueryableByName, RunQueryDsl as _, select, sql_query};
 
-use super::{Conn, DbError, UrlInvalid, address, send};
+use super::{Conn, DbError, UrlInvalid, Words, address};
 
 /// READ COMMITTED: no gap locks, and after waiting for a row a statement sees what is in it now.
 /// The strict mode refuses what does not fit instead of cutting it. English words, because errors are told apart by
@@ -36,6 +36,10 @@ const CAUSAL: &str = "SET SESSION wsrep_sync_wait = 1";
 /// the rows that it has locked are free then. Connections that were idle for as long are closed too, and the next who takes
 /// one takes another. To MariaDB, which ends such transactions alone, that is a comment.
 const WRITES: &str = "SET SESSION /*!80000 wait_timeout = 10, */ autocommit = 0";
+
+static BEGIN: Words = Words::new("BEGIN");
+static COMMIT: Words = Words::new("COMMIT");
+static ROLLBACK: Words = Words::new("ROLLBACK");
 
 /// A connection of the pool.
 pub(super) struct Session {
@@ -68,7 +72,7 @@ impl Session {
         act: impl Fn(&mut MysqlConnection) -> Result<T, E>,
     ) -> (Result<T, E>, Reached) {
         if self.says_begin
-            && let Err(cause) = send(&mut self.mysql, "BEGIN")
+            && let Err(cause) = BEGIN.send(&mut self.mysql)
         {
             return (Err(cause.into()), Reached::Nothing);
         }
@@ -78,13 +82,13 @@ impl Session {
             Err(_) => Reached::Act,
         };
         let ended = match &outcome {
-            Ok(_) => send(&mut self.mysql, "COMMIT"),
-            Err(_) => send(&mut self.mysql, "ROLLBACK"),
+            Ok(_) => COMMIT.send(&mut self.mysql),
+            Err(_) => ROLLBACK.send(&mut self.mysql),
         };
         let outcome = match (outcome, ended) {
             (Ok(_), Err(cause)) => {
                 // Where the server has not undone it by itself, it does when the connection ends.
-                self.lost |= send(&mut self.mysql, "ROLLBACK").is_err();
+                self.lost |= ROLLBACK.send(&mut self.mysql).is_err();
                 Err(cause.into())
             }
             (outcome, ended) => {

@@ -41,24 +41,19 @@ pub(crate) fn lock(
     line_up(tx, schedule_id, user_id, clock).map(|(now, _)| now)
 }
 
-/// The same, and what they have of the date at that time. One statement for somebody who never took anything of it: each
-/// reservation was made by a buyer who was locked, and their row stays as long as the date. Two for others, and those of
-/// `expire` where a hold is over: it is ended here and not counted.
-pub(super) fn lock_and_count(
+/// What a buyer who is locked has at `now`, read after the lock. One statement, and those of `expire` where a hold is over: it
+/// is ended here and not counted.
+pub(super) fn tidied(
     tx: &mut Tx,
     schedule_id: Uuid,
     user_id: Uuid,
-    clock: &Clock,
-) -> Result<(Timestamp, Holdings), DbError> {
-    let (now, is_new) = line_up(tx, schedule_id, user_id, clock)?;
-    if is_new {
-        return Ok((now, Holdings::default()));
-    }
+    now: Timestamp,
+) -> Result<Holdings, DbError> {
     let rows = rows(tx, schedule_id, user_id)?;
     if rows.iter().any(|row| is_over(row, now)) {
         expire::end_of_buyer(tx, schedule_id, user_id, now)?;
     }
-    Ok((now, counted(&rows, now)))
+    Ok(counted(&rows, now))
 }
 
 /// What they have, without a lock. One statement.
@@ -71,8 +66,9 @@ pub(super) fn count(
     Ok(counted(&rows(conn, schedule_id, user_id)?, now))
 }
 
-/// The time under the lock, and whether this buyer was never seen before.
-fn line_up(
+/// The same, and whether this buyer was never seen before. Such a one has nothing of the date: each reservation was made by a
+/// buyer who was locked, and their row stays as long as the date.
+pub(super) fn line_up(
     tx: &mut Tx,
     schedule_id: Uuid,
     user_id: Uuid,

@@ -6,15 +6,14 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::buyer::Holdings;
-use super::on_sale::{OnSale, SeatRow, conflict, offered, on_sale, yield_to_waiting};
-use super::{Reservation, ReservationState, ReservedSeat, Wanted, best, buyer};
+use super::on_sale::{OnSale, offered, on_sale, yield_to_waiting};
+use super::{Reservation, ReservationState, ReservedSeat, Wanted, best, buyer, taking};
 use crate::audit::{self, Action, Actor};
 use crate::concert::{ClosedSales, QueueName};
 use crate::crash;
-use crate::db::{At, DbError, Id, Tx, fails_with_db, insert_rows, one_of, update};
+use crate::db::{At, DbError, Id, Tx, fails_with_db, insert_rows};
 use crate::outbox::{self, EventType};
-use crate::schema::{reservation_seats, reservations, schedules, seats};
-use crate::seat::{self, SeatState};
+use crate::schema::{reservation_seats, reservations};
 use crate::subject;
 
 /// Most seats of one user that a date may allow.
@@ -161,8 +160,10 @@ fails_with_db!(ReserveError);
 /// Holds all the wanted seats for the user, or none.
 ///
 /// Seven statements: what is on offer, the buyer's lock, the seats, the reservation, its seats, audit, outbox. One more for
-/// a buyer who is not new to the date: what they have of it; one more for a newcomer, who is joined to a subject. A seat that is plainly taken costs only the first, and no lock.
-/// The best seats take two more: looking for them, and locking them; one more for each time that another buyer is faster.
+/// a newcomer, who is joined to a subject. A seat that is plainly taken costs only the first, and no lock.
+/// What a buyer has who is not new to the date is asked with the seats; where that refuses, two more say why.
+/// The best seats take two more: looking for them, and locking them; one more for each time that another buyer is faster, and
+/// one more for what a buyer has who is not new.
 /// Where somebody waits for seats to come back, the list is asked before the buyer is locked and after the seats are.
 pub fn reserve(
     tx: &mut Tx,
@@ -197,20 +198,24 @@ fn take(
     asks: Asks,
     clock: &Clock,
 ) -> Result<Reservation, ReserveError> {
-    let (seats, date, now) = match &wanted.seats {
+    let (seats, date, now, is_allowed) = match &wanted.seats {
         Wanted::Numbers(numbers) => {
             let (seats, date) = offered(tx, wanted, numbers, clock.now())?;
             let grades = grades_of(&seats);
             yield_to_waiting(tx, wanted, (&date, asks), &grades, &[], clock.now())?;
-            let now = within_limits(tx, wanted, &date, seats.len(), limits, clock)?;
-            (seats, date, now)
+            let (now, is_new) = line_up(tx, wanted, &date, seats.len(), limits, clock)?;
+            (seats, date, now, is_new)
         }
         Wanted::Best(best) => {
             let date = on_sale(tx, wanted, clock.now())?;
             let grades: Vec<String> = best.grade().map(str::to_owned).into_iter().collect();
             yield_to_waiting(tx, wanted, (&date, asks), &grades, &[], clock.now())?;
-            let now = within_limits(tx, wanted, &date, best.count(), limits, clock)?;
-            (best::choose(tx, wanted.schedule_id, best, now)?, date, now)
+            let (now, is_new) = line_up(tx, wanted, &date, best.count(), limits, clock)?;
+            if !is_new {
+                taking::must_be_allowed(tx, wanted, &date, best.count(), limits, now)?;
+            }
+            let seats = best::choose(tx, wanted.schedule_id, best, now)?;
+            (seats, date, now, true)
         }
     };
     crash::point("reserve.offered");
@@ -227,7 +232,11 @@ fn take(
         created_at: now,
         payment_id: None,
     };
-    hold_until_start(tx, wanted, &mut held, end)?;
+    if is_allowed {
+        taking::hold_until_start(tx, wanted, &mut held, end)?;
+    } else {
+        taking::hold_what_is_allowed(tx, wanted, &mut held, (&date, limits), end)?;
+    }
     crash::point("reserve.held");
     // What was asked before decided nothing: while this request waited for its buyer's lock, seats may have come back that
     // serve somebody in the list. Now its seats are locked, so from here on they can come to nobody else, and counted as
@@ -251,26 +260,22 @@ fn grades_of(seats: &[ReservedSeat]) -> Vec<String> {
     seats.iter().map(|seat| seat.grade.clone()).collect()
 }
 
-/// Locks the buyer, and sees under the lock that sales are open and that the user may have `count` seats more. One
-/// statement for a buyer who is new to the date; for others two, and those that end their own holds that are over.
-fn within_limits(
+/// Locks the buyer, and sees under the lock that sales are open. One statement. The second says whether the buyer is new to
+/// the date: then they have nothing of it, and may have `count` seats.
+fn line_up(
     tx: &mut Tx,
     wanted: &Reserve,
     date: &OnSale,
     count: usize,
     limits: &Limits,
     clock: &Clock,
-) -> Result<Timestamp, ReserveError> {
+) -> Result<(Timestamp, bool), ReserveError> {
     let (schedule_id, user_id) = (wanted.schedule_id, wanted.user_id);
     let max = date.seats_per_user(limits);
-    let too_many = |has: Holdings| {
-        let has = u16::try_from(has.seats).unwrap_or(u16::MAX);
-        ReserveError::TooManySeats { max, has }
-    };
     if count > usize::from(max) {
         // Too many whatever they have, so nobody is locked for it.
         let has = buyer::count(tx, schedule_id, user_id, clock.now())?;
-        return Err(too_many(has));
+        return Err(taking::too_many(max, has));
     }
     if let Some(person) = wanted.newcomer {
         // Before any other row of theirs. Whoever is refused leaves none.
@@ -279,101 +284,13 @@ fn within_limits(
             joined => joined?,
         }
     }
-    let (now, has) = buyer::lock_and_count(tx, schedule_id, user_id, clock)?;
+    let (now, is_new) = buyer::line_up(tx, schedule_id, user_id, clock)?;
     crash::point("reserve.lined-up");
     date.must_be_open_to(wanted, now)?;
-    if has.seats + count > usize::from(max) {
-        return Err(too_many(has));
+    if is_new {
+        taking::must_be_within(limits, max, Holdings::default(), count)?;
     }
-    if has.unpaid_in_a_row >= usize::from(limits.unpaid_holds) {
-        return Err(ReserveError::TooManyHolds {
-            held: has.unpaid_in_a_row,
-        });
-    }
-    Ok(now)
-}
-
-/// Takes the seats for as long as the hold may last. The date was read before the buyer was locked, and its show may have
-/// been moved to earlier since: then the hold ends earlier. From the lock on it stays as it is read here, because who moves
-/// a show waits for its buyers. One statement; one more where it takes no seats, and another where the show was moved.
-fn hold_until_start(
-    tx: &mut Tx,
-    wanted: &Reserve,
-    held: &mut Reservation,
-    end: impl Fn(&OnSale) -> Timestamp,
-) -> Result<(), ReserveError> {
-    let now = held.created_at;
-    if hold_seats(tx, held, now)? {
-        return Ok(());
-    }
-    let end = end(&on_sale(tx, wanted, now)?);
-    if end < held.hold_expires_at {
-        held.hold_expires_at = end;
-        if hold_seats(tx, held, now)? {
-            return Ok(());
-        }
-    }
-    Err(taken_by_others(tx, held, now)?)
-}
-
-/// Takes the seats that are free, or whose hold is over, by number, if the show does not start before the hold ends. The
-/// row count decides: fewer rows than wanted seats means that another buyer was faster, or that the show was moved.
-fn hold_seats(tx: &mut Tx, held: &Reservation, now: Timestamp) -> Result<bool, DbError> {
-    let numbers = held.seat_numbers();
-    // Read without a lock, which every sale of the date would share.
-    let starts_at = schedules::table
-        .filter(schedules::id.eq(Id(held.schedule_id)))
-        .select(schedules::starts_at)
-        .single_value();
-    let free = seats::table
-        .filter(seats::schedule_id.eq(Id(held.schedule_id)))
-        .filter(one_of(seats::number, numbers.as_slice()))
-        .filter(starts_at.ge(At(held.hold_expires_at)))
-        .filter(seat::is_free(now));
-    let changes = (
-        seats::state.eq(SeatState::Held),
-        seats::reservation_id.eq(Id(held.id)),
-        seats::holder_id.eq(Id(held.user_id)),
-        seats::hold_expires_at.eq(At(held.hold_expires_at)),
-    );
-    let taken = update(free, changes).execute(tx)?;
-    Ok(taken == numbers.len())
-}
-
-/// Which of the seats others have. The transaction is undone.
-fn taken_by_others(
-    tx: &mut Tx,
-    held: &Reservation,
-    now: Timestamp,
-) -> Result<ReserveError, DbError> {
-    let others: Vec<SeatRow> = seats::table
-        .filter(seats::schedule_id.eq(Id(held.schedule_id)))
-        .filter(one_of(seats::number, held.seat_numbers()))
-        .filter(
-            seats::reservation_id
-                .is_null()
-                .or(seats::reservation_id.ne(Id(held.id))),
-        )
-        .order(seats::number)
-        .select((
-            seats::number,
-            seats::grade,
-            seats::price,
-            seats::state,
-            seats::hold_expires_at,
-            seats::holder_id,
-            seats::reservation_id,
-        ))
-        .load(tx)?;
-    // A seat that was lost and is free again by now was held at the moment that counted.
-    let lost = others.iter().map(|seat| {
-        conflict(seat, held.user_id, now).unwrap_or(Conflict {
-            seat_number: seat.0,
-            reason: Reason::Held,
-            reservation_id: None,
-        })
-    });
-    Ok(ReserveError::SeatTaken(lost.collect()))
+    Ok((now, is_new))
 }
 
 fn write(tx: &mut Tx, held: &Reservation, max_seats: u16) -> Result<(), DbError> {

@@ -133,6 +133,41 @@ async fn who_waits_for_a_seat_that_another_is_taking_gets_none_of_the_wanted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_seats_already_gets_no_seat_that_another_is_taking() {
+    let fixture = Fixture::open().await;
+    let user = Uuid::new_v4();
+    fixture.reserve(user, &[1]).await;
+    for (other, wanted) in [(7, vec![7]), (9, vec![8, 9])] {
+        let (wish, limits) = (fixture.wish(Uuid::new_v4(), &[other]), fixture.limits);
+        let clock = Clock::stopped_at(fixture.now);
+        let first = fixture.begin(0, move |tx| {
+            reservation::reserve(tx, &wish, &limits, &clock)
+        });
+        let first = first.await;
+        let (second, wish) = (fixture.clone(), fixture.wish(user, &wanted));
+        let second = tokio::spawn(async move { second.try_reserve(1, wish, second.now).await });
+        eventually(Duration::from_secs(30), "a wait for the seat", async || {
+            fixture.is_at("UPDATE `seats`").await.then_some(())
+        })
+        .await;
+        first.commit().await;
+        let second = second.await.expect("no panic");
+        let lost = [Conflict {
+            seat_number: other as u16,
+            reason: Reason::Held,
+            reservation_id: None,
+        }];
+        assert!(
+            matches!(&second, Err(ReserveError::SeatTaken(seats)) if *seats == lost),
+            "{second:?}"
+        );
+    }
+    assert_eq!(fixture.number("SELECT COUNT(*) FROM reservations").await, 3);
+    fixture.reserve(user, &[2, 3, 4]).await;
+    fixture.reconciled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_twenty_seats_that_one_user_wants_at_once_they_get_four() {
     let fixture = Fixture::open().await;
     let user = Uuid::new_v4();

@@ -48,7 +48,8 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
     let fixture = Fixture::open().await;
     let (now, limits, user) = (fixture.now, fixture.limits, fixture.rich().await);
     let clock = Clock::stopped_at(now);
-    let [reserving, choosing, paying, refunding, cancelling] = [(); 5].map(|()| clock.clone());
+    let [reserving, again, choosing, paying, refunding, cancelling] =
+        [(); 6].map(|()| clock.clone());
 
     let (first, second) = (fixture.wish(user, &[1, 2]), fixture.wish(user, &[13]));
     let (held, reserve) = counted(&fixture, move |tx| {
@@ -89,7 +90,12 @@ async fn each_verb_takes_the_statements_that_its_documentation_says() {
     let (_, charged) = counted(&fixture, move |tx| wallet::charge(tx, &charge, now)).await;
     assert_eq!(charged, 5, "charge");
 
-    let held = fixture.try_reserve(0, second, now).await.unwrap();
+    // Somebody who had seats of this date before.
+    let (held, reserve) = counted(&fixture, move |tx| {
+        reservation::reserve(tx, &second, &limits, &again)
+    })
+    .await;
+    assert_eq!(reserve, 7, "reserve again");
     let (_, cancelled) = counted(&fixture, move |tx| {
         cancellation::cancel(tx, user, held.id, &cancelling)
     })
