@@ -127,11 +127,15 @@ fn read(kind: &DatabaseErrorKind, message: &str) -> Option<DbError> {
         // 3100: group replication without a majority.
         "while running replication hook",
     ];
-    // 3101: group replication certified another transaction first.
-    const LOST_TO_ANOTHER: &str = "Plugin instructed the server to rollback";
+    const LOST_TO_ANOTHER: [&str; 2] = [
+        // 3101: group replication certified another transaction first.
+        "Plugin instructed the server to rollback",
+        // 1020: MariaDB with innodb_snapshot_isolation, the default from 11.6 on, undoes who waited for a row that changed.
+        "Record has changed since last read",
+    ];
     if matches!(kind, DatabaseErrorKind::SerializationFailure)
         || message.starts_with("Deadlock")
-        || message.contains(LOST_TO_ANOTHER)
+        || LOST_TO_ANOTHER.iter().any(|words| message.contains(words))
     {
         Some(DbError::Deadlock)
     } else if UNWRITABLE.iter().any(|words| message.contains(words)) {
@@ -209,6 +213,7 @@ mod tests {
         for message in [
             "Plugin instructed the server to rollback the current transaction.",
             "Deadlock: wsrep aborted transaction",
+            "Record has changed since last read in table 'seats'",
         ] {
             assert!(
                 matches!(read(&unknown, message), Some(DbError::Deadlock)),
