@@ -112,20 +112,26 @@ async fn nothing_is_found_where_nobody_can_join_or_where_a_visit_ends() {
     assert_eq!(visitor.run(ends).await, 204);
     visitor.waits_as("expired").await;
     nothing_is_found(&visitor, "expired").await;
+    visitor.go(&site.at(&site.gated)).await;
+    visitor.waits_as("left").await;
+    nothing_is_found(&visitor, "left").await;
+    visitor.end().await;
     let (inside, waiting) = (site.join().await, site.join().await);
     let waits = site.stream(&waiting).await;
     site.rule(json!({ "maxWaiting": 1 })).await;
+    let newcomer = site.visitor().await;
+    newcomer.size(400, 900, false).await;
     for (change, state) in [
         (json!({}), "full"),
         (json!({ "state": "closed" }), "closed"),
     ] {
         site.rule(change).await;
-        visitor.go(&site.at(&site.gated)).await;
-        visitor.waits_as(state).await;
-        nothing_is_found(&visitor, state).await;
+        newcomer.go(&site.at(&site.gated)).await;
+        newcomer.waits_as(state).await;
+        nothing_is_found(&newcomer, state).await;
     }
     drop((inside, waits));
-    visitor.end().await;
+    newcomer.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
