@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::access::nothing_is_found;
 use crate::console::{EARS, says};
+use crate::console_dates::opens_dates;
 use crate::driver::Browser;
 use crate::fit::fits;
 use crate::relay::Relay;
@@ -238,11 +239,7 @@ async fn a_key_with_few_rights_is_told_which_one_it_lacks() {
     unlocks(&operator, READS).await;
     opens(&operator, user).await;
     shows(&operator, "#customer-said", "lacks the right `desk`").await;
-    operator.press("[data-part=sale]").await;
-    operator
-        .sees("document.querySelector('[data-concert]')")
-        .await;
-    operator.press("[data-concert]").await;
+    opens_dates(&operator).await;
     operator
         .sees("document.querySelector('[data-act^=hide]')")
         .await;

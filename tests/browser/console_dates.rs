@@ -20,7 +20,8 @@ async fn at_the_dates() -> (Site, Browser) {
     (site, operator)
 }
 
-async fn opens_dates(operator: &Browser) {
+/// Shows the dates of the only concert.
+pub async fn opens_dates(operator: &Browser) {
     operator.press("[data-part=sale]").await;
     operator
         .sees("document.querySelector('[data-concert]')")

@@ -24,7 +24,7 @@ use crate::db::{At, Conn, DbError, Id, Page, Tx, fails_with_db, new_id};
 use crate::schema::{concerts, schedules, seats};
 use crate::seat;
 pub use layout::{Layout, LayoutError, Section, default_layout};
-pub(crate) use refunds::{Promise, percent_of};
+pub(crate) use refunds::{Promise, columns as refund_columns, percent_of};
 pub use refunds::{RefundRules, RulesInvalid, Share};
 pub use wording::{Grade, Price, QueueName, Title, WordingError};
 

@@ -99,7 +99,7 @@ pub(super) type Columns = (
 );
 
 /// The same as values.
-pub(super) fn columns() -> Columns {
+pub(crate) fn columns() -> Columns {
     (
         schedules::refund_full_until_s,
         schedules::refund_share_until_s,

@@ -31,6 +31,20 @@ pub(super) struct OnSale {
     concert_is_hidden: bool,
 }
 
+/// The columns of [`SeatRow`].
+#[auto_type]
+pub(super) fn seat_columns() -> _ {
+    (
+        seats::number,
+        seats::grade,
+        seats::price,
+        seats::state,
+        seats::hold_expires_at,
+        seats::holder_id,
+        seats::reservation_id,
+    )
+}
+
 /// The columns of [`OnSale`].
 #[auto_type]
 fn date_columns() -> _ {
@@ -99,18 +113,7 @@ pub(super) fn offered(
         .filter(seats::schedule_id.eq(Id(wanted.schedule_id)))
         .filter(one_of(seats::number, numbers.as_slice()))
         .order(seats::number)
-        .select((
-            (
-                seats::number,
-                seats::grade,
-                seats::price,
-                seats::state,
-                seats::hold_expires_at,
-                seats::holder_id,
-                seats::reservation_id,
-            ),
-            date_columns(),
-        ))
+        .select((seat_columns(), date_columns()))
         .load(conn)?;
     let (seats, mut dates): (Vec<_>, Vec<_>) = offers.into_iter().unzip();
     let Some(date) = dates.pop() else {

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Datetime, SmallInt, Unsigned};
 
 use super::buyer::{self, Holdings};
-use super::on_sale::{OnSale, SeatRow, conflict, on_sale};
+use super::on_sale::{OnSale, SeatRow, conflict, on_sale, seat_columns};
 use super::{Conflict, Limits, Reason, Reservation, Reserve, ReserveError};
 use crate::db::{At, DbError, Id, Tx, kept, one_of, times, update};
 use crate::schema::{schedules, seats};
@@ -171,15 +171,7 @@ fn taken_by_others(
                 .or(seats::reservation_id.ne(Id(held.id))),
         )
         .order(seats::number)
-        .select((
-            seats::number,
-            seats::grade,
-            seats::price,
-            seats::state,
-            seats::hold_expires_at,
-            seats::holder_id,
-            seats::reservation_id,
-        ))
+        .select(seat_columns())
         .load(tx)?;
     // A seat that was lost and is free again by now was held at the moment that counted.
     let lost = others.iter().map(|seat| {

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::RefundError;
-use crate::concert::{Promise, RefundRules, Share};
+use crate::concert::{Promise, RefundRules, Share, refund_columns};
 use crate::db::{At, Conn, Id};
 use crate::schema::{payments, schedules};
 
@@ -23,11 +23,7 @@ pub(super) fn percent_at(
         .filter(payments::id.eq(Id(payment_id)))
         .select((
             schedules::starts_at,
-            (
-                schedules::refund_full_until_s,
-                schedules::refund_share_until_s,
-                schedules::refund_share_percent,
-            ),
+            refund_columns(),
             (
                 payments::refund_full_until,
                 payments::refund_share_until,
